@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -166,8 +166,7 @@ def remap(dq: npt.ArrayLike, dq_def: npt.NDArray[Any] | None) -> npt.NDArray[np.
 
 def _column(table: npt.NDArray[Any], name: str) -> Sequence[Any]:
     columns = {column.upper(): column for column in table.dtype.names or ()}
-    values: Sequence[Any] = table[columns[name]]
-    return values
+    return cast("Sequence[Any]", table[columns[name]])
 
 
 def _text(name: bytes | str) -> str:
