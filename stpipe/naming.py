@@ -1,0 +1,75 @@
+"""File names: `<root>_<suffix>.<extension>` and back. The only place that builds or reads one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stpipe.errors import ParameterError
+from stpipe.registry import STEPS
+
+__all__ = ["EXTENSIONS", "PRODUCT_SUFFIXES", "Name", "output_path", "split"]
+
+EXTENSIONS = (".fits.gz", ".fits", ".asdf")
+
+PRODUCT_SUFFIXES = frozenset(
+    "uncal ramp rate rateints fitopt cal calints crf crfints bsub bsubints dark o1d "
+    "i2d s2d s3d x1d x1dints c1d cat segm whtlt phot psfstack psfalign psfsub ami amiavg aminorm".split()
+)
+
+
+@dataclass(frozen=True)
+class Name:
+    """The parts of a product's file name; `suffix` is empty when none is known."""
+
+    root: str
+    suffix: str
+    extension: str
+
+    def with_suffix(self, suffix: str, extension: str = ".fits") -> str:
+        """The name of the same exposure's product `suffix`."""
+        return f"{self.root}_{suffix}{extension}"
+
+
+def split(path: str | Path, also: frozenset[str] = frozenset()) -> Name:
+    """Take a file name apart.
+
+    Only suffixes of registered steps, of standard products and those in `also` are taken off, and
+    only after an underscore: `a-cat.fits` keeps its `cat`.
+    """
+    name = Path(path).name
+    extension = next((e for e in EXTENSIONS if name.lower().endswith(e)), "")
+    stem = name[: len(name) - len(extension)] if extension else name
+    # Underscores occur in suffixes too (dark_current): try the longest first.
+    for known in sorted((*STEPS, *PRODUCT_SUFFIXES, *also), key=len, reverse=True):
+        if stem.endswith(f"_{known}") and len(stem) > len(known) + 1:
+            return Name(stem[: -len(known) - 1], known, extension)
+    return Name(stem, "", extension)
+
+
+def output_path(
+    source: str | Path,
+    suffix: str,
+    *,
+    output_dir: str | Path | None = None,
+    output_file: str | Path | None = None,
+    companion: bool = False,
+) -> Path:
+    """Where the product `suffix` of `source` goes.
+
+    `output_file` is taken to the letter; a `companion` (any product but the first) gets its root
+    and its own suffix. Without `output_dir` the product goes to the current directory.
+    """
+    folder = Path(output_dir) if output_dir is not None else Path()
+    if output_file is None:
+        return folder / split(source, frozenset({suffix})).with_suffix(suffix)
+    exact = folder / output_file
+    if not exact.name.endswith(EXTENSIONS):
+        raise ParameterError(
+            f'output_file: found "{output_file}", allowed: a name that ends in '
+            f"{', '.join(EXTENSIONS)}."
+        )
+    if not companion:
+        return exact
+    name = split(exact, frozenset({suffix}))
+    return exact.with_name(name.with_suffix(suffix, name.extension))

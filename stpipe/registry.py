@@ -1,0 +1,133 @@
+"""Which steps and pipelines there are, by alias, without importing them.
+
+The tables are the one list of built-in names: the command line, the suffixes that a file name may
+carry and the documentation derive from them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stpipe.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from stpipe.step import Step
+
+__all__ = ["PIPELINES", "STEPS", "import_class", "load", "summary"]
+
+STEPS: dict[str, str] = {
+    "group_scale": "stpipe.steps.group_scale:GroupScaleStep",
+    "dq_init": "stpipe.steps.dq_init:DQInitStep",
+    "saturation": "stpipe.steps.saturation:SaturationStep",
+    "ipc": "stpipe.steps.ipc:IPCStep",
+    "superbias": "stpipe.steps.superbias:SuperBiasStep",
+    "refpix": "stpipe.steps.refpix:RefPixStep",
+    "firstframe": "stpipe.steps.firstframe:FirstFrameStep",
+    "lastframe": "stpipe.steps.lastframe:LastFrameStep",
+    "reset": "stpipe.steps.reset:ResetStep",
+    "linearity": "stpipe.steps.linearity:LinearityStep",
+    "rscd": "stpipe.steps.rscd:RscdStep",
+    "dark_current": "stpipe.steps.dark_current:DarkCurrentStep",
+    "charge_migration": "stpipe.steps.charge_migration:ChargeMigrationStep",
+    "jump": "stpipe.steps.jump:JumpStep",
+    "ramp_fit": "stpipe.steps.ramp_fit:RampFitStep",
+    "gain_scale": "stpipe.steps.gain_scale:GainScaleStep",
+}
+
+PIPELINES: dict[str, str] = {
+    "calwebb_detector1": "stpipe.pipelines.detector1:Detector1Pipeline",
+    "sloper": "stpipe.pipelines.sloper:SloperPipeline",
+}
+
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+
+
+def load(target: str) -> type[Step]:
+    """The class behind an alias (`jump`), a dotted name or `file.py:Class`.
+
+    Raises
+    ------
+    UsageError
+        When there is no such alias, module, file or class.
+    """
+    known = {**STEPS, **PIPELINES}
+    if target in known:
+        return import_class(known[target])
+    if ":" in target or _DOTTED.match(target):
+        return import_class(target)
+    raise UsageError(
+        f'"{target}" is no step or pipeline{did_you_mean(target, known)}. '
+        "Give an alias (see strun --list), a class path (mypkg.MyPipeline, sloper.py:SloperPipeline) "
+        "or a .cfg file."
+    )
+
+
+def import_class(target: str) -> type[Step]:
+    """Import `package.module:Class`, `package.module.Class` or `path/file.py:Class`."""
+    from stpipe.step import Step
+
+    module_name, _, class_name = target.rpartition(":" if ":" in target else ".")
+    module = _module(module_name, target)
+    found = getattr(module, class_name, None)
+    if isinstance(found, type) and issubclass(found, Step):
+        return found
+    classes = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Step)]
+    raise UsageError(
+        f'"{target}": {module_name} has no step or pipeline "{class_name}"'
+        f"{did_you_mean(class_name, classes)}; it has {', '.join(sorted(classes)) or 'none'}."
+    )
+
+
+def _module(name: str, target: str) -> object:
+    if name.endswith(".py"):
+        return _module_from_file(Path(name), target)
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # A missing import inside the user's module is the user's to see, not an unknown target.
+        if error.name is not None and not f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(f'"{target}": importing {name} failed: {error}') from error
+        raise UsageError(
+            f'"{target}": there is no module "{name}" on the Python path or in {Path.cwd()}.'
+        ) from None
+    except (ImportError, SyntaxError) as error:
+        raise UsageError(f'"{target}": importing {name} failed: {error}') from error
+
+
+def _module_from_file(path: Path, target: str) -> object:
+    if not path.is_file():
+        raise UsageError(f'"{target}": there is no file {path} (looked in {Path.cwd()}).')
+    path = path.resolve()
+    for module in list(sys.modules.values()):
+        # The same file imported before, under any name: its classes must stay identical.
+        if getattr(module, "__file__", None) == str(path):
+            return module
+    # Neighbours of the file are importable from it, as when Python runs a script.
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f'"{target}": {path} is not a Python file.')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        del sys.modules[path.stem]
+        raise UsageError(f'"{target}": importing {path} failed: {error}') from error
+    return module
+
+
+def summary(alias: str) -> str:
+    """First line of the module that defines `alias`, read without importing it."""
+    module = {**STEPS, **PIPELINES}[alias].partition(":")[0]
+    path = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    with path.open(encoding="utf-8") as source:
+        return source.readline().strip().strip('"').strip()
