@@ -1,0 +1,312 @@
+"""Reference files: which one applies to an exposure, and the part of it that the exposure needs.
+
+Selection has three origins: an override given by the user, the plan of a Snakemake project, or the
+rules of CRDS. Whatever the origin, a step sees a mapping from reference type to an opened model cut
+to the exposure's subarray.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stpipe.errors import InputError, ReferenceMissing
+
+if TYPE_CHECKING:
+    from stpipe.models import DataModel
+
+__all__ = [
+    "CrdsResolver",
+    "CutReference",
+    "FixedResolver",
+    "Reference",
+    "References",
+    "Resolver",
+    "override",
+    "sha256",
+]
+
+NOT_APPLICABLE = "N/A"
+FULL_FRAMES = ((2048, 2048), (1024, 1032))  # NIR detectors; MIRI (rows, columns)
+LARGEST_KERNEL = 15  # pixels; anything larger on both axes is an image of the detector
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A selected reference file; `path` is None when the rules say that none applies (N/A)."""
+
+    type: str
+    path: Path | None
+    context: str = ""  # CRDS context that selected it; empty for an override
+
+    @property
+    def recorded_name(self) -> str:
+        """What R_<type> says: `crds://<name>` when CRDS selected it, the bare name otherwise."""
+        if self.path is None:
+            return NOT_APPLICABLE
+        return f"crds://{self.path.name}" if self.context else self.path.name
+
+    def record(self) -> dict[str, str]:
+        """Name, checksum and origin for a product's provenance."""
+        if self.path is None:
+            return {"name": NOT_APPLICABLE}
+        origin = {"context": self.context} if self.context else {"origin": "override"}
+        return {"name": self.path.name, "sha256": sha256(self.path), **origin}
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file's content, computed once for each state of the file in a process."""
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, size: int, mtime: int) -> str:
+    del size, mtime  # part of the cache's key only
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Resolver(Protocol):
+    """Selects reference files for an exposure."""
+
+    def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+        """One `Reference` for each of `types`; `meta` maps dotted metadata names to values."""
+        ...
+
+
+def override(reference_type: str, value: str) -> Reference:
+    """The reference that a user named with `override_<type>`.
+
+    Raises
+    ------
+    ReferenceMissing
+        When the file is not there.
+    """
+    if value.upper() == NOT_APPLICABLE:
+        return Reference(reference_type, None)
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise ReferenceMissing(
+            f"override_{reference_type}: there is no file {path} (looked in {Path.cwd()}). "
+            "Give the path of a reference file, or N/A to do without."
+        )
+    return Reference(reference_type, path.resolve())
+
+
+@dataclass(frozen=True)
+class FixedResolver:
+    """References that a plan has selected before; jobs of a Snakemake project get these."""
+
+    references: Mapping[str, Reference]
+
+    def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+        """The planned references."""
+        del meta
+        wanted = list(types)
+        if missing := [t for t in wanted if t not in self.references]:
+            raise ReferenceMissing(
+                f"the plan names no reference file of type {', '.join(missing)}: run stflow generate."
+            )
+        return {t: self.references[t] for t in wanted}
+
+
+class CrdsResolver:
+    """Selection by the rules of CRDS, through the stock client (cache on disk, server if any)."""
+
+    def __init__(self, context: str | None = None) -> None:
+        self._wanted_context = context
+
+    @property
+    def context(self) -> str:
+        """The CRDS context (`.pmap`) in force."""
+        import crds
+
+        try:
+            return str(
+                self._wanted_context
+                or os.environ.get("CRDS_CONTEXT")
+                or crds.get_default_context("jwst")
+            )
+        except Exception as error:  # noqa: BLE001 - the client raises what its transport raises
+            raise ReferenceMissing(_no_crds(error)) from None
+
+    def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+        """Ask CRDS for the best references; files not in the cache are fetched by the client."""
+        wanted = list(types)
+        if not wanted:
+            return {}
+        context = self.context
+        paths = self._ask(meta, wanted, context)
+        return {t: _from_crds(t, paths[t], context, meta) for t in wanted}
+
+    @staticmethod
+    def _ask(meta: Mapping[str, Any], types: list[str], context: str) -> dict[str, str]:
+        import crds
+        from crds.core import log
+
+        log.set_verbose(-1)
+        criteria = {k: v for k, v in meta.items() if isinstance(v, (str, int, float, bool))}
+        try:
+            found = crds.getreferences(
+                criteria, reftypes=types, context=context, observatory="jwst", ignore_cache=False
+            )
+        except Exception as error:  # noqa: BLE001 - the client raises what its transport raises
+            raise ReferenceMissing(_no_crds(error)) from None
+        return {t: str(found[t]) for t in types}
+
+
+def _no_crds(error: Exception) -> str:
+    cache = os.environ.get("CRDS_PATH", "(not set)")
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"CRDS cannot select reference files: {reason}. CRDS_PATH is {cache}; set it to a cache that "
+        "holds the rules, or set CRDS_SERVER_URL, or give every file with --override_<type>=PATH."
+    )
+
+
+def _from_crds(
+    reference_type: str, answer: str, context: str, meta: Mapping[str, Any]
+) -> Reference:
+    if not answer.startswith("NOT FOUND"):
+        path = Path(answer)
+        if path.is_file():
+            return Reference(reference_type, path, context)
+        raise ReferenceMissing(
+            f"{reference_type}: CRDS ({context}) selects {path.name}, which is not in the cache "
+            f"({path.parent}). Connect to a server, or give --override_{reference_type}=PATH."
+        )
+    if answer.rstrip().lower().endswith("n/a"):
+        return Reference(reference_type, None, context)
+    names = ("instrument.name", "instrument.detector", "instrument.filter", "subarray.name")
+    asked = ", ".join(f"{n}={meta.get(f'meta.{n}')}" for n in names)
+    raise ReferenceMissing(
+        f"{reference_type}: CRDS ({context}) has no reference file for {asked} "
+        f"({answer.removeprefix('NOT FOUND').strip()}). Give --override_{reference_type}=PATH."
+    )
+
+
+# --- what a step sees ------------------------------------------------------------------------------
+
+
+class References(Mapping[str, "CutReference"]):
+    """Opened reference models by type, each cut to the exposure's subarray; opened when asked for."""
+
+    def __init__(self, selected: Mapping[str, Reference], exposure: DataModel) -> None:
+        self.selected = selected
+        self._exposure = exposure
+        self._opened: dict[str, CutReference] = {}
+
+    def __getitem__(self, reference_type: str) -> CutReference:
+        if reference_type not in self._opened:
+            path = self.selected[reference_type].path
+            if path is None:
+                raise KeyError(reference_type)
+            self._opened[reference_type] = _open_cut(path, self._exposure)
+        return self._opened[reference_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return (t for t, r in self.selected.items() if r.path is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def close(self) -> None:
+        """Close every opened file."""
+        for reference in self._opened.values():
+            reference.close()
+
+
+class CutReference:
+    """A reference model whose images show only the exposure's subarray.
+
+    Attributes are those of the model. Images are read from the file for the subarray alone; kernels
+    and tables come whole.
+    """
+
+    def __init__(self, model: DataModel, cut: Cut) -> None:
+        self._model = model
+        self._cut = cut
+        self._arrays: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        shape = self._model.shapes.get(name, ())
+        if self._cut.whole or shape[-2:] != self._cut.area:
+            return getattr(self._model, name)
+        if name not in self._arrays:
+            self._arrays[name] = self._model.read(name, (..., self._cut.rows, self._cut.columns))
+        return self._arrays[name]
+
+    def close(self) -> None:
+        """Close the file behind it."""
+        self._model.close()
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The part of a reference's `area` (rows, columns) that an exposure reads out."""
+
+    area: tuple[int, int]
+    rows: slice
+    columns: slice
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is nothing to cut off."""
+        return (self.rows, self.columns) == (slice(0, self.area[0]), slice(0, self.area[1]))
+
+
+def _open_cut(path: Path, exposure: DataModel) -> CutReference:
+    from stpipe import models
+
+    try:
+        model = models.open(path)
+    except InputError as error:
+        raise ReferenceMissing(f"reference file {error}") from None
+    return CutReference(model, _cut(model, exposure, path))
+
+
+def _cut(reference: DataModel, exposure: DataModel, path: Path) -> Cut:
+    """Where the exposure lies in the reference (SUBSTRT, SUBSIZE of both)."""
+    area = _area(reference)
+    if area == (0, 0):
+        return Cut(area, slice(0, 0), slice(0, 0))
+    rows, columns = exposure.shape[-2:]
+    y0 = _start(exposure, "ystart", (rows, columns)) - _start(reference, "ystart", area)
+    x0 = _start(exposure, "xstart", (rows, columns)) - _start(reference, "xstart", area)
+    if min(y0, x0) < 0 or y0 + rows > area[0] or x0 + columns > area[1]:
+        raise ReferenceMissing(
+            f"reference file {path}: its {area[0]} x {area[1]} pixels do not hold the exposure's "
+            f"{rows} x {columns} pixels at row {y0}, column {x0} of it. "
+            "Give a reference file of this subarray or of the full frame."
+        )
+    return Cut(area, slice(y0, y0 + rows), slice(x0, x0 + columns))
+
+
+def _area(reference: DataModel) -> tuple[int, int]:
+    """Rows and columns of the reference's images; (0, 0) when it has none.
+
+    The arrays count, not SUBSIZE1/2, which some reference files have wrong.
+    """
+    planes = {tuple(shape[-2:]) for shape in reference.shapes.values() if len(shape) > 1}
+    images = [p for p in planes if min(p) > LARGEST_KERNEL]
+    return max(images, default=(0, 0))
+
+
+def _start(model: DataModel, name: str, area: tuple[int, int]) -> int:
+    """First row or column on the detector (1-based); 1 for full frames that do not say."""
+    start = model.get(f"meta.subarray.{name}")
+    if start is None and area in FULL_FRAMES:
+        return 1
+    if start is None or start < 1:
+        keyword = {"xstart": "SUBSTRT1", "ystart": "SUBSTRT2"}[name]
+        raise ReferenceMissing(
+            f"{model.meta.filename}: {keyword} (meta.subarray.{name}) is {start}, allowed: 1 or more; "
+            f"its {area[0]} x {area[1]} pixels have no place on the detector. Set the keyword."
+        )
+    return int(start)
