@@ -96,8 +96,7 @@ def _run_shell(hook: Hook, model: DataModel, log: logging.Logger) -> DataModel:
     from stpipe import models
 
     with tempfile.TemporaryDirectory(prefix="stpipe-hook-") as folder:
-        source = Path(folder) / (Path(model.meta.filename or "input.fits").name)
-        target = Path(folder) / f"hooked_{source.name}"
+        source, target = Path(folder) / "input.fits", Path(folder) / "output.fits"
         model.save(source)
         _stream(_command(hook.text, source, target), log)
         if "{output}" not in hook.text:

@@ -1,0 +1,250 @@
+"""The schema dialect: JSON Schema with arrays and a mapping to FITS.
+
+A schema file is JSON. Beside ``type``, ``properties``, ``allOf``, ``$ref``, ``enum``, ``default``,
+``title`` and ``required`` of JSON Schema it uses
+
+``"type": "data"``
+    an array, or a table when ``dtype`` is a list of columns ``{"name": ..., "dtype": ...}``
+``fits_keyword``
+    the FITS keyword of a metadata attribute
+``fits_hdu``
+    the extension of an array, or the one whose header holds the keyword (default: primary)
+``ndim``, ``max_ndim``, ``dtype``
+    number of dimensions and numpy dtype of an array
+
+``$ref`` names a file relative to the file it stands in, or one that ships with the package,
+optionally with a JSON pointer (``dq_def.schema.json#/properties/dq_def``).
+
+`Schema.load` flattens a file into attribute paths such as ``meta.instrument.name``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from stpipe import resources
+from stpipe.errors import InputError, did_you_mean
+
+__all__ = ["Field", "Schema"]
+
+_OWN = frozenset(
+    {
+        "$schema",
+        "default",
+        "description",
+        "dtype",
+        "enum",
+        "fits_hdu",
+        "fits_keyword",
+        "max_ndim",
+        "ndim",
+        "required",
+        "title",
+        "type",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One attribute: a metadata value or an array.
+
+    ``extra`` holds the JSON Schema keywords beyond this dialect, such as ``pattern``.
+    """
+
+    path: str
+    type: str | None = None
+    keyword: str | None = None
+    hdu: str = "PRIMARY"
+    enum: tuple[Any, ...] = ()
+    default: Any = None
+    title: str = ""
+    dtype: np.dtype[Any] | None = None
+    ndim: int | None = None
+    max_ndim: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the attribute is an array or a table."""
+        return self.type == "data"
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the attribute is a table."""
+        return self.dtype is not None and self.dtype.names is not None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A flattened schema: every attribute path in the order of the file."""
+
+    path: Path
+    title: str
+    fields: Mapping[str, Field]
+    groups: Mapping[str, str]
+    required: frozenset[str]
+
+    @classmethod
+    def load(cls, name: str | Path, relative_to: Path | None = None) -> Schema:
+        """The schema in file ``name``, a path or the name of one that ships with the package.
+
+        Raises
+        ------
+        InputError
+            When a file is missing, is not JSON, refers to itself, or misuses the dialect.
+        """
+        return _compiled(_find(str(name), relative_to))
+
+    @functools.cached_property
+    def arrays(self) -> Mapping[str, Field]:
+        """The arrays and tables."""
+        return {path: found for path, found in self.fields.items() if found.is_array}
+
+    @functools.cached_property
+    def metadata(self) -> Mapping[str, Field]:
+        """Everything but arrays."""
+        return {path: found for path, found in self.fields.items() if not found.is_array}
+
+    @functools.cached_property
+    def keywords(self) -> Mapping[str, tuple[Field, ...]]:
+        """The attributes with a FITS keyword, by extension."""
+        found: dict[str, list[Field]] = {}
+        for entry in self.metadata.values():
+            if entry.keyword:
+                found.setdefault(entry.hdu, []).append(entry)
+        return {hdu: tuple(entries) for hdu, entries in found.items()}
+
+    def names_in(self, group: str) -> list[str]:
+        """Names of the attributes and groups directly in ``group`` ("" is the top)."""
+        start = len(group) + 1 if group else 0
+        prefix = f"{group}." if group else ""
+        paths = [*self.fields, *self.groups]
+        return sorted({p[start:].partition(".")[0] for p in paths if p.startswith(prefix)} - {""})
+
+
+@functools.cache
+def _compiled(path: Path) -> Schema:
+    flattener = _Flattener()
+    document = _read(path)
+    flattener.visit(document, "", path, (f"{path}#",))
+    fields = {p: _field(p, leaf, path) for p, leaf in flattener.leaves.items()}
+    return Schema(
+        path=path,
+        title=str(document.get("title", "")),
+        fields=MappingProxyType(fields),
+        groups=MappingProxyType(flattener.groups),
+        required=frozenset(flattener.required),
+    )
+
+
+@functools.cache
+def _find(name: str, relative_to: Path | None) -> Path:
+    here = relative_to or Path.cwd()
+    shipped = resources.folder("schemas")
+    for place in (here / name, shipped / name):
+        if place.is_file():
+            return place.resolve()
+    raise InputError(
+        f"There is no schema {name}{did_you_mean(name, [p.name for p in shipped.iterdir()])}; "
+        f"looked in {here} and {shipped}."
+    )
+
+
+@functools.cache
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"The schema {path} cannot be read: {error}.") from error
+    if not isinstance(document, dict):
+        raise InputError(f"The schema {path} holds a {type(document).__name__}, not an object.")
+    return document
+
+
+class _Flattener:
+    """Walk a schema and everything it refers to, collecting attribute paths."""
+
+    def __init__(self) -> None:
+        self.leaves: dict[str, dict[str, Any]] = {}
+        self.groups: dict[str, str] = {}
+        self.required: set[str] = set()
+
+    def visit(self, node: dict[str, Any], at: str, file: Path, trail: tuple[str, ...]) -> None:
+        for name in node.get("required", ()):
+            self.required.add(_join(at, name))
+        if "$ref" in node:
+            self._follow(node["$ref"], at, file, trail)
+        for part in node.get("allOf", ()):
+            self.visit(part, at, file, trail)
+        for name, child in node.get("properties", {}).items():
+            self.visit(child, _join(at, name), file, trail)
+        if not node.keys() & {"properties", "allOf", "$ref"}:
+            if at:
+                self.leaves.setdefault(at, {}).update(node)
+        elif at and node.get("type", "object") == "object":
+            self.groups[at] = node.get("title") or self.groups.get(at, "")
+
+    def _follow(self, ref: str, at: str, file: Path, trail: tuple[str, ...]) -> None:
+        name, _, pointer = ref.partition("#")
+        target = _find(name, file.parent) if name else file
+        here = f"{target}#{pointer}"
+        if here in trail:
+            chain = " -> ".join(Path(step.partition("#")[0]).name for step in (*trail, here))
+            raise InputError(f"The schema {file} refers to itself: {chain}.")
+        self.visit(_point(_read(target), pointer, file), at, target, (*trail, here))
+
+
+def _point(document: dict[str, Any], pointer: str, file: Path) -> dict[str, Any]:
+    node: Any = document
+    for part in pointer.split("/")[1:]:
+        try:
+            node = node[part.replace("~1", "/").replace("~0", "~")]
+        except (KeyError, TypeError):
+            raise InputError(f'The schema {file} refers to "#{pointer}", which is absent.') from None
+    return dict(node)
+
+
+def _join(group: str, name: str) -> str:
+    return f"{group}.{name}" if group else name
+
+
+def _field(path: str, leaf: dict[str, Any], file: Path) -> Field:
+    is_array = leaf.get("type") == "data"
+    if is_array and not ("dtype" in leaf and "fits_hdu" in leaf):
+        raise InputError(f'The schema {file}: the array "{path}" needs both fits_hdu and dtype.')
+    return Field(
+        path=path,
+        type=leaf.get("type"),
+        keyword=leaf.get("fits_keyword"),
+        hdu=leaf.get("fits_hdu", "PRIMARY"),
+        enum=tuple(leaf.get("enum", ())),
+        default=leaf.get("default"),
+        title=leaf.get("title", ""),
+        dtype=_dtype(path, leaf["dtype"], file) if is_array else None,
+        ndim=leaf.get("ndim"),
+        max_ndim=leaf.get("max_ndim"),
+        extra={key: value for key, value in leaf.items() if key not in _OWN},
+    )
+
+
+def _dtype(path: str, spec: Any, file: Path) -> np.dtype[Any]:
+    try:
+        if isinstance(spec, list):
+            return np.dtype(list(_columns(spec)))
+        return np.dtype(spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f'The schema {file}: dtype {spec!r} of "{path}": {error}.') from error
+
+
+def _columns(spec: list[dict[str, Any]]) -> Iterator[Any]:
+    for column in spec:
+        yield (column["name"], column["dtype"], tuple(column.get("shape", ())))

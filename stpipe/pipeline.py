@@ -1,0 +1,58 @@
+"""Pipeline: a step made of steps.
+
+`step_defs` says which steps there are; `process` says, in Python, how data flow between them. By the
+time `process` runs, the steps are attributes of the pipeline. The same `process` runs in memory and,
+traced on an exposure's header, becomes a Snakefile, so it must not touch pixels itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stpipe.errors import NoProduct
+from stpipe.step import Products, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stpipe.models import DataModel
+    from stpipe.parameters import Parameters
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline(Step):
+    """A step made of steps: declare `step_defs`, override `process`."""
+
+    def _configure(
+        self, parameters: Parameters, name: str | None, parent: Step | None = None
+    ) -> None:
+        super()._configure(parameters, name, parent)
+        self.steps: dict[str, Step] = {}
+        for step_name, cls in self.step_defs.items():
+            step = cls.__new__(cls)
+            step._configure(parameters.steps[step_name], step_name, self)  # noqa: SLF001
+            self.steps[step_name] = step
+            setattr(self, step_name, step)
+
+    def run(self, *inputs: Any) -> Any:
+        """Run `process`; a stand-in passes through, leaving the steps in its graph."""
+        first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
+        if hasattr(first, "traced_by") and not self.skip:
+            return self.process(first, *inputs[1:])
+        return super().run(*inputs)
+
+    def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
+        # The steps record themselves and select their references; nothing is added for the whole.
+        del started
+        from stpipe import hooks
+
+        given = hooks.run_all(self.pre_hooks, model.copy(), self.log)
+        result = self.process(given, *more)
+        if result is None:
+            raise NoProduct("process returned nothing")
+        if not self.post_hooks:
+            return result
+        first, *rest = result if isinstance(result, tuple) else (result,)
+        hooked = hooks.run_all(self.post_hooks, first, self.log)
+        return Products(result.names, (hooked, *rest)) if isinstance(result, Products) else hooked

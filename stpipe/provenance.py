@@ -1,0 +1,71 @@
+"""How a product was made: one record for each step, appended and never rewritten.
+
+Records are plain dictionaries kept in the product's metadata tree (`provenance`), so that the product
+alone tells, and repeats, its whole history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from stpipe import logs
+
+if TYPE_CHECKING:
+    from stpipe.models import DataModel
+    from stpipe.references import Reference
+    from stpipe.step import Step
+
+__all__ = ["append", "done", "now", "skipped", "suffix_of", "suffixes"]
+
+# Parameters that say where things go, not what is computed.
+BOOKKEEPING = frozenset({"skip", "save_results", "output_file", "output_dir", "suffix"})
+
+
+def now() -> str:
+    """UTC in ISO 8601 to the millisecond."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[str, Any]:
+    """The record of a step that ran; the product's own `suffix` is added to it."""
+    values = step.science_parameters()
+    return {
+        "step": step.qualified_name,
+        "class": step.target(),
+        "status": "COMPLETE",
+        "parameters": values,
+        "sources": {name: step.source_of(name) for name in values},
+        "references": {t: r.record() for t, r in references.items()},
+        "software": logs.software(),
+        "started": started,
+        "finished": now(),
+    }
+
+
+def skipped(step: Step, reason: str) -> dict[str, Any]:
+    """The record of a step that was left out or did nothing, and why."""
+    return {
+        "step": step.qualified_name,
+        "class": step.target(),
+        "status": "SKIPPED",
+        "reason": reason,
+        "finished": now(),
+    }
+
+
+def append(model: DataModel, record: Mapping[str, Any]) -> None:
+    """Add a record to a product's history."""
+    model.provenance = [*(model.provenance or []), dict(record)]
+
+
+def suffix_of(model: DataModel) -> str:
+    """The suffix that the last step which ran gave to this product; empty when none did."""
+    records = model.provenance or []
+    return next((r["suffix"] for r in reversed(records) if r.get("suffix")), "")
+
+
+def suffixes(model: DataModel) -> frozenset[str]:
+    """Every suffix that this product or its ancestors had."""
+    return frozenset(r["suffix"] for r in model.provenance or [] if r.get("suffix"))

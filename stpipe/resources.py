@@ -1,0 +1,30 @@
+"""Where the folders that ship with the package are: schemas, config and workflow."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from stpipe.errors import InputError
+
+__all__ = ["folder"]
+
+
+@functools.cache
+def folder(name: str) -> Path:
+    """Folder ``name`` of the installed package, or of the checkout that the package is used from.
+
+    Raises
+    ------
+    InputError
+        When neither has it.
+    """
+    package = Path(__file__).resolve().parent
+    places = [package / "share" / name, package.parent / name]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise InputError(
+        f'The folder "{name}" of stpipe is in neither {places[0]} nor {places[1]}; '
+        "install stpipe-flow again, or work from a complete checkout."
+    )

@@ -1,0 +1,411 @@
+"""Step: one calibration step as a declaration and a `process`.
+
+A step declares, as class attributes, its names, parameters, references, what it reads and what it
+makes, and implements `process`. Everything else is the framework's: opening the input read-only,
+finding reference files, hooks, recording how the product was made, naming and saving it.
+
+Override `process` in any step; for a step that corrects ramps derive from `RampStep` and override
+`correct`; declare `outputs` when there is more than one product.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from stpipe import hooks, logs, naming, provenance
+from stpipe.errors import InputError, NoProduct, ParameterError, Skip
+from stpipe.parameters import (
+    Parameters,
+    Settings,
+    export,
+    from_keywords,
+    read_cfg,
+    resolve,
+)
+from stpipe.references import CrdsResolver, Reference, References, Resolver, override
+
+if TYPE_CHECKING:
+    from stpipe.models import DataModel
+
+__all__ = ["Output", "Products", "RampStep", "Skip", "Step", "product_name"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A declared product: its name in code, its model class and the suffix of its file."""
+
+    name: str
+    model: str
+    suffix: str
+
+
+class Products(tuple[Any, ...]):
+    """The products of a step with several, in declared order and by name (`products.rate`).
+
+    A step that is given `Products` takes the first.
+    """
+
+    names: tuple[str, ...]
+
+    def __new__(cls, names: Iterable[str], products: Iterable[Any]) -> Self:
+        made = super().__new__(cls, products)
+        made.names = tuple(names)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.names:
+            return self[self.names.index(name)]
+        raise AttributeError(f"products are {', '.join(self.names)}; there is no {name!r}")
+
+
+class Step:
+    """One calibration step; see the module's text for what to override."""
+
+    alias: ClassVar[str] = ""
+    suffix: str = ""
+    status: ClassVar[str] = ""  # meta.cal_step.<status>; empty: no status keyword
+    spec: ClassVar[str] = ""
+    reference_types: ClassVar[tuple[str, ...]] = ()
+    optional_reference_types: ClassVar[tuple[str, ...]] = ()
+    input_models: ClassVar[tuple[str, ...]] = ()  # empty: any model
+    prerequisites: ClassVar[tuple[str, ...]] = ()  # metadata that must be there, by dotted name
+    outputs: ClassVar[tuple[Output, ...]] = ()  # empty: one product, of the input's model
+    step_defs: ClassVar[dict[str, type[Step]]] = {}
+
+    # Set from parameters
+    skip: bool
+    save_results: bool
+    pre_hooks: Sequence[Any]
+    post_hooks: Sequence[Any]
+    output_file: str | None
+    output_dir: str | None
+
+    def __init__(self, name: str | None = None, **keywords: Any) -> None:
+        self._configure(resolve(type(self), from_keywords(keywords)), name)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, name: str | None = None) -> Self:
+        """A step with checked parameters."""
+        return cls._from_parameters(resolve(cls, settings), name)
+
+    @classmethod
+    def _from_parameters(cls, parameters: Parameters, name: str | None) -> Self:
+        step = cls.__new__(cls)
+        step._configure(parameters, name)  # noqa: SLF001 - this is the other constructor
+        return step
+
+    def _configure(self, parameters: Parameters, name: str | None, parent: Step | None = None) -> None:
+        self.name = name or self.alias or type(self).__name__
+        self.parent = parent
+        self.parameters = parameters
+        self.source: Path | None = None
+        self.resolver: Resolver = parent.resolver if parent else CrdsResolver()
+        for parameter, value in parameters.values.items():
+            if parameter != "suffix" or value is not None:
+                setattr(self, parameter, value)
+        self.log = logging.getLogger(f"stpipe.{self.qualified_name}")
+
+    # --- what a step is --------------------------------------------------------------------------
+
+    @classmethod
+    def target(cls) -> str:
+        """The class as `strun` and parameter files name it: `package.module.Class`."""
+        return f"{cls.__module__}.{cls.__qualname__}"
+
+    @classmethod
+    def all_reference_types(cls) -> frozenset[str]:
+        """Reference types of this step and its substeps."""
+        own = frozenset((*cls.reference_types, *cls.optional_reference_types))
+        return own.union(*(s.all_reference_types() for s in cls.step_defs.values()))
+
+    @property
+    def qualified_name(self) -> str:
+        """The name with those of the pipelines around it, the outermost left out."""
+        if self.parent is None or self.parent.parent is None:
+            return self.name
+        return f"{self.parent.qualified_name}.{self.name}"
+
+    @property
+    def root(self) -> Step:
+        """The outermost pipeline, or the step itself."""
+        return self.parent.root if self.parent else self
+
+    def products(self, model_type: str) -> tuple[Output, ...]:
+        """The declared products; a step without declaration makes one of its input's model."""
+        if self.outputs:
+            first, *rest = self.outputs
+            return (Output(first.name, first.model, self.suffix or first.suffix), *rest)
+        return (Output("product", model_type, self.suffix or self.alias or self.name),)
+
+    def science_parameters(self) -> dict[str, Any]:
+        """Parameters that decide what is computed, as they are now."""
+        left_out = provenance.BOOKKEEPING
+        names = [n for n in self.parameters.values if n not in left_out]
+        values = {n: getattr(self, n) for n in names if not n.startswith("override_")}
+        return {n: [_text(h) for h in v] if n.endswith("_hooks") else v for n, v in values.items()}
+
+    def source_of(self, name: str) -> str:
+        """Who gave a parameter its value."""
+        if getattr(self, name) != self.parameters.values[name]:
+            return "set in Python"
+        return self.parameters.sources[name]
+
+    def export_config(self, path: str | Path) -> Path:
+        """Write a parameter file that repeats this configuration."""
+        text = export(self.target(), self.parameters)
+        Path(path).write_text(text, encoding="utf-8")
+        return Path(path)
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def process(self, model: Any) -> Any:
+        """The computation: take a model (never write into its arrays), return the product.
+
+        Raise `Skip(reason)` to leave the data as they are and `NoProduct(reason)` to make nothing.
+        """
+        raise NotImplementedError(f"{self.target()} has no process")
+
+    @classmethod
+    def call(cls, source: Any, config_file: str | Path | None = None, **keywords: Any) -> Any:
+        """Run on a file or a model with parameters from a file and keywords; return the product.
+
+        Products are written only when `save_results`, `output_file` or `output_dir` ask for it.
+        """
+        with logs.to_stderr():
+            settings = from_keywords(keywords)
+            if config_file is not None:
+                settings = settings.over(read_cfg(config_file).settings)
+            step = cls.from_settings(settings)
+            logs.log_platform(step.log)
+            result = step.run(source)
+            if step.output_file or step.output_dir:
+                step.save(result)
+            return result
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run as a part of a pipeline."""
+        return self.run(*inputs)
+
+    def run(self, *inputs: Any) -> Any:
+        """Run on files or models; inputs are never modified.
+
+        Raises
+        ------
+        InputError
+            When the first input is missing, damaged or not of a model that this step reads.
+        """
+        first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
+        if hasattr(first, "traced_by"):
+            return first.traced_by(self, first)
+        model = self._open(first)
+        try:
+            return self._run(model, *inputs[1:])
+        finally:
+            if isinstance(first, (str, Path)):
+                model.close()
+
+    def _run(self, model: DataModel, *more: Any) -> Any:
+        if self.skip and self.parent is not None:
+            return self._skipped(model, f"skip = True ({self.source_of('skip')})")
+        started, clock = provenance.now(), time.perf_counter()
+        self.log.info("Step %s starting", self.qualified_name)
+        try:
+            result = self._execute(model, more, started)
+        except Skip as reason:
+            return self._skipped(model, str(reason))
+        except NoProduct as reason:
+            self.log.warning("Step %s makes no product: %s", self.qualified_name, reason)
+            return None
+        self.log.info("Step %s done in %.2f s", self.qualified_name, time.perf_counter() - clock)
+        if self.save_results:
+            self.save(result)
+        return result
+
+    def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
+        self.selected = self.select_references(model.to_flat_dict())
+        if missing := self.not_applicable(self.selected):
+            raise Skip(missing)
+        self._references = References(self.selected, model)
+        try:
+            given = hooks.run_all(self.pre_hooks, model.copy(), self.log)
+            result = self.process(given, *more)
+            return self._finished(model, result, started)
+        finally:
+            self._references.close()
+
+    def _finished(self, model: DataModel, result: Any, started: str) -> Any:
+        """Run post-hooks on what `process` made and write down how it was made."""
+        if result is None:
+            raise NoProduct("process returned nothing")
+        made = result if isinstance(result, (tuple, list)) else (result,)
+        declared = self.products(type(made[0]).__name__)
+        record = provenance.done(self, self.selected, started)
+        finished = []
+        for output, product in zip(declared, made, strict=True):
+            hooked = hooks.run_all(self.post_hooks if output == declared[0] else (), product, self.log)
+            self._stamp(hooked, model, {**record, "suffix": output.suffix})
+            finished.append(hooked)
+        return Products([o.name for o in declared], finished) if self.outputs[1:] else finished[0]
+
+    def _stamp(self, product: DataModel, model: DataModel, record: Mapping[str, Any]) -> None:
+        product.provenance = list(model.provenance or [])
+        provenance.append(product, record)
+        if self.status:
+            product.set(f"meta.cal_step.{self.status}", "COMPLETE")
+        for reference in self.selected.values():
+            _stamp_reference(product, reference)
+        versions = record["software"]
+        product.set("meta.calibration_software_version", versions.get("stpipe-flow"))
+        if "crds" in versions:
+            product.set("meta.ref_file.crds.sw_version", versions["crds"])
+
+    def _skipped(self, model: DataModel, reason: str) -> DataModel:
+        """The same data, with a note that this step did nothing and why."""
+        self.log.info("Step %s skipped: %s", self.qualified_name, reason)
+        product = model.copy()
+        self.mark_skipped(product, reason)
+        return product
+
+    def mark_skipped(self, product: DataModel, reason: str) -> None:
+        """Record in `product` that this step was left out."""
+        provenance.append(product, provenance.skipped(self, reason))
+        if self.status and product.get(f"meta.cal_step.{self.status}") != "COMPLETE":
+            product.set(f"meta.cal_step.{self.status}", "SKIPPED")
+
+    # --- inputs ----------------------------------------------------------------------------------
+
+    def _open(self, source: Any) -> DataModel:
+        from stpipe import models
+
+        if isinstance(source, models.DataModel):
+            model = source
+            self._remember(model.get("meta.filename"))
+        elif isinstance(source, (str, Path)):
+            self._remember(source)
+            model = models.open(source)
+        else:
+            raise InputError(
+                f"{self.qualified_name}: the input is a {type(source).__name__}, allowed: a path or a "
+                "model. Wrap an array in a model first, such as models.ImageModel(array)."
+            )
+        self._check(model)
+        return model
+
+    def _remember(self, source: str | Path | None) -> None:
+        if source is not None and self.source is None:
+            self.source = Path(source)
+
+    def _check(self, model: DataModel) -> None:
+        """Refuse models that this step does not read and headers that lack what it needs."""
+        found = type(model).__name__
+        if self.input_models and not any(model.reads_as(name) for name in self.input_models):
+            raise InputError(
+                f"{self.qualified_name}: {model.get('meta.filename')} is a {found}, allowed: "
+                f"{' or '.join(self.input_models)}. Give a product of an earlier step."
+            )
+        if lacking := [name for name in self.prerequisites if model.get(name) is None]:
+            raise InputError(
+                f"{self.qualified_name}: {model.get('meta.filename')} lacks "
+                f"{', '.join(lacking)}; the step cannot run without."
+            )
+
+    # --- references ------------------------------------------------------------------------------
+
+    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+        """The reference file of each type: overrides first, the resolver for the rest."""
+        selected: dict[str, Reference] = {}
+        wanted = (*self.reference_types, *self.optional_reference_types)
+        for reference_type in wanted:
+            if value := getattr(self, f"override_{reference_type}", None):
+                selected[reference_type] = override(reference_type, value)
+        open_types = [t for t in wanted if t not in selected]
+        return selected | self.root.resolver.select(meta, open_types)
+
+    def not_applicable(self, selected: Mapping[str, Reference]) -> str:
+        """Why the step does not apply, when a reference that it needs is N/A; empty otherwise."""
+        types = [t for t in self.reference_types if selected[t].path is None]
+        return f"no {', '.join(types)} reference applies (N/A)" if types else ""
+
+    @property
+    def references(self) -> References:
+        """Reference models of the run in progress, cut to the exposure's subarray."""
+        return self._references
+
+    # --- products --------------------------------------------------------------------------------
+
+    def save(self, result: Any, suffix: str | None = None) -> list[Path]:
+        """Write the products under their names and return the paths; `suffix` names one product."""
+        made = result if isinstance(result, (tuple, list)) else (result,)
+        return [
+            self._save_one(product, suffix, companion=index > 0)
+            for index, product in enumerate(made)
+            if product is not None
+        ]
+
+    def _save_one(self, product: Any, suffix: str | None, *, companion: bool) -> Path:
+        if hasattr(product, "traced_by"):
+            return Path(product.save(self.product_name(suffix or product.suffix)))
+        own = None if companion else self.parameters.values.get("suffix")
+        label = suffix or own or provenance.suffix_of(product) or self.suffix or self.name
+        # A product saved under a suffix of its own (an intermediate one) never takes output_file.
+        exact = self.output_file if suffix is None else None
+        path = naming.output_path(
+            self._source_name(product),
+            label,
+            output_dir=self.output_dir or self.root.output_dir,
+            output_file=exact,
+            companion=companion,
+        )
+        product.save(path)
+        self.log.info("Saved %s", path)
+        return path
+
+    def _source_name(self, product: DataModel) -> str:
+        source = self.root.source or self.source
+        if source is None:
+            raise ParameterError(f"{self.name}: no name for the product; give output_file.")
+        return naming.split(source, provenance.suffixes(product)).root + "_uncal.fits"
+
+    def product_name(self, suffix: str) -> str:
+        """The file name of this exposure's product `suffix`, in the run's output folder."""
+        source = self.root.source or self.source or Path(f"{self.name}.fits")
+        return str(naming.output_path(source, suffix, output_dir=self.root.output_dir))
+
+
+class RampStep(Step):
+    """A step that corrects ramps: override `correct`."""
+
+    input_models = ("RampModel",)
+    halo: ClassVar[int] = 0  # rows of neighbours that `correct` needs
+
+    def process(self, ramp: Any) -> Any:
+        """Apply `correct` to the ramp."""
+        self.correct(ramp, self.references)
+        return ramp
+
+    def correct(self, ramp: Any, references: References) -> None:
+        """Assign corrected arrays to `ramp`; never write into those it holds."""
+        raise NotImplementedError(f"{self.target()} has no correct")
+
+
+def product_name(step: Step, suffix: str) -> str:
+    """The file name of the exposure's product `suffix`; for use in a pipeline's `process`."""
+    return step.product_name(suffix)
+
+
+def _stamp_reference(product: DataModel, reference: Reference) -> None:
+    name = f"meta.ref_file.{reference.type}.name"
+    if product.knows(name):
+        product.set(name, reference.recorded_name)
+    if reference.context:
+        product.set("meta.ref_file.crds.context_used", reference.context)
+
+
+def _text(hook: Any) -> str:
+    return hook if isinstance(hook, str) else f"python:{hook.__module__}.{hook.__qualname__}"
+

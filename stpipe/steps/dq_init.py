@@ -1,0 +1,70 @@
+"""Start the data-quality flags of an exposure from the bad-pixel mask of its detector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stpipe.errors import InputError
+from stpipe.models import dqflags
+from stpipe.step import RampStep
+
+if TYPE_CHECKING:
+    from stpipe.references import References
+    from stpipe.step import Ramp
+    from stpipe.steps._arrays import Bits, GroupBits
+
+__all__ = ["DQInitStep", "flag_groups", "read_mask"]
+
+
+class DQInitStep(RampStep):
+    """Start the data-quality flags of an exposure from the bad-pixel mask of its detector.
+
+    The mask is added to PIXELDQ; its DO_NOT_USE bit also to every group, so that no ramp is fitted
+    to a bad pixel. `user_supplied_dq` names a FITS image in standard bits that is added as well.
+    """
+
+    alias = "dq_init"
+    suffix = "dq_init"
+    status = "dq_init"
+    reference_types = ("mask",)
+    spec = """
+        user_supplied_dq = string(default=None)  # FITS image of data-quality bits to add to the mask
+    """
+    user_supplied_dq: str | None
+
+    def correct(self, ramp: Ramp, references: References) -> None:
+        """Add the mask to the flags of pixels and groups."""
+        mask = references["mask"].dq
+        if self.user_supplied_dq is not None:
+            mask = mask | read_mask(self.user_supplied_dq, mask.shape)
+        ramp.pixeldq = ramp.pixeldq | mask
+        ramp.groupdq = flag_groups(ramp.groupdq, mask)
+
+
+def flag_groups(groupdq: GroupBits, mask: Bits) -> GroupBits:
+    """Copy of `groupdq` (integrations, groups, rows, columns) with the mask's DO_NOT_USE pixels set."""
+    return groupdq | (mask & dqflags.DO_NOT_USE).astype(np.uint8)
+
+
+def read_mask(path: str, shape: tuple[int, ...]) -> Bits:
+    """Mask of a user, uint32, from the first image of a FITS file.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read or its image is not of the exposure's shape.
+    """
+    from astropy.io import fits
+
+    try:
+        mask = fits.getdata(path)
+    except (OSError, IndexError) as error:
+        raise InputError(f"user_supplied_dq: {path} is no readable FITS image: {error}.") from None
+    if mask.shape != shape:
+        raise InputError(
+            f"user_supplied_dq: the image in {path} is of shape {mask.shape}, the exposure of "
+            f"{shape}. Give a mask of the exposure's subarray."
+        )
+    return mask.astype(np.uint32)

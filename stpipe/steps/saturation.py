@@ -1,0 +1,198 @@
+"""Flag groups at or above the saturation level, their neighbours, and groups without signal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stpipe.models import dqflags
+from stpipe.step import RampStep
+from stpipe.steps._arrays import or_where
+
+if TYPE_CHECKING:
+    from stpipe.references import References
+    from stpipe.step import Ramp
+    from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats, GroupBits
+
+__all__ = [
+    "SaturationLevel",
+    "SaturationStep",
+    "clear_zeroframe",
+    "dilate",
+    "flag_saturation",
+    "saturation_level",
+]
+
+ABOVE_CONVERTER = 65536.0  # one more than a 16-bit converter can say: never reached
+_UNUSABLE = dqflags.SATURATED | dqflags.DO_NOT_USE
+
+
+class SaturationStep(RampStep):
+    """Flag groups at or above the saturation level, their neighbours, and groups without signal.
+
+    Works on raw DN. From the first saturated group on, all groups of an integration are SATURATED;
+    charge spills over, so the pixels around (`n_pix_grow_sat` in each direction) are, too. Groups
+    at or below 0 DN are AD_FLOOR and DO_NOT_USE.
+
+    Groups that average several frames may hide saturation of their last frames. With
+    `use_readpatt`, a group that precedes a saturated one and is high enough for that is DO_NOT_USE;
+    a second test looks for sudden jumps in the second group. GROUPGAP does not enter either test.
+
+    In the zero frame, unusable pixels become 0.
+    """
+
+    alias = "saturation"
+    suffix = "saturation"
+    status = "saturation"
+    reference_types = ("saturation",)
+    optional_reference_types = ("superbias",)
+    spec = """
+        n_pix_grow_sat = integer(min=0, default=1)  # Pixels by which saturation spreads in each direction
+        use_readpatt = boolean(default=True)  # Look for saturation hidden in groups of several frames
+    """
+    n_pix_grow_sat: int
+    use_readpatt: bool
+
+    def correct(self, ramp: Ramp, references: References) -> None:
+        """Flag groups, pass the reference's flags on, clear the zero frame."""
+        reference, superbias = references["saturation"], references.get("superbias")
+        nframes = ramp.meta.exposure.nframes if self.use_readpatt else 1
+        level, dq = saturation_level(reference.data, reference.dq, nframes)
+        bias = None if superbias is None else superbias.data
+        grow = self.n_pix_grow_sat
+        ramp.groupdq = flag_saturation(ramp.data, ramp.groupdq, level, grow, bias)
+        ramp.pixeldq = ramp.pixeldq | dq
+        if ramp.zeroframe is not None:
+            ramp.zeroframe = clear_zeroframe(ramp.zeroframe, level.threshold, grow)
+
+    @property
+    def halo(self) -> int:
+        """Saturation found with its own growth can hide more of it once again as far."""
+        return 2 * self.n_pix_grow_sat
+
+
+@dataclass(frozen=True)
+class SaturationLevel:
+    """Saturation thresholds (rows, columns) in DN, and how frames make up a group."""
+
+    threshold: Floats
+    unchecked: Booleans  # pixels whose saturation level is not known
+    nframes: int  # frames averaged in a group; 1 turns the tests for hidden saturation off
+
+    def of_average(self, group: int) -> Doubles:
+        """Averages of `group` from which its last frame alone may be saturated."""
+        last = (group + 1) * self.nframes
+        dilution = self.mean_frame(group) / last
+        return self.threshold * np.where(self.unchecked, 1.0, dilution)
+
+    def mean_frame(self, group: int) -> float:
+        """Mean number (from 1) of the frames in `group`; gaps between groups are not counted."""
+        return group * self.nframes + (self.nframes + 1) / 2
+
+
+def saturation_level(threshold: Floats, dq: Bits, nframes: int) -> tuple[SaturationLevel, Bits]:
+    """Thresholds ready to compare with, and the flags of the reference.
+
+    Pixels without a threshold (NaN) get NO_SAT_CHECK; pixels with that flag never saturate.
+    """
+    unknown = np.isnan(threshold)
+    flags = dq | np.where(unknown, np.uint32(dqflags.NO_SAT_CHECK), np.uint32(0))
+    unchecked = (flags & dqflags.NO_SAT_CHECK) != 0
+    usable = np.where(unchecked, np.float32(ABOVE_CONVERTER), threshold)
+    return SaturationLevel(usable, unchecked, nframes), flags
+
+
+def flag_saturation(
+    data: Floats, groupdq: GroupBits, level: SaturationLevel, grow: int, bias: Floats | None = None
+) -> GroupBits:
+    """Flags of all groups with SATURATED, AD_FLOOR and DO_NOT_USE added.
+
+    Parameters
+    ----------
+    data, groupdq
+        Raw counts in DN and flags, (integrations, groups, rows, columns).
+    level
+        Thresholds (rows, columns).
+    grow
+        Pixels by which flags spread in each direction. Rows nearer than twice this to a cut edge
+        of a band are not final.
+    bias
+        Superbias (rows, columns) in DN, for the test of second groups; None is 0.
+    """
+    flags = groupdq.copy()
+    for counts, bits in zip(data, flags, strict=True):
+        _flag_reached(counts, bits, level.threshold, grow)
+        if level.nframes > 1:
+            _flag_hidden(counts, bits, level, grow)
+            _flag_hidden_in_second(counts, bits, level, bias)
+    return flags
+
+
+def _flag_reached(data: Floats, flags: GroupBits, threshold: Floats, grow: int) -> None:
+    """Forward in time: what is saturated once stays so; spread pixels are flagged anew each time."""
+    ever = np.zeros(threshold.shape, dtype=bool)
+    for counts, bits in zip(data, flags, strict=True):
+        ever |= counts >= threshold
+        or_where(bits, ever, dqflags.SATURATED)
+        or_where(bits, counts <= 0, dqflags.AD_FLOOR | dqflags.DO_NOT_USE)
+        or_where(bits, dilate((bits & dqflags.SATURATED) != 0, grow), dqflags.SATURATED)
+
+
+def _flag_hidden(data: Floats, flags: GroupBits, level: SaturationLevel, grow: int) -> None:
+    """Backward in time: groups before a saturated one whose last frames may have been saturated."""
+    for group in range(len(data) - 2, -1, -1):
+        suspect = _precedes_saturation(flags, group)
+        suspect &= (flags[group] & dqflags.DO_NOT_USE) == 0
+        if suspect.any():
+            suspect &= data[group] >= level.of_average(group)
+            or_where(flags[group], dilate(suspect, grow), dqflags.DO_NOT_USE)
+
+
+def _flag_hidden_in_second(
+    data: Floats, flags: GroupBits, level: SaturationLevel, bias: Floats | None
+) -> None:
+    """Second groups that rose more than the first promised, before a saturated third."""
+    if len(data) <= 2:  # noqa: PLR2004 - the test compares three groups
+        return
+    at = np.nonzero(_precedes_saturation(flags, 1))
+    first, second, threshold = data[0][at], data[1][at], level.threshold[at]
+    zero = np.float32(0) if bias is None else bias[at]
+    expected = (first - zero) / np.float64(level.mean_frame(0)) * (3 * level.nframes) + zero
+    sudden = (second - first) > (threshold - first) / level.nframes
+    flags[1][at] |= ((expected < threshold) & sudden).astype(np.uint8) * dqflags.DO_NOT_USE
+
+
+def _precedes_saturation(flags: GroupBits, group: int) -> Booleans:
+    before, after = flags[group] & dqflags.SATURATED, flags[group + 1] & dqflags.SATURATED
+    return after > before
+
+
+def clear_zeroframe(zeroframe: Floats, threshold: Floats, grow: int) -> Floats:
+    """Zero frame (integrations, rows, columns) with 0 where saturated, near that, or without signal."""
+    cleared = zeroframe.copy()
+    for frame in cleared:
+        frame[(frame <= 0) | dilate(frame >= threshold, grow)] = 0
+    return cleared
+
+
+def dilate(mask: Booleans, by: int) -> Booleans:
+    """Mask (rows, columns) grown by a square of 2 `by` + 1 pixels on a side."""
+    if by == 0 or not mask.any():
+        return mask
+    return _smear(_smear(mask, by).T, by).T
+
+
+def _smear(mask: Booleans, by: int) -> Booleans:
+    """Grow along the first axis; doubling the reach at each turn takes few passes over the mask."""
+    grown = mask.copy()
+    reached = 0
+    while reached < by:
+        shift = min(2 ** math.floor(math.log2(reached + 1)), by - reached)
+        before = grown.copy()
+        grown[shift:] |= before[:-shift]
+        grown[:-shift] |= before[shift:]
+        reached += shift
+    return grown

@@ -1,0 +1,48 @@
+"""Subtract the bias of the detector from every group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stpipe.step import RampStep
+
+if TYPE_CHECKING:
+    from stpipe.references import References
+    from stpipe.step import Ramp
+    from stpipe.steps._arrays import Floats
+
+__all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe"]
+
+
+class SuperBiasStep(RampStep):
+    """Subtract the bias of the detector from every group.
+
+    For near-infrared detectors. Where the reference is NaN nothing is subtracted; its flags are
+    added to PIXELDQ. In the zero frame, 0 means "no data" and stays 0.
+    """
+
+    alias = "superbias"
+    suffix = "superbias"
+    status = "superbias"
+    reference_types = ("superbias",)
+
+    def correct(self, ramp: Ramp, references: References) -> None:
+        """Subtract the bias from groups and zero frame, and pass its flags on."""
+        superbias = references["superbias"]
+        bias = np.nan_to_num(superbias.data, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        ramp.data = subtract_bias(ramp.data, bias)
+        ramp.pixeldq = ramp.pixeldq | superbias.dq
+        if ramp.zeroframe is not None:
+            ramp.zeroframe = subtract_bias_from_zeroframe(ramp.zeroframe, bias)
+
+
+def subtract_bias(data: Floats, bias: Floats) -> Floats:
+    """Data (integrations, groups, rows, columns) in DN minus the bias (rows, columns)."""
+    return data - bias
+
+
+def subtract_bias_from_zeroframe(zeroframe: Floats, bias: Floats) -> Floats:
+    """Zero frame (integrations, rows, columns) minus the bias, except where it holds no data (0)."""
+    return np.where(zeroframe == 0, zeroframe, zeroframe - bias)
