@@ -83,11 +83,13 @@ class Settings:
 
 @dataclass
 class Configuration:
-    """A parameter file: which class it is for, its settings and its `[logging]` section."""
+    """A parameter file: which class it is for, its settings, `[logging]` and, of a job, `[job]`."""
 
     target: str | None
     settings: Settings
     logging: dict[str, str] = field(default_factory=dict)
+    name: str | None = None
+    job: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,9 @@ def read_cfg(path: str | Path) -> Configuration:
         ) from None
     reader = _CfgReader(path, _line_numbers(text))
     logging = {k: str(v) for k, v in content.pop("logging", {}).items()}
-    target = content.get("class")
-    return Configuration(target, reader.settings(content, ()), logging)
+    job = content.pop("job", None)
+    settings = reader.settings(content, ())
+    return Configuration(content.get("class"), settings, logging, content.get("name"), job)
 
 
 @dataclass(frozen=True)

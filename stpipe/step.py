@@ -202,7 +202,7 @@ class Step:
         first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
         if hasattr(first, "traced_by"):
             return first.traced_by(self, first)
-        model = self._open(first)
+        model = self.open(first)
         try:
             return self._run(model, *inputs[1:])
         finally:
@@ -279,7 +279,8 @@ class Step:
 
     # --- inputs ----------------------------------------------------------------------------------
 
-    def _open(self, source: Any) -> DataModel:
+    def open(self, source: Any) -> DataModel:
+        """The input as a model that this step reads; checked from its header."""
         from stpipe import models
 
         if isinstance(source, models.DataModel):

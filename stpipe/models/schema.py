@@ -102,7 +102,7 @@ class Schema:
         InputError
             When a file is missing, is not JSON, refers to itself, or misuses the dialect.
         """
-        return _compiled(_find(str(name), relative_to))
+        return _compiled(_find(str(name), relative_to or Path.cwd()))
 
     @functools.cached_property
     def arrays(self) -> Mapping[str, Field]:
@@ -147,8 +147,7 @@ def _compiled(path: Path) -> Schema:
 
 
 @functools.cache
-def _find(name: str, relative_to: Path | None) -> Path:
-    here = relative_to or Path.cwd()
+def _find(name: str, here: Path) -> Path:
     shipped = resources.folder("schemas")
     for place in (here / name, shipped / name):
         if place.is_file():
@@ -190,7 +189,7 @@ class _Flattener:
         if not node.keys() & {"properties", "allOf", "$ref"}:
             if at:
                 self.leaves.setdefault(at, {}).update(node)
-        elif at and node.get("type", "object") == "object":
+        elif at and "properties" in node:
             self.groups[at] = node.get("title") or self.groups.get(at, "")
 
     def _follow(self, ref: str, at: str, file: Path, trail: tuple[str, ...]) -> None:

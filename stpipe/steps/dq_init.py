@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from stpipe.step import RampStep
 
 if TYPE_CHECKING:
     from stpipe.references import References
-    from stpipe.step import Ramp
     from stpipe.steps._arrays import Bits, GroupBits
 
 __all__ = ["DQInitStep", "flag_groups", "read_mask"]
@@ -34,7 +33,7 @@ class DQInitStep(RampStep):
     """
     user_supplied_dq: str | None
 
-    def correct(self, ramp: Ramp, references: References) -> None:
+    def correct(self, ramp: Any, references: References) -> None:
         """Add the mask to the flags of pixels and groups."""
         mask = references["mask"].dq
         if self.user_supplied_dq is not None:

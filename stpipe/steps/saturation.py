@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from stpipe.steps._arrays import or_where
 
 if TYPE_CHECKING:
     from stpipe.references import References
-    from stpipe.step import Ramp
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats, GroupBits
 
 __all__ = [
@@ -49,6 +47,7 @@ class SaturationStep(RampStep):
     status = "saturation"
     reference_types = ("saturation",)
     optional_reference_types = ("superbias",)
+    prerequisites = ("meta.exposure.nframes",)
     spec = """
         n_pix_grow_sat = integer(min=0, default=1)  # Pixels by which saturation spreads in each direction
         use_readpatt = boolean(default=True)  # Look for saturation hidden in groups of several frames
@@ -56,7 +55,7 @@ class SaturationStep(RampStep):
     n_pix_grow_sat: int
     use_readpatt: bool
 
-    def correct(self, ramp: Ramp, references: References) -> None:
+    def correct(self, ramp: Any, references: References) -> None:
         """Flag groups, pass the reference's flags on, clear the zero frame."""
         reference, superbias = references["saturation"], references.get("superbias")
         nframes = ramp.meta.exposure.nframes if self.use_readpatt else 1
@@ -186,13 +185,9 @@ def dilate(mask: Booleans, by: int) -> Booleans:
 
 
 def _smear(mask: Booleans, by: int) -> Booleans:
-    """Grow along the first axis; doubling the reach at each turn takes few passes over the mask."""
+    """Grow along the first axis."""
     grown = mask.copy()
-    reached = 0
-    while reached < by:
-        shift = min(2 ** math.floor(math.log2(reached + 1)), by - reached)
-        before = grown.copy()
-        grown[shift:] |= before[:-shift]
-        grown[:-shift] |= before[shift:]
-        reached += shift
+    for shift in range(1, by + 1):
+        grown[shift:] |= mask[:-shift]
+        grown[:-shift] |= mask[shift:]
     return grown

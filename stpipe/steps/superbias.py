@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from stpipe.step import RampStep
 
 if TYPE_CHECKING:
     from stpipe.references import References
-    from stpipe.step import Ramp
     from stpipe.steps._arrays import Floats
 
 __all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe"]
@@ -28,10 +27,10 @@ class SuperBiasStep(RampStep):
     status = "superbias"
     reference_types = ("superbias",)
 
-    def correct(self, ramp: Ramp, references: References) -> None:
+    def correct(self, ramp: Any, references: References) -> None:
         """Subtract the bias from groups and zero frame, and pass its flags on."""
         superbias = references["superbias"]
-        bias = np.nan_to_num(superbias.data, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        bias = np.where(np.isnan(superbias.data), np.float32(0), superbias.data)
         ramp.data = subtract_bias(ramp.data, bias)
         ramp.pixeldq = ramp.pixeldq | superbias.dq
         if ramp.zeroframe is not None:

@@ -1,0 +1,101 @@
+"""What is asked of the telescope: instrument, subarray, readout, and the names that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from stpipe.demo.detectors import (
+    Detector,
+    ReadPattern,
+    Subarray,
+    find_detector,
+    find_pattern,
+    find_subarray,
+)
+
+__all__ = ["DEMO", "PROGRAM", "Observation", "plan"]
+
+PROGRAM: Final = "01234"
+"""Proposal that all demo exposures belong to."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One exposure as planned. The same observation always gives the same exposure."""
+
+    detector: Detector
+    subarray: Subarray
+    pattern: ReadPattern
+    nints: int
+    ngroups: int
+    seed: int = 0
+    exposure: int = 1
+
+    @property
+    def frames(self) -> int:
+        """Frames from the reset to the end of the last group."""
+        return self.ngroups * self.pattern.nframes + (self.ngroups - 1) * self.pattern.groupgap
+
+    @property
+    def group_time(self) -> float:
+        """Time from group to group, s."""
+        return (self.pattern.nframes + self.pattern.groupgap) * self.subarray.frame_time
+
+    @property
+    def number(self) -> int:
+        """Number of the observation in the proposal: one for each instrument."""
+        return _OBSERVATION_NUMBERS[self.detector.instrument]
+
+    @property
+    def root(self) -> str:
+        """File name without suffix, built as the archive does."""
+        visit = f"jw{PROGRAM}{self.number:03d}001"
+        return f"{visit}_02101_{self.exposure:05d}_{self.detector.name.lower()}"
+
+
+_OBSERVATION_NUMBERS: Final = MappingProxyType(
+    {"NIRCAM": 1, "NIRISS": 2, "NIRSPEC": 3, "MIRI": 4},
+)
+
+
+def plan(
+    instrument: str,
+    *,
+    subarray: str | None = None,
+    readpatt: str | None = None,
+    nints: int = 1,
+    ngroups: int = 10,
+    seed: int = 0,
+) -> Observation:
+    """Plan an exposure by names; by default the smallest subarray, read as fast as it can be.
+
+    Raises
+    ------
+    stpipe.errors.UsageError
+        The demo does not have that instrument, subarray or readout pattern.
+    """
+    detector = find_detector(instrument)
+    return Observation(
+        detector=detector,
+        subarray=find_subarray(detector, subarray or detector.subarrays[0].name),
+        pattern=find_pattern(detector, readpatt or detector.patterns[0].name),
+        nints=nints,
+        ngroups=ngroups,
+        seed=seed,
+    )
+
+
+def _number(first: Observation, exposure: int) -> Observation:
+    return Observation(**{**vars(first), "exposure": exposure})
+
+
+DEMO: Final = (
+    plan("NIRCAM", nints=1, ngroups=10, seed=1),
+    _number(plan("NIRCAM", readpatt="BRIGHT2", nints=2, ngroups=6, seed=2), 2),
+    plan("NIRISS", nints=3, ngroups=8, seed=3),
+    plan("NIRSPEC", readpatt="NRS", nints=2, ngroups=6, seed=4),
+    plan("MIRI", nints=2, ngroups=12, seed=5),
+)
+"""The exposures of `make demo`."""

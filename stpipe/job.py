@@ -1,0 +1,122 @@
+"""Job: one rule of a Snakemake project for one kind of exposure, as a file.
+
+A job file is a parameter file with a `[job]` section: the reference files that planning selected, the
+steps that were left out on the way, where each parameter came from, and the fingerprint of the code.
+The file's name holds the hash of all that decides the pixels, so it never changes once written, and a
+rule whose job has another name is run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from configobj import ConfigObj
+
+from stpipe.errors import ParameterError
+from stpipe.parameters import Configuration, Raw, Settings
+from stpipe.references import FixedResolver, Reference
+from stpipe.registry import import_class
+from stpipe.step import Products, Step
+
+__all__ = ["Job", "read", "run"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a rule does: a step, its parameters and everything else that decides the product."""
+
+    name: str
+    target: str
+    parameters: Mapping[str, Any]
+    sources: Mapping[str, str]
+    references: Mapping[str, Reference]
+    checksums: Mapping[str, str]
+    skipped: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name: class, reason
+    skipped_after: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    code: str = ""
+
+    @property
+    def hash(self) -> str:
+        """Hash of parameters, references, skipped steps and code, not of where they came from."""
+        lines = [self.target, self.code]
+        lines += [f"{k}={v!r}" for k, v in sorted(self.parameters.items())]
+        for reference_type, reference in sorted(self.references.items()):
+            lines.append(f"{reference.recorded_name} {self.checksums.get(reference_type)}")
+        lines += [*sorted(self.skipped), "|", *sorted(self.skipped_after)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    @property
+    def file_name(self) -> str:
+        """Name of the job file."""
+        return f"{self.name}-{self.hash}.cfg"
+
+    def write(self, folder: Path) -> Path:
+        """Write the job file unless it is there: a running job may be reading it."""
+        path = folder / self.file_name
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_text(self.text(), encoding="utf-8")
+            partial.replace(path)
+        return path
+
+    def text(self) -> str:
+        """The job file."""
+        content = ConfigObj(interpolation=False, list_values=True)
+        content.initial_comment = ["# Written by stflow; named by its hash, never edited."]
+        content["name"] = self.name
+        content["class"] = self.target
+        content.update({k: v for k, v in self.parameters.items() if v is not None})
+        content["job"] = {
+            "code": self.code,
+            "references": {t: str(r.path or "N/A") for t, r in self.references.items()},
+            "contexts": {t: r.context for t, r in self.references.items()},
+            "checksums": dict(self.checksums),
+            "skipped": {k: list(v) for k, v in self.skipped.items()},
+            "skipped_after": {k: list(v) for k, v in self.skipped_after.items()},
+            "sources": dict(self.sources),
+        }
+        return "\n".join(content.write()) + "\n"
+
+
+def read(configuration: Configuration) -> Settings:
+    """The settings of a job file, each value with the source that planning noted."""
+    sources = (configuration.job or {}).get("sources", {})
+    given = configuration.settings.values
+    return Settings({n: Raw(raw.value, sources.get(n, raw.where)) for n, raw in given.items()})
+
+
+def run(step: Step, job: Mapping[str, Any], source: str | Path) -> Any:
+    """Run a job's step on a file, with its references and its notes of skipped steps."""
+    step.resolver = FixedResolver(_references(job))
+    model = step.open(source)
+    try:
+        _note_skipped(job.get("skipped", {}), [model])
+        result = step.run(model)
+        made = result if isinstance(result, (tuple, Products)) else (result,)
+        _note_skipped(job.get("skipped_after", {}), [m for m in made if m is not None])
+        return result
+    finally:
+        model.close()
+
+
+def _references(job: Mapping[str, Any]) -> dict[str, Reference]:
+    contexts = job.get("contexts", {})
+    return {
+        t: Reference(t, None if path == "N/A" else Path(path), contexts.get(t, ""))
+        for t, path in job.get("references", {}).items()
+    }
+
+
+def _note_skipped(skipped: Mapping[str, Any], models: Iterable[Any]) -> None:
+    for name, note in skipped.items():
+        if not isinstance(note, list):
+            raise ParameterError(f"[job] [[skipped]]: {name} needs a class and a reason.")
+        target, reason = note
+        step = import_class(target)(name=name)
+        for model in models:
+            step.mark_skipped(model, reason)

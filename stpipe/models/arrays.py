@@ -1,0 +1,208 @@
+"""Arrays that stay in their file until somebody touches them.
+
+No file handle stays open: every access opens the file, checks that it is still the one that was
+described, reads and closes it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import mmap
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from stpipe.errors import InputError
+
+__all__ = ["Array", "Decoder", "Scaling", "Source", "Stored", "read_only"]
+
+Array = npt.NDArray[Any]
+
+_CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file as it was when it was opened; a compressed one is held unpacked in memory."""
+
+    path: Path
+    identity: tuple[int, int, int]
+    size: int
+    unpacked: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """Describe the file at ``path``.
+
+        Raises
+        ------
+        InputError
+            When it is missing, a folder, unreadable, or damaged gzip.
+        """
+        try:
+            status = path.stat()
+            with path.open("rb") as stream:
+                packed = stream.read(2) == _GZIP
+        except FileNotFoundError:
+            raise InputError(f"There is no file {path}; check the name and the folder.") from None
+        except IsADirectoryError:
+            raise InputError(f"{path} is a folder; give a FITS or ASDF file in it.") from None
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+        unpacked = _unpack(path) if packed else None
+        size = status.st_size if unpacked is None else len(unpacked)
+        return cls(path, _identity(status), size, unpacked)
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The bytes of the file, as a stream.
+
+        Raises
+        ------
+        InputError
+            When the file is gone or no longer the one that was described.
+        """
+        if self.unpacked is not None:
+            yield io.BytesIO(self.unpacked)
+            return
+        try:
+            stream = self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{self.path} can no longer be read: {error.strerror}.") from None
+        with stream:
+            if _identity(os.fstat(stream.fileno())) != self.identity:
+                raise InputError(f"{self.path} has changed since it was opened; open it again.")
+            yield stream
+
+
+class Decoder(Protocol):
+    """How the bytes of an array become values."""
+
+    def decoded(self, raw: np.dtype[Any]) -> np.dtype[Any]:
+        """The dtype of the values of an array that is stored as ``raw``."""
+
+    def decode(self, block: Array) -> Array:
+        """The values of a stored block."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How stored integers become values: ``zero + scale * stored``, ``blank`` is not a number."""
+
+    scale: float = 1.0
+    zero: float = 0.0
+    blank: int | None = None
+
+    def decoded(self, raw: np.dtype[Any]) -> np.dtype[Any]:
+        """The dtype that values stored as ``raw`` have; offsets of half the range mean unsigned."""
+        offset = raw.kind in "iu" and self.scale == 1 and self.blank is None
+        if offset and raw.kind == "i" and self.zero == float(1 << (8 * raw.itemsize - 1)):
+            return np.dtype(f"u{raw.itemsize}")
+        if offset and raw == np.uint8 and self.zero == -128:  # noqa: PLR2004 - FITS standard 5.2.5
+            return np.dtype("i1")
+        return np.dtype("f4" if raw.itemsize <= 2 else "f8")  # noqa: PLR2004 - 16 bits fit in f4
+
+    def decode(self, block: Array) -> Array:
+        """Values of a stored block."""
+        target = self.decoded(block.dtype)
+        if target.kind in "iu":
+            native = block.astype(block.dtype.newbyteorder("="))
+            sign = np.array(1 << (8 * target.itemsize - 1), dtype=f"u{target.itemsize}")
+            return (native.view(sign.dtype) ^ sign).view(target)
+        values = block.astype(target) * target.type(self.scale) + target.type(self.zero)
+        if self.blank is not None:
+            values[block == self.blank] = np.nan
+        return np.asarray(values)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array in a file: where it starts and how its bytes become values."""
+
+    source: Source
+    offset: int
+    raw: np.dtype[Any]
+    shape: tuple[int, ...]
+    decoder: Decoder | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The native dtype of the values."""
+        return self.decoder.decoded(self.raw) if self.decoder else self.raw.newbyteorder("=")
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the file."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.raw.itemsize
+
+    def read(self, dtype: np.dtype[Any] | None = None) -> Array:
+        """The whole array, native, cast to ``dtype``."""
+        values = np.empty(self.shape, dtype or self.dtype)
+        flat = values.reshape(-1)
+        done = 0
+        for piece in self.pieces():
+            block = np.frombuffer(piece, self.raw)
+            flat[done : done + len(block)] = self._decode(block)
+            done += len(block)
+        return values
+
+    def section(self, key: Any) -> Array:
+        """The values at ``key``; only those bytes are read."""
+        if self.source.unpacked is not None or not self.nbytes:
+            whole = np.frombuffer(self.source.unpacked or b"", np.uint8)
+            return self._cut(whole, self.offset, key)
+        # A mapping must start on a page. It ends with this call, so that no handle stays open.
+        start = self.offset - self.offset % mmap.ALLOCATIONGRANULARITY
+        length = self.offset - start + self.nbytes
+        with self.source.open() as stream:
+            mapped = mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_READ, offset=start)
+        return self._cut(np.frombuffer(mapped, np.uint8), self.offset - start, key)
+
+    def pieces(self) -> Iterator[memoryview]:
+        """The stored bytes, a piece at a time; a piece is valid until the next one."""
+        step = max(_CHUNK // self.raw.itemsize, 1) * self.raw.itemsize
+        buffer = memoryview(bytearray(min(step, max(self.nbytes, 1))))
+        with self.source.open() as stream:
+            stream.seek(self.offset)
+            left = self.nbytes
+            while left:
+                piece = buffer[: min(step, left)]
+                if stream.readinto(piece) != len(piece):  # type: ignore[attr-defined]
+                    raise InputError(f"{self.source.path} ends within an array; get it again.")
+                yield piece
+                left -= len(piece)
+
+    def _cut(self, whole: Array, first: int, key: Any) -> Array:
+        stored = whole[first : first + self.nbytes].view(self.raw).reshape(self.shape)
+        return np.array(self._decode(stored[key]), dtype=self.dtype)
+
+    def _decode(self, block: Array) -> Array:
+        return self.decoder.decode(block) if self.decoder else block
+
+
+def read_only(array: Array) -> Array:
+    """A view of ``array`` that refuses to be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _unpack(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as stream:
+            return stream.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is a damaged gzip file ({error}); get it again.") from None

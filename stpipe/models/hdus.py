@@ -1,0 +1,225 @@
+"""The header-data units of a FITS file: what is where, without reading pixels.
+
+FITS Standard 4.0, sections 3.3 (files), 7.1 (images) and 7.3 (binary tables).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from stpipe.errors import InputError
+from stpipe.models.arrays import Array, Scaling, Source, Stored
+from stpipe.models.cards import BLOCK, Header, parse_header
+
+__all__ = ["Hdu", "scan"]
+
+_CARDS = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
+_FORMAT = re.compile(r"(\d*)([A-Z])")
+_READ_AHEAD = 8 * BLOCK
+# Bits per pixel, and the letters of table columns, to numpy.
+_PIXELS = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+_LETTERS = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8"}
+_LETTERS |= {"E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
+
+
+@dataclass(frozen=True)
+class Hdu:
+    """One header-data unit of ``source``; its data start at byte ``offset``."""
+
+    source: Source
+    header: Header
+    start: int
+    offset: int
+
+    @functools.cached_property
+    def name(self) -> str:
+        """EXTNAME, or PRIMARY."""
+        return str(self._values.get("EXTNAME") or ("PRIMARY" if self.start == 0 else "")).upper()
+
+    @property
+    def version(self) -> int:
+        """EXTVER."""
+        return int(self._values.get("EXTVER") or 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in Python order; of a table the number of rows."""
+        axes = tuple(int(self._values[f"NAXIS{n}"]) for n in range(self._values["NAXIS"], 0, -1))
+        return axes[:1] if self.is_table else axes
+
+    @property
+    def size(self) -> int:
+        """Bytes of data, without padding."""
+        values = self._values
+        axes = [int(values[f"NAXIS{n}"]) for n in range(1, values["NAXIS"] + 1)]
+        if not axes:
+            return 0
+        pixels = math.prod(axes) + int(values.get("PCOUNT") or 0)
+        return abs(int(values["BITPIX"])) // 8 * int(values.get("GCOUNT") or 1) * pixels
+
+    @property
+    def is_table(self) -> bool:
+        """Whether this is a binary table."""
+        return self._values.get("XTENSION") == "BINTABLE"
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether this is a tile-compressed image."""
+        return bool(self._values.get("ZIMAGE"))
+
+    def data(self) -> Stored:
+        """The array or table, left in the file.
+
+        Raises
+        ------
+        InputError
+            When its format is not one that is understood.
+        """
+        if self.is_compressed:
+            raise InputError(f"{self}: the image is compressed by tiles; unpack it with funpack.")
+        if self.is_table:
+            raw, columns = _columns(self)
+            return Stored(self.source, self.offset, raw, self.shape, columns)
+        raw = np.dtype(_PIXELS[self._values["BITPIX"]])
+        return Stored(self.source, self.offset, raw, self.shape, self._scaling())
+
+    def _scaling(self) -> Scaling | None:
+        scale = float(self._values.get("BSCALE", 1))
+        zero = float(self._values.get("BZERO", 0))
+        blank = self._values.get("BLANK")
+        return None if (scale, zero, blank) == (1, 0, None) else Scaling(scale, zero, blank)
+
+    @functools.cached_property
+    def _values(self) -> dict[str, Any]:
+        return {card.keyword: card.value for card in reversed(self.header) if card.is_structural
+                or card.keyword == "ZIMAGE"}
+
+    def __str__(self) -> str:
+        return f"{self.source.path}[{self.name},{self.version}]"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How the columns of a binary table become values."""
+
+    names: tuple[str, ...]
+    decoders: tuple[Scaling | None, ...]
+    logical: frozenset[str]
+
+    def decoded(self, raw: np.dtype[Any]) -> np.dtype[Any]:
+        """The native dtype of the table."""
+        return np.dtype([self._column(raw, *pair) for pair in zip(self.names, self.decoders)])
+
+    def decode(self, block: Array) -> Array:
+        """The values of some rows; strings lose the spaces that fill them up."""
+        table = np.empty(block.shape, self.decoded(block.dtype))
+        for name, decoder in zip(self.names, self.decoders, strict=True):
+            column = block[name]
+            if name in self.logical:
+                table[name] = column == b"T"
+            elif column.dtype.kind == "S":
+                table[name] = np.char.rstrip(column)
+            else:
+                table[name] = decoder.decode(column) if decoder else column
+        return table
+
+    def _column(self, raw: np.dtype[Any], name: str, decoder: Scaling | None) -> Any:
+        column = raw[name]
+        base = np.dtype("?") if name in self.logical else column.base.newbyteorder("=")
+        return (name, decoder.decoded(column.base) if decoder else base, column.shape)
+
+
+def scan(source: Source) -> list[Hdu]:
+    """Every unit of a FITS file, from the headers alone.
+
+    Raises
+    ------
+    InputError
+        When a header is damaged, or the file ends before its data do.
+    """
+    units: list[Hdu] = []
+    at = 0
+    with source.open() as stream:
+        while at < source.size:
+            header, offset = _header(stream, source, at)
+            if header is None:
+                break
+            unit = Hdu(source, header, at, offset)
+            _check(unit)
+            units.append(unit)
+            at = offset + unit.size + -unit.size % BLOCK
+    return units
+
+
+def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, int]:
+    stream.seek(at)
+    text = stream.read(_READ_AHEAD)
+    # Anything after the last extension is not ours to understand (FITS standard 3.5).
+    if at and not text.startswith(b"XTENSION"):
+        return None, at
+    while (match := _CARDS.match(text)) is None:
+        more = stream.read(_READ_AHEAD)
+        if not more:
+            raise InputError(
+                f"{source.path} is damaged: the header at byte {at} has no END before the file ends "
+                f"at byte {source.size}; get it or make it again."
+            )
+        text += more
+    length = match.end()
+    return parse_header(match[0].decode("latin-1")), at + length + -length % BLOCK
+
+
+def _check(unit: Hdu) -> None:
+    try:
+        end = unit.offset + unit.size
+        _ = unit.version, unit.shape
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{unit.source.path} is damaged: the header at byte {unit.start} does not describe "
+            f"its data ({error}); get it or make it again."
+        ) from None
+    if end > unit.source.size:
+        raise InputError(
+            f"{unit.source.path} is incomplete: the data of extension {unit.name} should end at byte "
+            f"{end}, but the file ends at byte {unit.source.size}; get it or make it again."
+        )
+
+
+def _columns(unit: Hdu) -> tuple[np.dtype[Any], Columns]:
+    header = unit.header.by_keyword()
+
+    def get(keyword: str, default: Any = None) -> Any:
+        return header[keyword].value if keyword in header else default
+
+    raw, names, decoders, logical = [], [], [], set()
+    for number in range(1, int(get("TFIELDS", 0)) + 1):
+        name = str(get(f"TTYPE{number}") or f"col{number}")
+        letter, column = _column(unit, str(get(f"TFORM{number}")), get(f"TDIM{number}"))
+        scale, zero = float(get(f"TSCAL{number}", 1)), float(get(f"TZERO{number}", 0))
+        blank = get(f"TNULL{number}") if (scale, zero) != (1, 0) else None
+        plain = (scale, zero) == (1, 0) or letter in "AL"
+        raw.append((name, *column))
+        names.append(name)
+        decoders.append(None if plain else Scaling(scale, zero, blank))
+        logical |= {name} if letter == "L" else set()
+    return np.dtype(raw), Columns(tuple(names), tuple(decoders), frozenset(logical))
+
+
+def _column(unit: Hdu, form: str, dim: str | None) -> tuple[str, tuple[str, tuple[int, ...]]]:
+    match = _FORMAT.match(form)
+    if match is None or match[2] not in (*_LETTERS, "A", "X"):
+        raise InputError(f"{unit}: columns of the format {form} are not understood.")
+    repeat, letter = int(match[1] or 1), match[2]
+    if letter == "X":
+        return letter, ("u1", (-(-repeat // 8),))
+    shape = tuple(int(n) for n in reversed(re.findall(r"\d+", dim or ""))) or (repeat,)
+    if letter == "A":
+        width = shape[-1] if dim else repeat
+        return letter, (f"S{width}", shape[:-1] if dim else ())
+    return letter, (_LETTERS[letter], () if shape == (1,) and not dim else shape)

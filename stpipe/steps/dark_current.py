@@ -1,0 +1,166 @@
+"""Subtract the dark current, group by group."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import Skip
+from stpipe.step import RampStep
+
+if TYPE_CHECKING:
+    from stpipe.references import CutReference, References
+    from stpipe.steps._arrays import Bits, Doubles, Floats
+
+__all__ = [
+    "DarkCurrentStep",
+    "Readout",
+    "average_frames",
+    "collapse_dq",
+    "dark_planes",
+    "extrapolate",
+    "match_dark",
+    "subtract_dark",
+]
+
+log = logging.getLogger(__name__)
+
+_OF_INTEGRATIONS = 4  # axes of a dark that depends on the integration
+
+
+class DarkCurrentStep(RampStep):
+    """Subtract the dark current, group by group.
+
+    A dark of single frames is averaged into the groups of the exposure; one that is too short is
+    continued in a straight line through its last two groups. A dark with more frames in a group or
+    wider gaps than the exposure cannot be used: the step is skipped. For MIRI the dark depends on
+    the integration: the first ones have their own, all later ones share the last.
+
+    `average_dark_current` (else the reference's image or keyword AVDRKCUR) is kept for the Poisson
+    variance of the ramp fit. It is documented in e-/s, but the fit adds it to DN/s.
+
+    Differences from jwst 3.0.0: `status` is the one name of this step in metadata, so that a skip by
+    parameter reaches S_DARK; a skipped step leaves the average dark current alone, too; averaged
+    MIRI darks fill every plane, so that later segments of an exposure do not subtract zeros.
+    """
+
+    alias = "dark_current"
+    suffix = "dark_current"
+    status = "dark_sub"
+    reference_types = ("dark",)
+    prerequisites = ("meta.exposure.nframes", "meta.exposure.groupgap")
+    spec = """
+        average_dark_current = float(default=None)  # Average dark current in e-/s, for the Poisson variance
+    """
+    average_dark_current: float | None
+
+    def correct(self, ramp: Any, references: References) -> None:
+        """Subtract the dark that matches the exposure's readout."""
+        dark, exposure = references["dark"], ramp.meta.exposure
+        taken = Readout(dark.meta.exposure.nframes, dark.meta.exposure.groupgap)
+        wanted = Readout(exposure.nframes, exposure.groupgap)
+        if not taken.divides(wanted):
+            raise Skip(f"the dark was taken with {taken}, more than the exposure's {wanted}")
+        nints, ngroups = ramp.data.shape[:2]
+        planes = dark_planes(_integrations(dark.data), nints, exposure.integration_start)
+        ramp.data = subtract_dark(ramp.data, match_dark(dark.data, taken, wanted, ngroups), planes)
+        ramp.pixeldq = ramp.pixeldq | collapse_dq(dark.dq)
+        ramp.average_dark_current = self._average(dark, ramp.pixeldq.shape)
+
+    def _average(self, dark: CutReference, shape: tuple[int, ...]) -> Floats:
+        """Average dark current (rows, columns): of the user, the reference's image, its keyword."""
+        if self.average_dark_current is not None:
+            return np.full(shape, self.average_dark_current, dtype=np.float32)
+        image = dark.average_dark_current if dark.has("average_dark_current") else None
+        if image is None or not image.any():
+            return np.full(shape, dark.meta.exposure.average_dark_current or 0, dtype=np.float32)
+        if image.shape != shape:
+            log.warning("AVDRKCUR of the dark is of shape %s, not %s: unused", image.shape, shape)
+            return np.zeros(shape, dtype=np.float32)
+        return np.asarray(image, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How frames make up groups."""
+
+    nframes: int  # frames averaged in a group
+    groupgap: int  # frames dropped between groups
+
+    def __str__(self) -> str:
+        return f"{self.nframes} frames in a group and gaps of {self.groupgap}"
+
+    def divides(self, other: Readout) -> bool:
+        """Can groups of `other` be made from groups of this readout?"""
+        return self.nframes <= other.nframes and self.groupgap <= other.groupgap
+
+    def frames(self, ngroups: int) -> int:
+        """Frames that pass from the start of the first group to the end of the last."""
+        return ngroups * self.nframes + (ngroups - 1) * self.groupgap
+
+
+def _integrations(dark: Floats) -> int:
+    return len(dark) if dark.ndim == _OF_INTEGRATIONS else 1
+
+
+def dark_planes(available: int, nints: int, first: int | None) -> list[int]:
+    """Integration of the dark to subtract from each integration of the exposure.
+
+    `first` is the number (from 1) of the first integration at hand; later segments of an exposure
+    use the last integration of the dark throughout.
+    """
+    last = available - 1
+    return [min(i, last) if first in (None, 1) else last for i in range(nints)]
+
+
+def match_dark(dark: Floats, taken: Readout, wanted: Readout, ngroups: int) -> Floats | Doubles:
+    """Dark (..., `ngroups`, rows, columns) of the `wanted` readout from one of the readout `taken`.
+
+    NaN counts as no dark current.
+    """
+    missing = wanted.frames(ngroups) - taken.frames(dark.shape[-3])
+    if missing > 0:
+        added = math.ceil((missing + taken.groupgap) / (taken.nframes + taken.groupgap))
+        log.warning("The dark is too short: continued in a straight line by %d groups", added)
+        dark = extrapolate(dark, added)
+    dark = np.where(np.isnan(dark), dark.dtype.type(0), dark)
+    if taken == wanted:
+        return dark[..., :ngroups, :, :]
+    return average_frames(dark, wanted, ngroups)
+
+
+def extrapolate(dark: Floats, ngroups: int) -> Doubles:
+    """Dark (..., groups, rows, columns) with `ngroups` more on the line through its last two."""
+    last = dark[..., -1:, :, :]
+    rate = last - dark[..., -2:-1, :, :]
+    steps = np.arange(1, ngroups + 1)[:, None, None]
+    return np.concatenate([dark, steps * rate + last], axis=-3)
+
+
+def average_frames(dark: Floats | Doubles, readout: Readout, ngroups: int) -> Floats:
+    """Groups of a `readout` averaged from the single frames (..., frames, rows, columns) of a dark."""
+    stride = readout.nframes + readout.groupgap
+    starts = range(0, ngroups * stride, stride)
+    groups = [dark[..., s : s + readout.nframes, :, :].mean(axis=-3) for s in starts]
+    return np.stack(groups, axis=-3).astype(np.float32)
+
+
+def collapse_dq(dq: Bits) -> Bits:
+    """Flags (rows, columns) of a dark, of all its integrations together where they differ."""
+    return np.bitwise_or.reduce(dq[:, 0]) if dq.ndim == _OF_INTEGRATIONS else dq
+
+
+def subtract_dark(data: Floats, dark: Floats | Doubles, planes: list[int]) -> Floats:
+    """Data (integrations, groups, rows, columns) in DN minus the dark of each integration.
+
+    `dark` is (groups, rows, columns), or (integrations, groups, rows, columns) indexed by `planes`.
+    """
+    cubes = dark if dark.ndim == _OF_INTEGRATIONS else dark[None]
+    out = np.empty_like(data)
+    for plane, counts, corrected in zip(planes, data, out, strict=True):
+        np.subtract(counts, cubes[plane], out=corrected, casting="same_kind")
+    return out

@@ -1,0 +1,167 @@
+"""Correct for the detector's response growing less than its charge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.models import dqflags
+from stpipe.step import RampStep
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from stpipe.references import References
+    from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats, GroupBits
+
+__all__ = [
+    "LinearityStep",
+    "correct_groups",
+    "correct_reads",
+    "correct_zeroframe",
+    "polynomial",
+    "uncorrectable",
+]
+
+
+class LinearityStep(RampStep):
+    """Correct for the detector's response growing less than its charge.
+
+    A polynomial of the counts, one for each pixel, is applied to every group that is not SATURATED.
+    Where the reference has no usable polynomial, counts stay as they are and PIXELDQ tells it with
+    NO_LIN_CORR.
+
+    When the reference also holds the inverse polynomials and groups average several frames, the
+    frames of each group are predicted from the slope of the integration, corrected one by one and
+    averaged again (read-level correction), unless the exposure lists explicit read times.
+    """
+
+    alias = "linearity"
+    suffix = "linearity"
+    status = "linearity"
+    reference_types = ("linearity",)
+    prerequisites = ("meta.exposure.nframes",)
+
+    def correct(self, ramp: Any, references: References) -> None:
+        """Apply the polynomials of the reference to groups and zero frame."""
+        reference, exposure = references["linearity"], ramp.meta.exposure
+        inverse = reference.inv_coeffs
+        by_reads = inverse is not None and exposure.nframes > 1 and not exposure.read_times
+        bad = uncorrectable(reference.coeffs, reference.dq)
+        forward = _identity_where(bad, reference.coeffs)
+        if by_reads:
+            bad_inverse = uncorrectable(inverse, reference.dq)
+            polynomials = (forward, _identity_where(bad_inverse, inverse))
+            ramp.data = correct_reads(ramp.data, ramp.groupdq, polynomials, exposure.nframes)
+            bad = bad | bad_inverse
+        else:
+            ramp.data = correct_groups(ramp.data, ramp.groupdq, forward)
+        ramp.pixeldq = ramp.pixeldq | reference.dq | _flags(bad)
+        if ramp.zeroframe is not None:
+            ramp.zeroframe = correct_zeroframe(ramp.zeroframe, forward)
+
+
+def uncorrectable(coeffs: Floats, dq: Bits) -> Booleans:
+    """Pixels whose polynomial is flagged NO_LIN_CORR, holds a NaN, or lacks its linear term."""
+    flagged = (dq & dqflags.NO_LIN_CORR) != 0
+    return flagged | np.isnan(coeffs).any(axis=0) | (coeffs[1] == 0)
+
+
+def _identity_where(bad: Booleans, coeffs: Floats) -> Floats:
+    if not bad.any():
+        return coeffs
+    identity = np.zeros((len(coeffs), 1, 1), dtype=coeffs.dtype)
+    identity[1] = 1
+    return np.where(bad, identity, coeffs)
+
+
+def _flags(bad: Booleans) -> Bits:
+    return np.where(bad, np.uint32(dqflags.NO_LIN_CORR), np.uint32(0))
+
+
+def polynomial(coeffs: Floats, x: Floats | Doubles, out: Floats | None = None) -> Floats:
+    """Sum of `coeffs[n] * x**n` by Horner's rule; `coeffs` is (terms, rows, columns)."""
+    result = np.multiply(coeffs[-1], x, out=out)
+    for term in coeffs[-2:0:-1]:
+        result += term
+        result *= x
+    result += coeffs[0]
+    return result
+
+
+def correct_groups(data: Floats, groupdq: GroupBits, coeffs: Floats) -> Floats:
+    """Data (integrations, groups, rows, columns) in DN through the polynomials, but where SATURATED."""
+    corrected = np.empty_like(data)
+    for index in np.ndindex(data.shape[:2]):
+        polynomial(coeffs, data[index], out=corrected[index])
+        _keep_saturated(corrected[index], data[index], groupdq[index])
+    return corrected
+
+
+def _keep_saturated(corrected: Floats, measured: Floats, groupdq: GroupBits) -> None:
+    saturated = (groupdq & dqflags.SATURATED) != 0
+    if saturated.any():
+        np.copyto(corrected, measured, where=saturated)
+
+
+def correct_zeroframe(zeroframe: Floats, coeffs: Floats) -> Floats:
+    """Zero frame (integrations, rows, columns) through the polynomials; 0 means no data and stays."""
+    return np.where(zeroframe == 0, zeroframe, polynomial(coeffs, zeroframe))
+
+
+def correct_reads(
+    data: Floats, groupdq: GroupBits, polynomials: tuple[Floats, Floats], nframes: int
+) -> Floats:
+    """Data corrected read by read, for groups that average `nframes` consecutive reads.
+
+    Parameters
+    ----------
+    data, groupdq
+        Counts in DN and flags, (integrations, groups, rows, columns).
+    polynomials
+        Coefficients (terms, rows, columns) from measured to linear counts, and back.
+    nframes
+        Reads in a group. Groups without the gap between them, as in the calibration of the
+        polynomials.
+    """
+    corrected = np.empty_like(data)
+    for counts, flags, out in zip(data, groupdq, corrected, strict=True):
+        start, rate = _straight_line(counts, flags, polynomials[0], nframes)
+        for group, measured in enumerate(counts):
+            # Reads counted from the mean of the first group's.
+            since = group * nframes + np.arange(1, nframes + 1) - (nframes + 1) / 2
+            out[group] = _correct_group(measured, start + rate * since[:, None, None], polynomials)
+            _keep_saturated(out[group], measured, flags[group])
+    return corrected
+
+
+def _straight_line(
+    data: Floats, groupdq: GroupBits, coeffs: Floats, nframes: int
+) -> tuple[Floats, Doubles]:
+    """Linear counts of the first group and their growth in a read, from first to last good group.
+
+    The last group before saturation may be touched by it and is left out.
+    """
+    saturated = (groupdq & dqflags.SATURATED) != 0
+    usable = np.count_nonzero(~saturated, axis=0) - 1
+    last = np.maximum(usable, 2) - 1
+    ends = correct_groups(
+        np.stack([data[0], _pick(data, last)])[None],
+        np.stack([groupdq[0], _pick(groupdq, last)])[None],
+        coeffs,
+    )[0]
+    return ends[0], (ends[1] - ends[0]) / (last * float(nframes))
+
+
+def _pick(cube: Floats | GroupBits, group: npt.NDArray[np.intp]) -> Floats | GroupBits:
+    return np.take_along_axis(cube, group[None], axis=0)[0]
+
+
+def _correct_group(
+    measured: Floats, linear_reads: Doubles, polynomials: tuple[Floats, Floats]
+) -> Doubles:
+    forward, inverse = polynomials
+    reads = np.stack([polynomial(inverse, read) for read in linear_reads])
+    reads += measured - reads.mean(axis=0)
+    return np.mean([polynomial(forward, read) for read in reads], axis=0)
