@@ -37,14 +37,15 @@ class DarkCurrentStep(RampStep):
 
     A dark of single frames is averaged into the groups of the exposure; one that is too short is
     continued in a straight line through its last two groups. A dark with more frames in a group or
-    wider gaps than the exposure cannot be used: the step is skipped. For MIRI the dark depends on
+    wider gaps than the exposure cannot be used: the step is skipped. Averaging counts every group
+    of the dark as one frame. For MIRI the dark depends on
     the integration: the first ones have their own, all later ones share the last.
 
     `average_dark_current` (else the reference's image or keyword AVDRKCUR) is kept for the Poisson
     variance of the ramp fit. It is documented in e-/s, but the fit adds it to DN/s.
 
-    Differences from jwst 3.0.0: `status` is the one name of this step in metadata, so that a skip by
-    parameter reaches S_DARK; a skipped step leaves the average dark current alone, too; averaged
+    Differences from jwst 3.0.0: `status` is the one name of this step in metadata, so that a skip
+    by parameter reaches S_DARK; a skipped step leaves the average dark current alone, too; averaged
     MIRI darks fill every plane, so that later segments of an exposure do not subtract zeros.
     """
 
@@ -54,7 +55,7 @@ class DarkCurrentStep(RampStep):
     reference_types = ("dark",)
     prerequisites = ("meta.exposure.nframes", "meta.exposure.groupgap")
     spec = """
-        average_dark_current = float(default=None)  # Average dark current in e-/s, for the Poisson variance
+        average_dark_current = float(default=None)  # Average dark current in e-/s, for the variance
     """
     average_dark_current: float | None
 
@@ -142,7 +143,7 @@ def extrapolate(dark: Floats, ngroups: int) -> Doubles:
 
 
 def average_frames(dark: Floats | Doubles, readout: Readout, ngroups: int) -> Floats:
-    """Groups of a `readout` averaged from the single frames (..., frames, rows, columns) of a dark."""
+    """Groups of a `readout` averaged from a dark of frames (..., frames, rows, columns)."""
     stride = readout.nframes + readout.groupgap
     starts = range(0, ngroups * stride, stride)
     groups = [dark[..., s : s + readout.nframes, :, :].mean(axis=-3) for s in starts]

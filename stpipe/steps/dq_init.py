@@ -29,7 +29,7 @@ class DQInitStep(RampStep):
     status = "dq_init"
     reference_types = ("mask",)
     spec = """
-        user_supplied_dq = string(default=None)  # FITS image of data-quality bits to add to the mask
+        user_supplied_dq = string(default=None)  # FITS image of bits to add to the mask
     """
     user_supplied_dq: str | None
 
@@ -43,7 +43,7 @@ class DQInitStep(RampStep):
 
 
 def flag_groups(groupdq: GroupBits, mask: Bits) -> GroupBits:
-    """Copy of `groupdq` (integrations, groups, rows, columns) with the mask's DO_NOT_USE pixels set."""
+    """Flags (integrations, groups, rows, columns) with DO_NOT_USE where the mask has it."""
     return groupdq | (mask & dqflags.DO_NOT_USE).astype(np.uint8)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -13,15 +14,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.references import References
-    from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats, GroupBits
+    from stpipe.steps._arrays import Bits, Doubles, Floats, GroupBits
 
 __all__ = [
     "LinearityStep",
+    "Polynomials",
     "correct_groups",
     "correct_reads",
     "correct_zeroframe",
     "polynomial",
-    "uncorrectable",
 ]
 
 
@@ -46,38 +47,38 @@ class LinearityStep(RampStep):
     def correct(self, ramp: Any, references: References) -> None:
         """Apply the polynomials of the reference to groups and zero frame."""
         reference, exposure = references["linearity"], ramp.meta.exposure
-        inverse = reference.inv_coeffs
-        by_reads = inverse is not None and exposure.nframes > 1 and not exposure.read_times
-        bad = uncorrectable(reference.coeffs, reference.dq)
-        forward = _identity_where(bad, reference.coeffs)
-        if by_reads:
-            bad_inverse = uncorrectable(inverse, reference.dq)
-            polynomials = (forward, _identity_where(bad_inverse, inverse))
-            ramp.data = correct_reads(ramp.data, ramp.groupdq, polynomials, exposure.nframes)
-            bad = bad | bad_inverse
+        forward = Polynomials.of(reference.coeffs, reference.dq)
+        flags = reference.dq | forward.flags
+        if reference.inv_coeffs is None or exposure.nframes == 1 or exposure.read_times:
+            ramp.data = correct_groups(ramp.data, ramp.groupdq, forward.coeffs)
         else:
-            ramp.data = correct_groups(ramp.data, ramp.groupdq, forward)
-        ramp.pixeldq = ramp.pixeldq | reference.dq | _flags(bad)
+            inverse = Polynomials.of(reference.inv_coeffs, reference.dq)
+            flags = flags | inverse.flags
+            pair = (forward.coeffs, inverse.coeffs)
+            ramp.data = correct_reads(ramp.data, ramp.groupdq, pair, exposure.nframes)
+        ramp.pixeldq = ramp.pixeldq | flags
         if ramp.zeroframe is not None:
-            ramp.zeroframe = correct_zeroframe(ramp.zeroframe, forward)
+            ramp.zeroframe = correct_zeroframe(ramp.zeroframe, forward.coeffs)
 
 
-def uncorrectable(coeffs: Floats, dq: Bits) -> Booleans:
-    """Pixels whose polynomial is flagged NO_LIN_CORR, holds a NaN, or lacks its linear term."""
-    flagged = (dq & dqflags.NO_LIN_CORR) != 0
-    return flagged | np.isnan(coeffs).any(axis=0) | (coeffs[1] == 0)
+@dataclass(frozen=True)
+class Polynomials:
+    """Coefficients (terms, rows, columns), and NO_LIN_CORR in (rows, columns) without any."""
 
+    coeffs: Floats
+    flags: Bits
 
-def _identity_where(bad: Booleans, coeffs: Floats) -> Floats:
-    if not bad.any():
-        return coeffs
-    identity = np.zeros((len(coeffs), 1, 1), dtype=coeffs.dtype)
-    identity[1] = 1
-    return np.where(bad, identity, coeffs)
-
-
-def _flags(bad: Booleans) -> Bits:
-    return np.where(bad, np.uint32(dqflags.NO_LIN_CORR), np.uint32(0))
+    @classmethod
+    def of(cls, coeffs: Floats, dq: Bits) -> Self:
+        """Coefficients of a reference; identity where flagged, NaN, or without a linear term."""
+        bad = (dq & dqflags.NO_LIN_CORR) != 0
+        bad |= np.isnan(coeffs).any(axis=0) | (coeffs[1] == 0)
+        flags = np.where(bad, np.uint32(dqflags.NO_LIN_CORR), np.uint32(0))
+        if not bad.any():
+            return cls(coeffs, flags)
+        identity = np.zeros((len(coeffs), 1, 1), dtype=coeffs.dtype)
+        identity[1] = 1
+        return cls(np.where(bad, identity, coeffs), flags)
 
 
 def polynomial(coeffs: Floats, x: Floats | Doubles, out: Floats | None = None) -> Floats:
@@ -91,7 +92,7 @@ def polynomial(coeffs: Floats, x: Floats | Doubles, out: Floats | None = None) -
 
 
 def correct_groups(data: Floats, groupdq: GroupBits, coeffs: Floats) -> Floats:
-    """Data (integrations, groups, rows, columns) in DN through the polynomials, but where SATURATED."""
+    """Data (integrations, groups, rows, columns) in DN, corrected except where SATURATED."""
     corrected = np.empty_like(data)
     for index in np.ndindex(data.shape[:2]):
         polynomial(coeffs, data[index], out=corrected[index])
@@ -106,7 +107,7 @@ def _keep_saturated(corrected: Floats, measured: Floats, groupdq: GroupBits) -> 
 
 
 def correct_zeroframe(zeroframe: Floats, coeffs: Floats) -> Floats:
-    """Zero frame (integrations, rows, columns) through the polynomials; 0 means no data and stays."""
+    """Zero frame (integrations, rows, columns), corrected; 0 means no data and stays."""
     return np.where(zeroframe == 0, zeroframe, polynomial(coeffs, zeroframe))
 
 

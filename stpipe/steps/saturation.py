@@ -49,8 +49,8 @@ class SaturationStep(RampStep):
     optional_reference_types = ("superbias",)
     prerequisites = ("meta.exposure.nframes",)
     spec = """
-        n_pix_grow_sat = integer(min=0, default=1)  # Pixels by which saturation spreads in each direction
-        use_readpatt = boolean(default=True)  # Look for saturation hidden in groups of several frames
+        n_pix_grow_sat = integer(min=0, default=1)  # Pixels by which saturation spreads around
+        use_readpatt = boolean(default=True)  # Look for saturation hidden by averaging
     """
     n_pix_grow_sat: int
     use_readpatt: bool
@@ -170,7 +170,7 @@ def _precedes_saturation(flags: GroupBits, group: int) -> Booleans:
 
 
 def clear_zeroframe(zeroframe: Floats, threshold: Floats, grow: int) -> Floats:
-    """Zero frame (integrations, rows, columns) with 0 where saturated, near that, or without signal."""
+    """Zero frame (integrations, rows, columns), 0 where saturated, near that, or no signal."""
     cleared = zeroframe.copy()
     for frame in cleared:
         frame[(frame <= 0) | dilate(frame >= threshold, grow)] = 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stpipe.references import References
     from stpipe.steps._arrays import Floats
 
-__all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe"]
+__all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe", "without_nan"]
 
 
 class SuperBiasStep(RampStep):
@@ -30,11 +30,16 @@ class SuperBiasStep(RampStep):
     def correct(self, ramp: Any, references: References) -> None:
         """Subtract the bias from groups and zero frame, and pass its flags on."""
         superbias = references["superbias"]
-        bias = np.where(np.isnan(superbias.data), np.float32(0), superbias.data)
+        bias = without_nan(superbias.data)
         ramp.data = subtract_bias(ramp.data, bias)
         ramp.pixeldq = ramp.pixeldq | superbias.dq
         if ramp.zeroframe is not None:
             ramp.zeroframe = subtract_bias_from_zeroframe(ramp.zeroframe, bias)
+
+
+def without_nan(bias: Floats) -> Floats:
+    """Bias (rows, columns) in DN with 0 where it is not known."""
+    return np.where(np.isnan(bias), np.float32(0), bias)
 
 
 def subtract_bias(data: Floats, bias: Floats) -> Floats:
@@ -43,5 +48,5 @@ def subtract_bias(data: Floats, bias: Floats) -> Floats:
 
 
 def subtract_bias_from_zeroframe(zeroframe: Floats, bias: Floats) -> Floats:
-    """Zero frame (integrations, rows, columns) minus the bias, except where it holds no data (0)."""
+    """Zero frame (integrations, rows, columns) minus the bias; 0 means no data and stays."""
     return np.where(zeroframe == 0, zeroframe, zeroframe - bias)

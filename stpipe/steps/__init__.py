@@ -1,0 +1,1 @@
+"""Calibration steps, one a module: the class first, its arithmetic below it."""
