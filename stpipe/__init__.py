@@ -1,0 +1,48 @@
+"""stpipe-flow: calibrate exposures in memory, step by step, or under Snakemake.
+
+>>> from stpipe import Pipeline, Step, models
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from stpipe import models
+    from stpipe.models import open  # noqa: A004 - stpipe.open is the published name
+    from stpipe.pipeline import Pipeline
+    from stpipe.step import Output, RampStep, Skip, Step, product_name
+
+__all__ = [
+    "Output",
+    "Pipeline",
+    "RampStep",
+    "Skip",
+    "Step",
+    "__version__",
+    "models",
+    "open",
+    "product_name",
+]
+
+_HOMES = {
+    "Output": "stpipe.step",
+    "Pipeline": "stpipe.pipeline",
+    "RampStep": "stpipe.step",
+    "Skip": "stpipe.step",
+    "Step": "stpipe.step",
+    "open": "stpipe.models",
+    "product_name": "stpipe.step",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that `strun --help` imports none of them."""
+    if name == "models":
+        return importlib.import_module("stpipe.models")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'stpipe' has no attribute {name!r}")

@@ -1,0 +1,41 @@
+"""From exceptions to one message on stderr and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+
+from stpipe.errors import StpipeError
+
+__all__ = ["guarded"]
+
+
+def guarded(program: str, action: Callable[[], None], *, debug: bool) -> int:
+    """Run `action`; say what went wrong in one message and return the exit code.
+
+    With `debug` the traceback is shown as well; the exit code stays the same.
+    """
+    try:
+        action()
+    except StpipeError as error:
+        return _report(program, str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        return _report(program, "interrupted", 130, debug)
+    except MemoryError as error:
+        return _report(program, f"out of memory: {error}", 1, debug)
+    except Exception as error:  # noqa: BLE001 - a failing step must not greet its user with a traceback
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        return _report(program, f"{text}\nRun again with --debug for the traceback.", 1, debug)
+    return 0
+
+
+def _report(program: str, text: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    first, *rest = text.splitlines() or [""]
+    print(f"{program}: error: {first}", file=sys.stderr)
+    for line in rest:
+        print(f"  {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,134 @@
+"""Project: what a Snakemake project's `config/config.yaml` says, checked and made ready to trace."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stpipe import resources
+from stpipe.errors import InputError, ParameterError, UsageError
+from stpipe.parameters import Settings, read_cfg
+from stpipe.registry import load
+
+if TYPE_CHECKING:
+    from stpipe.step import Step
+
+__all__ = ["CONFIG", "Project", "all_steps", "read"]
+
+CONFIG = Path("config/config.yaml")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checked configuration; paths are relative to the project's folder, the working directory."""
+
+    pipeline: str
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    crds_path: str | None
+    crds_context: str | None
+    python_path: tuple[str, ...]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Project:
+        """Check `config` against config.schema.json.
+
+        Raises
+        ------
+        ParameterError
+            With every entry that is unknown or of the wrong type.
+        """
+        _validate(config)
+        crds = config.get("crds") or {}
+        return cls(
+            config["pipeline"],
+            _listed(config.get("inputs")),
+            _listed(config.get("parameters")),
+            crds.get("path"),
+            crds.get("context"),
+            _listed(config.get("python_path")),
+        )
+
+    def pipeline_class(self) -> type[Step]:
+        """The pipeline; the project's `python_path` is searched for it."""
+        for folder in reversed(self.python_path):
+            absolute = str(Path(folder).resolve())
+            if absolute not in sys.path:
+                sys.path.insert(0, absolute)
+        return load(self.pipeline)
+
+    def settings(self) -> Settings:
+        """Parameters of all files; the last file is heard first."""
+        settings = Settings()
+        for path in self.parameters:
+            settings = read_cfg(path).settings.over(settings)
+        return settings
+
+    def use_crds(self) -> None:
+        """Let the CRDS client find the project's cache, unless the environment names one."""
+        if self.crds_path and "CRDS_PATH" not in os.environ:
+            os.environ["CRDS_PATH"] = str(Path(self.crds_path).resolve())
+
+    def exposures(self) -> list[str]:
+        """Input files in order, patterns expanded.
+
+        Raises
+        ------
+        InputError
+            When a file is missing or a pattern matches nothing.
+        """
+        found: dict[str, None] = {}
+        for entry in self.inputs:
+            matches = sorted(glob.glob(entry)) if glob.has_magic(entry) else [entry]
+            if not matches or not all(Path(m).is_file() for m in matches):
+                raise InputError(f"{CONFIG}: inputs: there is no file {entry} (in {Path.cwd()}).")
+            found.update(dict.fromkeys(matches))
+        return list(found)
+
+
+def read(folder: str | Path) -> dict[str, Any]:
+    """The configuration of the project in `folder`."""
+    import yaml
+
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise UsageError(f"{folder} is no project: there is no {path}. Make one with stflow init.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path}: not valid YAML: {error}") from None
+    return dict(content or {})
+
+
+def all_steps(pipeline: type[Step], prefix: str = "") -> Iterator[tuple[str, type[Step]]]:
+    """Every step of a pipeline by qualified name, nested ones included, in declared order."""
+    for name, step in pipeline.step_defs.items():
+        if step.step_defs:
+            yield from all_steps(step, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", step
+
+
+def _validate(config: Mapping[str, Any]) -> None:
+    import json
+
+    import jsonschema
+
+    schema = json.loads((resources.folder("config") / "config.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    problems = sorted(validator.iter_errors(dict(config)), key=lambda e: list(e.path))
+    if problems:
+        raise ParameterError(
+            [f"{CONFIG}: {'.'.join(map(str, e.path)) or 'top level'}: {e.message}" for e in problems]
+        )
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)

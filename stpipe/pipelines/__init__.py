@@ -1,0 +1,1 @@
+"""Pipelines: each a recipe of flat calls."""

@@ -1,0 +1,71 @@
+"""Fit slopes to ramps with the steps of the original demonstration pipeline."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from stpipe.pipeline import Pipeline
+from stpipe.step import product_name
+from stpipe.steps.dq_init import DQInitStep
+from stpipe.steps.ipc import IPCStep
+from stpipe.steps.jump import JumpStep
+from stpipe.steps.lastframe import LastFrameStep
+from stpipe.steps.ramp_fit import RampFitStep
+from stpipe.steps.reset import ResetStep
+from stpipe.steps.superbias import SuperBiasStep
+
+__all__ = ["SloperPipeline"]
+
+log = logging.getLogger("stpipe.sloper")
+
+
+class SloperPipeline(Pipeline):
+    """Fit slopes to ramps: bias or reset correction, cosmic rays, ramp fit.
+
+    Bushouse, Droettboom & Greenfield 2015, section "Steps and Pipelines". It neither linearizes nor
+    subtracts the dark current: use calwebb_detector1 for science.
+    """
+
+    alias = "sloper"
+    spec = """
+        save_cal = boolean(default=False)  # Save the corrected ramp as _cal, before slopes are fitted
+    """
+
+    step_defs = {
+        "dq": DQInitStep,
+        "ipc": IPCStep,
+        "bias": SuperBiasStep,
+        "reset": ResetStep,
+        "frame": LastFrameStep,
+        "jump": JumpStep,
+        "ramp_fit": RampFitStep,
+    }
+
+    save_cal: bool
+
+    def process(self, input: Any) -> Any:  # noqa: A002 - the name that the published example has
+        """Correct the ramp and fit slopes."""
+        log.info("Starting calwebb_sloper ...")
+
+        input = self.dq(input)
+        input = self.ipc(input)
+
+        # Superbias does not apply to MIRI.
+        if input.meta.instrument.name != "MIRI":
+            input = self.bias(input)
+
+        # Reset and last frame apply to MIRI only.
+        if input.meta.instrument.name == "MIRI":
+            input = self.reset(input)
+            input = self.frame(input)
+
+        input = self.jump(input)
+
+        if self.save_cal:
+            input.save(product_name(self, "cal"))
+
+        input = self.ramp_fit(input)
+
+        log.info("... ending calwebb_sloper")
+        return input

@@ -1,0 +1,41 @@
+# Written by `stflow generate` from the pipeline $pipeline; it will be written again.
+# Rules of your own go into workflow/rules.smk, which is read at the end and never touched.
+#
+#   snakemake --cores 8 cal/*.fits            everything
+#   snakemake --cores 8 cal/ROOT_jump.fits    up to the step jump, of one exposure
+#   snakemake --cores 8 --until jump          up to the step jump, of all exposures
+import os
+import sys
+
+from stpipe.generate.plan import load
+
+
+configfile: "config/config.yaml"
+
+
+# Which rules each exposure takes, read from its header; traced again when something changed.
+plan = load(config)
+
+
+wildcard_constraints:
+    root=r"[^/*?\[\]]+",
+
+
+rule all:
+    default_target: True
+    input:
+        plan.results(),
+
+
+rule:
+    name: "cal"
+    input:
+        plan.results(),
+
+
+# A pattern on the command line means every product that matches, made or not.
+for _argument, _products in plan.targets(sys.argv[1:]).items():
+
+    rule:
+        name: _argument
+        input: _products

@@ -1,0 +1,5 @@
+
+
+if os.path.exists(os.path.join(workflow.basedir, "rules.smk")):
+
+    include: "rules.smk"
