@@ -12,13 +12,15 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stpipe.demo.detectors import FULL, Detector
-from stpipe.demo.geometry import amplifiers, detector_columns, detector_rows, is_lit, is_reference
+from stpipe.demo.detectors import Detector
+from stpipe.demo.drift import make_drift
+from stpipe.demo.geometry import is_reference
 from stpipe.demo.observation import Observation
 from stpipe.demo.silicon import Pixels
 
 __all__ = [
     "GROUPS_TO_SKIP",
+    "RESET_GROUPS",
     "WELL_MARGIN",
     "Electronics",
     "ipc_kernel",
@@ -40,10 +42,8 @@ LAST_FRAME: Final = 25.0
 """MIRI: signal that even rows lose, and odd rows gain, in the last group, DN."""
 RESET_SIZE: Final = 120.0
 RESET_DECAY: Final = 1.5
-"""MIRI: reset anomaly in the first group, DN, and its decay, groups."""
-ROW_WAVE: Final = 2.0
-ROW_PERIOD: Final = 900.0
-"""Slow wander along the readout that side reference pixels see: DN, rows."""
+RESET_GROUPS: Final = 10
+"""MIRI: reset anomaly in the first group, DN; its decay, groups; group in which it is over."""
 _NEWTON_STEPS: Final = 3
 _IPC_STEPS: Final = 4
 
@@ -66,15 +66,13 @@ def make_electronics(
 class _NearInfrared:
     """Nonlinearity, bias, drift of amplifiers and rows, interpixel capacitance."""
 
-    def __init__(
-        self, observation: Observation, pixels: Pixels, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, observation: Observation, pixels: Pixels, rng: np.random.Generator) -> None:
         self.detector = observation.detector
         self.pixels = pixels
-        self.drift = _make_drift(observation, rng)
+        self.drift = make_drift(observation, rng)
         self.reference = is_reference(observation.detector, observation.subarray)
 
-    def read(self, linear: Image, integration: int, group: int) -> Image:
+    def read(self, linear: Image, integration: int, group: int) -> Image:  # noqa: ARG002 - all alike
         signal = nonlinear(_clip(linear, self.detector), self.pixels)
         raw = signal + self.pixels.offset + self.drift(group)
         return _couple(raw, self.reference, self.detector.ipc)
@@ -83,13 +81,11 @@ class _NearInfrared:
 class _MidInfrared:
     """Nonlinearity on top of the offset, reset anomaly, switch decay, last frame, capacitance."""
 
-    def __init__(
-        self, observation: Observation, pixels: Pixels, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, observation: Observation, pixels: Pixels, rng: np.random.Generator) -> None:
         self.observation = observation
         self.detector = observation.detector
         self.pixels = pixels
-        self.drift = _make_drift(observation, rng)
+        self.drift = make_drift(observation, rng)
         self.reference = is_reference(observation.detector, observation.subarray)
 
     def read(self, linear: Image, integration: int, group: int) -> Image:
@@ -97,7 +93,7 @@ class _MidInfrared:
         collected = linear + self.pixels.offset + self.drift(group)
         collected -= _switch_decay(integration, group)
         raw = nonlinear(_clip(collected, self.detector), self.pixels)
-        raw += reset_anomaly(self.observation.subarray.shape, group)
+        raw += reset_anomaly(linear.shape, integration, group)
         if group == self.observation.ngroups - 1:
             raw[0::2] -= np.float32(LAST_FRAME)
             raw[1::2] += np.float32(LAST_FRAME)
@@ -122,9 +118,11 @@ def saturation_level(detector: Detector, pixels: Pixels) -> Image:
     return np.floor(signal)
 
 
-def reset_anomaly(shape: tuple[int, int], group: int) -> Image:
+def reset_anomaly(shape: tuple[int, int], integration: int, group: int) -> Image:
     """MIRI: what a reset leaves behind in a group, DN; it differs between odd and even rows."""
-    size = RESET_SIZE * np.exp(-group / RESET_DECAY)
+    if group >= RESET_GROUPS:
+        return np.zeros(shape, np.float32)
+    size = RESET_SIZE * np.exp(-group / RESET_DECAY) * (1.0 if integration == 0 else 0.7)
     anomaly = np.full(shape, size, np.float32)
     anomaly[1::2] *= np.float32(0.8)
     return anomaly
@@ -166,58 +164,3 @@ def _couple(raw: Image, reference: npt.NDArray[np.bool_], coupling: float) -> Im
         lost[:, :-1] -= inside[:, 1:]
         coupled = np.where(reference, raw, raw - np.float32(coupling) * lost)
     return coupled
-
-
-class _Drift(Protocol):
-    def __call__(self, group: int) -> Image | np.float32: ...
-
-
-def _make_drift(observation: Observation, rng: np.random.Generator) -> _Drift:
-    """The wander that the reference-pixel step takes out of this observation, and no other."""
-    detector, subarray = observation.detector, observation.subarray
-    if detector.is_miri:
-        return _RowDrift(observation, rng) if subarray.name == FULL else _no_drift
-    if is_lit(detector, subarray).all():
-        return _no_drift
-    return _ColumnDrift(observation, rng)
-
-
-def _no_drift(group: int) -> np.float32:  # noqa: ARG001 - stands in for a drift
-    return np.float32(0)
-
-
-class _ColumnDrift:
-    """Near infrared: odd and even columns of each amplifier; with four of them rows wander too."""
-
-    def __init__(self, observation: Observation, rng: np.random.Generator) -> None:
-        detector, subarray = observation.detector, observation.subarray
-        parity = detector_columns(detector, subarray) % 2
-        self.part = 2 * amplifiers(detector, subarray) + parity
-        self.parts = 2 * subarray.noutputs
-        self.rows = detector_rows(detector, subarray) if subarray.noutputs > 1 else None
-        self.size = detector.drift
-        self.rng = rng
-
-    def __call__(self, group: int) -> Image:  # noqa: ARG002 - every group is independent
-        offsets = self.rng.normal(0.0, self.size, self.parts).astype(np.float32)
-        if self.rows is None:
-            return offsets[self.part]
-        phase = self.rng.uniform(0.0, 2 * np.pi)
-        wave = ROW_WAVE * np.sin(2 * np.pi * self.rows / ROW_PERIOD + phase)
-        return offsets[self.part] + wave.astype(np.float32)
-
-
-class _RowDrift:
-    """MIRI: odd and even rows of each of the four outputs, measured against the first group."""
-
-    def __init__(self, observation: Observation, rng: np.random.Generator) -> None:
-        detector, subarray = observation.detector, observation.subarray
-        parity = detector_rows(detector, subarray) % 2
-        self.part = 2 * amplifiers(detector, subarray) + parity
-        self.parts = 2 * subarray.noutputs
-        self.size = detector.drift
-        self.rng = rng
-
-    def __call__(self, group: int) -> Image:
-        offsets = self.rng.normal(0.0, self.size, self.parts).astype(np.float32)
-        return (offsets if group > 0 else np.zeros_like(offsets))[self.part]

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from stpipe.demo.detectors import (
+    FULL,
     Detector,
     ReadPattern,
     Subarray,
@@ -15,7 +16,7 @@ from stpipe.demo.detectors import (
     find_subarray,
 )
 
-__all__ = ["DEMO", "PROGRAM", "Observation", "plan"]
+__all__ = ["DEMO", "FULL_FRAMES", "PROGRAM", "Observation", "plan"]
 
 PROGRAM: Final = "01234"
 """Proposal that all demo exposures belong to."""
@@ -42,6 +43,11 @@ class Observation:
     def group_time(self) -> float:
         """Time from group to group, s."""
         return (self.pattern.nframes + self.pattern.groupgap) * self.subarray.frame_time
+
+    @property
+    def gain_factor(self) -> float | None:
+        """Keyword GAINFACT of the gain reference: set where a subarray has a gain of its own."""
+        return None if self.subarray.name == FULL else self.detector.gain_factor
 
     @property
     def number(self) -> int:
@@ -99,3 +105,9 @@ DEMO: Final = (
     plan("MIRI", nints=2, ngroups=12, seed=5),
 )
 """The exposures of `make demo`."""
+
+FULL_FRAMES: Final = (
+    plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6),
+    plan("MIRI", subarray=FULL, nints=2, ngroups=12, seed=7),
+)
+"""Two exposures of the size that observatories take, for benchmarks."""

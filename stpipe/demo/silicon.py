@@ -1,7 +1,9 @@
 """The properties of every pixel of a detector: gain, noise, offset, dark, linearity, defects.
 
 A property depends on the pixel's place on the detector and on nothing else (it is hashed from it),
-so that a subarray is exactly the cut of the full frame, whoever asks for it and when.
+so that a subarray is exactly the cut of the full frame, whoever asks for it and when. There is one
+exception: the columns of NIRSpec subarrays that stand in for reference pixels have no dark current,
+because the reference-pixel step, which comes before the dark is subtracted, would spread it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.demo.detectors import Detector, Subarray
-from stpipe.demo.geometry import detector_columns, is_reference, science_positions
+from stpipe.demo.geometry import detector_columns, is_lit, is_reference, science_positions
 from stpipe.models import dqflags
 
 __all__ = ["DARK_SETTLING", "Pixels", "dark_charge", "make_pixels"]
@@ -64,7 +66,7 @@ def make_pixels(detector: Detector, subarray: Subarray) -> Pixels:
     def sensitive(values: Image) -> Image:
         return np.where(reference, np.float32(0), values)
 
-    dark = sensitive(spread(detector.dark, 0.1, "dark"))
+    dark = np.where(is_lit(detector, subarray), spread(detector.dark, 0.1, "dark"), np.float32(0))
     dark[(dq & dqflags.HOT) > 0] *= np.float32(HOT_DARK)
     return Pixels(
         gain=spread(detector.gain, 0.01, "gain"),

@@ -1,0 +1,46 @@
+"""`python -m stpipe.demo DIR`: write simulated exposures, their truth and their CRDS cache."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from stpipe.demo.observation import DEMO, FULL_FRAMES
+from stpipe.demo.project import write_demo
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Bring a demo folder up to date and say what was written; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    count = 0
+    for path in write_demo(options.folder, FULL_FRAMES if options.full else DEMO):
+        print(f"wrote {path}")
+        count += 1
+    if not count:
+        print(f"Nothing to do: everything in {options.folder} is there and unchanged.")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stpipe.demo", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="gets uncal/, truth/ and crds/; set CRDS_PATH=DIR/crds",
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="one full-frame exposure each of NIRCam and MIRI (1.5 GB) instead of five small ones",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

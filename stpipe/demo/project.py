@@ -1,0 +1,112 @@
+"""The demo folder: exposures, the truth about them, and the CRDS cache that calibrates them.
+
+A part (an exposure with its truth, or the cache) is written again only if a file of it is missing
+or changed, or if it would come out differently now: who edits or deletes a file and asks again gets
+back that part and keeps the others, time stamps included. `.demo.json` holds the checksums.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from stpipe.demo.crds_cache import write_crds_cache
+from stpipe.demo.observation import DEMO, Observation
+from stpipe.demo.simulation import expose
+
+__all__ = ["write_demo"]
+
+MANIFEST: Final = ".demo.json"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Files that are written together; `recipe` changes when their content would."""
+
+    name: str
+    recipe: str
+    write: Callable[[], Iterable[Path]]
+
+
+def write_demo(folder: Path, observations: Iterable[Observation] = DEMO) -> Iterator[Path]:
+    """Bring the demo folder up to date; yields every path that it writes, and nothing if none.
+
+    Parameters
+    ----------
+    folder
+        Gets `uncal/`, `truth/` and `crds/`; made if it does not exist.
+    observations
+        What to expose; by default five small exposures with four instruments.
+    """
+    known = _read_manifest(folder)
+    for part in _parts(folder, tuple(observations)):
+        if _is_current(folder, known.get(part.name), part.recipe):
+            continue
+        files = {}
+        for path in part.write():
+            files[str(path.relative_to(folder))] = _checksum(path)
+            yield path
+        known[part.name] = {"recipe": part.recipe, "files": files}
+        _write_manifest(folder, known)
+
+
+def _parts(folder: Path, observations: tuple[Observation, ...]) -> Iterator[_Part]:
+    for observation in observations:
+        yield _Part(
+            observation.root,
+            _recipe(observation),
+            functools.partial(_write_exposure, folder, observation),
+        )
+    yield _Part(
+        "crds",
+        _recipe(*observations),
+        functools.partial(write_crds_cache, folder / "crds", observations),
+    )
+
+
+def _write_exposure(folder: Path, observation: Observation) -> Iterator[Path]:
+    simulation = expose(observation)
+    for name in ("uncal", "truth"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    yield simulation.truth.save(folder / "truth" / f"{observation.root}_truth.fits")
+    yield simulation.exposure.save(folder / "uncal" / f"{observation.root}_uncal.fits")
+
+
+def _recipe(*observations: Observation) -> str:
+    """Digest of the plan and of the simulator's source."""
+    digest = hashlib.sha256(repr(observations).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_current(folder: Path, written: dict[str, Any] | None, recipe: str) -> bool:
+    if written is None or written["recipe"] != recipe:
+        return False
+    return all(
+        (folder / name).is_file() and _checksum(folder / name) == checksum
+        for name, checksum in written["files"].items()
+    )
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return known
+
+
+def _write_manifest(folder: Path, known: dict[str, Any]) -> None:
+    temporary = folder / f"{MANIFEST}.{os.getpid()}"
+    temporary.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    temporary.replace(folder / MANIFEST)

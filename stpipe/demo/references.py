@@ -1,0 +1,260 @@
+"""The reference files that calibrate the demo detectors, made from the same pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stpipe import models
+from stpipe.demo.detectors import FULL, Detector, Subarray
+from stpipe.demo.electronics import (
+    GROUPS_TO_SKIP,
+    RESET_GROUPS,
+    ipc_kernel,
+    reset_anomaly,
+    saturation_level,
+)
+from stpipe.demo.geometry import is_reference
+from stpipe.demo.observation import Observation
+from stpipe.demo.silicon import dark_charge, make_pixels
+from stpipe.models import dqflags
+
+__all__ = ["REFERENCE_TYPES", "USEAFTER", "Setup", "make_reference", "setups"]
+
+USEAFTER: Final = "2020-01-01T00:00:00"
+MARGIN: Final = 8
+"""References of type gain and readnoise reach this far beyond the subarray, to be cut to it."""
+
+_MASK_BITS: Final = ("DO_NOT_USE", "REFERENCE_PIXEL", "DEAD", "HOT", "BAD_REF_PIXEL")
+_DQ_DEF: Final = np.dtype(
+    [("BIT", np.int32), ("VALUE", np.uint32), ("NAME", "S40"), ("DESCRIPTION", "S80")]
+)
+_RSCD: Final = np.dtype(
+    [
+        ("subarray", "S17"),
+        ("readpatt", "S12"),
+        ("group_skip1", np.int32),
+        ("group_skip", np.int32),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a set of reference files is for: a subarray and how long it is exposed, in frames."""
+
+    detector: Detector
+    subarray: Subarray
+    frames: int
+
+    def wider(self) -> Setup:
+        """The same with MARGIN more pixels on each side, as far as the detector goes."""
+        area, frame = self.subarray, self.detector.frame
+        left, bottom = min(MARGIN, area.xstart - 1), min(MARGIN, area.ystart - 1)
+        right = min(MARGIN, frame.xsize - area.xstart - area.xsize + 1)
+        top = min(MARGIN, frame.ysize - area.ystart - area.ysize + 1)
+        wide = replace(
+            area,
+            xstart=area.xstart - left,
+            ystart=area.ystart - bottom,
+            xsize=area.xsize + left + right,
+            ysize=area.ysize + bottom + top,
+        )
+        return replace(self, subarray=wide)
+
+
+def setups(observations: Iterable[Observation]) -> list[Setup]:
+    """The setups that a set of exposures needs, each once and long enough for all of them."""
+    longest: dict[tuple[str, str], Setup] = {}
+    for observation in observations:
+        setup = Setup(observation.detector, observation.subarray, observation.frames)
+        key = (setup.detector.name, setup.subarray.name)
+        known = longest.setdefault(key, setup)
+        longest[key] = max(known, setup, key=lambda each: each.frames)
+    return list(longest.values())
+
+
+def make_reference(reftype: str, setup: Setup) -> models.DataModel | None:
+    """Make the reference file of a type; None where the instrument has none ("N/A")."""
+    return _MAKERS[reftype](setup)
+
+
+def _mask(setup: Setup) -> models.DataModel:
+    dq = make_pixels(setup.detector, setup.subarray).dq
+    reference = _describe(models.MaskModel(), "mask", setup)
+    if setup.detector.is_miri:
+        # Bits in an order of their own, with a table that says which is which.
+        dq, reference.dq_def = _compact(dq), _dq_def()
+    reference.dq = dq
+    return reference
+
+
+def _saturation(setup: Setup) -> models.DataModel:
+    pixels = make_pixels(setup.detector, setup.subarray)
+    reference = _describe(models.SaturationModel(), "saturation", setup)
+    reference.data = saturation_level(setup.detector, pixels)
+    reference.dq = _flag_reference_pixels(setup, dqflags.NO_SAT_CHECK)
+    return reference
+
+
+def _superbias(setup: Setup) -> models.DataModel | None:
+    if setup.detector.is_miri:
+        return None
+    reference = _describe(models.SuperBiasModel(), "superbias", setup)
+    reference.data = make_pixels(setup.detector, setup.subarray).offset
+    reference.dq = _good(setup)
+    reference.meta.exposure.readpatt = "ANY"
+    return reference
+
+
+def _reset(setup: Setup) -> models.DataModel | None:
+    if not setup.detector.is_miri:
+        return None
+    reference = _describe(models.ResetModel(), "reset", setup)
+    shape = setup.subarray.shape
+    reference.data = np.array(
+        [[reset_anomaly(shape, i, k) for k in range(RESET_GROUPS)] for i in range(2)]
+    )
+    reference.meta.exposure.readpatt = setup.detector.patterns[0].name
+    reference.dq = _good(setup)
+    reference.meta.exposure.nints, reference.meta.exposure.ngroups = 2, RESET_GROUPS
+    return reference
+
+
+def _rscd(setup: Setup) -> models.DataModel | None:
+    if not setup.detector.is_miri:
+        return None
+    reference = _describe(models.RSCDModel(), "rscd", replace(setup, subarray=setup.detector.frame))
+    rows = [
+        (subarray.name, pattern.name, *GROUPS_TO_SKIP)
+        for subarray in setup.detector.subarrays
+        for pattern in setup.detector.patterns
+    ]
+    reference.rscd_group_skip_table = np.array(rows, _RSCD)
+    return reference
+
+
+def _ipc(setup: Setup) -> models.DataModel | None:
+    if not setup.detector.ipc:
+        return None
+    reference = _describe(models.IPCModel(), "ipc", setup)
+    reference.data = ipc_kernel(setup.detector)
+    return reference
+
+
+def _linearity(setup: Setup) -> models.DataModel:
+    pixels = make_pixels(setup.detector, setup.subarray)
+    reference = _describe(models.LinearityModel(), "linearity", setup)
+    zero, one = np.zeros_like(pixels.quadratic), np.ones_like(pixels.quadratic)
+    reference.coeffs = np.stack([zero, one, pixels.quadratic, pixels.cubic])
+    reference.dq = _flag_reference_pixels(setup, dqflags.NO_LIN_CORR)
+    return reference
+
+
+def _dark(setup: Setup) -> models.DataModel:
+    """One group per frame: the pipeline averages them as the exposure's own groups were."""
+    pixels = make_pixels(setup.detector, setup.subarray)
+    data = np.stack([dark_charge(pixels, n + 1) / pixels.gain for n in range(setup.frames)])
+    if setup.detector.is_miri:
+        reference = _describe(models.DarkMIRIModel(), "dark", setup)
+        reference.data, reference.dq = data[np.newaxis], _good(setup)[np.newaxis, np.newaxis]
+        reference.meta.exposure.nints = 1
+    else:
+        reference = _describe(models.DarkModel(), "dark", setup)
+        reference.data, reference.dq = data, _good(setup)
+    exposure = reference.meta.exposure
+    exposure.readpatt = setup.detector.patterns[0].name
+    exposure.nframes, exposure.groupgap, exposure.ngroups = 1, 0, setup.frames
+    return reference
+
+
+def _gain(setup: Setup) -> models.DataModel:
+    wide = setup.wider()
+    reference = _describe(models.GainModel(), "gain", wide)
+    reference.data = make_pixels(wide.detector, wide.subarray).gain
+    if setup.subarray.name != FULL:
+        reference.meta.exposure.gain_factor = setup.detector.gain_factor
+    return reference
+
+
+def _readnoise(setup: Setup) -> models.DataModel:
+    """Noise of the difference of two reads, DN."""
+    wide = setup.wider()
+    reference = _describe(models.ReadnoiseModel(), "readnoise", wide)
+    single = make_pixels(wide.detector, wide.subarray).read_noise
+    reference.data = np.sqrt(np.float32(2)) * single
+    return reference
+
+
+_MAKERS: Final[MappingProxyType[str, Callable[[Setup], models.DataModel | None]]] = (
+    MappingProxyType(
+        {
+            "mask": _mask,
+            "saturation": _saturation,
+            "superbias": _superbias,
+            "reset": _reset,
+            "rscd": _rscd,
+            "ipc": _ipc,
+            "linearity": _linearity,
+            "dark": _dark,
+            "gain": _gain,
+            "readnoise": _readnoise,
+        }
+    )
+)
+REFERENCE_TYPES: Final = tuple(_MAKERS)
+
+
+def _describe(model: Any, reftype: str, setup: Setup) -> Any:
+    """Write into the header what the file is and which part of which detector it covers."""
+    area = setup.subarray
+    values: dict[str, str | int] = {
+        "meta.telescope": "JWST",
+        "meta.reftype": reftype.upper(),
+        "meta.pedigree": "SIMULATION",
+        "meta.author": "stpipe-flow demo",
+        "meta.description": f"Simulated {reftype} of the demo's {setup.detector.name}",
+        "meta.useafter": USEAFTER,
+        "meta.instrument.name": setup.detector.instrument,
+        "meta.instrument.detector": setup.detector.name,
+    }
+    if reftype not in {"ipc", "rscd"}:
+        values |= {
+            "meta.subarray.name": area.name,
+            "meta.subarray.xstart": area.xstart,
+            "meta.subarray.ystart": area.ystart,
+            "meta.subarray.xsize": area.xsize,
+            "meta.subarray.ysize": area.ysize,
+            "meta.subarray.fastaxis": setup.detector.fastaxis,
+            "meta.subarray.slowaxis": setup.detector.slowaxis,
+        }
+    for attribute, value in values.items():
+        model.set(attribute, value)
+    return model
+
+
+def _good(setup: Setup) -> npt.NDArray[np.uint32]:
+    return np.zeros(setup.subarray.shape, np.uint32)
+
+
+def _flag_reference_pixels(setup: Setup, flag: int) -> npt.NDArray[np.uint32]:
+    chosen = is_reference(setup.detector, setup.subarray)
+    return np.where(chosen, flag, dqflags.GOOD).astype(np.uint32)
+
+
+def _compact(dq: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """The mask with the flags of _MASK_BITS in bits 0, 1, 2, ..."""
+    out = np.zeros_like(dq)
+    for bit, name in enumerate(_MASK_BITS):
+        out |= np.where(dq & np.uint32(dqflags.pixel[name]), np.uint32(1 << bit), np.uint32(0))
+    return out
+
+
+def _dq_def() -> npt.NDArray[np.void]:
+    rows = [(bit, 1 << bit, name, "") for bit, name in enumerate(_MASK_BITS)]
+    return np.array(rows, _DQ_DEF)
