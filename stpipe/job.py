@@ -38,6 +38,7 @@ class Job:
     skipped: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name: class, reason
     skipped_after: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     code: str = ""
+    python_path: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -73,6 +74,7 @@ class Job:
         content.update({k: v for k, v in self.parameters.items() if v is not None})
         content["job"] = {
             "code": self.code,
+            "python_path": list(self.python_path),
             "references": {t: str(r.path or "N/A") for t, r in self.references.items()},
             "contexts": {t: r.context for t, r in self.references.items()},
             "checksums": dict(self.checksums),

@@ -50,6 +50,8 @@ UNIVERSAL_SPEC = """
 _OVERRIDE = "override_"
 _RESERVED = ("name", "class", "config_file")
 _LISTS = re.compile(r"\w*list\b")
+# ConfigObj leaves the comment of a spec line in the value; a # within quotes is none.
+_SPEC_LINE = re.compile(r"""(?P<check>(?:[^#"']|"[^"]*"|'[^']*')*)(?:\#(?P<help>.*))?$""")
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,8 @@ def rules(step: type[Step]) -> dict[str, Rule]:
 
 def _parse_spec(text: str) -> dict[str, Rule]:
     spec = ConfigObj(text.splitlines(), list_values=False, interpolation=False, _inspec=True)
-    comments = spec.inline_comments
-    return {n: Rule(check, (comments[n] or "").lstrip("# ")) for n, check in spec.items()}
+    parts = {name: _SPEC_LINE.match(line) for name, line in spec.items()}
+    return {n: Rule(p["check"].strip(), (p["help"] or "").strip()) for n, p in parts.items() if p}
 
 
 # --- sources ---------------------------------------------------------------------------------------

@@ -100,6 +100,11 @@ class Plan:
             for path in entry["outputs"].values()
         ]
 
+    def saved_suffixes(self) -> list[str]:
+        """Suffixes under which `process` saves products on the way."""
+        names = (r for e in self.exposures.values() for r in e["rules"])
+        return list(dict.fromkeys(n.removeprefix("save_") for n in names if n.startswith("save_")))
+
     def targets(self, arguments: Iterable[str]) -> dict[str, list[str]]:
         """Products behind arguments of a command line that are patterns or an expanded pattern.
 
@@ -172,9 +177,9 @@ class _Planner:
     def plan(self, source: str) -> Entry:
         self.used = True
         pipeline = self.project.pipeline_class().from_settings(self.project.settings())
-        pipeline.set_resolver(self._resolver)
+        pipeline.resolver = self._resolver
         graph = trace(pipeline, source)
-        namer = _Namer(naming.split(source).root, source)
+        namer = _Namer(naming.split(source).root, source, self.project.absolute_python_path)
         rules: dict[str, Entry] = {}
         for node in graph.nodes:
             rules[_rule_name(rules, node.name, source)] = _entry(node, namer)
@@ -197,6 +202,7 @@ class _Namer:
 
     root: str
     source: str
+    python_path: tuple[str, ...] = ()
 
     def product(self, suffix: str) -> str:
         return f"{PRODUCTS}/{self.root}_{suffix}.fits"
@@ -217,6 +223,7 @@ def _entry(node: Node, namer: _Namer) -> Entry:
         skipped=_notes(node.skipped_before),
         skipped_after=_notes(node.skipped_after),
         code=f"{stpipe.__version__} {fingerprint(type(node.step))}",
+        python_path=namer.python_path,
     )
     return {
         "input": namer.of(node.inputs[0]),

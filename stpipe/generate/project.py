@@ -54,12 +54,16 @@ class Project:
             _listed(config.get("python_path")),
         )
 
+    @property
+    def absolute_python_path(self) -> tuple[str, ...]:
+        """Folders that are searched for the project's own modules, for jobs too."""
+        return tuple(str(Path(folder).resolve()) for folder in self.python_path)
+
     def pipeline_class(self) -> type[Step]:
         """The pipeline; the project's `python_path` is searched for it."""
-        for folder in reversed(self.python_path):
-            absolute = str(Path(folder).resolve())
-            if absolute not in sys.path:
-                sys.path.insert(0, absolute)
+        for folder in reversed(self.absolute_python_path):
+            if folder not in sys.path:
+                sys.path.insert(0, folder)
         return load(self.pipeline)
 
     def settings(self) -> Settings:

@@ -13,6 +13,10 @@ from stpipe.generate.plan import load
 configfile: "config/config.yaml"
 
 
+# Rules call `strun`: the one that was installed beside this snakemake.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+
+
 # Which rules each exposure takes, read from its header; traced again when something changed.
 plan = load(config)
 

@@ -1,0 +1,55 @@
+# make demo   simulate four instruments, calibrate them under Snakemake, compare with the truth
+# make test   run the tests
+# make lint   check style and types
+# make bench  time it beside the peer
+# make docs   build the documentation
+#
+# Everything is installed into .venv; PYTHON chooses the interpreter that makes it.
+
+PYTHON ?= python3
+CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+SOURCES := pyproject.toml setup.py $(wildcard stpipe/steps/*.pyx)
+
+.PHONY: demo test test-peer lint bench docs clean
+
+demo: $(VENV)/.installed
+	@PATH="$(BIN):$$PATH" CORES=$(CORES) sh stpipe/demo/demo.sh $(DEMO)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+test-peer: $(VENV)/.installed-dev
+	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python -m pytest tests/peer
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check workflow/Snakefile
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "stpipe-flow needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: $(VENV)/.python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist docs/_build

@@ -1,0 +1,128 @@
+"""`stflow`: make Snakemake projects from pipelines, draw and explain them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stpipe.cli.errors import guarded
+from stpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["main"]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Entry point of the command."""
+    given = sys.argv[1:] if words is None else list(words)
+    parser = _parser()
+    options, extra = parser.parse_known_args([w for w in given if w != "--debug"])
+    action: Callable[[argparse.Namespace, list[str]], None] = options.action
+    return guarded("stflow", lambda: action(options, extra), debug="--debug" in given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stflow",
+        allow_abbrev=False,
+        description="Make Snakemake projects from pipelines, draw and explain them.",
+        epilog="exit codes: 0 done, 1 failed, 2 usage or parameters, 3 input unusable, "
+        "4 reference file missing",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_init(commands)
+    _add(commands, "generate", _generate, "write the Snakefile again")
+    graph = _add(commands, "graph", _graph, "draw the steps that the exposures take")
+    graph.add_argument("--format", choices=("mermaid", "svg"), default="mermaid")
+    graph.add_argument("--output", metavar="FILE", help="write into a file")
+    why = _add(commands, "why", _why, "say why a product will be made again, or why not")
+    why.add_argument("target", metavar="TARGET", help="a product, such as cal/ROOT_rate.fits")
+    return parser
+
+
+def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "make a project: Snakefile, config.yaml and parameter files"
+    init = commands.add_parser("init", help=text, description=text, allow_abbrev=False)
+    init.add_argument("folder", metavar="DIR")
+    init.add_argument("inputs", metavar="INPUT", nargs="+", help="exposures")
+    init.add_argument("--pipeline", required=True, help="alias, class path or file.py:Class")
+    init.add_argument("--parameters", metavar="FILE.cfg", help="a parameter file to start from")
+    init.epilog = "Parameters are given as to strun: --steps.jump.rejection_threshold=5"
+    init.set_defaults(action=_init)
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    action: Callable[[argparse.Namespace, list[str]], None],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.add_argument(
+        "--directory", metavar="DIR", default=".", help="the project (default: here)"
+    )
+    parser.set_defaults(action=action)
+    return parser
+
+
+def _version() -> str:
+    import stpipe
+
+    return f"stpipe-flow {stpipe.__version__}"
+
+
+def _init(options: argparse.Namespace, extra: list[str]) -> None:
+    from stpipe.cli.arguments import parse
+    from stpipe.generate import init
+
+    words = parse(extra)
+    if words.positional or words.flags or words.options:
+        raise UsageError(f"unknown words: {' '.join(extra)}. See stflow init --help.")
+    request = init.Request(
+        options.folder, options.pipeline, tuple(options.inputs), options.parameters
+    )
+    for line in init.init(request, words.parameters):
+        print(line)
+
+
+def _generate(options: argparse.Namespace, extra: list[str]) -> None:
+    from stpipe.generate import init
+
+    _refuse(extra)
+    for line in init.generate(options.directory):
+        print(line)
+
+
+def _graph(options: argparse.Namespace, extra: list[str]) -> None:
+    from pathlib import Path
+
+    from stpipe.generate import graph
+
+    _refuse(extra)
+    text = graph.draw(options.directory, options.format)
+    if options.output:
+        Path(options.output).write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+
+
+def _why(options: argparse.Namespace, extra: list[str]) -> None:
+    from stpipe.generate import why
+
+    _refuse(extra)
+    for line in why.explain(options.directory, options.target):
+        print(line)
+
+
+def _refuse(extra: list[str]) -> None:
+    if extra:
+        raise UsageError(f"unknown words: {' '.join(extra)}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""Make a project: Snakefile, configuration and parameter files in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stpipe import resources
+from stpipe.errors import InputError, UsageError
+from stpipe.generate import project
+from stpipe.generate.plan import Plan, load
+from stpipe.generate.snakefile import of_pipeline, snakefile
+from stpipe.parameters import Settings, from_options, read_cfg, resolve, rules
+from stpipe.references import CrdsResolver
+from stpipe.registry import load as load_class
+
+if TYPE_CHECKING:
+    from stpipe.step import Step
+
+__all__ = ["Request", "generate", "init"]
+
+SNAKEFILE = Path("workflow/Snakefile")
+_SHIPPED = ("envs/stpipe-flow.yaml", "profiles/default/config.yaml")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `stflow init` is asked for."""
+
+    folder: str
+    pipeline: str
+    inputs: tuple[str, ...]
+    parameters: str | None = None
+
+
+def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Make a project; yields lines that say what was made.
+
+    The project appears whole or not at all: it is made beside its place and moved there.
+
+    Raises
+    ------
+    UsageError
+        When there is a project already.
+    StpipeError
+        Whatever planning finds wrong with inputs, parameters and reference files.
+    """
+    folder = Path(request.folder)
+    if (folder / project.CONFIG).exists():
+        raise UsageError(f"{folder} is a project already; edit {folder / project.CONFIG}.")
+    cls = load_class(request.pipeline)
+    given = _given(request, options)
+    resolve(cls, given)
+    exposures = [_existing(path) for path in request.inputs]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
+        _write_config(Path(made), cls, request, exposures)
+        _write_parameters(Path(made), cls, given)
+        plan = _write_workflow(Path(made))
+        folder.mkdir(exist_ok=True)
+        for path in Path(made).iterdir():
+            shutil.move(path, folder / path.name)
+    yield from _summary(folder, plan)
+
+
+def generate(folder: str | Path) -> Iterator[str]:
+    """Write the Snakefile of an existing project again."""
+    yield from _summary(Path(folder), _write_workflow(Path(folder)))
+
+
+def _summary(folder: Path, plan: Plan) -> Iterator[str]:
+    jobs = sum(len(e["rules"]) for e in plan.exposures.values())
+    yield f"{folder / SNAKEFILE}: {len(plan.exposures)} exposures, {jobs} jobs"
+    yield f"{folder / project.CONFIG}: inputs; {folder / 'config'}/*.cfg: parameters"
+    yield f"next: cd {folder} && snakemake --cores 8 cal/*.fits"
+
+
+def _existing(path: str) -> str:
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {path} (in {Path.cwd()}).")
+    # Patterns in the name of a file would be expanded when the configuration is read.
+    return glob.escape(path)
+
+
+def _given(request: Request, options: Sequence[tuple[str, str]]) -> Settings:
+    given = from_options(options)
+    if request.parameters is not None:
+        given = given.over(read_cfg(request.parameters).settings)
+    return given
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+
+def _write_config(
+    made: Path, cls: type[Step], request: Request, exposures: Sequence[str]
+) -> None:
+    import yaml
+
+    project_folder = Path(request.folder)
+    target = cls.target() if ":" in request.pipeline else request.pipeline
+    content: dict[str, Any] = {
+        "pipeline": target,
+        "inputs": [_relative(path, project_folder) for path in exposures],
+        "parameters": [f"config/{_cfg_name(cls)}"],
+        "crds": _crds(cls),
+    }
+    if home := _import_folder(cls):
+        content["python_path"] = [_relative(home, project_folder)]
+    path = made / project.CONFIG
+    path.parent.mkdir(parents=True)
+    heading = "# What this project calibrates. Paths are relative to the project's folder.\n"
+    path.write_text(heading + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def _relative(path: str | Path, folder: Path) -> str:
+    return os.path.relpath(Path(path).resolve(), folder.resolve())
+
+
+def _cfg_name(cls: type[Step]) -> str:
+    return f"{cls.alias or cls.__name__}.cfg"
+
+
+def _crds(cls: type[Step]) -> dict[str, str]:
+    """Pin the context in force, so that a project gives the same products next year."""
+    if not cls.all_reference_types() or "CRDS_PATH" not in os.environ:
+        return {}
+    cache = str(Path(os.environ["CRDS_PATH"]).resolve())
+    return {"path": cache, "context": CrdsResolver().context}
+
+
+def _import_folder(cls: type[Step]) -> Path | None:
+    """The folder that a user's own module is imported from; None for installed packages."""
+    file = Path(getattr(sys.modules[cls.__module__], "__file__", None) or ".").resolve()
+    depth = cls.__module__.count(".") + (file.name == "__init__.py")
+    home = file.parents[depth]
+    installed = {Path(sysconfig.get_path(n)).resolve() for n in ("purelib", "platlib", "stdlib")}
+    own = Path(__file__).resolve().parents[2]
+    return None if home in installed | {own} else home
+
+
+def _write_parameters(made: Path, cls: type[Step], given: Settings) -> None:
+    text = [
+        f"# Parameters of {cls.alias or cls.__name__}. Take away a leading # and change a value;",
+        "# what depends on it is made again by the next run.",
+        f"class = {cls.target()}",
+        *_commented(cls, given, 0),
+    ]
+    path = made / "config" / _cfg_name(cls)
+    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def _commented(cls: type[Step], given: Settings, depth: int) -> Iterator[str]:
+    """Every parameter with its default and help, as comments; given ones as lines that count."""
+    from configobj import ConfigObj
+
+    for name, rule in rules(cls).items():
+        if name in ("save_results", "output_file", "output_dir", "suffix"):
+            continue  # the workflow names files
+        value = given.values[name].value if name in given.values else rule.default
+        line = ConfigObj({name: "" if value is None else value}, interpolation=False).write()[0]
+        mark = "" if name in given.values else "# "
+        yield f"{'    ' * depth}{mark}{line}  # {rule.help} [{rule.allowed}]"
+    if cls.step_defs:
+        yield f"\n{'    ' * depth}{'[' * (2 * depth + 1)}steps{']' * (2 * depth + 1)}"
+        for name, step in cls.step_defs.items():
+            bars = 2 * depth + 2
+            yield f"\n{'    ' * depth}{'[' * bars}{name}{']' * bars}"
+            yield from _commented(step, given.steps.get(name, Settings()), depth + 1)
+
+
+def _write_workflow(folder: Path) -> Plan:
+    config = project.read(folder)
+    shipped = resources.folder("workflow")
+    for name in _SHIPPED:
+        target = folder / "workflow" / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(shipped / name, target)
+    with contextlib.chdir(folder):
+        plan = load(config)
+        cls = project.Project.from_config(config).pipeline_class()
+        rule_texts = of_pipeline(cls, plan.saved_suffixes())
+        partial = SNAKEFILE.with_suffix(".partial")
+        partial.write_text(snakefile(config["pipeline"], rule_texts), encoding="utf-8")
+        partial.replace(SNAKEFILE)
+    return plan
