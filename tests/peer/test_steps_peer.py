@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from stpipe.models import dqflags
-from stpipe.steps import dark_current, linearity, saturation, superbias
+from stpipe.steps import dark_current, jump, linearity, saturation, superbias
 
 Arrays = dict[str, npt.NDArray[Any]]
 RTOL = 2e-5
@@ -187,3 +187,69 @@ def test_dark_current(
     # Differences of 1e4 DN keep 1e-3 DN in float32.
     assert_agrees(expected["data"], data, atol=1e-3)
     assert_agrees(expected["pixeldq"], a["pixeldq"] | dark_current.collapse_dq(dq))
+
+
+def linear_ramp(rng: np.random.Generator, shape: tuple[int, ...]) -> Arrays:
+    """Noisy counts in DN with jumps, NaN and flags; gain and read noise, some of them useless."""
+    rate = rng.exponential(30, shape[2:])
+    steps = rng.normal(rate, np.sqrt(rate / 2), shape)
+    steps += np.where(sparse(rng, shape, 0.05), rng.exponential(800, shape), 0)
+    data = np.cumsum(steps, axis=1) + rng.normal(0, 8, shape)
+    data[sparse(rng, shape, 0.01)] = np.nan
+    data[:, :, 0, 0] = 7  # differences of exactly 0
+    gain = rng.normal(2, 0.1, shape[2:])
+    readnoise = rng.normal(12, 1, shape[2:])
+    for value in (0, np.nan, -1):
+        gain[sparse(rng, shape[2:], 0.02)] = value
+    for value in (0, np.nan):
+        readnoise[sparse(rng, shape[2:], 0.02)] = value
+    saturated = np.maximum.accumulate(data > 1500, axis=1)
+    groupdq = random_bits(rng, shape, 0.03) | np.where(saturated, dqflags.SATURATED, 0)
+    return {
+        "data": data.astype(np.float32),
+        "groupdq": groupdq.astype(np.uint8),
+        "pixeldq": np.zeros(shape[2:], dtype=np.uint32),
+        "gain": gain.astype(np.float32),
+        "readnoise": readnoise.astype(np.float32),
+    }
+
+
+JUMP_SHAPES = [(1, 3), (1, 4), (1, 5), (2, 3), (1, 10), (3, 4), (4, 9), (1, 12), (2, 25), (40, 5)]
+
+
+@pytest.mark.parametrize("after", [None, (100.0, 1, 500.0, 3), (0.0, 0, 300.0, 60)])
+@pytest.mark.parametrize("spread", [(10.0, 1000.0), (3.0, 40.0), None])
+@pytest.mark.parametrize(("nints", "ngroups"), JUMP_SHAPES)
+def test_jump(peer: Any, nints: int, ngroups: int, spread: Any, after: Any) -> None:
+    """Both ways of searching, neighbours, and groups after jumps."""
+    rng = np.random.default_rng(nints * 100 + ngroups)
+    a = linear_ramp(rng, (nints, ngroups, 21, 70))
+    a["groupdq"][:, -1] |= dqflags.DO_NOT_USE if ngroups in (5, 12) else 0
+    nframes = 1 + ngroups % 2 * 3
+    parameters = {
+        "nframes": nframes,
+        "rejection_threshold": 4.0,
+        "three_group_rejection_threshold": 6.0,
+        "four_group_rejection_threshold": 5.0,
+        "flag_4_neighbors": spread is not None,
+        "min_jump_to_flag_neighbors": (spread or (0, 0))[0],
+        "max_jump_to_flag_neighbors": (spread or (0, 0))[1],
+        "after_jump": after or (0, 0, 0, 0),
+        "min_diffs_single_pass": 10,
+    }
+    expected = peer("jump", parameters, **a)
+
+    usable = ngroups - int(jump.unusable_groups(a["groupdq"]).sum(axis=1).max())
+    rules = jump.JumpRules(4.0, 5.0, 6.0, nframes, usable - 1 >= 10, spread)
+    data, gain = a["data"], a["gain"]
+    groupdq, counts = jump.detect_jumps(data, a["groupdq"], gain, a["readnoise"], rules)
+    if after:
+        median = np.nanmedian(gain)
+        kinds = [jump.AfterJump(dn * median, n) for dn, n in (after[:2], after[2:])]
+        groupdq = jump.flag_after_jumps(data, groupdq, gain, kinds)
+
+    assert_agrees(expected["groupdq"], groupdq)
+    assert_agrees(expected["count"], counts.sum())
+    assert_agrees(expected["pixeldq"], jump.flag_gain(a["pixeldq"], gain))
+    flagged = np.count_nonzero(groupdq & dqflags.JUMP_DET & ~a["groupdq"])
+    assert flagged > groupdq.size / 300, "the ramps must hold jumps for this test to mean anything"
