@@ -151,7 +151,7 @@ class Stored:
         done = 0
         for piece in self.pieces():
             block = np.frombuffer(piece, self.raw)
-            flat[done : done + len(block)] = self._decode(block)
+            flat[done : done + len(block)] = self.decode(block)
             done += len(block)
         return values
 
@@ -183,9 +183,10 @@ class Stored:
 
     def _cut(self, whole: Array, first: int, key: Any) -> Array:
         stored = whole[first : first + self.nbytes].view(self.raw).reshape(self.shape)
-        return np.array(self._decode(stored[key]), dtype=self.dtype)
+        return np.array(self.decode(stored[key]), dtype=self.dtype)
 
-    def _decode(self, block: Array) -> Array:
+    def decode(self, block: Array) -> Array:
+        """The values of a block of stored items."""
         return self.decoder.decode(block) if self.decoder else block
 
 

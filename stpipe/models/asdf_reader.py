@@ -1,0 +1,58 @@
+"""Read a model from an ASDF file; arrays stay in their blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stpipe.models import asdf_tree
+from stpipe.models.arrays import Source
+from stpipe.models.cards import Header, parse_header
+from stpipe.models.content import Content, lookup, remove
+from stpipe.models.hdus import Hdu
+from stpipe.models.schema import Schema
+
+__all__ = ["FITS_KEY", "read_tree", "sort_tree"]
+
+FITS_KEY = "_fits"
+"""Where a tree keeps what a FITS file held beyond the schema: headers and extensions."""
+
+_READ_AHEAD = 1 << 16
+
+
+def read_tree(source: Source) -> dict[str, Any]:
+    """The tree of an ASDF file, its arrays tied to blocks that are not read."""
+    text = b""
+    with source.open() as stream:
+        while asdf_tree.document_end(text) == len(text):
+            more = stream.read(_READ_AHEAD)
+            if not more:
+                break
+            text += more
+    end = asdf_tree.document_end(text)
+    return asdf_tree.parse(source, text[:end], end, source.size)
+
+
+def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:
+    """Sort a tree into what the schema knows as arrays, what FITS held, and metadata."""
+    tree.pop("asdf_library", None)
+    fits = tree.pop(FITS_KEY, {})
+    content = Content(source, tree)
+    for path in schema.arrays:
+        array = asdf_tree.stored_array(lookup(tree, path))
+        if array is not None:
+            content.arrays[path] = array
+            remove(tree, path)
+    headers = fits.get("headers", {})
+    content.headers = {name: _header(images) for name, images in headers.items()}
+    content.extras = [_extra(unit) for unit in fits.get("extensions", [])]
+    return content
+
+
+def _header(images: list[str]) -> Header:
+    return parse_header("".join(f"{image:<{-(-len(image) // 80) * 80 or 80}}" for image in images))
+
+
+def _extra(unit: dict[str, Any]) -> Hdu:
+    block = unit["data"].block
+    header = _header(unit["header"])
+    return Hdu(block.source, header, 0 if header.find("SIMPLE") else block.start, block.offset)

@@ -1,0 +1,204 @@
+"""The parts of an ASDF file: a YAML tree, then binary blocks.
+
+The same layout stands on its own in ``.asdf`` files and, as a byte column, in the ``ASDF``
+extension of FITS files. ASDF Standard 1.6.0, chapter "Low-level file layout".
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stpipe.errors import InputError
+from stpipe.models import tagged
+from stpipe.models.arrays import Array, Source, Stored
+from stpipe.models.content import Deferred
+from stpipe.models.hdus import Hdu
+
+__all__ = ["Block", "block_header", "datatype", "in_fits", "numpy_dtype", "parse", "stored_array"]
+
+_MAGIC = b"\xd3BLK"
+_HEAD = struct.Struct(">4sHI4sQQQ16s")
+_END = re.compile(rb"\r?\n\.\.\.\r?\n")
+_SOFTWARE_KEYS = ("asdf_library", "_fits_hash", "extra_fits")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A binary block of ``source``; its header starts at byte ``start``."""
+
+    source: Source
+    start: int
+    offset: int
+    size: int
+    used: int
+    compression: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Length with its header."""
+        return self.offset - self.start + self.size
+
+
+def in_fits(unit: Hdu) -> Deferred | None:
+    """The metadata tree of the ASDF extension of a FITS file, not parsed yet."""
+    with unit.source.open() as stream:
+        stream.seek(unit.offset)
+        text = stream.read(unit.size)
+    end = _tree_end(text)
+
+    def load() -> dict[str, Any]:
+        tree = parse(unit.source, text[:end], unit.offset + end, unit.offset + unit.size)
+        return _strip_fits(tree)
+
+    return Deferred(text[:end], load)
+
+
+def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, Any]:
+    """The tree in ``text``, its arrays tied to the blocks between two bytes of the file.
+
+    Raises
+    ------
+    InputError
+        When it is not YAML.
+    """
+    import yaml
+
+    try:
+        tree = tagged.load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{source.path} is damaged: its ASDF tree is not YAML: {reason}") from None
+    blocks = list(_blocks(source, first_block, end))
+    for node in tagged.nodes(tree) if blocks else ():
+        if isinstance(node, tagged.TaggedDict) and isinstance(node.get("source"), int):
+            node.block = blocks[node["source"]] if abs(node["source"]) < len(blocks) else None
+    return tree
+
+
+def stored_array(node: Any) -> Stored | Array | None:
+    """The array that an ndarray node describes; None when it stands outside this file."""
+    if not isinstance(node, tagged.Tagged) or not node.is_ndarray:
+        return None
+    if isinstance(node, list) or "data" in node:
+        return np.array(node if isinstance(node, list) else node["data"])
+    if node.block is None:
+        return None
+    raw = numpy_dtype(node["datatype"], node.get("byteorder", "big"))
+    shape = tuple(int(axis) for axis in node["shape"])
+    block, offset = node.block, int(node.get("offset", 0))
+    if block.compression.strip(b"\0"):
+        source = Source(block.source.path, block.source.identity, 0, _unpacked(block))
+        stored = Stored(source, offset, raw, shape)
+    else:
+        stored = Stored(block.source, block.offset + offset, raw, shape)
+    return _strided(stored, node["strides"]) if "strides" in node else stored
+
+
+def numpy_dtype(spec: Any, byteorder: str) -> np.dtype[Any]:
+    """A numpy dtype from the datatype of an ndarray node."""
+    order = ">" if byteorder == "big" else "<"
+    if isinstance(spec, list) and spec and spec[0] in ("ascii", "ucs4"):
+        return np.dtype(f"S{spec[1]}" if spec[0] == "ascii" else f"{order}U{spec[1]}")
+    if isinstance(spec, list):
+        return np.dtype([_column(entry, byteorder) for entry in spec])
+    return np.dtype("?" if spec == "bool8" else spec).newbyteorder(order)
+
+
+def datatype(dtype: np.dtype[Any], byteorder: str) -> Any:
+    """The datatype of an ndarray node from a numpy dtype."""
+    if dtype.names is not None:
+        return [
+            {"name": name, "datatype": datatype(dtype[name].base, byteorder), "byteorder": byteorder}
+            | ({"shape": list(dtype[name].shape)} if dtype[name].shape else {})
+            for name in dtype.names
+        ]
+    if dtype.kind in "SU":
+        width = dtype.itemsize // (4 if dtype.kind == "U" else 1)
+        return ["ucs4" if dtype.kind == "U" else "ascii", width]
+    return "bool8" if dtype.kind == "b" else dtype.name
+
+
+def block_header(size: int) -> bytes:
+    """Header of an uncompressed block of ``size`` bytes; no checksum."""
+    return _HEAD.pack(_MAGIC, _HEAD.size - 6, 0, b"", size, size, size, b"")
+
+
+def document_end(text: bytes) -> int:
+    """Where the tree ends and blocks may begin."""
+    return _tree_end(text)
+
+
+def _column(entry: Mapping[str, Any], byteorder: str) -> Any:
+    order = entry.get("byteorder", byteorder)
+    return (entry["name"], numpy_dtype(entry["datatype"], order), tuple(entry.get("shape", ())))
+
+
+def _tree_end(text: bytes) -> int:
+    match = _END.search(text)
+    return match.end() if match else len(text)
+
+
+def _blocks(source: Source, at: int, end: int) -> Iterator[Block]:
+    with source.open() as stream:
+        while at + _HEAD.size <= end:
+            stream.seek(at)
+            head = stream.read(_HEAD.size)
+            if not head.startswith(_MAGIC):
+                return
+            _, length, _, compression, allocated, used, _, _ = _HEAD.unpack(head)
+            offset = at + 6 + length
+            if offset + allocated > end:
+                raise InputError(
+                    f"{source.path} is incomplete: a block should end at byte {offset + allocated}, "
+                    f"but the file ends at byte {end}; get it or make it again."
+                )
+            yield Block(source, at, offset, allocated, used, compression)
+            at = offset + allocated
+
+
+def _unpacked(block: Block) -> bytes:
+    import bz2
+
+    tools: dict[bytes, Callable[[bytes], bytes]] = {b"zlib": zlib.decompress}
+    tools[b"bzp2"] = bz2.decompress
+    if block.compression not in tools:
+        name = block.compression.decode("ascii", "replace")
+        raise InputError(f"{block.source.path}: blocks compressed with {name} are not understood.")
+    with block.source.open() as stream:
+        stream.seek(block.offset)
+        return tools[block.compression](stream.read(block.used))
+
+
+def _strided(stored: Stored, strides: list[int]) -> Array:
+    length = 1 + sum((n - 1) * s for n, s in zip(stored.shape, strides, strict=True))
+    flat = Stored(stored.source, stored.offset, np.dtype("u1"), (length - 1 + stored.raw.itemsize,))
+    view = np.ndarray(stored.shape, stored.raw, flat.read().data, strides=strides)
+    return np.array(view, dtype=stored.dtype)
+
+
+def _strip_fits(tree: dict[str, Any]) -> dict[str, Any]:
+    """Without what the FITS file itself tells: software, hash, and links to its extensions."""
+    return _without_links({key: tree[key] for key in tree if key not in _SOFTWARE_KEYS})
+
+
+def _without_links(node: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, child in node.items():
+        if type(child) is dict:
+            child = _without_links(child)  # noqa: PLW2901 - the same child, cleaned
+        elif _is_link(child):
+            continue
+        kept[name] = child
+    return kept
+
+
+def _is_link(node: Any) -> bool:
+    is_array = isinstance(node, tagged.TaggedDict) and node.is_ndarray
+    return is_array and str(node.get("source", "")).startswith("fits:")

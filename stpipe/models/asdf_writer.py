@@ -1,0 +1,138 @@
+"""Write a model to an ASDF file: the same tree as in FITS, arrays in binary blocks."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from stpipe.models import asdf_tree, tagged
+from stpipe.models.arrays import Array, Stored
+from stpipe.models.asdf_reader import FITS_KEY
+from stpipe.models.cards import Header
+from stpipe.models.content import Content, put
+from stpipe.models.schema import Schema
+from stpipe.models.validation import plain
+
+__all__ = ["CarriedBlock", "attach_blocks", "software", "write_asdf"]
+
+
+@dataclass(frozen=True)
+class CarriedBlock:
+    """A block of another file, written as it is."""
+
+    block: asdf_tree.Block
+
+    @property
+    def nbytes(self) -> int:
+        """Length with header."""
+        return self.block.nbytes
+
+    def pieces(self) -> Iterator[Any]:
+        """The bytes of the block."""
+        block = self.block
+        return Stored(block.source, block.start, np.dtype("u1"), (block.nbytes,)).pieces()
+
+
+def attach_blocks(tree: dict[str, Any], first: int = 0) -> list[CarriedBlock]:
+    """The blocks that nodes of ``tree`` bring along, and their new numbers in the nodes."""
+    blocks: list[CarriedBlock] = []
+    numbers: dict[asdf_tree.Block, int] = {}
+    for node in tagged.nodes(tree):
+        block = getattr(node, "block", None)
+        if block is not None:
+            if block not in numbers:
+                numbers[block] = first + len(blocks)
+                blocks.append(CarriedBlock(block))
+            node["source"] = numbers[block]
+    return blocks
+
+
+def software() -> tagged.TaggedDict:
+    """What wrote the file, as the ASDF standard wants it."""
+    try:
+        version = importlib.metadata.version("stpipe-flow")
+    except importlib.metadata.PackageNotFoundError:
+        version = "unknown"
+    return tagged.TaggedDict.of(
+        "tag:stsci.edu:asdf/core/software-1.0.0", {"name": "stpipe-flow", "version": version}
+    )
+
+
+@dataclass(frozen=True)
+class ArrayBlock:
+    """A block with the values of an array, native, as they are in memory."""
+
+    array: Array | Stored
+    dtype: np.dtype[Any]
+
+    @property
+    def _size(self) -> int:
+        return int(np.prod(self.array.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def pieces(self) -> Iterator[Any]:
+        """Header and values."""
+        yield asdf_tree.block_header(self._size)
+        if not self._size:
+            return
+        if isinstance(self.array, Stored):
+            stored = self.array
+            blocks = (stored.decode(np.frombuffer(piece, stored.raw)) for piece in stored.pieces())
+        else:
+            blocks = iter([self.array])
+        for block in blocks:
+            yield np.ascontiguousarray(block, self.dtype).reshape(-1).view(np.uint8).data
+
+
+def write_asdf(content: Content, schema: Schema, stream: BinaryIO) -> None:
+    """Write everything in ``content`` (its deferred metadata included) to ``stream``."""
+    content.complete()
+    tree = {"asdf_library": software(), **plain(copy.deepcopy(content.tree), "")}
+    blocks: list[ArrayBlock | CarriedBlock] = []
+    for path, array in content.arrays.items():
+        field = schema.arrays[path]
+        dtype = array.dtype if field.is_table or field.dtype is None else field.dtype
+        put(tree, path, _node(len(blocks), dtype, array.shape))
+        blocks.append(ArrayBlock(array, dtype))
+    if content.headers or content.extras:
+        tree[FITS_KEY], extra = _fits(content, len(blocks))
+        blocks += extra
+    blocks += attach_blocks(tree, len(blocks))
+    stream.write(tagged.dump(tree))
+    for block in blocks:
+        for piece in block.pieces():
+            stream.write(piece)
+
+
+def _node(number: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> tagged.TaggedDict:
+    description = {
+        "source": number,
+        "datatype": asdf_tree.datatype(dtype, sys.byteorder),
+        "byteorder": sys.byteorder,
+        "shape": list(shape),
+    }
+    return tagged.TaggedDict.of(f"{tagged.NDARRAY}1.1.0", description)
+
+
+def _fits(content: Content, first: int) -> tuple[dict[str, Any], list[ArrayBlock]]:
+    """Headers and unknown extensions, so that a FITS file can be made again."""
+    bytes_ = np.dtype("u1")
+    extensions = []
+    for number, unit in enumerate(content.extras, start=first):
+        node = _node(number, bytes_, (unit.size,))
+        extensions.append({"header": _images(unit.header), "data": node})
+    blocks = [
+        ArrayBlock(Stored(unit.source, unit.offset, bytes_, (unit.size,)), bytes_)
+        for unit in content.extras
+    ]
+    headers = {name: _images(header) for name, header in content.headers.items()}
+    return {"headers": headers, "extensions": extensions}, blocks
+
+
+def _images(header: Header) -> list[str]:
+    return [card.image.rstrip() for card in header]

@@ -1,0 +1,42 @@
+"""Write a file so that nobody ever sees half of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from stpipe.errors import StpipeError
+
+__all__ = ["replacing"]
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A stream whose bytes become ``target`` at the end, or never.
+
+    They go to a hidden temporary name beside the target, reach the disk, and are renamed. When
+    anything fails, the temporary file is removed and the target stays as it was.
+
+    Raises
+    ------
+    StpipeError
+        When the folder is missing or cannot be written to, or the disk is full.
+    """
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise StpipeError(
+            f"{target} cannot be written: {error.strerror or error}; "
+            "check the folder, its permissions and the space on the disk."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

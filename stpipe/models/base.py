@@ -1,0 +1,315 @@
+"""The data model: arrays and metadata behind one schema, wherever they are stored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+
+from stpipe.errors import InputError, ValidationError
+from stpipe.models import validation
+from stpipe.models.arrays import Array, Stored, read_only
+from stpipe.models.content import Content, flatten, remove
+from stpipe.models.metadata import HasMetadata
+from stpipe.models.schema import Field, Schema
+
+__all__ = ["REGISTRY", "DataModel", "Init", "check_readable"]
+
+Init = str | os.PathLike[str] | Array | Mapping[str, Any] | HasMetadata | None
+
+REGISTRY: dict[str, type[DataModel]] = {}
+"""Model classes by name, as the keyword DATAMODL has it; the first of a name counts."""
+
+# What belongs to one file and its model, not to the exposure.
+_OWN = ("meta.filename", "meta.date", "meta.model_type")
+
+
+class DataModel(HasMetadata):
+    """Arrays and metadata as a schema describes them.
+
+    A model class is a schema file and nothing else::
+
+        class MyModel(models.DataModel):
+            schema_name = "my.schema.json"
+
+    Parameters
+    ----------
+    init
+        A path, an array (the primary one), a nested dictionary, another model (metadata are
+        copied, arrays shared), or None for an empty model.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, or holds another model.
+    ValidationError
+        When an array or value does not conform to the schema.
+    """
+
+    schema_name: ClassVar[str] = "core.schema.json"
+    primary: ClassVar[str] = "data"
+    reads: ClassVar[tuple[str, ...] | None] = None
+    """Names of other models that this one can be read from; None: whatever fits."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        REGISTRY.setdefault(cls.__name__, cls)
+
+    def __init__(self, init: Init = None) -> None:
+        self._schema = self.load_schema()
+        self._made: dict[str, Array] = {}
+        self._content = Content()
+        if isinstance(init, (str, os.PathLike)):
+            from stpipe.models.opening import content_for
+
+            self._content = content_for(type(self), Path(init))
+        elif isinstance(init, DataModel):
+            self._take(init)
+        elif isinstance(init, Mapping):
+            self._fill(init)
+        elif init is not None:
+            self.set(self.primary, init)
+
+    @classmethod
+    def load_schema(cls) -> Schema:
+        """The schema of the class; a relative name is sought beside the module of the class."""
+        import sys
+
+        module = sys.modules.get(cls.__module__)
+        beside = getattr(module, "__file__", None)
+        name = cls.__dict__.get("schema_name", cls.schema_name)
+        if beside and (Path(beside).parent / name).is_file():
+            return Schema.load(name, Path(beside).parent)
+        return Schema.load(name)
+
+    # Arrays
+
+    def has(self, name: str) -> bool:
+        """Whether the array ``name`` is in the file or was assigned."""
+        return name in self._content.arrays
+
+    def read(self, name: str, section: Any = ...) -> Array:
+        """A section of an array, native and cast to the schema's dtype.
+
+        Of an array in a file only the bytes of the section are read, and nothing is kept.
+
+        Raises
+        ------
+        AttributeError
+            When the model has no such array.
+        """
+        field = self._array_field(name)
+        stored = self._content.arrays.get(name)
+        if isinstance(stored, Stored) and not self._translates(field):
+            found = stored.section(section)
+            return found.astype(field.dtype, copy=False) if not field.is_table else found
+        whole = self._array(field)
+        if whole is None:
+            raise AttributeError(f"{self._described}: there is no array {name} to read from")
+        return read_only(np.asarray(whole[section]))
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape of the primary array, from the header alone; None without one."""
+        array = self._content.arrays.get(self.primary)
+        return None if array is None else tuple(array.shape)
+
+    def _array_field(self, name: str) -> Field:
+        if name not in self._schema.arrays:
+            raise AttributeError(self._unknown("", name))
+        return self._schema.arrays[name]
+
+    def _array(self, field: Field) -> Array | None:
+        """The array, read or made on the first touch."""
+        path = field.path
+        if path not in self._made:
+            array = self._content.arrays.get(path)
+            if isinstance(array, Stored):
+                self._made[path] = read_only(self._loaded(field, array))
+            elif array is not None:
+                return array
+            elif (default := self._default(field)) is not None:
+                self._made[path] = read_only(default)
+        return cast("Array | None", self._made.get(path))
+
+    def _loaded(self, field: Field, stored: Stored) -> Array:
+        if self._translates(field):
+            from stpipe.models import dqflags
+
+            return dqflags.remap(stored.read(), self._array(self._schema.arrays["dq_def"]))
+        return validation.read_as(field, stored, self._described)
+
+    def _translates(self, field: Field) -> bool:
+        """Whether the bits of the array are those of the file's own table DQ_DEF."""
+        return field.path == "dq" and self.has("dq_def")
+
+    def _default(self, field: Field) -> Array | None:
+        shape = self.shape
+        if field.default is None or shape is None or field.path == self.primary:
+            return None
+        if field.ndim is not None:
+            shape = shape[len(shape) - field.ndim :] if field.ndim <= len(shape) else shape
+        if field.default == 0:
+            return np.zeros(shape, field.dtype)
+        return np.full(shape, field.default, field.dtype)
+
+    def _take(self, other: DataModel) -> None:
+        """Become another view of ``other``: metadata copied, arrays shared."""
+        check_readable(type(self), type(other).__name__, other._described)
+        self._content = other._content.copy()
+        theirs = {path: array for path, array in self._content.arrays.items()}
+        self._content.arrays = {}
+        for path in theirs.keys() & self._schema.arrays.keys():
+            array = theirs[path]
+            if not isinstance(array, Stored):
+                array = validation.cast_array(self._schema.arrays[path], array, self._described)
+            self._content.arrays[path] = array
+            if path in other._made and self._schema.arrays[path] == other._schema.arrays[path]:
+                self._made[path] = other._made[path]
+        if type(self) is not type(other):
+            remove(self._content.tree, "meta.model_type")
+
+    def _fill(self, tree: Mapping[str, Any]) -> None:
+        for path, value in flatten(tree):
+            self.set(path, value)
+
+    # Attributes
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in self._schema.arrays:
+            return self._array(self._schema.arrays[name])
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            self._assign("", name, value)
+
+    def _attribute(self, group: str, name: str) -> Any:
+        path = f"{group}.{name}" if group else name
+        if path in self._schema.arrays:
+            return self._array(self._schema.arrays[path])
+        return super()._attribute(group, name)
+
+    def set(self, path: str, value: Any) -> None:
+        """Set an array or a metadata value by dotted path; None removes it."""
+        if path not in self._schema.arrays:
+            super().set(path, value)
+            return
+        self._made.pop(path, None)
+        if value is None:
+            self._content.arrays.pop(path, None)
+        else:
+            cast_ = validation.cast_array(self._schema.arrays[path], value, self._described)
+            self._content.arrays[path] = cast_
+
+    @property
+    def provenance(self) -> list[dict[str, Any]]:
+        """One dictionary for every step that made this product; append to it."""
+        self._content.complete()
+        return cast("list[dict[str, Any]]", self._content.tree.setdefault("provenance", []))
+
+    @provenance.setter
+    def provenance(self, entries: list[dict[str, Any]]) -> None:
+        self._content.complete()
+        self._content.tree["provenance"] = list(entries)
+
+    # Copies and files
+
+    def copy(self) -> Self:
+        """The same model with metadata of its own; arrays are shared, read-only in both."""
+        return type(self)(self)
+
+    def update(self, other: HasMetadata) -> None:
+        """Take over the metadata of ``other`` that this schema knows, and its provenance.
+
+        Arrays, the file name, its date and the model type stay as they are.
+        """
+        known = self._schema.metadata
+        for path, value in other.to_flat_dict().items():
+            if path not in _OWN and (path in known or path.startswith("provenance")):
+                self.set(path, value)
+
+    def validate(self) -> None:
+        """Check the whole model against its schema.
+
+        Raises
+        ------
+        ValidationError
+            With every problem, one a line: attribute, keyword, what was found, what is allowed.
+        """
+        if problems := list(self._problems()):
+            raise ValidationError(f"{self._described} does not conform to {self._schema.path.name}:"
+                                  + "".join(f"\n  {problem}" for problem in problems))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model to a FITS or ASDF file, whole or not at all, and return its path.
+
+        The extension decides: ``.fits``, ``.fits.gz`` or ``.asdf``. The model is validated and
+        told its file name, date and model type.
+
+        Raises
+        ------
+        ValidationError
+            When the model does not conform; an existing file stays as it was.
+        """
+        from stpipe.models.saving import save
+
+        return save(self, Path(path))
+
+    def _problems(self) -> Iterator[str]:
+        values = self.to_flat_dict()
+        fields = self._schema.metadata
+        for path, value in values.items():
+            if path in fields and (problem := validation.check_value(fields[path], value)):
+                yield problem
+        yield from validation.extra_problems(fields, values)
+        for path in sorted(self._schema.required):
+            if self.get(path) is None and not self.has(path):
+                yield f"{path} is required and not set."
+        for path, array in self._content.arrays.items():
+            if problem := validation.array_problem(self._schema.arrays[path], array):
+                yield problem
+
+    def close(self) -> None:
+        """Forget arrays that were read; they are read again when touched."""
+        self._made.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = f" from {self.path.name}" if self.path else ""
+        return f"<{type(self).__name__}{self.shape or ''}{where}>"
+
+
+def check_readable(model: type[DataModel], found: str, what: str) -> None:
+    """Refuse to read one known model as another that it does not fit.
+
+    Raises
+    ------
+    InputError
+        Naming both models.
+    """
+    there = REGISTRY.get(found)
+    if there is None or model.reads is None or found in model.reads:
+        return
+    if not (issubclass(there, model) or issubclass(model, there)):
+        accepted = ", ".join((model.__name__, *model.reads))
+        raise InputError(
+            f"{what} holds a {found}; {model.__name__} reads {accepted}. "
+            "Use models.open to open a file as what it is."
+        )

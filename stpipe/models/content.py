@@ -1,0 +1,121 @@
+"""What a model holds, whatever the format of the file that it came from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stpipe.models.arrays import Array, Source, Stored, read_only
+from stpipe.models.cards import Header
+from stpipe.models.hdus import Hdu
+
+__all__ = ["Content", "Deferred", "flatten", "lookup", "merge", "put", "remove"]
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A metadata tree that is parsed when something is looked for that headers do not tell."""
+
+    text: bytes = field(repr=False)
+    load: Callable[[], dict[str, Any]] = field(repr=False)
+
+    def mentions(self, path: str) -> bool:
+        """Whether the tree may hold ``path``: a search that can be wrong only towards yes."""
+        return f"{path.rpartition('.')[2]}:".encode() in self.text
+
+
+@dataclass
+class Content:
+    """Metadata, arrays, and what a file holds beyond the schema.
+
+    Attributes
+    ----------
+    tree
+        Nested dictionaries of metadata.
+    deferred
+        More metadata, of lower rank than `tree`, not parsed yet.
+    arrays
+        By attribute path; `Stored` until somebody touches them.
+    headers
+        Metadata cards of every extension that the schema knows, as they were read.
+    extras
+        Extensions that the schema does not know; written again as they are.
+    """
+
+    source: Source | None = None
+    tree: dict[str, Any] = field(default_factory=dict)
+    deferred: Deferred | None = None
+    arrays: dict[str, Array | Stored] = field(default_factory=dict)
+    headers: dict[str, Header] = field(default_factory=dict)
+    extras: list[Hdu] = field(default_factory=list)
+
+    def complete(self) -> None:
+        """Bring in the metadata that are not parsed yet; what is there already wins."""
+        if self.deferred is not None:
+            tree, self.deferred = self.deferred.load(), None
+            self.tree = merge(tree, self.tree)
+
+    def copy(self) -> Content:
+        """Metadata copied, arrays shared and read-only in both."""
+        for path, array in self.arrays.items():
+            if not isinstance(array, Stored):
+                self.arrays[path] = read_only(array)
+        headers = {name: Header(header) for name, header in self.headers.items()}
+        tree = copy.deepcopy(self.tree)
+        return replace(
+            self, tree=tree, arrays=dict(self.arrays), headers=headers, extras=list(self.extras)
+        )
+
+
+def lookup(tree: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path, or None."""
+    node: Any = tree
+    for name in path.split("."):
+        if not isinstance(node, Mapping) or name not in node:
+            return None
+        node = node[name]
+    return node
+
+
+def put(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Set the value at a dotted path, making the dictionaries on the way."""
+    *groups, name = path.split(".")
+    node = tree
+    for group in groups:
+        child = node.get(group)
+        if not isinstance(child, dict):
+            child = node[group] = {}
+        node = child
+    node[name] = value
+
+
+def remove(tree: dict[str, Any], path: str) -> None:
+    """Drop the value at a dotted path, and dictionaries that are empty then."""
+    group, _, name = path.rpartition(".")
+    parent = lookup(tree, group) if group else tree
+    if isinstance(parent, dict) and name in parent:
+        del parent[name]
+        if group and not parent:
+            remove(tree, group)
+
+
+def merge(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """Both trees in one; where both have a value, ``high`` wins."""
+    for name, value in high.items():
+        mine = low.get(name)
+        if isinstance(mine, dict) and isinstance(value, Mapping):
+            merge(mine, value)
+        else:
+            low[name] = value
+    return low
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted paths and values; lists stay whole."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,204 @@
+"""Metadata as attributes: ``model.meta.instrument.name``.
+
+Headers are read when a file is opened; the metadata tree of its ASDF extension is parsed only
+when something is asked for that the headers do not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stpipe.errors import ValidationError, did_you_mean
+from stpipe.models.content import Content, flatten, lookup, put, remove
+from stpipe.models.schema import Field, Schema
+from stpipe.models.validation import check_value, plain
+
+__all__ = ["Found", "HasMetadata", "Metadata", "Node"]
+
+
+class Found(NamedTuple):
+    """One attribute that a search found."""
+
+    path: str
+    keyword: str | None
+    title: str
+    value: Any
+
+
+class HasMetadata:
+    """Metadata of a file or model, by attribute (``.meta.x.y``) and by dotted path."""
+
+    _schema: Schema
+    _content: Content
+
+    @property
+    def schema(self) -> Schema:
+        """The flattened schema."""
+        return self._schema
+
+    @property
+    def path(self) -> Path | None:
+        """The file that this was opened from."""
+        return self._content.source.path if self._content.source else None
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """Metadata value at a dotted path such as ``meta.exposure.nints``.
+
+        A value that is not set is the schema's default, or else ``default``. Mappings come as
+        dictionaries.
+        """
+        value = lookup(self._content.tree, path)
+        if value is None or isinstance(value, dict):
+            deferred = self._content.deferred
+            if deferred is not None and (isinstance(value, dict) or deferred.mentions(path)):
+                self._content.complete()
+                value = lookup(self._content.tree, path)
+        if value is None and path in self._schema.metadata:
+            value = self._schema.metadata[path].default
+        return default if value is None else value
+
+    def set(self, path: str, value: Any) -> None:
+        """Set the value at a dotted path; a path that the schema does not know is allowed.
+
+        None removes the value.
+
+        Raises
+        ------
+        ValidationError
+            When the schema does not allow the value; nothing is changed then.
+        """
+        value = plain(value, path)
+        self._content.complete()
+        if value is None:
+            remove(self._content.tree, path)
+            return
+        field = self._schema.fields.get(path)
+        if field is not None and (problem := check_value(field, value)):
+            raise ValidationError(f"{self._described}: {problem}")
+        put(self._content.tree, path, value)
+
+    def to_flat_dict(self) -> dict[str, Any]:
+        """Every value that is set, by dotted path, without arrays."""
+        self._content.complete()
+        return dict(flatten(self._content.tree))
+
+    def search(self, text: str) -> list[Found]:
+        """Attributes whose path, FITS keyword, title or value contains ``text``, in any case."""
+        values = self.to_flat_dict()
+        wanted = text.lower()
+        paths = {**dict.fromkeys(self._schema.metadata), **dict.fromkeys(values)}
+        found = (self._found(path, values.get(path)) for path in paths)
+        return [entry for entry in found if wanted in "\n".join(map(str, entry)).lower()]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._attribute("", name)
+
+    def _attribute(self, group: str, name: str) -> Any:
+        """Value or `Node` of ``name`` in ``group``."""
+        path = f"{group}.{name}" if group else name
+        if path in self._schema.groups:
+            return Node(self, path)
+        value = self.get(path)
+        if isinstance(value, dict):
+            return Node(self, path)
+        if value is None and path not in self._schema.fields:
+            raise AttributeError(self._unknown(group, name))
+        return value
+
+    def _assign(self, group: str, name: str, value: Any) -> None:
+        path = f"{group}.{name}" if group else name
+        if path not in self._schema.fields and lookup(self._content.tree, path) is None:
+            self._content.complete()
+            if lookup(self._content.tree, path) is None:
+                hint = f'set("{path}", ...) stores metadata outside the schema'
+                raise AttributeError(f"{self._unknown(group, name)}; {hint}")
+        self.set(path, value)
+
+    def _unknown(self, group: str, name: str) -> str:
+        known = self._names(group)
+        return f'{self._described}: {group or "the model"} has no "{name}"{did_you_mean(name, known)}'
+
+    def _names(self, group: str) -> list[str]:
+        self._content.complete()
+        there = lookup(self._content.tree, group) if group else self._content.tree
+        return sorted({*self._schema.names_in(group), *(there or ())})
+
+    def _found(self, path: str, value: Any) -> Found:
+        field = self._schema.metadata.get(path, Field(path))
+        return Found(path, field.keyword, field.title, value)
+
+    @property
+    def _described(self) -> str:
+        name = type(self).__name__
+        return f"{name} {self.path.name}" if self.path else name
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._names("")})
+
+
+class Node:
+    """One group of metadata, such as ``meta.instrument``: a view, not a copy."""
+
+    __slots__ = ("_owner", "_path")
+
+    def __init__(self, owner: HasMetadata, path: str) -> None:
+        object.__setattr__(self, "_owner", owner)
+        object.__setattr__(self, "_path", path)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._owner._attribute(self._path, name)  # noqa: SLF001 - a view of its owner
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._owner._assign(self._path, name, value)  # noqa: SLF001
+
+    def __delattr__(self, name: str) -> None:
+        self._owner.set(f"{self._path}.{name}", None)
+
+    def __dir__(self) -> list[str]:
+        return self._owner._names(self._path)  # noqa: SLF001
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_dict())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.to_dict()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values that are set, as nested dictionaries."""
+        value = self._owner.get(self._path)
+        return dict(value) if isinstance(value, dict) else {}
+
+    def __repr__(self) -> str:
+        return f"<{self._path} {self.to_dict()!r}>"
+
+
+class Metadata(HasMetadata):
+    """What the headers of a file tell, read without touching a pixel.
+
+    Attributes
+    ----------
+    model_type
+        Name of the data model of the file.
+    shapes
+        Shape of every array, by attribute.
+    """
+
+    def __init__(self, content: Content, schema: Schema, model_type: str) -> None:
+        self._content = content
+        self._schema = schema
+        self.model_type = model_type
+        self.shapes = {path: array.shape for path, array in content.arrays.items()}
+
+    def __repr__(self) -> str:
+        return f"<Metadata of {self.path}: {self.model_type}>"

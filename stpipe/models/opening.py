@@ -1,0 +1,160 @@
+"""Open files as the model that they hold."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stpipe.errors import InputError
+from stpipe.models import validation
+from stpipe.models.arrays import Array, Source
+from stpipe.models.base import REGISTRY, DataModel, Init, check_readable
+from stpipe.models.content import Content, lookup
+from stpipe.models.hdus import Hdu, scan
+from stpipe.models.metadata import Metadata
+from stpipe.models.schema import Schema
+
+__all__ = ["content_for", "open_metadata", "open_model"]
+
+log = logging.getLogger(__name__)
+
+# Models of arrays that do not say what they are, by number of dimensions.
+_BY_DIMENSIONS = {2: "ImageModel", 3: "CubeModel", 4: "RampModel"}
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file before it is known which model to read it as."""
+
+    source: Source
+    units: list[Hdu]
+    tree: dict[str, Any]
+
+    @property
+    def model_type(self) -> str:
+        """What DATAMODL says, or nothing."""
+        if self.units:
+            return str(self.units[0].header.get("DATAMODL") or "")
+        return str(lookup(self.tree, "meta.model_type") or "")
+
+    def content(self, schema: Schema) -> Content:
+        """The content as ``schema`` sees it."""
+        if self.units:
+            from stpipe.models.fits_reader import read_fits
+
+            return read_fits(self.source, self.units, schema)
+        from stpipe.models.asdf_reader import sort_tree
+
+        return sort_tree(self.source, self.tree, schema)
+
+    def guess(self) -> type[DataModel]:
+        """The class for a file that does not say: from REFTYPE, else from the array's shape."""
+        if self.units:
+            reftype = str(self.units[0].header.get("REFTYPE") or "").lower()
+            shape = next((unit.shape for unit in self.units if unit.name == "SCI"), ())
+        else:
+            reftype = str(lookup(self.tree, "meta.reftype") or "").lower()
+            shape = tuple((lookup(self.tree, "data") or {}).get("shape", ()))
+        if reftype:
+            return _reference_class(reftype, len(shape))
+        return REGISTRY.get(_BY_DIMENSIONS.get(len(shape), ""), DataModel)
+
+
+def open_model(init: Init) -> DataModel:
+    """A model of the class that fits ``init``: a path, an array, a dictionary or a model.
+
+    The class of a file is the one that its keyword DATAMODL names; without it, the class follows
+    from REFTYPE or the number of dimensions, and the log says so.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or damaged, or an array has no model.
+    """
+    if isinstance(init, DataModel):
+        return type(init)(init)
+    if isinstance(init, (str, os.PathLike)):
+        return _class_of(_inspect(Path(init)))(init)
+    if isinstance(init, Mapping):
+        name = str(lookup(init, "meta.model_type") or "")
+        fits = init.get("data", init.get("dq"))
+        return (REGISTRY.get(name) or _class_for_array(fits))(init)
+    return _class_for_array(init)(init)
+
+
+def open_metadata(path: str | os.PathLike[str]) -> Metadata:
+    """Metadata and array shapes of a file, from its headers alone.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or damaged.
+    """
+    file = _inspect(Path(path))
+    model = _class_of(file)
+    schema = model.load_schema()
+    return Metadata(file.content(schema), schema, file.model_type or model.__name__)
+
+
+def content_for(model: type[DataModel], path: Path) -> Content:
+    """What the file holds, as ``model`` sees it.
+
+    Raises
+    ------
+    InputError
+        When the file holds another model, or arrays of other dimensions.
+    """
+    file = _inspect(path)
+    check_readable(model, file.model_type, str(path))
+    schema = model.load_schema()
+    content = file.content(schema)
+    for name, array in content.arrays.items():
+        if problem := validation.array_problem(schema.arrays[name], array):
+            raise InputError(f"{path} is no {model.__name__}: {problem}")
+    return content
+
+
+def _inspect(path: Path) -> _File:
+    source = Source.of(path)
+    with source.open() as stream:
+        start = stream.read(9)
+    if start.startswith(b"SIMPLE  ="):
+        return _File(source, scan(source), {})
+    if start.startswith(b"#ASDF"):
+        from stpipe.models.asdf_reader import read_tree
+
+        return _File(source, [], read_tree(source))
+    found = "is empty" if not source.size else f"starts with {start!r}"
+    raise InputError(f"{path} is neither FITS nor ASDF: it {found}; give a .fits or .asdf file.")
+
+
+def _class_of(file: _File) -> type[DataModel]:
+    known = REGISTRY.get(file.model_type)
+    if known is not None:
+        return known
+    guess = file.guess()
+    reason = f"its model {file.model_type} is unknown" if file.model_type else "it names no model"
+    log.info("%s is opened as %s: %s", file.source.path, guess.__name__, reason)
+    return guess
+
+
+def _reference_class(reftype: str, ndim: int) -> type[DataModel]:
+    named = {name.removesuffix("Model").lower(): model for name, model in REGISTRY.items()}
+    if reftype == "dark" and ndim == 4:  # noqa: PLR2004 - MIRI's darks have integrations
+        reftype = "darkmiri"
+    return named.get(reftype, REGISTRY.get("ReferenceFileModel", DataModel))
+
+
+def _class_for_array(array: Array | Any) -> type[DataModel]:
+    if array is None:
+        return DataModel
+    ndim = np.ndim(array)
+    if ndim not in _BY_DIMENSIONS:
+        raise InputError(f"No model holds an array of {ndim} dimensions; 2, 3 and 4 are known.")
+    return REGISTRY[_BY_DIMENSIONS[ndim]]

@@ -1,0 +1,74 @@
+"""Save a model: stamped, validated whole, and written so that nobody sees half of it."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from stpipe.errors import UsageError
+from stpipe.models import dq_def
+from stpipe.models.arrays import Stored
+from stpipe.models.atomic import replacing
+from stpipe.models.base import DataModel
+from stpipe.models.content import Content
+from stpipe.models.opening import content_for
+from stpipe.models.schema import Schema
+
+__all__ = ["save"]
+
+
+def save(model: DataModel, path: Path) -> Path:
+    """Write ``model`` to ``path``; see `DataModel.save`."""
+    kind = _kind(path)
+    _stamp(model, path.name)
+    model.validate()
+    content = _encoded(model)
+    with replacing(path) as stream:
+        _write(kind, content, model.schema, stream)
+    if any(isinstance(a, Stored) and a.source.path == path for a in content.arrays.values()):
+        # The arrays that were not read yet are in the new file now.
+        model._content = content_for(type(model), path)  # noqa: SLF001 - this is its save method
+    return path
+
+
+def _kind(path: Path) -> str:
+    for kind in (".fits", ".fits.gz", ".asdf"):
+        if path.name.endswith(kind) and path.name != kind:
+            return kind
+    raise UsageError(f"{path} cannot be written: its name must end in .fits, .fits.gz or .asdf.")
+
+
+def _stamp(model: DataModel, name: str) -> None:
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    model.set("meta.filename", name)
+    model.set("meta.date", now.isoformat(timespec="milliseconds"))
+    model.set("meta.model_type", type(model).__name__)
+
+
+def _encoded(model: DataModel) -> Content:
+    """The content with ``dq`` in the bits that the model's own table DQ_DEF defines."""
+    content = model._content  # noqa: SLF001
+    mask = content.arrays.get("dq")
+    if mask is None or isinstance(mask, Stored) or not model.has("dq_def"):
+        return content
+    arrays = content.arrays | {"dq": dq_def.encode(mask, model.dq_def)}
+    return replace(content, arrays=arrays)
+
+
+def _write(kind: str, content: Content, schema: Schema, stream: BinaryIO) -> None:
+    if kind == ".asdf":
+        from stpipe.models.asdf_writer import write_asdf
+
+        write_asdf(content, schema, stream)
+        return
+    from stpipe.models.fits_writer import write_fits
+
+    if kind == ".fits":
+        write_fits(content, schema, stream)
+        return
+    # No time stamp: the same model gives the same file.
+    with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=6, mtime=0) as packed:
+        write_fits(content, schema, cast("BinaryIO", packed))

@@ -1,0 +1,136 @@
+"""YAML with tags, as ASDF uses it, without understanding the tags.
+
+Whatever carries a tag becomes a `Tagged` node that behaves like the plain value and is written
+again with its tag. So a tree that holds objects of other packages survives, whether or not those
+packages are installed. Binary blocks travel with the ``core/ndarray`` nodes that refer to them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+__all__ = ["NDARRAY", "Tagged", "TaggedDict", "TaggedList", "TaggedStr", "dump", "load", "nodes"]
+
+_PREFIX = "tag:stsci.edu:asdf/"
+NDARRAY = f"{_PREFIX}core/ndarray-"
+_ROOT = f"{_PREFIX}core/asdf-1.1.0"
+_HEADER = b"#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n"
+
+
+class Tagged:
+    """A node with a YAML tag."""
+
+    tag: str
+
+    @classmethod
+    def of(cls, tag: str, value: Any) -> Self:
+        """Attach ``tag`` to a plain value."""
+        node = cls(value)  # type: ignore[call-arg]
+        node.tag = tag
+        return node
+
+    def like(self, value: Any) -> Self:
+        """Another value with this node's tag."""
+        return self.of(self.tag, value)
+
+    @property
+    def is_ndarray(self) -> bool:
+        """Whether the node describes an array."""
+        return self.tag.startswith(NDARRAY)
+
+
+class TaggedDict(Tagged, dict[str, Any]):
+    """A mapping with a tag; ``block`` holds the binary block that an ndarray refers to."""
+
+    block: Any = None
+
+    def like(self, value: Any) -> Self:
+        """Another mapping with this node's tag and block."""
+        node = super().like(value)
+        node.block = self.block
+        return node
+
+
+class TaggedList(Tagged, list[Any]):
+    """A sequence with a tag."""
+
+
+class TaggedStr(Tagged, str):
+    """A scalar with a tag, in the text of the file."""
+
+
+def load(text: bytes) -> dict[str, Any]:
+    """The tree of an ASDF document; raises `yaml.YAMLError` when it is none."""
+    import yaml
+
+    tree = yaml.load(text, Loader=_loader())  # noqa: S506 - derives from the safe loader
+    return dict(tree or {})
+
+
+def dump(tree: Mapping[str, Any]) -> bytes:
+    """An ASDF document that holds ``tree``, without blocks."""
+    import yaml
+
+    options: dict[str, Any] = {"version": (1, 1), "tags": {"!": _PREFIX}, "sort_keys": False}
+    options |= {"explicit_start": True, "explicit_end": True, "allow_unicode": True}
+    options |= {"default_flow_style": None}
+    root = TaggedDict.of(_ROOT, tree)
+    text = yaml.dump(root, Dumper=_dumper(), encoding="utf-8", width=1000, **options)
+    return _HEADER + bytes(text)
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """Every node of a tree, parents first, each once."""
+    stack, seen = [tree], set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        if isinstance(node, (dict, list)):
+            seen.add(id(node))
+            stack.extend(reversed(list(node.values() if isinstance(node, dict) else node)))
+        yield node
+
+
+@functools.cache
+def _loader() -> Any:
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        pass
+
+    def mapping(loader: Any, suffix: str, node: Any) -> Iterator[Any]:
+        if isinstance(node, yaml.ScalarNode):
+            yield TaggedStr.of(node.tag, node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            items: TaggedList = TaggedList.of(node.tag, [])
+            yield items
+            items.extend(loader.construct_sequence(node))
+        else:
+            pairs: TaggedDict = TaggedDict.of(node.tag, {})
+            yield pairs
+            pairs.update(loader.construct_mapping(node))
+
+    Loader.add_multi_constructor("", mapping)
+    # Dates stay text with their tag, so that they are written as they were read.
+    del Loader.yaml_constructors["tag:yaml.org,2002:timestamp"]
+    del Loader.yaml_constructors[None]
+    return Loader
+
+
+@functools.cache
+def _dumper() -> Any:
+    import yaml
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        pass
+
+    def scalar(dumper: Any, node: TaggedStr) -> Any:
+        return dumper.represent_scalar(node.tag, str(node))
+
+    Dumper.add_representer(TaggedStr, scalar)
+    Dumper.add_representer(TaggedDict, lambda d, n: d.represent_mapping(n.tag, n))
+    Dumper.add_representer(TaggedList, lambda d, n: d.represent_sequence(n.tag, n))
+    return Dumper

@@ -1,0 +1,217 @@
+"""Whether values and arrays conform to the schema, and the words for it when they do not.
+
+`check_value` knows the vocabulary of `stpipe.models.schema` and nothing else, so that assigning is
+cheap. Schemas may use any other keyword of JSON Schema (``pattern``, ``minimum``, ``items`` ...);
+those are checked with the `jsonschema` library before a file is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from stpipe.errors import ValidationError
+from stpipe.models.arrays import Array, Stored
+from stpipe.models.schema import Field
+
+__all__ = [
+    "array_problem",
+    "cast_array",
+    "check_value",
+    "extra_problems",
+    "from_header",
+    "plain",
+    "read_as",
+    "shape_problem",
+]
+
+_TYPES: Mapping[str, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def check_value(field: Field, value: Any) -> str:
+    """What is wrong with a metadata value: one sentence, or nothing."""
+    if field.type in _TYPES and not _TYPES[field.type](value):
+        return f"{_named(field)} is {value!r} ({type(value).__name__}); allowed is {_a(field.type)}."
+    if field.enum and value not in field.enum:
+        allowed = ", ".join(map(repr, field.enum))
+        return f"{_named(field)} is {value!r}; allowed is one of {allowed}."
+    return ""
+
+
+def from_header(field: Field, value: Any, token: str) -> Any:
+    """A header's value as the schema's type where that is plainly meant, else None.
+
+    Files exist that hold numbers as text and text as numbers; ``token`` is the text on the card.
+    """
+    if field.type == "string" and not isinstance(value, str):
+        value = token
+    elif field.type in ("integer", "number", "boolean") and isinstance(value, str):
+        value = _parsed(field.type, value.strip())
+    elif field.type == "integer" and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return None if value is None or check_value(field, value) else value
+
+
+def plain(value: Any, path: str) -> Any:
+    """``value`` in the types that metadata may have: str, bool, int, float, list, dict, None.
+
+    Raises
+    ------
+    ValidationError
+        When it, or something in it, is of another type.
+    """
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item(), path)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        # Tagged nodes of an ASDF tree keep their class.
+        items = {str(key): plain(item, f"{path}.{key}") for key, item in value.items()}
+        return value.like(items) if hasattr(value, "like") else items
+    if isinstance(value, (list, tuple)):
+        found = [plain(item, f"{path}.{number}") for number, item in enumerate(value)]
+        return value.like(found) if hasattr(value, "like") else found
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise ValidationError(
+        f"{path} is a {kind}; metadata are text, numbers, booleans, lists and dictionaries."
+    )
+
+
+def extra_problems(fields: Mapping[str, Field], values: Mapping[str, Any]) -> Iterator[str]:
+    """Problems with the JSON Schema keywords beyond this package's dialect."""
+    demanding = [path for path in values if path in fields and fields[path].extra]
+    if not demanding:
+        return
+    from jsonschema import Draft202012Validator
+
+    for path in demanding:
+        for error in Draft202012Validator(dict(fields[path].extra)).iter_errors(values[path]):
+            rule = {error.validator: error.validator_value}
+            yield f"{_named(fields[path])} is {error.instance!r}; the schema demands {rule}."
+
+
+def cast_array(field: Field, array: Any, model: str) -> Array:
+    """``array`` with the schema's number of dimensions and dtype; not copied when it conforms.
+
+    Raises
+    ------
+    ValidationError
+        When dimensions or columns differ, or the cast would lose more than precision.
+    """
+    found = np.asarray(array)
+    if problem := shape_problem(field, found.shape):
+        raise ValidationError(f"{model}: {problem}")
+    if field.dtype is None or found.dtype == field.dtype:
+        return found
+    if field.is_table:
+        return _cast_table(field, found, model)
+    if not _safe(found, field.dtype):
+        raise ValidationError(
+            f"{model}: {_named(field)} is an array of {found.dtype}; "
+            f"allowed is {field.dtype} or what casts to it without loss."
+        )
+    return found.astype(field.dtype)
+
+
+def read_as(field: Field, stored: Stored, model: str) -> Array:
+    """A stored array with the schema's dtype; integers of the wrong sign keep their bits.
+
+    Raises
+    ------
+    ValidationError
+        When the file's dtype does not cast to the schema's.
+    """
+    if problem := array_problem(field, stored):
+        raise ValidationError(f"{model}: {problem}")
+    if field.is_table:
+        return cast_array(field, stored.read(), model)
+    return stored.read(field.dtype)
+
+
+def array_problem(field: Field, array: Array | Stored) -> str:
+    """What is wrong with an array's dimensions or dtype: one sentence, or nothing."""
+    if problem := shape_problem(field, tuple(array.shape)):
+        return problem
+    if field.dtype is None or field.is_table or _castable(array.dtype, field.dtype):
+        return ""
+    return (
+        f"{_named(field)} is an array of {array.dtype}; "
+        f"allowed is {field.dtype} or what casts to it."
+    )
+
+
+def shape_problem(field: Field, shape: tuple[int, ...]) -> str:
+    """What is wrong with the number of dimensions: one sentence, or nothing."""
+    ndim = 1 if field.is_table else field.ndim
+    if ndim is not None and len(shape) != ndim:
+        return f"{_named(field)} has shape {shape}; allowed are {ndim} dimensions."
+    if field.max_ndim is not None and len(shape) > field.max_ndim:
+        return f"{_named(field)} has shape {shape}; allowed are at most {field.max_ndim} dimensions."
+    return ""
+
+
+def _named(field: Field) -> str:
+    place = f"{field.hdu} " if field.hdu != "PRIMARY" else ""
+    if field.is_array:
+        return f"{field.path} (extension {field.hdu})"
+    return f"{field.path} (FITS keyword {place}{field.keyword})" if field.keyword else field.path
+
+
+def _a(name: str) -> str:
+    return f"{'an' if name[0] in 'aio' else 'a'} {name}"
+
+
+def _parsed(kind: str, text: str) -> Any:
+    if kind == "boolean":
+        return {"T": True, "TRUE": True, "F": False, "FALSE": False}.get(text.upper())
+    try:
+        return int(text) if kind == "integer" else float(text)
+    except ValueError:
+        return None
+
+
+def _castable(found: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    integers = found.kind in "iu" and dtype.kind in "iu"
+    return integers or bool(np.can_cast(found, dtype, "same_kind"))
+
+
+def _safe(array: Array, dtype: np.dtype[Any]) -> bool:
+    if np.can_cast(array.dtype, dtype, "same_kind"):
+        return True
+    if array.dtype.kind not in "iu" or dtype.kind not in "iu":
+        return False
+    bounds = np.iinfo(dtype)
+    return not array.size or (array.min() >= bounds.min and array.max() <= bounds.max)
+
+
+def _cast_table(field: Field, array: Array, model: str) -> Array:
+    """Columns of the schema in its order, by name in any case; further columns follow."""
+    assert field.dtype is not None  # noqa: S101 - a table has one
+    theirs = {name.lower(): name for name in array.dtype.names or ()}
+    wanted = list(field.dtype.names or ())
+    missing = [name for name in wanted if name.lower() not in theirs]
+    if missing:
+        raise ValidationError(
+            f"{model}: {_named(field)} lacks the columns {', '.join(missing)}; "
+            f"it has {', '.join(theirs.values()) or 'none'}."
+        )
+    rest = [name for name in array.dtype.names or () if name.lower() not in map(str.lower, wanted)]
+    columns = [(name, field.dtype[name]) for name in wanted]
+    table = np.empty(array.shape, np.dtype([*columns, *((n, array.dtype[n]) for n in rest)]))
+    for name in (*wanted, *rest):
+        table[name] = array[theirs[name.lower()]]
+    return table
