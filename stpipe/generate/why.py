@@ -1,0 +1,152 @@
+"""Why: say in sentences why a product will be made again, or that it will not.
+
+Snakemake decides; this asks it for a dry run and puts its reasons in the words of the project: which
+parameter, which reference file, which code, with the values before and after.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configobj import ConfigObj
+
+from stpipe.errors import StpipeError
+from stpipe.generate import project
+
+__all__ = ["explain"]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One job of a dry run."""
+
+    rule: str
+    outputs: tuple[str, ...]
+    reason: str
+    root: str
+
+
+def explain(folder: str | Path, target: str) -> Iterator[str]:
+    """One sentence for each cause that has `target` made again.
+
+    Raises
+    ------
+    StpipeError
+        When Snakemake cannot plan for the target; its own words are passed on.
+    """
+    project.read(folder)
+    folder = Path(folder)
+    jobs = _jobs(_dry_run(folder, os.path.relpath(target, folder) if _inside(target, folder) else target))
+    if not jobs:
+        yield f"{target} is up to date: neither its inputs, parameters, references nor code changed."
+        return
+    for job in jobs:
+        if not job.reason.startswith("Input files updated by another job"):
+            yield from (f"{job.rule}: {sentence}" for sentence in _sentences(folder, job))
+    names = ", ".join(job.rule for job in jobs)
+    yield f"To be run for {target}: {names}."
+
+
+def _inside(target: str, folder: Path) -> bool:
+    """Whether `target` is given from here and not from the project's folder."""
+    return folder != Path() and Path(target).resolve().is_relative_to(folder.resolve())
+
+
+def _dry_run(folder: Path, target: str) -> str:
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--nocolor", "--nolock", "--", target]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    text = done.stdout + done.stderr
+    if done.returncode:
+        lines = [line for line in text.splitlines() if line.strip()]
+        first = next((i for i, x in enumerate(lines) if "Exception" in x or "Error" in x), -3)
+        raise StpipeError("snakemake cannot plan for this target:\n" + "\n".join(lines[first:]))
+    return text
+
+
+def _jobs(text: str) -> list[_Job]:
+    """Jobs that have outputs, in the order in which they were printed."""
+    found = []
+    for block in re.split(r"\n(?=\[)", text):
+        header = re.search(r"^(?:local)?rule (\S+):$", block, re.MULTILINE)
+        fields = dict(re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE))
+        if header and "output" in fields:
+            root = re.search(r"root=([^,]+)", fields.get("wildcards", ""))
+            outputs = tuple(fields["output"].split(", "))
+            found.append(_Job(header[1], outputs, fields.get("reason", ""), root[1] if root else ""))
+    # Causes first: a job comes after those that it waits for.
+    return sorted(found, key=lambda j: j.reason.startswith("Input files updated by another job"))
+
+
+def _sentences(folder: Path, job: _Job) -> Iterator[str]:
+    for reason in job.reason.split("; "):
+        if reason.startswith("Missing output files"):
+            yield f"{', '.join(job.outputs)} is not there."
+        elif reason.startswith("Params have changed"):
+            yield from _what_changed(folder, job)
+        elif reason.startswith("Updated input files"):
+            yield f"its input changed: {reason.partition(': ')[2]}."
+        elif reason.startswith("Set of input files has changed"):
+            yield "it reads other files than before: a step was added, left out or skipped."
+        elif reason.startswith("Code has changed"):
+            yield "the rule's command in the Snakefile changed."
+        elif not reason.startswith("Input files updated by another job"):
+            yield f"{reason}."
+
+
+def _what_changed(folder: Path, job: _Job) -> Iterator[str]:
+    """Compare the job file that made the product with the one that applies now."""
+    before = _job_file(folder, _recorded_job(folder, job.outputs[0]))
+    plan = json.loads((folder / ".stflow/plan.json").read_text(encoding="utf-8"))
+    exposure = next(e for e in plan["exposures"] if e["root"] == job.root)
+    after = _job_file(folder, exposure["rules"][job.rule]["job"])
+    if before is None or after is None:
+        yield "its parameters, references or code changed."
+        return
+    yield from _differences(before, after)
+
+
+def _recorded_job(folder: Path, output: str) -> str | None:
+    """The job file that Snakemake noted when it made `output`."""
+    name = urlsafe_b64encode(output.encode()).decode()
+    try:
+        record = json.loads((folder / ".snakemake/metadata" / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return next((p.strip("'\"") for p in record.get("params", [])), None)
+
+
+def _job_file(folder: Path, path: str | None) -> Mapping[str, Any] | None:
+    if path is None or not (folder / path).is_file():
+        return None
+    return dict(ConfigObj(str(folder / path), interpolation=False, encoding="utf-8"))
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    old_job, new_job = before["job"], after["job"]
+    for name in _changed(before, after) - {"job"}:
+        source = new_job["sources"].get(name, "default")
+        yield f"{name} changed from {before.get(name)} to {after.get(name)} ({source})."
+    for reference_type in _changed(old_job["references"], new_job["references"]):
+        old, new = (Path(j["references"].get(reference_type, "none")).name for j in (old_job, new_job))
+        yield f"another {reference_type} reference applies: {old}, now {new}."
+    for reference_type in _changed(old_job["checksums"], new_job["checksums"]):
+        if old_job["references"].get(reference_type) == new_job["references"].get(reference_type):
+            yield f"the content of {new_job['references'][reference_type]} changed."
+    for name in _changed(old_job["skipped"], new_job["skipped"]):
+        yield f"{name} is {'now' if name in new_job['skipped'] else 'no longer'} left out."
+    if old_job["code"] != new_job["code"]:
+        yield "the code of the step changed."
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    names = before.keys() | after.keys()
+    return {name for name in names if before.get(name) != after.get(name)}
