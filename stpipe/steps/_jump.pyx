@@ -1,0 +1,499 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Two-point difference jump detection, pixel by pixel.
+
+Differences of a block of neighbouring columns are sorted together by a network of comparisons
+(Batcher's merge exchange, Knuth 5.2.2 M), which has no branches and so runs on several columns at
+once. Everything after that touches only the few ends of each sorted list, so that most pixels,
+which have no jump, cost little more than the sorting.
+
+All functions work on any band of rows and release the GIL.
+"""
+
+from libc.math cimport INFINITY, NAN, fabs, fabsf, isnan, sqrt
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from stpipe.models import dqflags
+
+cdef enum:
+    WIDTH = 64  # columns in a block: a few vectors for the compiler, small enough for the first cache
+
+cdef unsigned char JUMP = dqflags.JUMP_DET
+cdef unsigned char UNUSABLE = dqflags.DO_NOT_USE | dqflags.SATURATED
+
+cdef struct Rules:
+    double many  # threshold in sigma for four or more differences
+    double three
+    double two
+    double nframes
+    bint single_pass
+    double spread_above  # sigma between which a jump reaches its neighbours; none when inverted
+    double spread_below
+
+cdef struct Shape:
+    Py_ssize_t nints
+    Py_ssize_t ngroups
+    Py_ssize_t rows
+    Py_ssize_t columns
+    Py_ssize_t blocks  # of WIDTH columns, the last perhaps incomplete
+    Py_ssize_t ndiffs  # of a pixel, over all integrations
+
+cdef struct Block:
+    # Differences of WIDTH columns: rows of WIDTH values, one for each difference of the pixel.
+    float *differences
+    float *ordered  # the same without signs (or with, in a single pass), sorted; +inf is missing
+    float *before  # one group, in electrons
+    float *after
+    Py_ssize_t *count  # differences that are there
+    unsigned char *seen  # all flags of the pixel together
+    float *values  # of one pixel
+
+
+def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, rules, long long[:] counts):
+    """Set JUMP_DET in `flags`, in place, and count the groups that have it, without neighbours.
+
+    Parameters
+    ----------
+    data
+        Counts in DN, (integrations, groups, rows, columns), columns contiguous.
+    flags
+        Flags of the same shape, columns contiguous.
+    gain
+        e-/DN, (rows, columns), columns contiguous.
+    noise2
+        Square of the noise of a difference of two reads, in e-, (rows, columns).
+    rules
+        Mapping of the members of `Rules`.
+    counts
+        Filled with the number of flagged groups in each row.
+    """
+    cdef Rules r = rules
+    cdef Shape shape = shape_of(data)
+    cdef Block block
+    cdef Py_ssize_t y
+    cdef Py_ssize_t row_size = shape.nints * shape.ngroups * shape.columns
+    cdef unsigned char *sources = <unsigned char *> calloc(2 * row_size, 1)
+    cdef unsigned char *here
+    cdef unsigned char *below
+    if allocate(&block, shape.ndiffs) or sources == NULL:
+        release(&block)
+        free(sources)
+        raise MemoryError
+    with nogil:
+        for y in range(shape.rows):
+            # Neighbours are flagged only when the row they are in has been searched itself.
+            here = sources + (y % 2) * row_size
+            below = sources + ((y + 1) % 2) * row_size
+            memset(here, 0, row_size)
+            counts[y] = search_row(data, flags, gain, noise2, y, &r, &shape, &block, here)
+            if r.spread_above < r.spread_below:
+                spread_row(flags, y, &shape, here, below)
+    release(&block)
+    free(sources)
+
+
+def flag_after(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double[::1] limits, long long[::1] ngroups):
+    """Flag, in place, groups after large jumps: `ngroups[n]` groups after jumps of `limits[n]` e-."""
+    cdef Shape shape = shape_of(data)
+    cdef Block block
+    cdef Py_ssize_t y, b, x, n
+    cdef unsigned char *reach = <unsigned char *> malloc(shape.ngroups)
+    if allocate(&block, shape.ndiffs) or reach == NULL:
+        release(&block)
+        free(reach)
+        raise MemoryError
+    with nogil:
+        for y in range(shape.rows):
+            for b in range(shape.blocks):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, shape.columns - x)
+                load(data, flags, gain, y, x, n, &shape, &block)
+                flag_block_after(flags, y, x, n, &shape, &block, limits, ngroups, reach)
+    release(&block)
+    free(reach)
+
+
+cdef Shape shape_of(const float[:, :, :, :] data):
+    cdef Shape shape
+    shape.nints, shape.ngroups = data.shape[0], data.shape[1]
+    shape.rows, shape.columns = data.shape[2], data.shape[3]
+    shape.blocks = (shape.columns + WIDTH - 1) // WIDTH
+    shape.ndiffs = shape.nints * (shape.ngroups - 1)
+    return shape
+
+
+cdef int allocate(Block *block, Py_ssize_t ndiffs) noexcept:
+    block.differences = <float *> malloc(ndiffs * WIDTH * sizeof(float))
+    block.ordered = <float *> malloc(ndiffs * WIDTH * sizeof(float))
+    block.before = <float *> malloc(WIDTH * sizeof(float))
+    block.after = <float *> malloc(WIDTH * sizeof(float))
+    block.count = <Py_ssize_t *> malloc(WIDTH * sizeof(Py_ssize_t))
+    block.seen = <unsigned char *> malloc(WIDTH)
+    block.values = <float *> malloc(ndiffs * sizeof(float))
+    return (
+        block.differences == NULL or block.ordered == NULL or block.before == NULL
+        or block.after == NULL or block.count == NULL or block.seen == NULL
+        or block.values == NULL
+    )
+
+
+cdef void release(Block *block) noexcept:
+    free(block.differences)
+    free(block.ordered)
+    free(block.before)
+    free(block.after)
+    free(block.count)
+    free(block.seen)
+    free(block.values)
+
+
+# --- differences of a block of columns ----------------------------------------------------------
+
+
+cdef void load(
+    const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n,
+    const Shape *shape, Block *block,
+) noexcept nogil:
+    """Differences of consecutive groups in e-; NaN where either group is flagged or missing."""
+    cdef Py_ssize_t i, k, c
+    cdef float *row = block.differences
+    cdef float *swap
+    memset(block.seen, 0, WIDTH)
+    for i in range(shape.nints):
+        for k in range(shape.ngroups):
+            swap = block.before
+            block.before = block.after
+            block.after = swap
+            electrons(&data[i, k, y, x], &flags[i, k, y, x], &gain[y, x], n, block)
+            if k > 0:
+                for c in range(WIDTH):
+                    row[c] = block.after[c] - block.before[c]
+                row += WIDTH
+
+
+cdef void electrons(
+    const float *data, const unsigned char *flags, const float *gain, Py_ssize_t n, Block *block
+) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(n):
+        block.after[c] = data[c] * gain[c] if not flags[c] & UNUSABLE else <float> NAN
+        block.seen[c] |= flags[c]
+    for c in range(n, WIDTH):
+        block.after[c] = <float> NAN
+
+
+cdef void order(Block *block, Py_ssize_t ndiffs, bint signed) noexcept nogil:
+    """Count and sort the differences of each column; missing ones go to the end as +inf."""
+    cdef Py_ssize_t j, c
+    cdef float value
+    cdef const float *source
+    cdef float *target
+    for c in range(WIDTH):
+        block.count[c] = 0
+    for j in range(ndiffs):
+        source = block.differences + j * WIDTH
+        target = block.ordered + j * WIDTH
+        for c in range(WIDTH):
+            value = source[c] if signed else fabsf(source[c])
+            target[c] = value if value == value else <float> INFINITY
+        for c in range(WIDTH):
+            block.count[c] += source[c] == source[c]
+    sort_rows(block.ordered, ndiffs)
+
+
+cdef void sort_rows(float *rows, Py_ssize_t n) noexcept nogil:
+    """Sort every column of `n` rows."""
+    cdef Py_ssize_t top = 1, p, q, r, d, i
+    while top * 2 < n:
+        top *= 2
+    p = top
+    while p > 0:
+        q, r, d = top, 0, p
+        while True:
+            for i in range(n - d):
+                if i & p == r:
+                    exchange(rows + i * WIDTH, rows + (i + d) * WIDTH)
+            if q == p:
+                break
+            d, q, r = q - p, q // 2, p
+        p //= 2
+
+
+cdef inline void exchange(float *a, float *b) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef float low, high
+    for c in range(WIDTH):
+        low = a[c] if a[c] < b[c] else b[c]
+        high = b[c] if a[c] < b[c] else a[c]
+        a[c] = low
+        b[c] = high
+
+
+# --- searching ----------------------------------------------------------------------------------
+
+
+cdef struct Range:
+    # Differences of a pixel that are no jumps.
+    float lower
+    float upper
+
+
+cdef long long search_row(
+    const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, Py_ssize_t y, const Rules *rules,
+    const Shape *shape, Block *block, unsigned char *sources,
+) noexcept nogil:
+    cdef Py_ssize_t b, x, c, n
+    cdef long long found = 0
+    cdef double variance
+    cdef Range quiet
+    cdef bint jumps
+    for b in range(shape.blocks):
+        x = b * WIDTH
+        n = min(<Py_ssize_t> WIDTH, shape.columns - x)
+        load(data, flags, gain, y, x, n, shape, block)
+        order(block, shape.ndiffs, rules.single_pass)
+        for c in range(n):
+            variance = noise2[y, x + c] / rules.nframes
+            if rules.single_pass:
+                jumps = search_at_once(block, c, variance, rules, &quiet)
+            else:
+                jumps = search_in_turn(block, c, variance, rules, &quiet)
+            if jumps:
+                flag_pixel(flags, y, x, c, &quiet, rules, shape, block)
+            if jumps or block.seen[c] & JUMP:
+                found += count_pixel(flags, y, x + c, shape)
+                if rules.spread_above < rules.spread_below:
+                    find_sources(flags, y, x, c, variance, rules, shape, block, sources)
+                drop_redundant(flags, y, x + c, shape)
+    return found
+
+
+cdef inline double deviation(double median, double variance) noexcept nogil:
+    """Expected standard deviation of a difference; NaN, which rejects nothing, instead of 0."""
+    cdef double sigma = sqrt(fabs(median) + variance)
+    return sigma if sigma != 0 else NAN
+
+
+cdef bint search_at_once(
+    const Block *block, Py_ssize_t c, double variance, const Rules *rules, Range *quiet
+) noexcept nogil:
+    """All differences too far from the median of all."""
+    cdef const float *s = block.ordered + c
+    cdef Py_ssize_t low = 0, high = block.count[c]
+    cdef double median = middle(s, WIDTH, 0, high)
+    cdef double sigma = deviation(median, variance)
+    while high > 0 and fabs(s[(high - 1) * WIDTH] - median) / sigma > rules.many:
+        high -= 1
+    while low < high and fabs(s[low * WIDTH] - median) / sigma > rules.many:
+        low += 1
+    return limit(block, c, low, high, quiet)
+
+
+cdef bint search_in_turn(
+    const Block *block, Py_ssize_t c, double variance, const Rules *rules, Range *quiet
+) noexcept nogil:
+    """The difference furthest from the median of the others, again and again while it is too far."""
+    cdef const float *s = block.ordered + c
+    cdef Py_ssize_t low = 0, high = block.count[c]
+    cdef double median = middle_of_rest(s, low, high)
+    cdef double threshold
+    cdef float furthest
+    while True:
+        threshold = threshold_for(high - low, rules)
+        furthest = distance(s, low, median)
+        furthest = max(furthest, distance(s, high - 1, median)) if high > low else <float> NAN
+        if not furthest / deviation(median, variance) > threshold:
+            return limit(block, c, low, high, quiet)
+        while high > low and distance(s, high - 1, median) == furthest:
+            high -= 1
+        while low < high and distance(s, low, median) == furthest:
+            low += 1
+        # After the first round the reference implementation keeps medians in single precision.
+        median = <float> middle_of_rest(s, low, high)
+
+
+cdef inline double threshold_for(Py_ssize_t ndiffs, const Rules *rules) noexcept nogil:
+    if ndiffs >= 4:
+        return rules.many
+    if ndiffs == 3:
+        return rules.three
+    return rules.two if ndiffs == 2 else INFINITY
+
+
+cdef inline float distance(const float *s, Py_ssize_t j, double median) noexcept nogil:
+    return fabsf(<float> (s[j * WIDTH] - median))
+
+
+cdef inline double middle(const float *s, Py_ssize_t step, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+    """Median of the sorted s[low:high]; NaN of nothing."""
+    cdef Py_ssize_t n = high - low, half = low + n // 2
+    if n <= 0:
+        return NAN
+    if n % 2:
+        return s[half * step]
+    return (<double> s[(half - 1) * step] + <double> s[half * step]) / 2
+
+
+cdef inline double middle_of_rest(const float *s, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+    """Median of s[low:high] without the largest of four and more; the smaller of two."""
+    cdef Py_ssize_t n = high - low, rest = high
+    if n == 2:
+        return s[low * WIDTH]
+    if n < 2:
+        return NAN
+    if n >= 4:
+        while rest > low and s[(rest - 1) * WIDTH] == s[(high - 1) * WIDTH]:
+            rest -= 1
+    return middle(s, WIDTH, low, rest)
+
+
+cdef bint limit(
+    const Block *block, Py_ssize_t c, Py_ssize_t low, Py_ssize_t high, Range *quiet
+) noexcept nogil:
+    """The range from `low` to `high`, and whether it leaves any difference out."""
+    cdef const float *s = block.ordered + c
+    quiet.lower = s[low * WIDTH] if low < high else <float> INFINITY
+    quiet.upper = s[(high - 1) * WIDTH] if low < high else <float> -INFINITY
+    return low > 0 or high < block.count[c]
+
+
+# --- flagging -----------------------------------------------------------------------------------
+
+
+cdef void flag_pixel(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t c, const Range *quiet, const Rules *rules,
+    const Shape *shape, const Block *block,
+) noexcept nogil:
+    cdef Py_ssize_t i, k
+    cdef float value
+    cdef const float *d = block.differences + c
+    for i in range(shape.nints):
+        for k in range(1, shape.ngroups):
+            value = d[0] if rules.single_pass else fabsf(d[0])
+            if value < quiet.lower or value > quiet.upper:
+                flags[i, k, y, x + c] |= JUMP
+            d += WIDTH
+
+
+cdef long long count_pixel(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, const Shape *shape
+) noexcept nogil:
+    cdef Py_ssize_t i, k
+    cdef long long found = 0
+    for i in range(shape.nints):
+        for k in range(shape.ngroups):
+            found += (flags[i, k, y, x] & JUMP) != 0
+    return found
+
+
+cdef void drop_redundant(unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, const Shape *shape) noexcept nogil:
+    """Clear JUMP_DET where the group is unusable anyway."""
+    cdef Py_ssize_t i, k
+    for i in range(shape.nints):
+        for k in range(shape.ngroups):
+            if flags[i, k, y, x] & UNUSABLE:
+                flags[i, k, y, x] &= ~JUMP
+
+
+cdef void find_sources(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t c, double variance, const Rules *rules,
+    const Shape *shape, const Block *block, unsigned char *sources,
+) noexcept nogil:
+    """Mark the jumps of a pixel that are large enough, and not too large, to reach its neighbours."""
+    cdef Py_ssize_t i, k
+    cdef double median = median_of(block, c, shape.ndiffs)
+    cdef double sigma = deviation(median, variance)
+    cdef double ratio
+    cdef const float *d = block.differences + c
+    for i in range(shape.nints):
+        for k in range(1, shape.ngroups):
+            ratio = fabs(d[0] - median) / sigma
+            d += WIDTH
+            if flags[i, k, y, x + c] & JUMP and rules.spread_above < ratio < rules.spread_below:
+                sources[(i * shape.ngroups + k) * shape.columns + x + c] = 1
+
+
+cdef double median_of(const Block *block, Py_ssize_t c, Py_ssize_t ndiffs) noexcept nogil:
+    """Median of the signed differences of a pixel."""
+    cdef Py_ssize_t j, n = 0
+    for j in range(ndiffs):
+        if not isnan(block.differences[j * WIDTH + c]):
+            block.values[n] = block.differences[j * WIDTH + c]
+            n += 1
+    shell_sort(block.values, n)
+    return middle(block.values, 1, 0, n)
+
+
+cdef void shell_sort(float *values, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t gap = 1, j, k
+    cdef float value
+    while gap < n // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for j in range(gap, n):
+            value = values[j]
+            k = j
+            while k >= gap and values[k - gap] > value:
+                values[k] = values[k - gap]
+                k -= gap
+            values[k] = value
+        gap //= 3
+
+
+cdef void spread_row(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, const Shape *shape, const unsigned char *here,
+    const unsigned char *below,
+) noexcept nogil:
+    """Flag the neighbours within row `y` and between it and the row searched before."""
+    cdef Py_ssize_t i, k, x
+    for i in range(shape.nints):
+        for k in range(shape.ngroups):
+            for x in range(shape.columns):
+                if here[x]:
+                    if x > 0:
+                        reach(&flags[i, k, y, x - 1])
+                    if x + 1 < shape.columns:
+                        reach(&flags[i, k, y, x + 1])
+                    if y > 0:
+                        reach(&flags[i, k, y - 1, x])
+                if below[x]:
+                    reach(&flags[i, k, y, x])
+            here += shape.columns
+            below += shape.columns
+
+
+cdef inline void reach(unsigned char *flags) noexcept nogil:
+    if not flags[0] & UNUSABLE:
+        flags[0] |= JUMP
+
+
+cdef void flag_block_after(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n, const Shape *shape, const Block *block,
+    double[::1] limits, long long[::1] ngroups, unsigned char *reached,
+) noexcept nogil:
+    cdef Py_ssize_t i, c
+    cdef double median
+    for c in range(n):
+        if block.seen[c] & JUMP:
+            median = median_of(block, c, shape.ndiffs)
+            for i in range(shape.nints):
+                flag_integration_after(flags, i, y, x, c, median, shape, block, limits, ngroups, reached)
+
+
+cdef void flag_integration_after(
+    unsigned char[:, :, :, :] flags, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x, Py_ssize_t c, double median,
+    const Shape *shape, const Block *block, double[::1] limits, long long[::1] ngroups,
+    unsigned char *reached,
+) noexcept nogil:
+    cdef Py_ssize_t k, last, n
+    cdef const float *d = block.differences + i * (shape.ngroups - 1) * WIDTH + c
+    memset(reached, 0, shape.ngroups)
+    for k in range(1, shape.ngroups):
+        if flags[i, k, y, x + c] & JUMP:
+            for n in range(limits.shape[0]):
+                if d[(k - 1) * WIDTH] - median >= limits[n]:
+                    last = min(k + ngroups[n], shape.ngroups - 1)
+                    memset(reached + k, 1, last - k + 1)
+    for k in range(1, shape.ngroups):
+        if reached[k]:
+            reach(&flags[i, k, y, x + c])
