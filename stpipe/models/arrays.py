@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from stpipe.errors import InputError
 
-__all__ = ["Array", "Decoder", "Scaling", "Source", "Stored", "read_only"]
+__all__ = ["Array", "Decoder", "Scaling", "Source", "Stored", "blocks_of", "read_only"]
 
 Array = npt.NDArray[Any]
 
@@ -117,7 +117,7 @@ class Scaling:
         if target.kind in "iu":
             native = block.astype(block.dtype.newbyteorder("="))
             sign = np.array(1 << (8 * target.itemsize - 1), dtype=f"u{target.itemsize}")
-            return (native.view(sign.dtype) ^ sign).view(target)
+            return np.asarray(native.view(sign.dtype) ^ sign).view(target)
         values = block.astype(target) * target.type(self.scale) + target.type(self.zero)
         if self.blank is not None:
             values[block == self.blank] = np.nan
@@ -137,7 +137,10 @@ class Stored:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The native dtype of the values."""
-        return self.decoder.decoded(self.raw) if self.decoder else self.raw.newbyteorder("=")
+        if self.decoder is not None:
+            return self.decoder.decoded(self.raw)
+        native: np.dtype[Any] = self.raw.newbyteorder("=")
+        return native
 
     @property
     def nbytes(self) -> int:
@@ -188,6 +191,18 @@ class Stored:
     def decode(self, block: Array) -> Array:
         """The values of a block of stored items."""
         return self.decoder.decode(block) if self.decoder else block
+
+
+def blocks_of(array: Array | Stored) -> Iterator[Array]:
+    """The values of an array in flat blocks that stay in cache."""
+    if isinstance(array, Stored):
+        for piece in array.pieces():
+            yield array.decode(np.frombuffer(piece, array.raw))
+        return
+    flat = array.reshape(-1)
+    step = max(_CHUNK // max(array.itemsize, 1), 1)
+    for start in range(0, flat.size, step):
+        yield flat[start : start + step]
 
 
 def read_only(array: Array) -> Array:

@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -84,10 +84,12 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
 
 def stored_array(node: Any) -> Stored | Array | None:
     """The array that an ndarray node describes; None when it stands outside this file."""
-    if not isinstance(node, tagged.Tagged) or not node.is_ndarray:
+    if isinstance(node, tagged.TaggedList) and node.is_ndarray:
+        return np.array(node)
+    if not isinstance(node, tagged.TaggedDict) or not node.is_ndarray:
         return None
-    if isinstance(node, list) or "data" in node:
-        return np.array(node if isinstance(node, list) else node["data"])
+    if "data" in node:
+        return np.array(node["data"])
     if node.block is None:
         return None
     raw = numpy_dtype(node["datatype"], node.get("byteorder", "big"))
@@ -103,7 +105,7 @@ def stored_array(node: Any) -> Stored | Array | None:
 
 def numpy_dtype(spec: Any, byteorder: str) -> np.dtype[Any]:
     """A numpy dtype from the datatype of an ndarray node."""
-    order = ">" if byteorder == "big" else "<"
+    order: Literal["<", ">"] = ">" if byteorder == "big" else "<"
     if isinstance(spec, list) and spec and spec[0] in ("ascii", "ucs4"):
         return np.dtype(f"S{spec[1]}" if spec[0] == "ascii" else f"{order}U{spec[1]}")
     if isinstance(spec, list):
@@ -115,7 +117,11 @@ def datatype(dtype: np.dtype[Any], byteorder: str) -> Any:
     """The datatype of an ndarray node from a numpy dtype."""
     if dtype.names is not None:
         return [
-            {"name": name, "datatype": datatype(dtype[name].base, byteorder), "byteorder": byteorder}
+            {
+                "name": name,
+                "datatype": datatype(dtype[name].base, byteorder),
+                "byteorder": byteorder,
+            }
             | ({"shape": list(dtype[name].shape)} if dtype[name].shape else {})
             for name in dtype.names
         ]
@@ -156,8 +162,9 @@ def _blocks(source: Source, at: int, end: int) -> Iterator[Block]:
             offset = at + 6 + length
             if offset + allocated > end:
                 raise InputError(
-                    f"{source.path} is incomplete: a block should end at byte {offset + allocated}, "
-                    f"but the file ends at byte {end}; get it or make it again."
+                    f"{source.path} is incomplete: a block should end at byte "
+                    f"{offset + allocated}, but the file ends at byte {end}; "
+                    "get it or make it again."
                 )
             yield Block(source, at, offset, allocated, used, compression)
             at = offset + allocated

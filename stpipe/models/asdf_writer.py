@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from stpipe.models import asdf_tree, tagged
-from stpipe.models.arrays import Array, Stored
+from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.asdf_reader import FITS_KEY
 from stpipe.models.cards import Header
 from stpipe.models.content import Content, put
@@ -80,12 +80,7 @@ class ArrayBlock:
         yield asdf_tree.block_header(self._size)
         if not self._size:
             return
-        if isinstance(self.array, Stored):
-            stored = self.array
-            blocks = (stored.decode(np.frombuffer(piece, stored.raw)) for piece in stored.pieces())
-        else:
-            blocks = iter([self.array])
-        for block in blocks:
+        for block in blocks_of(self.array):
             yield np.ascontiguousarray(block, self.dtype).reshape(-1).view(np.uint8).data
 
 
@@ -105,8 +100,7 @@ def write_asdf(content: Content, schema: Schema, stream: BinaryIO) -> None:
     blocks += attach_blocks(tree, len(blocks))
     stream.write(tagged.dump(tree))
     for block in blocks:
-        for piece in block.pieces():
-            stream.write(piece)
+        stream.writelines(block.pieces())
 
 
 def _node(number: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> tagged.TaggedDict:

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 
 from stpipe.errors import InputError, ValidationError
-from stpipe.models import validation
+from stpipe.models import dqflags, validation
 from stpipe.models.arrays import Array, Stored, read_only
 from stpipe.models.content import Content, flatten, remove
 from stpipe.models.metadata import HasMetadata
 from stpipe.models.schema import Field, Schema
 
-__all__ = ["REGISTRY", "DataModel", "Init", "check_readable"]
+__all__ = ["REGISTRY", "DataModel", "Init", "check_readable", "is_readable"]
 
 Init = str | os.PathLike[str] | Array | Mapping[str, Any] | HasMetadata | None
 
@@ -102,11 +102,15 @@ class DataModel(HasMetadata):
         AttributeError
             When the model has no such array.
         """
-        field = self._array_field(name)
+        if name not in self._schema.arrays:
+            raise AttributeError(self._unknown("", name))
+        field = self._schema.arrays[name]
         stored = self._content.arrays.get(name)
-        if isinstance(stored, Stored) and not self._translates(field):
+        if isinstance(stored, Stored) and not field.is_table:
             found = stored.section(section)
-            return found.astype(field.dtype, copy=False) if not field.is_table else found
+            if self._translates(field):
+                return dqflags.remap(found, self._array(self._schema.arrays["dq_def"]))
+            return found.astype(field.dtype, copy=False)
         whole = self._array(field)
         if whole is None:
             raise AttributeError(f"{self._described}: there is no array {name} to read from")
@@ -118,10 +122,14 @@ class DataModel(HasMetadata):
         array = self._content.arrays.get(self.primary)
         return None if array is None else tuple(array.shape)
 
-    def _array_field(self, name: str) -> Field:
-        if name not in self._schema.arrays:
-            raise AttributeError(self._unknown("", name))
-        return self._schema.arrays[name]
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array that is in the file or was assigned, by attribute."""
+        return {path: tuple(array.shape) for path, array in self._content.arrays.items()}
+
+    def reads_as(self, name: str) -> bool:
+        """Whether the class called ``name`` accepts this model."""
+        return name in REGISTRY and is_readable(REGISTRY[name], type(self).__name__)
 
     def _array(self, field: Field) -> Array | None:
         """The array, read or made on the first touch."""
@@ -134,12 +142,10 @@ class DataModel(HasMetadata):
                 return array
             elif (default := self._default(field)) is not None:
                 self._made[path] = read_only(default)
-        return cast("Array | None", self._made.get(path))
+        return self._made.get(path)
 
     def _loaded(self, field: Field, stored: Stored) -> Array:
         if self._translates(field):
-            from stpipe.models import dqflags
-
             return dqflags.remap(stored.read(), self._array(self._schema.arrays["dq_def"]))
         return validation.read_as(field, stored, self._described)
 
@@ -161,8 +167,7 @@ class DataModel(HasMetadata):
         """Become another view of ``other``: metadata copied, arrays shared."""
         check_readable(type(self), type(other).__name__, other._described)
         self._content = other._content.copy()
-        theirs = {path: array for path, array in self._content.arrays.items()}
-        self._content.arrays = {}
+        theirs, self._content.arrays = self._content.arrays, {}
         for path in theirs.keys() & self._schema.arrays.keys():
             array = theirs[path]
             if not isinstance(array, Stored):
@@ -244,8 +249,10 @@ class DataModel(HasMetadata):
             With every problem, one a line: attribute, keyword, what was found, what is allowed.
         """
         if problems := list(self._problems()):
-            raise ValidationError(f"{self._described} does not conform to {self._schema.path.name}:"
-                                  + "".join(f"\n  {problem}" for problem in problems))
+            raise ValidationError(
+                f"{self._described} does not conform to {self._schema.path.name}:"
+                + "".join(f"\n  {problem}" for problem in problems)
+            )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the model to a FITS or ASDF file, whole or not at all, and return its path.
@@ -296,6 +303,14 @@ class DataModel(HasMetadata):
         return f"<{type(self).__name__}{self.shape or ''}{where}>"
 
 
+def is_readable(model: type[DataModel], found: str) -> bool:
+    """Whether ``model`` reads files of the model called ``found``; unknown ones it tries."""
+    there = REGISTRY.get(found)
+    if there is None or model.reads is None or found in model.reads:
+        return True
+    return issubclass(there, model) or issubclass(model, there)
+
+
 def check_readable(model: type[DataModel], found: str, what: str) -> None:
     """Refuse to read one known model as another that it does not fit.
 
@@ -304,11 +319,8 @@ def check_readable(model: type[DataModel], found: str, what: str) -> None:
     InputError
         Naming both models.
     """
-    there = REGISTRY.get(found)
-    if there is None or model.reads is None or found in model.reads:
-        return
-    if not (issubclass(there, model) or issubclass(model, there)):
-        accepted = ", ".join((model.__name__, *model.reads))
+    if not is_readable(model, found):
+        accepted = ", ".join((model.__name__, *(model.reads or ())))
         raise InputError(
             f"{what} holds a {found}; {model.__name__} reads {accepted}. "
             "Use models.open to open a file as what it is."

@@ -11,7 +11,15 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["BLOCK", "Card", "Header", "format_card", "is_representable", "parse_header"]
+__all__ = [
+    "BLOCK",
+    "Card",
+    "Header",
+    "format_card",
+    "is_representable",
+    "parse_header",
+    "text_cards",
+]
 
 BLOCK = 2880
 _WIDTH = 80
@@ -135,17 +143,17 @@ def text_cards(lines: Iterable[str]) -> Iterator[Card]:
         yield Card("", f"{'':8}{line[:72]:<72}")
 
 
-def _scalar(token: str) -> Any:
-    if token in ("T", "F"):
-        return token == "T"
-    if _INTEGER.match(token):
-        return int(token)
-    if not token:
+def _scalar(text: str) -> Any:
+    if text in ("T", "F"):
+        return text == "T"
+    if _INTEGER.match(text):
+        return int(text)
+    if not text:
         return None
     try:
-        return float(token.upper().replace("D", "E"))
+        return float(text.upper().replace("D", "E"))
     except ValueError:
-        return token
+        return text
 
 
 def _long_string(image: str, body: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from stpipe.models import asdf_tree, tagged
-from stpipe.models.arrays import Array, Scaling, Stored
+from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.asdf_writer import attach_blocks, software
 from stpipe.models.cards import BLOCK, Card, Header, format_card, is_representable, text_cards
 from stpipe.models.content import Content, lookup, put, remove
@@ -31,7 +31,6 @@ _PIXELS = {"u1": 8, "i1": 8, "i2": 16, "u2": 16, "i4": 32, "u4": 32, "i8": 64, "
 _PIXELS |= {"f4": -32, "f8": -64}
 _LETTERS = {"b1": "L", "u1": "B", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
 _LETTERS |= {"c8": "C", "c16": "M", "i1": "B", "u2": "I", "u4": "J", "u8": "K"}
-_STEP = 1 << 18
 
 
 @dataclass
@@ -96,7 +95,9 @@ def _extras(content: Content) -> Iterator[_Unit]:
         if unit.start:
             # All cards are the template: structure and data are written as they are.
             structure, rest = Header(), unit.header
-            yield _Unit(unit.name if unit.version == 1 else "", structure, rest, unit.size, _raw(unit))
+            yield _Unit(
+                unit.name if unit.version == 1 else "", structure, rest, unit.size, _raw(unit)
+            )
 
 
 def _raw(unit: Hdu) -> Iterator[Any]:
@@ -105,15 +106,10 @@ def _raw(unit: Hdu) -> Iterator[Any]:
 
 def _encoded(array: Array | Stored, dtype: np.dtype[Any]) -> Iterator[Any]:
     """The bytes of an image, big-endian, a piece at a time."""
-    if isinstance(array, Stored):
-        if array.dtype == dtype and array.raw.byteorder in ">|":
-            yield from array.pieces()
-            return
-        blocks = (array.decode(np.frombuffer(piece, array.raw)) for piece in array.pieces())
-    else:
-        flat = array.reshape(-1)
-        blocks = (flat[at : at + _STEP] for at in range(0, flat.size, _STEP))
-    for block in blocks:
+    if isinstance(array, Stored) and array.dtype == dtype and array.raw.byteorder in ">|":
+        yield from array.pieces()
+        return
+    for block in blocks_of(array):
         yield _big_endian(block, dtype).data.cast("B")
 
 
@@ -122,9 +118,9 @@ def _big_endian(block: Array, dtype: np.dtype[Any]) -> Array:
     offset = _offset(dtype)
     if not offset:
         return np.ascontiguousarray(block, dtype.newbyteorder(">"))
-    bits = np.ascontiguousarray(block, dtype).view(f"u{dtype.itemsize}")
+    bits: Array = np.ascontiguousarray(block, dtype).view(f"u{dtype.itemsize}")
     flipped = bits ^ bits.dtype.type(1 << (8 * dtype.itemsize - 1))
-    return flipped.astype(flipped.dtype.newbyteorder(">"))
+    return np.asarray(flipped, flipped.dtype.newbyteorder(">"))
 
 
 def _offset(dtype: np.dtype[Any]) -> int:
@@ -265,8 +261,7 @@ def _group(field: Field) -> str:
 
 def _write(stream: BinaryIO, header: Header, size: int, pieces: Iterator[Any]) -> None:
     stream.write(header.to_bytes())
-    for piece in pieces:
-        stream.write(piece)
+    stream.writelines(pieces)
     stream.write(bytes(-size % BLOCK))
 
 

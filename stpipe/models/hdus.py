@@ -97,8 +97,11 @@ class Hdu:
 
     @functools.cached_property
     def _values(self) -> dict[str, Any]:
-        return {card.keyword: card.value for card in reversed(self.header) if card.is_structural
-                or card.keyword == "ZIMAGE"}
+        return {
+            card.keyword: card.value
+            for card in reversed(self.header)
+            if card.is_structural or card.keyword == "ZIMAGE"
+        }
 
     def __str__(self) -> str:
         return f"{self.source.path}[{self.name},{self.version}]"
@@ -114,7 +117,9 @@ class Columns:
 
     def decoded(self, raw: np.dtype[Any]) -> np.dtype[Any]:
         """The native dtype of the table."""
-        return np.dtype([self._column(raw, *pair) for pair in zip(self.names, self.decoders)])
+        return np.dtype(
+            [self._column(raw, *pair) for pair in zip(self.names, self.decoders, strict=True)]
+        )
 
     def decode(self, block: Array) -> Array:
         """The values of some rows; strings lose the spaces that fill them up."""
@@ -167,8 +172,8 @@ def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, i
         more = stream.read(_READ_AHEAD)
         if not more:
             raise InputError(
-                f"{source.path} is damaged: the header at byte {at} has no END before the file ends "
-                f"at byte {source.size}; get it or make it again."
+                f"{source.path} is damaged: the header at byte {at} has no END before the file "
+                f"ends at byte {source.size}; get it or make it again."
             )
         text += more
     length = match.end()
@@ -186,8 +191,8 @@ def _check(unit: Hdu) -> None:
         ) from None
     if end > unit.source.size:
         raise InputError(
-            f"{unit.source.path} is incomplete: the data of extension {unit.name} should end at byte "
-            f"{end}, but the file ends at byte {unit.source.size}; get it or make it again."
+            f"{unit.source.path} is incomplete: the data of extension {unit.name} should end at "
+            f"byte {end}, but the file ends at byte {unit.source.size}; get it or make it again."
         )
 
 

@@ -79,6 +79,10 @@ class HasMetadata:
             raise ValidationError(f"{self._described}: {problem}")
         put(self._content.tree, path, value)
 
+    def knows(self, path: str) -> bool:
+        """Whether the schema describes the attribute at a dotted path."""
+        return path in self._schema.fields
+
     def to_flat_dict(self) -> dict[str, Any]:
         """Every value that is set, by dotted path, without arrays."""
         self._content.complete()
@@ -120,7 +124,9 @@ class HasMetadata:
 
     def _unknown(self, group: str, name: str) -> str:
         known = self._names(group)
-        return f'{self._described}: {group or "the model"} has no "{name}"{did_you_mean(name, known)}'
+        return (
+            f'{self._described}: {group or "the model"} has no "{name}"{did_you_mean(name, known)}'
+        )
 
     def _names(self, group: str) -> list[str]:
         self._content.complete()
@@ -161,7 +167,7 @@ class Node:
         self._owner.set(f"{self._path}.{name}", None)
 
     def __dir__(self) -> list[str]:
-        return self._owner._names(self._path)  # noqa: SLF001
+        return list(self._owner._names(self._path))  # noqa: SLF001
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.to_dict())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import gzip
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ def _kind(path: Path) -> str:
 
 
 def _stamp(model: DataModel, name: str) -> None:
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     model.set("meta.filename", name)
     model.set("meta.date", now.isoformat(timespec="milliseconds"))
     model.set("meta.model_type", type(model).__name__)

@@ -35,22 +35,19 @@ from stpipe.errors import InputError, did_you_mean
 
 __all__ = ["Field", "Schema"]
 
+# The dialect; the words that `Field.extra` may hold are those of JSON Schema for single values.
 _OWN = frozenset(
-    {
-        "$schema",
-        "default",
-        "description",
-        "dtype",
-        "enum",
-        "fits_hdu",
-        "fits_keyword",
-        "max_ndim",
-        "ndim",
-        "required",
-        "title",
-        "type",
-    }
+    "$schema default description dtype enum fits_hdu fits_keyword max_ndim ndim required title "
+    "type".split()
 )
+_JSON_SCHEMA = frozenset(
+    "additionalProperties anyOf const exclusiveMaximum exclusiveMinimum format items maxItems "
+    "maxLength maximum minItems minLength minimum multipleOf not oneOf pattern prefixItems "
+    "uniqueItems".split()
+)
+# What FITS images hold; columns of tables may also hold text, truth values and complex numbers.
+_PIXELS = frozenset("i1 i2 i4 i8 u1 u2 u4 u8 f4 f8".split())
+_COLUMNS = _PIXELS | frozenset("b1 c8 c16".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +205,9 @@ def _point(document: dict[str, Any], pointer: str, file: Path) -> dict[str, Any]
         try:
             node = node[part.replace("~1", "/").replace("~0", "~")]
         except (KeyError, TypeError):
-            raise InputError(f'The schema {file} refers to "#{pointer}", which is absent.') from None
+            raise InputError(
+                f'The schema {file} refers to "#{pointer}", which is absent.'
+            ) from None
     return dict(node)
 
 
@@ -218,6 +217,9 @@ def _join(group: str, name: str) -> str:
 
 def _field(path: str, leaf: dict[str, Any], file: Path) -> Field:
     is_array = leaf.get("type") == "data"
+    if unknown := sorted(leaf.keys() - _OWN - _JSON_SCHEMA):
+        hint = did_you_mean(unknown[0], _OWN | _JSON_SCHEMA)
+        raise InputError(f'The schema {file}: "{path}" has an unknown word {unknown[0]}{hint}.')
     if is_array and not ("dtype" in leaf and "fits_hdu" in leaf):
         raise InputError(f'The schema {file}: the array "{path}" needs both fits_hdu and dtype.')
     return Field(
@@ -238,10 +240,15 @@ def _field(path: str, leaf: dict[str, Any], file: Path) -> Field:
 def _dtype(path: str, spec: Any, file: Path) -> np.dtype[Any]:
     try:
         if isinstance(spec, list):
-            return np.dtype(list(_columns(spec)))
-        return np.dtype(spec)
+            spec = list(_columns(spec))
+        dtype: np.dtype[Any] = np.dtype(spec)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f'The schema {file}: dtype {spec!r} of "{path}": {error}.') from error
+    for base in [dtype[name].base for name in dtype.names] if dtype.names else [dtype]:
+        allowed = _COLUMNS if dtype.names else _PIXELS
+        if base.str[1:] not in allowed and not (dtype.names and base.kind == "S"):
+            raise InputError(f'The schema {file}: FITS cannot hold the dtype {base} of "{path}".')
+    return dtype
 
 
 def _columns(spec: list[dict[str, Any]]) -> Iterator[Any]:

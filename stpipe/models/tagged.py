@@ -57,7 +57,7 @@ class TaggedList(Tagged, list[Any]):
     """A sequence with a tag."""
 
 
-class TaggedStr(Tagged, str):
+class TaggedStr(Tagged, str):  # noqa: SLOT000 - it has a tag
     """A scalar with a tag, in the text of the file."""
 
 
@@ -101,7 +101,7 @@ def _loader() -> Any:
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         pass
 
-    def mapping(loader: Any, suffix: str, node: Any) -> Iterator[Any]:
+    def tag(loader: Any, _: str, node: Any) -> Iterator[Any]:
         if isinstance(node, yaml.ScalarNode):
             yield TaggedStr.of(node.tag, node.value)
         elif isinstance(node, yaml.SequenceNode):
@@ -113,7 +113,7 @@ def _loader() -> Any:
             yield pairs
             pairs.update(loader.construct_mapping(node))
 
-    Loader.add_multi_constructor("", mapping)
+    Loader.add_multi_constructor("", tag)
     # Dates stay text with their tag, so that they are written as they were read.
     del Loader.yaml_constructors["tag:yaml.org,2002:timestamp"]
     del Loader.yaml_constructors[None]

@@ -40,8 +40,10 @@ _TYPES: Mapping[str, Callable[[Any], bool]] = {
 
 def check_value(field: Field, value: Any) -> str:
     """What is wrong with a metadata value: one sentence, or nothing."""
-    if field.type in _TYPES and not _TYPES[field.type](value):
-        return f"{_named(field)} is {value!r} ({type(value).__name__}); allowed is {_a(field.type)}."
+    conforms = _TYPES.get(field.type or "")
+    if conforms and not conforms(value):
+        found = f"{value!r} ({type(value).__name__})"
+        return f"{_named(field)} is {found}; allowed is {_a(field.type or '')}."
     if field.enum and value not in field.enum:
         allowed = ", ".join(map(repr, field.enum))
         return f"{_named(field)} is {value!r}; allowed is one of {allowed}."
@@ -159,8 +161,9 @@ def shape_problem(field: Field, shape: tuple[int, ...]) -> str:
     ndim = 1 if field.is_table else field.ndim
     if ndim is not None and len(shape) != ndim:
         return f"{_named(field)} has shape {shape}; allowed are {ndim} dimensions."
-    if field.max_ndim is not None and len(shape) > field.max_ndim:
-        return f"{_named(field)} has shape {shape}; allowed are at most {field.max_ndim} dimensions."
+    most = field.max_ndim
+    if most is not None and len(shape) > most:
+        return f"{_named(field)} has shape {shape}; allowed are at most {most} dimensions."
     return ""
 
 
@@ -200,9 +203,9 @@ def _safe(array: Array, dtype: np.dtype[Any]) -> bool:
 
 def _cast_table(field: Field, array: Array, model: str) -> Array:
     """Columns of the schema in its order, by name in any case; further columns follow."""
-    assert field.dtype is not None  # noqa: S101 - a table has one
     theirs = {name.lower(): name for name in array.dtype.names or ()}
-    wanted = list(field.dtype.names or ())
+    schema = field.dtype if field.dtype is not None else array.dtype
+    wanted = list(schema.names or ())
     missing = [name for name in wanted if name.lower() not in theirs]
     if missing:
         raise ValidationError(
@@ -210,7 +213,7 @@ def _cast_table(field: Field, array: Array, model: str) -> Array:
             f"it has {', '.join(theirs.values()) or 'none'}."
         )
     rest = [name for name in array.dtype.names or () if name.lower() not in map(str.lower, wanted)]
-    columns = [(name, field.dtype[name]) for name in wanted]
+    columns = [(name, schema[name]) for name in wanted]
     table = np.empty(array.shape, np.dtype([*columns, *((n, array.dtype[n]) for n in rest)]))
     for name in (*wanted, *rest):
         table[name] = array[theirs[name.lower()]]
