@@ -58,12 +58,13 @@ class _ColumnDrift:
         self.rng = rng
 
     def __call__(self, group: int) -> Image:  # noqa: ARG002 - every group is independent
-        offsets = self.rng.normal(0.0, self.size, self.parts).astype(np.float32)
+        offsets: Image = self.rng.normal(0.0, self.size, self.parts).astype(np.float32)
+        drift: Image = offsets[self.part]
         if self.rows is None:
-            return offsets[self.part]
+            return drift
         phase = self.rng.uniform(0.0, 2 * np.pi)
         wave = ROW_WAVE * np.sin(2 * np.pi * self.rows / ROW_PERIOD + phase)
-        return offsets[self.part] + wave.astype(np.float32)
+        return np.asarray(drift + wave, np.float32)
 
 
 class _RowDrift:
@@ -78,5 +79,7 @@ class _RowDrift:
         self.rng = rng
 
     def __call__(self, group: int) -> Image:
-        offsets = self.rng.normal(0.0, self.size, self.parts).astype(np.float32)
-        return (offsets if group > 0 else np.zeros_like(offsets))[self.part]
+        size = self.size if group > 0 else 0.0
+        offsets: Image = self.rng.normal(0.0, size, self.parts).astype(np.float32)
+        drift: Image = offsets[self.part]
+        return drift

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -93,13 +93,9 @@ def plan(
     )
 
 
-def _number(first: Observation, exposure: int) -> Observation:
-    return Observation(**{**vars(first), "exposure": exposure})
-
-
 DEMO: Final = (
     plan("NIRCAM", nints=1, ngroups=10, seed=1),
-    _number(plan("NIRCAM", readpatt="BRIGHT2", nints=2, ngroups=6, seed=2), 2),
+    replace(plan("NIRCAM", readpatt="BRIGHT2", nints=2, ngroups=6, seed=2), exposure=2),
     plan("NIRISS", nints=3, ngroups=8, seed=3),
     plan("NIRSPEC", readpatt="NRS", nints=2, ngroups=6, seed=4),
     plan("MIRI", nints=2, ngroups=12, seed=5),
@@ -107,7 +103,7 @@ DEMO: Final = (
 """The exposures of `make demo`."""
 
 FULL_FRAMES: Final = (
-    plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6),
-    plan("MIRI", subarray=FULL, nints=2, ngroups=12, seed=7),
+    replace(plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6), exposure=3),
+    replace(plan("MIRI", subarray=FULL, nints=2, ngroups=12, seed=7), exposure=2),
 )
 """Two exposures of the size that observatories take, for benchmarks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from stpipe.demo.geometry import is_reference
 from stpipe.demo.observation import Observation
 from stpipe.demo.silicon import dark_charge, make_pixels
 from stpipe.models import dqflags
+
+_Model = TypeVar("_Model", bound=models.DataModel)
 
 __all__ = ["REFERENCE_TYPES", "USEAFTER", "Setup", "make_reference", "setups"]
 
@@ -85,12 +87,11 @@ def make_reference(reftype: str, setup: Setup) -> models.DataModel | None:
 
 
 def _mask(setup: Setup) -> models.DataModel:
-    dq = make_pixels(setup.detector, setup.subarray).dq
     reference = _describe(models.MaskModel(), "mask", setup)
+    reference.dq = make_pixels(setup.detector, setup.subarray).dq
     if setup.detector.is_miri:
-        # Bits in an order of their own, with a table that says which is which.
-        dq, reference.dq_def = _compact(dq), _dq_def()
-    reference.dq = dq
+        # The file gets bits in an order of its own, and a table that says which is which.
+        reference.dq_def = _dq_def()
     return reference
 
 
@@ -160,13 +161,15 @@ def _dark(setup: Setup) -> models.DataModel:
     """One group per frame: the pipeline averages them as the exposure's own groups were."""
     pixels = make_pixels(setup.detector, setup.subarray)
     data = np.stack([dark_charge(pixels, n + 1) / pixels.gain for n in range(setup.frames)])
+    dq = _good(setup)
+    reference: models.DataModel
     if setup.detector.is_miri:
         reference = _describe(models.DarkMIRIModel(), "dark", setup)
-        reference.data, reference.dq = data[np.newaxis], _good(setup)[np.newaxis, np.newaxis]
+        reference.data, reference.dq = data[np.newaxis], dq[np.newaxis, np.newaxis]
         reference.meta.exposure.nints = 1
     else:
         reference = _describe(models.DarkModel(), "dark", setup)
-        reference.data, reference.dq = data, _good(setup)
+        reference.data, reference.dq = data, dq
     exposure = reference.meta.exposure
     exposure.readpatt = setup.detector.patterns[0].name
     exposure.nframes, exposure.groupgap, exposure.ngroups = 1, 0, setup.frames
@@ -210,7 +213,7 @@ _MAKERS: Final[MappingProxyType[str, Callable[[Setup], models.DataModel | None]]
 REFERENCE_TYPES: Final = tuple(_MAKERS)
 
 
-def _describe(model: Any, reftype: str, setup: Setup) -> Any:
+def _describe(model: _Model, reftype: str, setup: Setup) -> _Model:
     """Write into the header what the file is and which part of which detector it covers."""
     area = setup.subarray
     values: dict[str, str | int] = {
@@ -245,14 +248,6 @@ def _good(setup: Setup) -> npt.NDArray[np.uint32]:
 def _flag_reference_pixels(setup: Setup, flag: int) -> npt.NDArray[np.uint32]:
     chosen = is_reference(setup.detector, setup.subarray)
     return np.where(chosen, flag, dqflags.GOOD).astype(np.uint32)
-
-
-def _compact(dq: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """The mask with the flags of _MASK_BITS in bits 0, 1, 2, ..."""
-    out = np.zeros_like(dq)
-    for bit, name in enumerate(_MASK_BITS):
-        out |= np.where(dq & np.uint32(dqflags.pixel[name]), np.uint32(1 << bit), np.uint32(0))
-    return out
 
 
 def _dq_def() -> npt.NDArray[np.void]:

@@ -22,6 +22,7 @@ from stpipe.models import dqflags
 __all__ = ["DARK_SETTLING", "Pixels", "dark_charge", "make_pixels"]
 
 Image = npt.NDArray[np.float32]
+Deviates = npt.NDArray[np.float64]
 
 DEFECTS: Final = 0.002
 """Fraction of dead pixels, and again of hot ones."""
@@ -106,15 +107,14 @@ def _defects(
     return dq.astype(np.uint32)
 
 
-def _normal(detector: Detector, subarray: Subarray, what: str) -> npt.NDArray[np.float64]:
+def _normal(detector: Detector, subarray: Subarray, what: str) -> Deviates:
     """Standard normal deviate of every pixel (Box and Muller 1958)."""
     radius = np.sqrt(-2.0 * np.log(1.0 - _uniform(detector, subarray, what)))
     angle = 2.0 * np.pi * _uniform(detector, subarray, f"{what} angle")
-    deviate: npt.NDArray[np.float64] = radius * np.cos(angle)
-    return deviate
+    return np.asarray(radius * np.cos(angle), np.float64)
 
 
-def _uniform(detector: Detector, subarray: Subarray, what: str) -> npt.NDArray[np.float64]:
+def _uniform(detector: Detector, subarray: Subarray, what: str) -> Deviates:
     """Deviate in [0, 1) of every pixel: the SplitMix64 hash of its place (Steele et al. 2014)."""
     rows, columns = science_positions(subarray)
     place = (rows * detector.frame.xsize + columns).astype(np.uint64)
@@ -122,4 +122,5 @@ def _uniform(detector: Detector, subarray: Subarray, what: str) -> npt.NDArray[n
     state = ((key << np.uint64(32)) + place) * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+    state = (state ^ (state >> np.uint64(31))) >> np.uint64(11)
+    return state.astype(np.float64) * 2.0**-53
