@@ -43,8 +43,6 @@ def configure(settings: Mapping[str, str]) -> None:
         handler.setFormatter(formatter)
     logging.basicConfig(handlers=handlers, level=settings.get("level", "INFO").upper(), force=True)
     logging.captureWarnings(capture=True)
-    # CRDS prints through its own handler; as a part of this process it uses ours.
-    logging.getLogger("CRDS").setLevel(logging.WARNING)
 
 
 def _check(settings: Mapping[str, str]) -> None:

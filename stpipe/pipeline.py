@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stpipe import hooks, provenance
 from stpipe.errors import NoProduct
 from stpipe.step import Products, Step
 
@@ -42,11 +43,15 @@ class Pipeline(Step):
             return self.process(first, *inputs[1:])
         return super().run(*inputs)
 
+    def labels(self, products: Sequence[Any]) -> list[str]:
+        """The suffixes that the products' own steps gave them."""
+        first = self.parameters.values.get("suffix") or self.suffix
+        own = [provenance.suffix_of(p) or self.name for p in products]
+        return [first or own[0], *own[1:]] if own else []
+
     def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
         # The steps record themselves and select their references; nothing is added for the whole.
         del started
-        from stpipe import hooks
-
         given = hooks.run_all(self.pre_hooks, model.copy(), self.log)
         result = self.process(given, *more)
         if result is None:

@@ -8,7 +8,6 @@ to the exposure's subarray.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from stpipe.models import DataModel
 
 __all__ = [
-    "CrdsResolver",
     "CutReference",
     "FixedResolver",
     "Reference",
@@ -114,81 +112,6 @@ class FixedResolver:
                 f"the plan names no reference file of type {', '.join(missing)}: run stflow generate."
             )
         return {t: self.references[t] for t in wanted}
-
-
-class CrdsResolver:
-    """Selection by the rules of CRDS, through the stock client (cache on disk, server if any)."""
-
-    def __init__(self, context: str | None = None) -> None:
-        self._wanted_context = context
-
-    @property
-    def context(self) -> str:
-        """The CRDS context (`.pmap`) in force."""
-        import crds
-
-        try:
-            return str(
-                self._wanted_context
-                or os.environ.get("CRDS_CONTEXT")
-                or crds.get_default_context("jwst")
-            )
-        except Exception as error:  # noqa: BLE001 - the client raises what its transport raises
-            raise ReferenceMissing(_no_crds(error)) from None
-
-    def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
-        """Ask CRDS for the best references; files not in the cache are fetched by the client."""
-        wanted = list(types)
-        if not wanted:
-            return {}
-        context = self.context
-        paths = self._ask(meta, wanted, context)
-        return {t: _from_crds(t, paths[t], context, meta) for t in wanted}
-
-    @staticmethod
-    def _ask(meta: Mapping[str, Any], types: list[str], context: str) -> dict[str, str]:
-        import crds
-        from crds.core import log
-
-        log.set_verbose(-1)
-        criteria = {k: v for k, v in meta.items() if isinstance(v, (str, int, float, bool))}
-        try:
-            found = crds.getreferences(
-                criteria, reftypes=types, context=context, observatory="jwst", ignore_cache=False
-            )
-        except Exception as error:  # noqa: BLE001 - the client raises what its transport raises
-            raise ReferenceMissing(_no_crds(error)) from None
-        return {t: str(found[t]) for t in types}
-
-
-def _no_crds(error: Exception) -> str:
-    cache = os.environ.get("CRDS_PATH", "(not set)")
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return (
-        f"CRDS cannot select reference files: {reason}. CRDS_PATH is {cache}; set it to a cache that "
-        "holds the rules, or set CRDS_SERVER_URL, or give every file with --override_<type>=PATH."
-    )
-
-
-def _from_crds(
-    reference_type: str, answer: str, context: str, meta: Mapping[str, Any]
-) -> Reference:
-    if not answer.startswith("NOT FOUND"):
-        path = Path(answer)
-        if path.is_file():
-            return Reference(reference_type, path, context)
-        raise ReferenceMissing(
-            f"{reference_type}: CRDS ({context}) selects {path.name}, which is not in the cache "
-            f"({path.parent}). Connect to a server, or give --override_{reference_type}=PATH."
-        )
-    if answer.rstrip().lower().endswith("n/a"):
-        return Reference(reference_type, None, context)
-    names = ("instrument.name", "instrument.detector", "instrument.filter", "subarray.name")
-    asked = ", ".join(f"{n}={meta.get(f'meta.{n}')}" for n in names)
-    raise ReferenceMissing(
-        f"{reference_type}: CRDS ({context}) has no reference file for {asked} "
-        f"({answer.removeprefix('NOT FOUND').strip()}). Give --override_{reference_type}=PATH."
-    )
 
 
 # --- what a step sees ------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from stpipe import hooks, logs, naming, provenance
+from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
 from stpipe.parameters import (
     Parameters,
@@ -27,7 +28,7 @@ from stpipe.parameters import (
     read_cfg,
     resolve,
 )
-from stpipe.references import CrdsResolver, Reference, References, Resolver, override
+from stpipe.references import Reference, References, Resolver, override
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -283,17 +284,14 @@ class Step:
         """The input as a model that this step reads; checked from its header."""
         from stpipe import models
 
-        if isinstance(source, models.DataModel):
-            model = source
-            self._remember(model.get("meta.filename"))
-        elif isinstance(source, (str, Path)):
-            self._remember(source)
-            model = models.open(source)
-        else:
+        if not isinstance(source, (str, Path, models.DataModel)):
             raise InputError(
                 f"{self.qualified_name}: the input is a {type(source).__name__}, allowed: a path or a "
                 "model. Wrap an array in a model first, such as models.ImageModel(array)."
             )
+        model = source if isinstance(source, models.DataModel) else models.open(source)
+        self._remember(model.get("meta.filename") if model is source else source)
+        model = self._as_declared(model)
         self._check(model)
         return model
 
@@ -301,14 +299,23 @@ class Step:
         if source is not None and self.source is None:
             self.source = Path(source)
 
-    def _check(self, model: DataModel) -> None:
-        """Refuse models that this step does not read and headers that lack what it needs."""
+    def _as_declared(self, model: DataModel) -> DataModel:
+        """The input as one of the declared models, such as a raw exposure as a ramp."""
+        from stpipe.models.base import REGISTRY
+
         found = type(model).__name__
-        if self.input_models and not any(model.reads_as(name) for name in self.input_models):
-            raise InputError(
-                f"{self.qualified_name}: {model.get('meta.filename')} is a {found}, allowed: "
-                f"{' or '.join(self.input_models)}. Give a product of an earlier step."
-            )
+        if not self.input_models or found in self.input_models:
+            return model
+        for name in self.input_models:
+            if found in (REGISTRY[name].reads or ()):
+                return REGISTRY[name](model)
+        raise InputError(
+            f"{self.qualified_name}: {self.source or 'the input'} holds a {found}, allowed: "
+            f"{' or '.join(self.input_models)}. Give the product of an earlier step."
+        )
+
+    def _check(self, model: DataModel) -> None:
+        """Refuse headers that lack what this step needs."""
         if lacking := [name for name in self.prerequisites if model.get(name) is None]:
             raise InputError(
                 f"{self.qualified_name}: {model.get('meta.filename')} lacks "
@@ -340,37 +347,50 @@ class Step:
     # --- products --------------------------------------------------------------------------------
 
     def save(self, result: Any, suffix: str | None = None) -> list[Path]:
-        """Write the products under their names and return the paths; `suffix` names one product."""
-        made = result if isinstance(result, (tuple, list)) else (result,)
-        return [
-            self._save_one(product, suffix, companion=index > 0)
-            for index, product in enumerate(made)
-            if product is not None
+        """Write the products under their names and return the paths.
+
+        A `suffix` names one product on the way, which neither `output_file` nor the parameter
+        `suffix` is meant for.
+
+        Raises
+        ------
+        ParameterError
+            When a product would overwrite the input.
+        """
+        made = [p for p in (result if isinstance(result, tuple) else (result,)) if p is not None]
+        if suffix is not None:
+            return [self._write(made[0], self._path(suffix, made[0]))]
+        labels = self.labels(made)
+        paths = [
+            self._path(label, made[i], output_file=self.output_file, companion=i > 0)
+            for i, label in enumerate(labels)
         ]
+        return [self._write(product, path) for product, path in zip(made, paths, strict=True)]
 
-    def _save_one(self, product: Any, suffix: str | None, *, companion: bool) -> Path:
-        if hasattr(product, "traced_by"):
-            return Path(product.save(self.product_name(suffix or product.suffix)))
-        own = None if companion else self.parameters.values.get("suffix")
-        label = suffix or own or provenance.suffix_of(product) or self.suffix or self.name
-        # A product saved under a suffix of its own (an intermediate one) never takes output_file.
-        exact = self.output_file if suffix is None else None
-        path = naming.output_path(
-            self._source_name(product),
-            label,
-            output_dir=self.output_dir or self.root.output_dir,
-            output_file=exact,
-            companion=companion,
-        )
-        product.save(path)
-        self.log.info("Saved %s", path)
-        return path
+    def labels(self, products: Sequence[Any]) -> list[str]:
+        """The suffix of each product that is to be saved."""
+        declared = self.products(type(products[0]).__name__) if products else ()
+        return [output.suffix for output in declared[: len(products)]]
 
-    def _source_name(self, product: DataModel) -> str:
+    def _path(self, suffix: str, product: Any, **exact: Any) -> Path:
         source = self.root.source or self.source
         if source is None:
             raise ParameterError(f"{self.name}: no name for the product; give output_file.")
-        return naming.split(source, provenance.suffixes(product)).root + "_uncal.fits"
+        known = frozenset() if hasattr(product, "traced_by") else provenance.suffixes(product)
+        name = naming.split(source, known).root + "_uncal.fits"
+        folder = self.output_dir or self.root.output_dir
+        path = naming.output_path(name, suffix, output_dir=folder, **exact)
+        if path.exists() and source.exists() and path.samefile(source):
+            raise ParameterError(
+                f"{self.name}: the product would overwrite its input {source}. Give another "
+                "output_file or output_dir."
+            )
+        return path
+
+    def _write(self, product: Any, path: Path) -> Path:
+        product.save(path)
+        self.log.info("Saved %s", path)
+        return path
 
     def product_name(self, suffix: str) -> str:
         """The file name of this exposure's product `suffix`, in the run's output folder."""
@@ -401,7 +421,7 @@ def product_name(step: Step, suffix: str) -> str:
 
 def _stamp_reference(product: DataModel, reference: Reference) -> None:
     name = f"meta.ref_file.{reference.type}.name"
-    if product.knows(name):
+    if name in product.schema.metadata:
         product.set(name, reference.recorded_name)
     if reference.context:
         product.set("meta.ref_file.crds.context_used", reference.context)

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import resources
+from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import project
 from stpipe.generate.plan import Plan, load
 from stpipe.generate.snakefile import of_pipeline, snakefile
 from stpipe.parameters import Settings, from_options, read_cfg, resolve, rules
-from stpipe.references import CrdsResolver
 from stpipe.registry import load as load_class
 
 if TYPE_CHECKING:

@@ -16,11 +16,12 @@ from typing import Any
 
 import stpipe
 from stpipe import job, naming
+from stpipe.crds_client import CrdsResolver
 from stpipe.errors import UsageError, did_you_mean
 from stpipe.generate.fingerprint import fingerprint, source_files
 from stpipe.generate.project import Project
 from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
-from stpipe.references import CrdsResolver, sha256
+from stpipe.references import sha256
 
 __all__ = ["Plan", "load"]
 
