@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from stpipe.models import dqflags
-from stpipe.steps import dark_current, jump, linearity, saturation, superbias
+from stpipe.steps import dark_current, jump, linearity, ramp_fit, saturation, superbias
 
 Arrays = dict[str, npt.NDArray[Any]]
 RTOL = 2e-5
@@ -253,3 +253,73 @@ def test_jump(peer: Any, nints: int, ngroups: int, spread: Any, after: Any) -> N
     assert_agrees(expected["pixeldq"], jump.flag_gain(a["pixeldq"], gain))
     flagged = np.count_nonzero(groupdq & dqflags.JUMP_DET & ~a["groupdq"])
     assert flagged > groupdq.size / 300, "the ramps must hold jumps for this test to mean anything"
+
+
+def ramp_to_fit(rng: np.random.Generator, shape: tuple[int, ...]) -> Arrays:
+    """Ramps with every combination of flags that makes a difference to the fit."""
+    a = linear_ramp(rng, shape)
+    a["data"] = (a["data"] + np.float32(100)).astype(np.float32)
+    a["data"] *= rng.choice([0.1, 1, 30], shape[2:]).astype(np.float32)  # all powers of the weights
+    few = rng.integers(0, 8, shape).astype(np.uint8)  # dense, so that short segments are common
+    a["groupdq"] |= np.where(sparse(rng, shape[2:], 0.4), few, 0).astype(np.uint8)
+    charge = np.where(sparse(rng, shape, 0.1), dqflags.CHARGELOSS | dqflags.DO_NOT_USE, 0)
+    a["groupdq"] |= np.where(sparse(rng, shape[2:], 0.2), charge, 0).astype(np.uint8)
+    a["groupdq"][:, :, sparse(rng, shape[2:], 0.05)] |= dqflags.SATURATED
+    bits = np.array([0, dqflags.DO_NOT_USE, dqflags.SATURATED, dqflags.HOT], dtype=np.uint32)
+    a["pixeldq"] |= bits[rng.choice(4, shape[2:], p=[0.9, 0.03, 0.03, 0.04])]
+    a["dark_current"] = rng.choice([0, 0.01, 2], shape[2:]).astype(np.float32)
+    a["readnoise"] *= rng.choice([1, 1e5], shape[2:], p=[0.98, 0.02]).astype(np.float32)
+    return a
+
+
+FIT_SHAPES = [(1, 1), (2, 1), (1, 2), (3, 2), (1, 3), (1, 4), (2, 5), (1, 10), (3, 8), (2, 30)]
+
+
+@pytest.mark.parametrize("suppress", [True, False])
+@pytest.mark.parametrize("instrument", ["NIRCAM", "MIRI"])
+@pytest.mark.parametrize(("nints", "ngroups"), FIT_SHAPES)
+def test_ramp_fit(peer: Any, nints: int, ngroups: int, instrument: str, suppress: bool) -> None:
+    """All segment lengths and weights, single groups, zero frame, charge migration, MIRI trimming."""
+    rng = np.random.default_rng(nints * 100 + ngroups)
+    a = ramp_to_fit(rng, (nints, ngroups, 23, 61))
+    if instrument == "MIRI" and ngroups > 5:
+        a["groupdq"][:, :2] |= dqflags.DO_NOT_USE
+        a["groupdq"][:, -1] |= dqflags.DO_NOT_USE
+    zeroframe = None
+    if instrument != "MIRI":
+        zeroframe = zeroframe_of(rng, np.nan_to_num(a["data"]))
+    exposure = {
+        "frame_time": 10.73677,
+        "group_time": 10.73677 * (1 + ngroups % 3),
+        "nframes": 1 + ngroups % 3,
+        "groupgap": 0,
+    }
+    parameters = {
+        "exposure": exposure,
+        "instrument": instrument,
+        "save_opt": False,
+        "suppress_one_group": suppress,
+    }
+    expected = peer("ramp_fit", parameters, **a, zeroframe=zeroframe)
+
+    drop = suppress and ngroups > 1
+    groupdq = ramp_fit.suppress_single_groups(a["groupdq"]) if drop else a["groupdq"]
+    ramps = ramp_fit.Ramps(
+        a["data"],
+        groupdq,
+        a["groupdq"],
+        a["pixeldq"],
+        a["gain"],
+        a["readnoise"],
+        a["dark_current"],
+        zeroframe,
+    )
+    if instrument == "MIRI" and ngroups > 1:
+        ramps = ramp_fit.trim_groups(ramps)
+    times = ramp_fit.FitTimes(**exposure, dropped=0)
+    for prefix, rates in zip(
+        ("rate", "rateints"), ramp_fit.fit_ramps(ramps, times, keep_single=not drop), strict=True
+    ):
+        for name in ("data", "dq", "var_poisson", "var_rnoise", "err"):
+            theirs = expected[f"{prefix}_{name.replace('data', 'slope')}"]
+            assert_agrees(theirs, getattr(rates, name), atol=1e-6 if name == "data" else 0)

@@ -1,0 +1,540 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Optimally weighted straight lines through the usable segments of every ramp.
+
+The slope of a segment is a dot product of its samples with weights that depend only on its length
+and on one of six powers; they are computed once for each pair. Times are seconds and are rounded to
+single precision first, as the reference implementation receives them; sums are in double precision.
+
+All functions work on any band of rows and release the GIL.
+"""
+
+from libc.math cimport INFINITY, NAN, fabs, isnan, powf, sqrt
+from libc.stdlib cimport calloc, free, malloc
+
+from stpipe.models import dqflags
+
+cdef enum:
+    POWERS = 6
+
+cdef unsigned char DO_NOT_USE = dqflags.DO_NOT_USE
+cdef unsigned char SATURATED = dqflags.SATURATED
+cdef unsigned char JUMP = dqflags.JUMP_DET
+cdef unsigned char PERSISTENCE = dqflags.PERSISTENCE
+cdef unsigned char CHARGELOSS = dqflags.CHARGELOSS
+cdef unsigned int NO_GAIN = dqflags.NO_GAIN_VALUE
+
+cdef double LARGE_VARIANCE = 1e6  # a variance this large means that nothing is known
+
+# How the one sample of a ramp was taken.
+cdef enum Mode:
+    GROUPS
+    FIRST_GROUP  # only the first group is good
+    ZERO_FRAME  # no group is good, but the first frame is
+
+cdef struct Timing:
+    double group
+    double first_group  # from reset to the mean of the first group's frames
+    double frame
+    double pedestal  # groups from reset to the mean of the first group's frames
+
+cdef struct Segment:
+    Py_ssize_t start
+    Py_ssize_t end
+    double slope
+    double var_p
+    double var_r
+
+cdef struct Sums:
+    double inv_p
+    double inv_r
+    double inv_e
+    double slope
+
+cdef struct Fit:
+    double slope
+    double var_p
+    double var_r
+    double err
+    unsigned int dq
+
+cdef struct Integration:
+    Mode mode
+    unsigned char seen  # all flags together
+    Py_ssize_t good
+    Py_ssize_t unusable
+    Py_ssize_t saturated
+
+cdef struct Pixel:
+    double gain
+    double noise  # of one group, in e-
+    double dark
+    double rate  # median count rate plus dark, for Poisson noise
+    unsigned int dq
+
+cdef struct Work:
+    # Everything that one pixel needs, allocated once.
+    Py_ssize_t nints
+    Py_ssize_t ngroups
+    bint keep_single  # ramps of one good group have timings of their own
+    Timing timing
+    Pixel pixel
+    double *data  # (integrations, groups) in DN; NaN where saturated
+    unsigned char *flags
+    unsigned char *original  # the same before single groups were suppressed
+    Integration *integrations
+    Fit *fits
+    Segment *segments  # of one integration
+    double *differences
+    double **weights  # by power and length; NULL until needed
+
+
+cdef class Inputs:
+    """What is fitted: views of the arrays of a band, and the times."""
+
+    cdef const float[:, :, :, :] data
+    cdef const unsigned char[:, :, :, :] flags
+    cdef const unsigned char[:, :, :, :] original
+    cdef const unsigned int[:, :] pixeldq
+    cdef const float[:, :] gain
+    cdef const float[:, :] readnoise
+    cdef const float[:, :] dark
+    cdef const float[:, :, :] zeroframe
+    cdef bint has_zeroframe
+    cdef double noise_scale
+    cdef Work work
+
+    def __cinit__(self, arrays, times, bint keep_single):
+        """Arrays by attribute name (zeroframe may be None); times as in `Timing`, and nframes."""
+        self.data, self.flags, self.original = arrays["data"], arrays["groupdq"], arrays["original"]
+        self.pixeldq, self.gain = arrays["pixeldq"], arrays["gain"]
+        self.readnoise, self.dark = arrays["readnoise"], arrays["dark"]
+        self.has_zeroframe = arrays["zeroframe"] is not None
+        if self.has_zeroframe:
+            self.zeroframe = arrays["zeroframe"]
+        self.noise_scale = sqrt(2.0 * times["nframes"])
+        self.work.nints, self.work.ngroups = self.data.shape[0], self.data.shape[1]
+        self.work.keep_single = keep_single
+        self.work.timing.group, self.work.timing.frame = times["group"], times["frame"]
+        self.work.timing.first_group = times["first_group"]
+        self.work.timing.pedestal = times["pedestal"]
+        allocate(&self.work)
+
+    def __dealloc__(self):
+        release(&self.work)
+
+
+cdef int allocate(Work *w) except -1:
+    cdef Py_ssize_t samples = w.nints * w.ngroups
+    w.data = <double *> malloc(samples * sizeof(double))
+    w.flags = <unsigned char *> malloc(samples)
+    w.original = <unsigned char *> malloc(samples)
+    w.integrations = <Integration *> malloc(w.nints * sizeof(Integration))
+    w.fits = <Fit *> malloc((w.nints + 1) * sizeof(Fit))
+    w.segments = <Segment *> malloc((w.ngroups + 1) * sizeof(Segment))
+    w.differences = <double *> malloc(w.ngroups * sizeof(double))
+    w.weights = <double **> calloc(POWERS * (w.ngroups + 1), sizeof(double *))
+    if (
+        w.data == NULL or w.flags == NULL or w.original == NULL or w.integrations == NULL
+        or w.fits == NULL or w.segments == NULL or w.differences == NULL or w.weights == NULL
+    ):
+        raise MemoryError
+    return 0
+
+
+cdef void release(Work *w) noexcept:
+    cdef Py_ssize_t j
+    if w.weights != NULL:
+        for j in range(POWERS * (w.ngroups + 1)):
+            free(w.weights[j])
+    free(w.data)
+    free(w.flags)
+    free(w.original)
+    free(w.integrations)
+    free(w.fits)
+    free(w.segments)
+    free(w.differences)
+    free(w.weights)
+
+
+def fit(
+    Inputs inputs, float[:, :, :] slope, unsigned int[:, :, :] dq, float[:, :, :] var_poisson,
+    float[:, :, :] var_rnoise, float[:, :, :] err,
+):
+    """Fill the arrays (integrations + 1, rows, columns); the last plane is for the exposure."""
+    cdef Py_ssize_t i, y, x
+    cdef Work *w = &inputs.work
+    with nogil:
+        for y in range(inputs.data.shape[2]):
+            for x in range(inputs.data.shape[3]):
+                load(inputs, y, x)
+                fit_pixel(w)
+                for i in range(w.nints + 1):
+                    slope[i, y, x] = <float> w.fits[i].slope
+                    dq[i, y, x] = w.fits[i].dq
+                    var_poisson[i, y, x] = <float> w.fits[i].var_p
+                    var_rnoise[i, y, x] = <float> w.fits[i].var_r
+                    err[i, y, x] = <float> w.fits[i].err
+
+
+# --- one pixel ------------------------------------------------------------------------------------
+
+
+cdef void load(Inputs a, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    cdef Work *w = &a.work
+    cdef Py_ssize_t i, k, j = 0
+    load_pixel(a, y, x)
+    for i in range(w.nints):
+        for k in range(w.ngroups):
+            w.flags[j] = a.flags[i, k, y, x]
+            w.original[j] = a.original[i, k, y, x]
+            w.data[j] = NAN if w.flags[j] & SATURATED else a.data[i, k, y, x]
+            j += 1
+        examine(w, i)
+        if w.keep_single:
+            choose_mode(w, i, a.zeroframe[i, y, x] if a.has_zeroframe else 0)
+
+
+cdef void load_pixel(Inputs a, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    cdef Pixel *p = &a.work.pixel
+    p.gain = a.gain[y, x]
+    p.noise = <float> (a.readnoise[y, x] * (p.gain / a.noise_scale))
+    p.dark = a.dark[y, x]
+    p.dq = a.pixeldq[y, x]
+    if not p.gain > 0:
+        p.dq |= DO_NOT_USE | NO_GAIN
+
+
+cdef void examine(Work *w, Py_ssize_t i) noexcept nogil:
+    """Count what the flags of an integration say."""
+    cdef Integration *n = &w.integrations[i]
+    cdef const unsigned char *flags = w.flags + i * w.ngroups
+    cdef Py_ssize_t k
+    n.mode, n.seen, n.good, n.unusable, n.saturated = GROUPS, 0, 0, 0, 0
+    for k in range(w.ngroups):
+        n.seen |= flags[k]
+        n.good += flags[k] == 0
+        n.unusable += (flags[k] & (DO_NOT_USE | SATURATED)) != 0
+        n.saturated += (flags[k] & SATURATED) != 0
+
+
+cdef void choose_mode(Work *w, Py_ssize_t i, double zeroframe) noexcept nogil:
+    """Find what a ramp without two good groups has to offer."""
+    cdef Integration *n = &w.integrations[i]
+    cdef Py_ssize_t first = i * w.ngroups
+    if n.good == 1 and w.flags[first] == 0:
+        n.mode = FIRST_GROUP
+    elif n.good == 0 and zeroframe != 0:
+        n.mode = ZERO_FRAME
+        w.data[first], w.flags[first] = zeroframe, 0
+        n.unusable -= 1
+        if n.saturated == w.ngroups:
+            n.saturated -= 1
+
+
+cdef void fit_pixel(Work *w) noexcept nogil:
+    """Fit all integrations, then combine them; results are in `w.fits`, the exposure's last."""
+    cdef Fit *exposure = &w.fits[w.nints]
+    cdef Sums sums
+    cdef Py_ssize_t i, unusable = 0, saturated = 0
+    cdef double rate = median_rate(w)
+    cdef bint partly_saturated = False, chargeloss = False
+    sums.inv_p, sums.inv_r, sums.inv_e, sums.slope = 0, 0, 0, 0
+    exposure.dq = w.pixel.dq
+    w.pixel.rate = (rate if rate > 0 else 0) + w.pixel.dark
+    for i in range(w.nints):
+        start_fit(&w.fits[i], w.pixel.dq | (w.integrations[i].seen & (JUMP | PERSISTENCE)))
+        exposure.dq |= w.integrations[i].seen & (JUMP | PERSISTENCE)
+        fit_integration(w, i, &sums)
+        unusable += (w.fits[i].dq & DO_NOT_USE) != 0
+        saturated += (w.fits[i].dq & SATURATED) != 0
+        if w.integrations[i].saturated:
+            w.fits[i].dq |= SATURATED
+            partly_saturated = True
+        chargeloss |= (w.integrations[i].seen & CHARGELOSS) != 0
+    if unusable == w.nints:
+        exposure.dq |= DO_NOT_USE
+    if saturated == w.nints:
+        exposure.dq |= SATURATED
+    combine(exposure, &sums)
+    if partly_saturated:
+        exposure.dq |= SATURATED
+    if chargeloss:
+        restore_read_noise(w)
+
+
+cdef inline void start_fit(Fit *fit, unsigned int dq) noexcept nogil:
+    fit.slope, fit.var_p, fit.var_r, fit.err, fit.dq = 0, 0, 0, 0, dq
+
+
+cdef void combine(Fit *exposure, const Sums *sums) noexcept nogil:
+    """Slope and variances of the exposure from the sums over all segments."""
+    exposure.var_p = bounded(1 / sums.inv_p if sums.inv_p > 0 else sums.inv_p)
+    exposure.var_r = bounded(1 / sums.inv_r if sums.inv_r > 0 else sums.inv_r)
+    exposure.slope = sums.slope * exposure.var_r
+    exposure.err = sqrt(exposure.var_p + exposure.var_r)
+    if exposure.dq & (DO_NOT_USE | SATURATED):
+        exposure.slope, exposure.var_p, exposure.var_r, exposure.err = NAN, 0, 0, 0
+
+
+cdef inline double bounded(double variance) noexcept nogil:
+    return 0 if variance >= LARGE_VARIANCE else variance
+
+
+# --- median rate ----------------------------------------------------------------------------------
+
+
+cdef double median_rate(Work *w) noexcept nogil:
+    """Mean over integrations of their median count rate, in DN/s."""
+    cdef double total = 0, rate
+    cdef Py_ssize_t i
+    for i in range(w.nints):
+        if w.ngroups == 1:
+            total += w.data[i] / w.timing.first_group
+            continue
+        rate = median_of_integration(w, i)
+        total += 0 if isnan(rate) else rate
+    return total / w.nints
+
+
+cdef double median_of_integration(Work *w, Py_ssize_t i) noexcept nogil:
+    cdef const double *y = w.data + i * w.ngroups
+    cdef const unsigned char *flags = w.flags + i * w.ngroups
+    cdef Py_ssize_t n
+    if w.integrations[i].mode == FIRST_GROUP:
+        return y[0] / w.timing.first_group
+    if w.integrations[i].mode == ZERO_FRAME:
+        return y[0] / w.timing.frame
+    n = usable_differences(w, y, flags)
+    if n == 0:
+        return NAN if flags[0] & DO_NOT_USE else y[0] / w.timing.group
+    return median(w.differences, n) / w.timing.group
+
+
+cdef Py_ssize_t usable_differences(
+    Work *w, const double *y, const unsigned char *flags
+) noexcept nogil:
+    """Sorted differences of usable groups that do not span a jump, in `w.differences`."""
+    cdef Py_ssize_t k, j, n = 0
+    cdef double value
+    for k in range(1, w.ngroups):
+        value = y[k] - y[k - 1]
+        if (flags[k - 1] | flags[k]) & DO_NOT_USE or flags[k] & JUMP or isnan(value):
+            continue
+        j = n
+        while j > 0 and w.differences[j - 1] > value:
+            w.differences[j] = w.differences[j - 1]
+            j -= 1
+        w.differences[j] = value
+        n += 1
+    return n
+
+
+cdef inline double median(const double *s, Py_ssize_t n) noexcept nogil:
+    return s[n // 2] if n % 2 else (s[n // 2 - 1] + s[n // 2]) / 2
+
+
+# --- one integration ------------------------------------------------------------------------------
+
+
+cdef void fit_integration(Work *w, Py_ssize_t i, Sums *exposure) noexcept nogil:
+    cdef Integration *n = &w.integrations[i]
+    cdef Fit *fit = &w.fits[i]
+    cdef const unsigned char *flags = w.flags + i * w.ngroups
+    cdef Py_ssize_t nsegments = 0
+    if flags[0] & SATURATED:
+        fit.dq |= DO_NOT_USE | SATURATED
+    else:
+        nsegments = find_segments(flags, w.ngroups, w.segments)
+    if n.unusable == w.ngroups:
+        fit.dq |= DO_NOT_USE | (SATURATED if n.saturated == w.ngroups else 0)
+    elif nsegments > 0:
+        fit_segments(w, i, nsegments, exposure)
+    if fit.dq & (DO_NOT_USE | SATURATED):
+        fit.slope = NAN
+
+
+cdef void fit_segments(
+    Work *w, Py_ssize_t i, Py_ssize_t nsegments, Sums *exposure
+) noexcept nogil:
+    cdef Fit *fit = &w.fits[i]
+    cdef Segment *s
+    cdef Sums sums
+    cdef Py_ssize_t j
+    sums.inv_p, sums.inv_r, sums.inv_e, sums.slope = 0, 0, 0, 0
+    for j in range(nsegments):
+        s = &w.segments[j]
+        fit_segment(w, i, s)
+        sums.inv_r += 1 / s.var_r
+        sums.inv_p += 1 / s.var_p if s.var_p > 0 else 0
+        sums.inv_e += 1 / (s.var_p + s.var_r)
+        sums.slope += s.slope / s.var_r
+    if not fit.dq & (DO_NOT_USE | SATURATED):
+        fit.var_p = bounded(1 / sums.inv_p) if sums.inv_p > 0 else 0
+        fit.var_r = bounded(1 / sums.inv_r)
+        fit.slope = sums.slope * fit.var_r
+        fit.err = 0 if 1 / sums.inv_e > LARGE_VARIANCE else sqrt(1 / sums.inv_e)
+    exposure.inv_p += sums.inv_p
+    exposure.inv_r += sums.inv_r
+    exposure.slope += sums.slope
+
+
+cdef Py_ssize_t find_segments(
+    const unsigned char *flags, Py_ssize_t ngroups, Segment *segments
+) noexcept nogil:
+    """Runs of good groups, each with the jump that it starts from; how many there are.
+
+    Runs of one group count only when there is no longer one, and then only the first.
+    """
+    cdef Py_ssize_t k, start = -1, n = 0, longest = 0
+    cdef unsigned char before = DO_NOT_USE, now
+    for k in range(ngroups + 1):
+        now = flags[k] & ~PERSISTENCE if k < ngroups else DO_NOT_USE
+        if now == 0 and start < 0:
+            start = k - 1 if before == JUMP else k
+        elif now != 0 and start >= 0:
+            segments[n].start, segments[n].end = start, k
+            longest = max(longest, k - start)
+            n, start = n + 1, -1
+        before = now
+    return keep_long(segments, n) if longest > 1 else min(n, <Py_ssize_t> 1)
+
+
+cdef Py_ssize_t keep_long(Segment *segments, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j, kept = 0
+    for j in range(n):
+        if segments[j].end - segments[j].start > 1:
+            segments[kept] = segments[j]
+            kept += 1
+    return kept
+
+
+# --- one segment ----------------------------------------------------------------------------------
+
+
+cdef void fit_segment(Work *w, Py_ssize_t i, Segment *s) noexcept nogil:
+    """Slope in DN/s and its variances from Poisson and read noise."""
+    cdef const double *y = w.data + i * w.ngroups + s.start
+    cdef Py_ssize_t n = s.end - s.start
+    cdef double time = sample_time(w, i, n)
+    if n == 1:
+        s.slope = y[0] / time
+    elif n == 2:
+        s.slope = (y[1] - y[0]) / time
+    else:
+        s.slope = weighted_slope(w, y, n) / time
+    s.var_p = w.pixel.rate / (time * w.pixel.gain * max(n - 1, 1))
+    s.var_r = read_variance(w, n, time)
+
+
+cdef inline double sample_time(const Work *w, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """Time between samples, or from reset to the only one."""
+    if n == 1 and w.integrations[i].mode == FIRST_GROUP:
+        return w.timing.first_group
+    if n == 1 and w.integrations[i].mode == ZERO_FRAME:
+        return w.timing.frame
+    return w.timing.group
+
+
+cdef inline double read_variance(const Work *w, Py_ssize_t n, double time) noexcept nogil:
+    cdef double noise = w.pixel.noise / time
+    cdef double gain2 = w.pixel.gain * w.pixel.gain
+    if n < 3:
+        return 2 * noise * noise / gain2
+    if not w.pixel.gain > 0:
+        return 0
+    return 12 * noise * noise / ((<double> n * n * n - n) * gain2)
+
+
+cdef double weighted_slope(Work *w, const double *y, Py_ssize_t n) noexcept nogil:
+    """Slope in DN for a group, by least squares weighted for the signal to noise of the segment."""
+    cdef const double *weights = weights_for(w, power_index(w, y[n - 1] - y[0]), n)
+    cdef double total = 0
+    cdef double inverse = 1 / (w.pixel.noise * w.pixel.noise)
+    cdef Py_ssize_t k
+    if not 0 < inverse < INFINITY:
+        return NAN
+    for k in range(n):
+        if not isnan(y[k]):
+            total += weights[k] * y[k]
+    return total
+
+
+cdef int power_index(const Work *w, double rise) noexcept nogil:
+    """Which of the powers suits the signal to noise (Fixsen et al. 2000, PASP 112, 1350)."""
+    cdef double electrons = rise * w.pixel.gain
+    cdef double variance = w.pixel.noise * w.pixel.noise + electrons
+    cdef double snr = 0 if variance <= 0 or w.pixel.gain == 0 else electrons / sqrt(variance)
+    if snr < 5:
+        return 0
+    if snr < 10:
+        return 1
+    if snr < 20:
+        return 2
+    if snr < 50:
+        return 3
+    return 4 if snr < 100 else 5  # NaN ends here
+
+
+cdef float power_of(int index) noexcept nogil:
+    cdef float[POWERS] powers = [0, <float> 0.4, 1, 3, 6, 10]
+    return powers[index]
+
+
+cdef const double *weights_for(Work *w, int power, Py_ssize_t n) noexcept nogil:
+    """Weights whose dot product with `n` samples is their slope."""
+    cdef double **cached = &w.weights[power * (w.ngroups + 1) + n]
+    if cached[0] == NULL:
+        cached[0] = <double *> malloc(n * sizeof(double))
+        slope_weights(cached[0], power_of(power), n)
+    return cached[0]
+
+
+cdef inline double sample_weight(Py_ssize_t k, Py_ssize_t n, float power) noexcept nogil:
+    cdef double mid = (n - 1) / 2.0
+    return powf(<float> fabs((k - mid) * (1 / mid)), power)
+
+
+cdef void slope_weights(double *weights, float power, Py_ssize_t n) noexcept nogil:
+    # Weights are symmetric, so the weighted mean of the times is the middle.
+    cdef double mid = (n - 1) / 2.0, total = 0
+    cdef Py_ssize_t k
+    for k in range(n):
+        weights[k] = sample_weight(k, n, power) * (k - mid)
+        total += weights[k] * (k - mid)
+    for k in range(n):
+        weights[k] /= total
+
+
+# --- charge migration -----------------------------------------------------------------------------
+
+
+cdef void restore_read_noise(Work *w) noexcept nogil:
+    """Read noise as if groups lost to charge migration had been used; slopes and errors stay."""
+    cdef Py_ssize_t i
+    cdef double inverse, total = 0
+    cdef Fit *exposure = &w.fits[w.nints]
+    for i in range(w.nints):
+        if w.integrations[i].seen & CHARGELOSS:
+            inverse = inverse_read_variance(w, i)
+            w.fits[i].var_r = bounded(1 / inverse)
+            total += inverse
+        elif w.fits[i].var_r > 0:
+            total += 1 / w.fits[i].var_r
+    if total > 0:
+        exposure.var_r = 1 / total
+    exposure.var_r = bounded(exposure.var_r)
+
+
+cdef double inverse_read_variance(Work *w, Py_ssize_t i) noexcept nogil:
+    cdef unsigned char *flags = w.original + i * w.ngroups
+    cdef Py_ssize_t k, n, nsegments
+    cdef double variance, total = 0
+    for k in range(w.ngroups):
+        if flags[k] & CHARGELOSS:
+            flags[k] ^= DO_NOT_USE | CHARGELOSS
+    nsegments = find_segments(flags, w.ngroups, w.segments)
+    for k in range(nsegments):
+        n = w.segments[k].end - w.segments[k].start
+        variance = read_variance(w, n, sample_time(w, i, n))
+        total += 1 / variance if variance > 0 else 0
+    return total

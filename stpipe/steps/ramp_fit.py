@@ -1,0 +1,255 @@
+"""Fit straight lines to ramps: count rates with their uncertainties."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import NoProduct
+from stpipe.models import dqflags
+from stpipe.step import Output, Step
+from stpipe.steps import _ramp_fit
+
+if TYPE_CHECKING:
+    from stpipe.references import References
+    from stpipe.steps._arrays import Bits, Floats, GroupBits
+
+__all__ = [
+    "FitTimes",
+    "Ramps",
+    "RampFitStep",
+    "Rates",
+    "fit_ramps",
+    "select_groups",
+    "suppress_single_groups",
+    "trim_groups",
+]
+
+log = logging.getLogger(__name__)
+
+DN_PER_SECOND = "DN/s"
+FEWEST_MIRI_GROUPS = 2
+
+
+class RampFitStep(Step):
+    """Fit straight lines to ramps: count rates with their uncertainties.
+
+    Every ramp is cut at its jumps and flagged groups into segments, each fitted by weighted least
+    squares (Fixsen et al. 2000, PASP 112, 1350; variances of Robberto 2009, JWST-STScI-001853).
+    Segments are averaged by their read noise alone, over an integration (`rateints`) and over the
+    exposure (`rate`).
+
+    Ramps of a single good group are dropped by `suppress_one_group`; otherwise the first group, or
+    the zero frame, gives a rate on its own. `firstgroup` and `lastgroup` (from 0) limit the groups
+    that are used. Charge migration (CHARGELOSS) does not count for the read noise.
+
+    Caveats kept from jwst 3.0.0: the error of `rate` is the root of its two variances, that of
+    `rateints` the weighted sum over segments; the average dark current, documented in e-/s, is
+    added to DN/s; a ramp of jumps alone gets the rate 0 without a flag; of two groups, a jump and a
+    good one, `suppress_one_group` sees a single good group.
+
+    Raises `NoProduct` when all first groups are saturated, or MIRI has fewer than two usable groups.
+    """
+
+    alias = "ramp_fit"
+    suffix = "rate"
+    status = "ramp_fit"
+    input_models = ("RampModel",)
+    reference_types = ("readnoise", "gain")
+    prerequisites = (
+        "meta.exposure.nframes",
+        "meta.exposure.groupgap",
+        "meta.exposure.frame_time",
+        "meta.exposure.group_time",
+    )
+    outputs = (
+        Output("rate", "ImageModel", suffix="rate"),
+        Output("rateints", "CubeModel", suffix="rateints"),
+    )
+    spec = """
+        suppress_one_group = boolean(default=True)  # Drop ramps with a single good group
+        firstgroup = integer(default=None)  # First group to use, from 0
+        lastgroup = integer(default=None)  # Last group to use, from 0
+    """
+    suppress_one_group: bool
+    firstgroup: int | None
+    lastgroup: int | None
+
+    def process(self, ramp: Any) -> tuple[Any, Any]:
+        """Rates of the exposure and of each integration."""
+        from stpipe import models
+
+        times = FitTimes.of(ramp.meta.exposure)
+        ramps = self._prepared(ramp, self.references)
+        rate, rateints = fit_ramps(ramps, times, keep_single=not self._suppress(ramp.groupdq))
+        gain_factor = self.references["gain"].meta.exposure.gain_factor
+        products = models.ImageModel(), models.CubeModel()
+        for product, rates in zip(products, (rate, rateints), strict=True):
+            product.update(ramp)
+            rates.assign_to(product)
+            if gain_factor is not None:
+                product.meta.exposure.gain_factor = gain_factor
+        if ramp.has("int_times"):
+            products[1].int_times = ramp.int_times
+        return products
+
+    def _suppress(self, groupdq: GroupBits) -> bool:
+        return self.suppress_one_group and groupdq.shape[1] > 1
+
+    def _prepared(self, ramp: Any, references: References) -> Ramps:
+        """Arrays to fit, with groups left out as the parameters and the instrument demand."""
+        selected = select_groups(ramp.groupdq, self.firstgroup, self.lastgroup)
+        groupdq = suppress_single_groups(selected) if self._suppress(selected) else selected
+        dark = ramp.average_dark_current
+        ramps = Ramps(
+            data=ramp.data,
+            groupdq=groupdq,
+            original=selected,
+            pixeldq=ramp.pixeldq,
+            gain=references["gain"].data,
+            readnoise=references["readnoise"].data,
+            dark=np.zeros(ramp.pixeldq.shape, dtype=np.float32) if dark is None else dark,
+            zeroframe=ramp.zeroframe,
+        )
+        if ramp.meta.instrument.name == "MIRI" and groupdq.shape[1] > 1:
+            ramps = trim_groups(ramps)
+        if (ramps.groupdq[:, 0] & dqflags.SATURATED).all():
+            raise NoProduct("all pixels are saturated from the first group on")
+        return ramps
+
+
+@dataclass(frozen=True)
+class Ramps:
+    """What is fitted. Arrays are (integrations, groups, rows, columns) or (rows, columns)."""
+
+    data: Floats  # DN
+    groupdq: GroupBits
+    original: GroupBits  # the same before single groups were suppressed
+    pixeldq: Bits
+    gain: Floats  # e-/DN
+    readnoise: Floats  # of a difference of two reads, DN
+    dark: Floats  # average dark current
+    zeroframe: Floats | None  # (integrations, rows, columns), DN
+
+
+@dataclass(frozen=True)
+class FitTimes:
+    """Times in seconds, and how frames make up groups."""
+
+    group_time: float
+    frame_time: float
+    nframes: int
+    groupgap: int
+    dropped: int  # frames dropped before the first group
+
+    @classmethod
+    def of(cls, exposure: Any) -> FitTimes:
+        """Times from an exposure's metadata."""
+        return cls(
+            exposure.group_time,
+            exposure.frame_time,
+            exposure.nframes,
+            exposure.groupgap,
+            exposure.drop_frames1 or 0,
+        )
+
+    def members(self) -> dict[str, float]:
+        """Members of the kernel's `Timing`, in single precision as the peer uses them."""
+        group, frame = float(np.float32(self.group_time)), float(np.float32(self.frame_time))
+        middle = (self.nframes + 1) / 2
+        return {
+            "group": group,
+            "frame": frame,
+            "first_group": middle * frame,
+            "pedestal": (middle + self.dropped) / (self.nframes + self.groupgap),
+            "nframes": self.nframes,
+        }
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Fitted arrays, ([integrations,] rows, columns), in DN/s and their squares."""
+
+    data: Floats
+    dq: Bits
+    var_poisson: Floats
+    var_rnoise: Floats
+    err: Floats
+
+    def assign_to(self, product: Any) -> None:
+        """Put the arrays into a model, with their unit."""
+        for name in self.__dataclass_fields__:
+            setattr(product, name, getattr(self, name))
+        product.meta.bunit_data = product.meta.bunit_err = DN_PER_SECOND
+
+
+def select_groups(groupdq: GroupBits, first: int | None, last: int | None) -> GroupBits:
+    """Flags with DO_NOT_USE in the groups before `first` and after `last` (from 0).
+
+    An empty selection is ignored, with a warning.
+    """
+    ngroups = groupdq.shape[1]
+    start, end = max(first or 0, 0), ngroups - 1 if last is None else last
+    if start >= end:
+        if first is not None or last is not None:
+            log.warning("firstgroup = %s, lastgroup = %s select nothing: all groups used", first, last)
+        return groupdq
+    if start == 0 and end >= ngroups - 1:
+        return groupdq
+    outside = np.ones(ngroups, dtype=np.uint8) * np.uint8(dqflags.DO_NOT_USE)
+    outside[start : end + 1] = 0
+    return groupdq | outside[:, None, None]
+
+
+def suppress_single_groups(groupdq: GroupBits) -> GroupBits:
+    """Flags with DO_NOT_USE in all groups of ramps that have exactly one good group."""
+    good = (groupdq & np.uint8(0xFF ^ dqflags.PERSISTENCE)) == 0
+    single = good.sum(axis=1, dtype=np.uint16) == 1
+    if not single.any():
+        return groupdq
+    return groupdq | (single[:, None] * np.uint8(dqflags.DO_NOT_USE))
+
+
+def trim_groups(ramps: Ramps) -> Ramps:
+    """Ramps without the leading groups and the last one where all pixels are DO_NOT_USE.
+
+    The new first group, when there is one, can be no jump any more. Concerns the whole frame.
+
+    Raises
+    ------
+    NoProduct
+        When fewer than two groups are left.
+    """
+    unusable = (ramps.groupdq & dqflags.DO_NOT_USE).all(axis=(0, 2, 3))
+    first = int(np.argmin(unusable)) if not unusable.all() else len(unusable)
+    end = len(unusable) - int(unusable[-1])
+    if end - first < FEWEST_MIRI_GROUPS:
+        raise NoProduct(f"{max(end - first, 0)} usable groups, MIRI needs {FEWEST_MIRI_GROUPS}")
+    groupdq = ramps.groupdq[:, first:end]
+    if first > 0:
+        groupdq = groupdq.copy()
+        groupdq[:, 0] &= 0xFF ^ dqflags.JUMP_DET
+    return replace(
+        ramps,
+        data=ramps.data[:, first:end],
+        groupdq=groupdq,
+        original=ramps.original[:, first:end],
+    )
+
+
+def fit_ramps(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> tuple[Rates, Rates]:
+    """Rates of the exposure and of its integrations.
+
+    With `keep_single`, ramps without two good groups use the times of the first group or frame.
+    """
+    nints, _, rows, columns = ramps.data.shape
+    floats = [np.empty((nints + 1, rows, columns), dtype=np.float32) for _ in range(4)]
+    dq = np.empty((nints + 1, rows, columns), dtype=np.uint32)
+    slope, var_poisson, var_rnoise, err = floats
+    inputs = _ramp_fit.Inputs(vars(ramps), times.members(), keep_single)
+    _ramp_fit.fit(inputs, slope, dq, var_poisson, var_rnoise, err)
+    fitted = (slope, dq, var_poisson, var_rnoise, err)
+    return Rates(*(a[-1] for a in fitted)), Rates(*(a[:-1] for a in fitted))
