@@ -80,7 +80,7 @@ class Job:
             "checksums": dict(self.checksums),
             "skipped": {k: list(v) for k, v in self.skipped.items()},
             "skipped_after": {k: list(v) for k, v in self.skipped_after.items()},
-            "sources": dict(self.sources),
+            "sources": {n: s for n, s in self.sources.items() if s != "default"},
         }
         return "\n".join(content.write()) + "\n"
 
@@ -89,7 +89,7 @@ def read(configuration: Configuration) -> Settings:
     """The settings of a job file, each value with the source that planning noted."""
     sources = (configuration.job or {}).get("sources", {})
     given = configuration.settings.values
-    return Settings({n: Raw(raw.value, sources.get(n, raw.where)) for n, raw in given.items()})
+    return Settings({n: Raw(raw.value, sources.get(n, "default")) for n, raw in given.items()})
 
 
 def run(step: Step, job: Mapping[str, Any], source: str | Path) -> Any:

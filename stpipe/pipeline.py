@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks, provenance
 from stpipe.errors import NoProduct
-from stpipe.step import Products, Step
+from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Pipeline(Step):
     def run(self, *inputs: Any) -> Any:
         """Run `process`; a stand-in passes through, leaving the steps in its graph."""
         first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
-        if hasattr(first, "traced_by") and not self.skip:
+        if isinstance(first, StandIn) and not self.skip:
             return self.process(first, *inputs[1:])
         return super().run(*inputs)
 

@@ -33,7 +33,7 @@ from stpipe.references import Reference, References, Resolver, override
 if TYPE_CHECKING:
     from stpipe.models import DataModel
 
-__all__ = ["Output", "Products", "RampStep", "Skip", "Step", "product_name"]
+__all__ = ["Output", "Products", "RampStep", "Skip", "StandIn", "Step", "product_name"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,14 @@ class Products(tuple[Any, ...]):
         if name in self.names:
             return self[self.names.index(name)]
         raise AttributeError(f"products are {', '.join(self.names)}; there is no {name!r}")
+
+
+class StandIn:
+    """What stands for a model while a pipeline is traced; running a step on it records the step."""
+
+    def record(self, step: Step) -> Any:
+        """Note that `step` runs; return stand-ins for its products."""
+        raise NotImplementedError
 
 
 class Step:
@@ -201,8 +209,8 @@ class Step:
             When the first input is missing, damaged or not of a model that this step reads.
         """
         first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
-        if hasattr(first, "traced_by"):
-            return first.traced_by(self, first)
+        if isinstance(first, StandIn):
+            return first.record(self)
         model = self.open(first)
         try:
             return self._run(model, *inputs[1:])
@@ -376,7 +384,7 @@ class Step:
         source = self.root.source or self.source
         if source is None:
             raise ParameterError(f"{self.name}: no name for the product; give output_file.")
-        known = frozenset() if hasattr(product, "traced_by") else provenance.suffixes(product)
+        known = frozenset() if isinstance(product, StandIn) else provenance.suffixes(product)
         name = naming.split(source, known).root + "_uncal.fits"
         folder = self.output_dir or self.root.output_dir
         path = naming.output_path(name, suffix, output_dir=folder, **exact)

@@ -81,7 +81,8 @@ def _summary(folder: Path, plan: Plan) -> Iterator[str]:
     jobs = sum(len(e["rules"]) for e in plan.exposures.values())
     yield f"{folder / SNAKEFILE}: {len(plan.exposures)} exposures, {jobs} jobs"
     yield f"{folder / project.CONFIG}: inputs; {folder / 'config'}/*.cfg: parameters"
-    yield f"next: cd {folder} && snakemake --cores 8 cal/*.fits"
+    there = "" if folder == Path() else f"cd {folder} && "
+    yield f"next: {there}snakemake --cores 8 cal/*.fits"
 
 
 def _existing(path: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from stpipe.generate.project import Project
 from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
 from stpipe.references import sha256
 
-__all__ = ["Plan", "load"]
+__all__ = ["Plan", "load", "use_own_commands"]
 
 PRODUCTS = "cal"
 CACHE = Path(".stflow/plan.json")
@@ -130,6 +131,12 @@ class Plan:
         # Intermediate products follow from the results and need no mention.
         results = set(self.results())
         return [p for p in matched if p in results] or matched
+
+
+def use_own_commands() -> None:
+    """Put the commands installed beside this Python first on the PATH of every job."""
+    own = os.path.dirname(sys.executable)
+    os.environ["PATH"] = os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
 
 
 def _siblings(path: str) -> list[str]:

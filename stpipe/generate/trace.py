@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from stpipe import naming
 from stpipe.errors import TraceError
-from stpipe.step import Products, Step
+from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:
     from stpipe.references import Reference
@@ -97,7 +97,7 @@ def _flatten(result: Any) -> Iterator[Any]:
         yield result
 
 
-class Traced:
+class Traced(StandIn):
     """Stand-in for a model: real metadata, no pixels."""
 
     def __init__(
@@ -130,9 +130,9 @@ class Traced:
         """Metadata by dotted name."""
         return dict(self._metadata.to_flat_dict())
 
-    def traced_by(self, step: Step, given: Traced) -> Any:
-        """Called by a step that is asked to run on a stand-in."""
-        return self._graph.record(step, given)
+    def record(self, step: Step) -> Any:
+        """Note that `step` runs on what this stands for."""
+        return self._graph.record(step, self)
 
     def made_by(self, node: Node, index: int) -> Traced:
         """The stand-in for a product of `node`."""

@@ -75,9 +75,10 @@ def _dry_run(folder: Path, target: str) -> str:
 def _jobs(text: str) -> list[_Job]:
     """Jobs that have outputs, in the order in which they were printed."""
     found = []
-    for block in re.split(r"\n(?=\[)", text):
-        header = re.search(r"^(?:local)?rule (\S+):$", block, re.MULTILINE)
-        fields = dict(re.findall(r"^    (\w+): (.*)$", block, re.MULTILINE))
+    # Jobs of a group are indented one level more than others.
+    for block in re.split(r"\n\s*(?=\[\w{3} \w{3} )", text):
+        header = re.search(r"^\s*(?:local)?rule (\S+):$", block, re.MULTILINE)
+        fields = dict(re.findall(r"^\s+(\w+): (.*)$", block, re.MULTILINE))
         if header and "output" in fields:
             root = re.search(r"root=([^,]+)", fields.get("wildcards", ""))
             outputs = tuple(fields["output"].split(", "))
@@ -148,5 +149,5 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    names = before.keys() | after.keys()
+    names = {*before, *after}
     return {name for name in names if before.get(name) != after.get(name)}

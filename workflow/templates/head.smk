@@ -7,15 +7,14 @@
 import os
 import sys
 
-from stpipe.generate.plan import load
+from stpipe.generate.plan import load, use_own_commands
 
 
 configfile: "config/config.yaml"
 
 
-# Rules call `strun`: the one that was installed beside this snakemake.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-
+# Rules call the `strun` that is installed beside this snakemake.
+use_own_commands()
 
 # Which rules each exposure takes, read from its header; traced again when something changed.
 plan = load(config)
@@ -32,7 +31,8 @@ rule all:
 
 
 rule:
-    name: "cal"
+    name:
+        "cal"
     input:
         plan.results(),
 
@@ -41,5 +41,7 @@ rule:
 for _argument, _products in plan.targets(sys.argv[1:]).items():
 
     rule:
-        name: _argument
-        input: _products
+        name:
+            _argument
+        input:
+            _products,
