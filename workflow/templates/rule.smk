@@ -7,16 +7,16 @@ rule $rule:
         references=ancient(plan.references("$rule")),
     output:
 $outputs
-    params:
-        job=plan.job("$rule"),
     log:
         "logs/{root}_$rule.log",
-    threads: 1
-    resources:
-        mem_mb=plan.mem_mb("$rule"),
     group:
         "exposure"
     conda:
         "envs/stpipe-flow.yaml"
+    threads: 1
+    resources:
+        mem_mb=plan.mem_mb("$rule"),
+    params:
+        job=plan.job("$rule"),
     shell:
         "strun {params.job:q} {input.exposure:q} --output_file={output.$first:q} > {log:q} 2>&1"
