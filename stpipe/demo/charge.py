@@ -21,7 +21,7 @@ Image = npt.NDArray[np.float32]
 
 HITS: Final = 0.002
 """Cosmic rays per pixel and integration."""
-HIT_CHARGES: Final = (300.0, 30_000.0)
+HIT_CHARGES: Final = (60.0, 30_000.0)
 """Smallest and largest hit, e-; evenly spread in the logarithm."""
 
 

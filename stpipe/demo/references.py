@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -21,7 +22,7 @@ from stpipe.demo.electronics import (
 )
 from stpipe.demo.geometry import is_reference
 from stpipe.demo.observation import Observation
-from stpipe.demo.silicon import dark_charge, make_pixels
+from stpipe.demo.silicon import Pixels, dark_charge, make_pixels
 from stpipe.models import dqflags
 
 _Model = TypeVar("_Model", bound=models.DataModel)
@@ -54,6 +55,12 @@ class Setup:
     subarray: Subarray
     frames: int
 
+    @cached_property
+    def pixels(self) -> Pixels:
+        """The pixels of the subarray."""
+        return make_pixels(self.detector, self.subarray)
+
+    @cached_property
     def wider(self) -> Setup:
         """The same with MARGIN more pixels on each side, as far as the detector goes."""
         area, frame = self.subarray, self.detector.frame
@@ -88,7 +95,7 @@ def make_reference(reftype: str, setup: Setup) -> models.DataModel | None:
 
 def _mask(setup: Setup) -> models.DataModel:
     reference = _describe(models.MaskModel(), "mask", setup)
-    reference.dq = make_pixels(setup.detector, setup.subarray).dq
+    reference.dq = setup.pixels.dq
     if setup.detector.is_miri:
         # The file gets bits in an order of its own, and a table that says which is which.
         reference.dq_def = _dq_def()
@@ -96,7 +103,7 @@ def _mask(setup: Setup) -> models.DataModel:
 
 
 def _saturation(setup: Setup) -> models.DataModel:
-    pixels = make_pixels(setup.detector, setup.subarray)
+    pixels = setup.pixels
     reference = _describe(models.SaturationModel(), "saturation", setup)
     reference.data = saturation_level(setup.detector, pixels)
     reference.dq = _flag_reference_pixels(setup, dqflags.NO_SAT_CHECK)
@@ -107,7 +114,7 @@ def _superbias(setup: Setup) -> models.DataModel | None:
     if setup.detector.is_miri:
         return None
     reference = _describe(models.SuperBiasModel(), "superbias", setup)
-    reference.data = make_pixels(setup.detector, setup.subarray).offset
+    reference.data = setup.pixels.offset
     reference.dq = _good(setup)
     reference.meta.exposure.readpatt = "ANY"
     return reference
@@ -149,7 +156,7 @@ def _ipc(setup: Setup) -> models.DataModel | None:
 
 
 def _linearity(setup: Setup) -> models.DataModel:
-    pixels = make_pixels(setup.detector, setup.subarray)
+    pixels = setup.pixels
     reference = _describe(models.LinearityModel(), "linearity", setup)
     zero, one = np.zeros_like(pixels.quadratic), np.ones_like(pixels.quadratic)
     reference.coeffs = np.stack([zero, one, pixels.quadratic, pixels.cubic])
@@ -159,7 +166,7 @@ def _linearity(setup: Setup) -> models.DataModel:
 
 def _dark(setup: Setup) -> models.DataModel:
     """One group per frame: the pipeline averages them as the exposure's own groups were."""
-    pixels = make_pixels(setup.detector, setup.subarray)
+    pixels = setup.pixels
     data = np.stack([dark_charge(pixels, n + 1) / pixels.gain for n in range(setup.frames)])
     dq = _good(setup)
     reference: models.DataModel
@@ -177,9 +184,9 @@ def _dark(setup: Setup) -> models.DataModel:
 
 
 def _gain(setup: Setup) -> models.DataModel:
-    wide = setup.wider()
+    wide = setup.wider
     reference = _describe(models.GainModel(), "gain", wide)
-    reference.data = make_pixels(wide.detector, wide.subarray).gain
+    reference.data = wide.pixels.gain
     if setup.subarray.name != FULL:
         reference.meta.exposure.gain_factor = setup.detector.gain_factor
     return reference
@@ -187,9 +194,9 @@ def _gain(setup: Setup) -> models.DataModel:
 
 def _readnoise(setup: Setup) -> models.DataModel:
     """Noise of the difference of two reads, DN."""
-    wide = setup.wider()
+    wide = setup.wider
     reference = _describe(models.ReadnoiseModel(), "readnoise", wide)
-    single = make_pixels(wide.detector, wide.subarray).read_noise
+    single = wide.pixels.read_noise
     reference.data = np.sqrt(np.float32(2)) * single
     return reference
 

@@ -19,7 +19,7 @@ __all__ = ["observe"]
 
 SKY: Final = 0.003
 """Mean sky, full wells per frame."""
-STARS: Final = (0.003, 0.6)
+STARS: Final = (0.003, 1.5)
 """Peaks of the faintest and the brightest star, full wells per frame."""
 PIXELS_PER_STAR: Final = 2000
 FEWEST_STARS: Final = 6

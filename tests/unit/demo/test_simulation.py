@@ -114,6 +114,30 @@ def test_undoing_every_effect_by_hand_gives_the_true_rate(simulation: Simulation
     assert pull.std() == pytest.approx(1.0, abs=0.06)
 
 
+def test_noise_of_dark_pixels_is_that_of_the_reference_file(simulation: Simulation) -> None:
+    """The read-noise reference is that of the difference of two single reads, in DN."""
+    plan, truth = simulation.observation, simulation.truth
+    unlit = (truth.rate == 0) & ((truth.dq & dqflags.DO_NOT_USE) == 0)
+    usable = slice(2, -1) if plan.detector.is_miri else slice(None)
+
+    steps = np.diff(calibrate(simulation)[:, usable], axis=1)[..., unlit]
+    expected = references_of(simulation)("readnoise")[unlit] / np.sqrt(plan.pattern.nframes)
+
+    # Digits of 1 DN add a twelfth to each of two readings; the mean of some fifty pixels is taken.
+    scatter = np.sqrt((steps**2).mean() - 1 / 6)
+    assert scatter == pytest.approx(np.sqrt((expected**2).mean()), rel=0.04)
+
+
+def test_edges_of_nirspec_subarrays_are_dark() -> None:
+    """Four columns on each side stand in for the reference pixels that the subarray lacks."""
+    truth = simulate("NIRSPEC", ngroups=2).truth
+
+    edges = np.hstack([truth.rate[:, :4], truth.rate[:, -4:]])
+    assert not edges.any()
+    assert (truth.rate[:, 4:-4] > 0).mean() > 0.99
+    assert not (truth.dq & dqflags.REFERENCE_PIXEL).any()
+
+
 def test_rate_of_hot_pixels_is_true_once_the_dark_is_subtracted(simulation: Simulation) -> None:
     """Hot pixels have forty times the dark; no dark is left in their rates."""
     plan, truth = simulation.observation, simulation.truth
