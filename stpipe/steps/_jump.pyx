@@ -1,10 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Two-point difference jump detection, pixel by pixel.
 
-Differences of a block of neighbouring columns are sorted together by a network of comparisons
-(Batcher's merge exchange, Knuth 5.2.2 M), which has no branches and so runs on several columns at
-once. Everything after that touches only the few ends of each sorted list, so that most pixels,
-which have no jump, cost little more than the sorting.
+Differences of a block of neighbouring columns are sorted together. Everything after that touches
+only the ends of each sorted list, so that most pixels, which have no jump, cost little more than
+the sorting.
 
 All functions work on any band of rows and release the GIL.
 """
@@ -14,9 +13,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from stpipe.models import dqflags
-
-cdef enum:
-    WIDTH = 64  # columns in a block: a few vectors for the compiler, small enough for the first cache
+from stpipe.steps._network cimport WIDTH, sort_rows
 
 cdef unsigned char JUMP = dqflags.JUMP_DET
 cdef unsigned char UNUSABLE = dqflags.DO_NOT_USE | dqflags.SATURATED
@@ -199,34 +196,6 @@ cdef void order(Block *block, Py_ssize_t ndiffs, bint signed) noexcept nogil:
         for c in range(WIDTH):
             block.count[c] += source[c] == source[c]
     sort_rows(block.ordered, ndiffs)
-
-
-cdef void sort_rows(float *rows, Py_ssize_t n) noexcept nogil:
-    """Sort every column of `n` rows."""
-    cdef Py_ssize_t top = 1, p, q, r, d, i
-    while top * 2 < n:
-        top *= 2
-    p = top
-    while p > 0:
-        q, r, d = top, 0, p
-        while True:
-            for i in range(n - d):
-                if i & p == r:
-                    exchange(rows + i * WIDTH, rows + (i + d) * WIDTH)
-            if q == p:
-                break
-            d, q, r = q - p, q // 2, p
-        p //= 2
-
-
-cdef inline void exchange(float *a, float *b) noexcept nogil:
-    cdef Py_ssize_t c
-    cdef float low, high
-    for c in range(WIDTH):
-        low = a[c] if a[c] < b[c] else b[c]
-        high = b[c] if a[c] < b[c] else a[c]
-        a[c] = low
-        b[c] = high
 
 
 # --- searching ----------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ All functions work on any band of rows and release the GIL.
 
 from libc.math cimport INFINITY, NAN, fabs, isnan, powf, sqrt
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
 from stpipe.models import dqflags
+from stpipe.steps._network cimport WIDTH, median_of_column, sort_rows
 
 cdef enum:
     POWERS = 6
@@ -60,6 +62,7 @@ cdef struct Fit:
 cdef struct Integration:
     Mode mode
     unsigned char seen  # all flags together
+    double median  # of all differences in DN; meant for integrations without flags
     Py_ssize_t good
     Py_ssize_t unusable
     Py_ssize_t saturated
@@ -80,12 +83,21 @@ cdef struct Work:
     Pixel pixel
     double *data  # (integrations, groups) in DN; NaN where saturated
     unsigned char *flags
-    unsigned char *original  # the same before single groups were suppressed
+    unsigned char *original  # the same before single groups were suppressed, when it matters
     Integration *integrations
     Fit *fits
     Segment *segments  # of one integration
     double *differences
     double **weights  # by power and length; NULL until needed
+
+cdef struct Block:
+    # WIDTH neighbouring pixels side by side, so that planes of the cubes are read in long strides.
+    float *data
+    unsigned char *flags
+    unsigned char *seen  # (integrations)
+    double *medians  # of differences, (integrations); NaN without any
+    double *ordered
+    Py_ssize_t *count
 
 
 cdef class Inputs:
@@ -102,6 +114,7 @@ cdef class Inputs:
     cdef bint has_zeroframe
     cdef double noise_scale
     cdef Work work
+    cdef Block block
 
     def __cinit__(self, arrays, times, bint keep_single):
         """Arrays by attribute name (zeroframe may be None); times as in `Timing`, and nframes."""
@@ -118,9 +131,11 @@ cdef class Inputs:
         self.work.timing.first_group = times["first_group"]
         self.work.timing.pedestal = times["pedestal"]
         allocate(&self.work)
+        allocate_block(&self.block, &self.work)
 
     def __dealloc__(self):
         release(&self.work)
+        release_block(&self.block)
 
 
 cdef int allocate(Work *w) except -1:
@@ -156,6 +171,31 @@ cdef void release(Work *w) noexcept:
     free(w.weights)
 
 
+cdef int allocate_block(Block *b, const Work *w) except -1:
+    cdef Py_ssize_t samples = w.nints * w.ngroups * WIDTH
+    b.data = <float *> malloc(samples * sizeof(float))
+    b.flags = <unsigned char *> malloc(samples)
+    b.seen = <unsigned char *> malloc(w.nints * WIDTH)
+    b.medians = <double *> malloc(w.nints * WIDTH * sizeof(double))
+    b.ordered = <double *> malloc(w.ngroups * WIDTH * sizeof(double))
+    b.count = <Py_ssize_t *> malloc(WIDTH * sizeof(Py_ssize_t))
+    if (
+        b.data == NULL or b.flags == NULL or b.seen == NULL or b.medians == NULL
+        or b.ordered == NULL or b.count == NULL
+    ):
+        raise MemoryError
+    return 0
+
+
+cdef void release_block(Block *b) noexcept:
+    free(b.data)
+    free(b.flags)
+    free(b.seen)
+    free(b.medians)
+    free(b.ordered)
+    free(b.count)
+
+
 def fit(
     Inputs inputs, float[:, :, :] slope, unsigned int[:, :, :] dq, float[:, :, :] var_poisson,
     float[:, :, :] var_rnoise, float[:, :, :] err,
@@ -166,6 +206,8 @@ def fit(
     with nogil:
         for y in range(inputs.data.shape[2]):
             for x in range(inputs.data.shape[3]):
+                if x % WIDTH == 0:
+                    load_block(inputs, y, x)
                 load(inputs, y, x)
                 fit_pixel(w)
                 for i in range(w.nints + 1):
@@ -176,20 +218,78 @@ def fit(
                     err[i, y, x] = <float> w.fits[i].err
 
 
+# --- a block of pixels ----------------------------------------------------------------------------
+
+
+cdef void load_block(Inputs a, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    """Copy the samples of the pixels from `x` on and find the medians of their differences."""
+    cdef Py_ssize_t i, k, n = min(<Py_ssize_t> WIDTH, a.data.shape[3] - x)
+    cdef float *data = a.block.data
+    cdef unsigned char *flags = a.block.flags
+    memset(a.block.seen, 0, a.work.nints * WIDTH)
+    for i in range(a.work.nints):
+        for k in range(a.work.ngroups):
+            copy_row(&a.data[i, k, y, x], &a.flags[i, k, y, x], n, data, flags)
+            collect(a.block.seen + i * WIDTH, flags)
+            data += WIDTH
+            flags += WIDTH
+        find_medians(&a.block, i, a.work.ngroups)
+
+
+cdef inline void copy_row(
+    const float *data, const unsigned char *flags, Py_ssize_t n, float *to, unsigned char *flags_to
+) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(n):
+        to[c] = data[c]
+        flags_to[c] = flags[c]
+    for c in range(n, WIDTH):
+        to[c] = flags_to[c] = 0
+
+
+cdef inline void collect(unsigned char *seen, const unsigned char *flags) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(WIDTH):
+        seen[c] |= flags[c]
+
+
+cdef void find_medians(Block *b, Py_ssize_t i, Py_ssize_t ngroups) noexcept nogil:
+    """Medians of all differences in an integration, flagged or not, but without NaN."""
+    cdef const float *y = b.data + i * ngroups * WIDTH
+    cdef double *difference = b.ordered
+    cdef double *medians = b.medians + i * WIDTH
+    cdef Py_ssize_t k, c
+    memset(b.count, 0, WIDTH * sizeof(Py_ssize_t))
+    for k in range(ngroups - 1):
+        for c in range(WIDTH):
+            difference[c] = <double> y[c + WIDTH] - <double> y[c]
+            b.count[c] += difference[c] == difference[c]
+            difference[c] = difference[c] if difference[c] == difference[c] else INFINITY
+        y += WIDTH
+        difference += WIDTH
+    sort_rows(b.ordered, ngroups - 1)
+    for c in range(WIDTH):
+        medians[c] = median_of_column(b.ordered + c, b.count[c]) if b.count[c] else NAN
+
+
 # --- one pixel ------------------------------------------------------------------------------------
 
 
 cdef void load(Inputs a, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
     cdef Work *w = &a.work
-    cdef Py_ssize_t i, k, j = 0
+    cdef Py_ssize_t i, k, c = x % WIDTH, j = 0
     load_pixel(a, y, x)
     for i in range(w.nints):
         for k in range(w.ngroups):
-            w.flags[j] = a.flags[i, k, y, x]
-            w.original[j] = a.original[i, k, y, x]
-            w.data[j] = NAN if w.flags[j] & SATURATED else a.data[i, k, y, x]
+            w.flags[j] = a.block.flags[j * WIDTH + c]
+            w.data[j] = NAN if w.flags[j] & SATURATED else a.block.data[j * WIDTH + c]
             j += 1
+        w.integrations[i].median = a.block.medians[i * WIDTH + c]
+        w.integrations[i].seen = a.block.seen[i * WIDTH + c]
         examine(w, i)
+        if w.integrations[i].seen & CHARGELOSS:
+            for k in range(w.ngroups):
+                w.original[i * w.ngroups + k] = a.original[i, k, y, x]
         if w.keep_single:
             choose_mode(w, i, a.zeroframe[i, y, x] if a.has_zeroframe else 0)
 
@@ -209,9 +309,11 @@ cdef void examine(Work *w, Py_ssize_t i) noexcept nogil:
     cdef Integration *n = &w.integrations[i]
     cdef const unsigned char *flags = w.flags + i * w.ngroups
     cdef Py_ssize_t k
-    n.mode, n.seen, n.good, n.unusable, n.saturated = GROUPS, 0, 0, 0, 0
+    n.mode, n.good, n.unusable, n.saturated = GROUPS, 0, 0, 0
+    if n.seen == 0:
+        n.good = w.ngroups
+        return
     for k in range(w.ngroups):
-        n.seen |= flags[k]
         n.good += flags[k] == 0
         n.unusable += (flags[k] & (DO_NOT_USE | SATURATED)) != 0
         n.saturated += (flags[k] & SATURATED) != 0
@@ -304,6 +406,8 @@ cdef double median_of_integration(Work *w, Py_ssize_t i) noexcept nogil:
         return y[0] / w.timing.first_group
     if w.integrations[i].mode == ZERO_FRAME:
         return y[0] / w.timing.frame
+    if w.integrations[i].seen == 0 and not isnan(w.integrations[i].median):
+        return w.integrations[i].median / w.timing.group
     n = usable_differences(w, y, flags)
     if n == 0:
         return NAN if flags[0] & DO_NOT_USE else y[0] / w.timing.group
