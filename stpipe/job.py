@@ -39,6 +39,7 @@ class Job:
     skipped_after: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     code: str = ""
     python_path: tuple[str, ...] = ()
+    then: tuple[tuple[int, Job], ...] = ()  # steps that refine a product (by its index) in place
 
     @property
     def hash(self) -> str:
@@ -48,6 +49,7 @@ class Job:
         for reference_type, reference in sorted(self.references.items()):
             lines.append(f"{reference.recorded_name} {self.checksums.get(reference_type)}")
         lines += [*sorted(self.skipped), "|", *sorted(self.skipped_after)]
+        lines += [f"{index} {job.hash}" for index, job in self.then]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
@@ -69,10 +71,12 @@ class Job:
         """The job file."""
         content = ConfigObj(interpolation=False, list_values=True)
         content.initial_comment = ["# Written by stflow; named by its hash, never edited."]
-        content["name"] = self.name
-        content["class"] = self.target
-        content.update({k: v for k, v in self.parameters.items() if v is not None})
-        content["job"] = {
+        content.update(self.sections())
+        return "\n".join(content.write()) + "\n"
+
+    def sections(self) -> dict[str, Any]:
+        """The job as nested sections."""
+        about = {
             "code": self.code,
             "python_path": list(self.python_path),
             "references": {t: str(r.path or "N/A") for t, r in self.references.items()},
@@ -81,8 +85,14 @@ class Job:
             "skipped": {k: list(v) for k, v in self.skipped.items()},
             "skipped_after": {k: list(v) for k, v in self.skipped_after.items()},
             "sources": {n: s for n, s in self.sources.items() if s != "default"},
+            "then": {f"{j.name} {i}": {"product": i, **j.sections()} for i, j in self.then},
         }
-        return "\n".join(content.write()) + "\n"
+        given = {k: v for k, v in self.parameters.items() if v is not None}
+        return {"name": self.name, "class": self.target, **given, "job": _filled(about)}
+
+
+def _filled(sections: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in sections.items() if v or isinstance(v, str)}
 
 
 def read(configuration: Configuration) -> Settings:
@@ -93,17 +103,35 @@ def read(configuration: Configuration) -> Settings:
 
 
 def run(step: Step, job: Mapping[str, Any], source: str | Path) -> Any:
-    """Run a job's step on a file, with its references and its notes of skipped steps."""
+    """Run a job's steps on a file, with its references and its notes of skipped steps."""
     step.resolver = FixedResolver(_references(job))
     model = step.open(source)
     try:
         _note_skipped(job.get("skipped", {}), [model])
         result = step.run(model)
-        made = result if isinstance(result, (tuple, Products)) else (result,)
-        _note_skipped(job.get("skipped_after", {}), [m for m in made if m is not None])
-        return result
     finally:
         model.close()
+    made = list(result) if isinstance(result, Products) else [result]
+    for section in job.get("then", {}).values():
+        index = int(section["product"])
+        made[index] = _refined(section, made[index])
+    _note_skipped(job.get("skipped_after", {}), [m for m in made if m is not None])
+    return Products(result.names, made) if isinstance(result, Products) else made[0]
+
+
+def _refined(section: Mapping[str, Any], product: Any) -> Any:
+    """Run a step on a product that is not written yet."""
+    about = section.get("job", {})
+    sources = about.get("sources", {})
+    values = {
+        name: Raw(value, sources.get(name, "default"))
+        for name, value in section.items()
+        if name not in ("name", "class", "product", "job")
+    }
+    step = import_class(section["class"]).from_settings(Settings(values), section["name"])
+    step.refining = True
+    step.resolver = FixedResolver(_references(about))
+    return step.run(product)
 
 
 def _references(job: Mapping[str, Any]) -> dict[str, Reference]:

@@ -85,6 +85,8 @@ class Step:
     prerequisites: ClassVar[tuple[str, ...]] = ()  # metadata that must be there, by dotted name
     outputs: ClassVar[tuple[Output, ...]] = ()  # empty: one product, of the input's model
     step_defs: ClassVar[dict[str, type[Step]]] = {}
+    # In a pipeline the product keeps its input's suffix, and under Snakemake the rule that made it.
+    refines: ClassVar[bool] = False
 
     # Set from parameters
     skip: bool
@@ -111,6 +113,7 @@ class Step:
     def _configure(self, parameters: Parameters, name: str | None, parent: Step | None = None) -> None:
         self.name = name or self.alias or type(self).__name__
         self.parent = parent
+        self.refining = self.refines and parent is not None
         self.parameters = parameters
         self.source: Path | None = None
         self.resolver: Resolver = parent.resolver if parent else CrdsResolver()
@@ -171,6 +174,15 @@ class Step:
         return Path(path)
 
     # --- running ---------------------------------------------------------------------------------
+
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Why this step has nothing to do for an exposure; empty when it has.
+
+        Override it when metadata or reference files alone decide, so that planning can leave the
+        step out; `meta` maps dotted names to values.
+        """
+        del meta, selected
+        return ""
 
     def process(self, model: Any) -> Any:
         """The computation: take a model (never write into its arrays), return the product.
@@ -236,9 +248,10 @@ class Step:
         return result
 
     def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
-        self.selected = self.select_references(model.to_flat_dict())
-        if missing := self.not_applicable(self.selected):
-            raise Skip(missing)
+        meta = model.to_flat_dict()
+        self.selected = self.select_references(meta)
+        if reason := self.not_applicable(self.selected) or self.not_needed(meta, self.selected):
+            raise Skip(reason)
         self._references = References(self.selected, model)
         try:
             given = hooks.run_all(self.pre_hooks, model.copy(), self.log)
@@ -257,7 +270,8 @@ class Step:
         finished = []
         for output, product in zip(declared, made, strict=True):
             hooked = hooks.run_all(self.post_hooks if output == declared[0] else (), product, self.log)
-            self._stamp(hooked, model, {**record, "suffix": output.suffix})
+            suffix = {} if self.refining else {"suffix": output.suffix}
+            self._stamp(hooked, model, record | suffix)
             finished.append(hooked)
         return Products([o.name for o in declared], finished) if self.outputs[1:] else finished[0]
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from stpipe.errors import UsageError, did_you_mean
 from stpipe.generate.fingerprint import fingerprint, source_files
 from stpipe.generate.project import Project
 from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
-from stpipe.references import sha256
+from stpipe.references import Reference, sha256
+from stpipe.step import Step
 
 __all__ = ["Plan", "load", "use_own_commands"]
 
@@ -194,7 +195,8 @@ class _Planner:
         for product, suffix in graph.saves:
             rules[_rule_name(rules, f"save_{suffix}", source)] = _save_entry(product, suffix, namer)
         states = {f: _state(f) for r in rules.values() for f in r["references"]}
-        code = {str(f): _state(f) for n in graph.nodes for f in source_files(type(n.step))}
+        steps = {type(s) for n in graph.nodes for s in (n.step, *(r.step for r in n.refinements))}
+        code = {str(f): _state(f) for s in steps for f in source_files(s)}
         return {
             "source": source,
             "root": namer.root,
@@ -221,25 +223,36 @@ class _Namer:
 
 
 def _entry(node: Node, namer: _Namer) -> Entry:
-    made = job.Job(
-        name=node.name,
-        target=node.step.target(),
-        parameters=node.step.science_parameters(),
-        sources={n: node.step.source_of(n) for n in node.step.science_parameters()},
-        references=node.references,
-        checksums={t: sha256(r.path) for t, r in node.references.items() if r.path},
+    made = _job(node.step, node.references, namer)
+    made = replace(
+        made,
         skipped=_notes(node.skipped_before),
         skipped_after=_notes(node.skipped_after),
-        code=f"{stpipe.__version__} {fingerprint(type(node.step))}",
-        python_path=namer.python_path,
+        then=tuple((r.product, _job(r.step, r.references, namer)) for r in node.refinements),
     )
+    references = [node.references, *(r.references for r in node.refinements)]
+    paths = [str(r.path) for group in references for r in group.values() if r.path]
     return {
         "input": namer.of(node.inputs[0]),
         "outputs": {p.name: namer.product(p.suffix) for p in node.products},
         "job": str(made.write(JOBS)),
-        "references": [str(r.path) for r in node.references.values() if r.path],
+        "references": list(dict.fromkeys(paths)),
         "mem_mb": _mem_mb(namer.source),
     }
+
+
+def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.Job:
+    values = step.science_parameters()
+    return job.Job(
+        name=step.qualified_name,
+        target=step.target(),
+        parameters=values,
+        sources={n: step.source_of(n) for n in values},
+        references=references,
+        checksums={t: sha256(r.path) for t, r in references.items() if r.path},
+        code=f"{stpipe.__version__} {fingerprint(type(step))}",
+        python_path=namer.python_path,
+    )
 
 
 def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:

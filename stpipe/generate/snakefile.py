@@ -42,6 +42,7 @@ def of_pipeline(pipeline: type[Step], saved: Iterable[str] = ()) -> list[RuleTex
             {o.name: o.suffix for o in step.outputs} or {"product": step.suffix or step.alias},
         )
         for name, step in all_steps(pipeline)
+        if not step.refines
     ]
     saves = [
         RuleText(f"save_{s}", f"Save a product under the suffix {s}.", {"product": s}) for s in saved

@@ -20,7 +20,7 @@ from stpipe.step import Products, StandIn, Step
 if TYPE_CHECKING:
     from stpipe.references import Reference
 
-__all__ = ["Graph", "Node", "Product", "SkippedStep", "Traced", "trace"]
+__all__ = ["Graph", "Node", "Product", "Refinement", "SkippedStep", "Traced", "trace"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,15 @@ class Product:
     suffix: str
 
 
+@dataclass(frozen=True)
+class Refinement:
+    """A step that works on one product of a node before the product is written."""
+
+    step: Step
+    product: int
+    references: Mapping[str, Reference]
+
+
 @dataclass(eq=False)
 class Node:
     """One run of a step: what it reads, what it makes, with which references."""
@@ -50,6 +59,7 @@ class Node:
     references: Mapping[str, Reference] = field(default_factory=dict)
     skipped_before: tuple[SkippedStep, ...] = ()
     skipped_after: list[SkippedStep] = field(default_factory=list)
+    refinements: list[Refinement] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -71,9 +81,16 @@ class Graph:
         """Note that `step` runs on `given`; return stand-ins for its products."""
         if step.skip and step.parent is not None:
             return given.skipping(step, f"skip = True ({step.source_of('skip')})")
-        selected = step.select_references(given.flat_meta())
-        if reason := step.not_applicable(selected):
+        meta = given.flat_meta()
+        selected = step.select_references(meta)
+        if reason := step.not_applicable(selected) or step.not_needed(meta, selected):
             return given.skipping(step, reason)
+        if step.refining and given.node is not None:
+            given.node.refinements.append(Refinement(step, given.index, selected))
+            return given
+        return self._add(step, given, selected)
+
+    def _add(self, step: Step, given: Traced, selected: Mapping[str, Reference]) -> Any:
         declared = step.products(given.model)
         products = tuple(Product(o.name, o.model, o.suffix) for o in declared)
         node = Node(step, ((given.node, given.index),), products, selected, given.skipped)
