@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stpipe import naming
@@ -216,14 +217,23 @@ for _name in (
 
 
 def _touched(what: str) -> NoReturn:
-    frame = sys._getframe(1)  # noqa: SLF001 - the line of the user's process is what the message is about
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
+    place = _place()
     raise TraceError(
-        f"{frame.f_code.co_filename}:{frame.f_lineno}: {frame.f_code.co_name} touches the model{what} "
+        f"{place.f_code.co_filename}:{place.f_lineno}: {place.f_code.co_name} touches the model{what} "
         "while the pipeline is traced. Only metadata can be read there; move the computation into a "
         "step of its own and list it in step_defs."
     )
+
+
+def _place() -> FrameType:
+    """The line of the nearest `process`, from which the model was touched, however deep below."""
+    here = sys._getframe(2)  # noqa: SLF001 - the message is about a line of the user's code
+    frame: FrameType | None = here
+    while frame is not None:
+        if frame.f_code.co_name == "process":
+            return frame
+        frame = frame.f_back
+    return here
 
 
 def trace(pipeline: Step, source: str | Path) -> Graph:

@@ -6,6 +6,7 @@ goes wrong: flags of all kinds, NaN, saturation, jumps, ramps of one, two and th
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,26 @@ import numpy.typing as npt
 import pytest
 
 from stpipe.models import dqflags
-from stpipe.steps import dark_current, jump, linearity, ramp_fit, saturation, superbias
+from stpipe.steps import dark_current, jump, linearity, ramp_fit, refpix, saturation, superbias
 
 Arrays = dict[str, npt.NDArray[Any]]
 RTOL = 2e-5
 SEEDS = range(6)
 GROUP_BITS = np.array(sorted(v for v in dqflags.group.values() if v), dtype=np.uint8)
+
+
+class FakeRamp:
+    """Arrays and metadata as a step sees them."""
+
+    def __init__(self, meta: dict[str, Any], **arrays: Any) -> None:
+        vars(self).update(arrays)
+        self.meta = SimpleNamespace()
+        for name, value in meta.items():
+            *parents, last = name.split(".")[1:]
+            node = self.meta
+            for parent in parents:
+                node = vars(node).setdefault(parent, SimpleNamespace())
+            setattr(node, last, value)
 
 
 def assert_agrees(expected: npt.NDArray[Any], actual: npt.NDArray[Any], atol: float = 0) -> None:
@@ -323,3 +338,99 @@ def test_ramp_fit(peer: Any, nints: int, ngroups: int, instrument: str, suppress
         for name in ("data", "dq", "var_poisson", "var_rnoise", "err"):
             theirs = expected[f"{prefix}_{name.replace('data', 'slope')}"]
             assert_agrees(theirs, getattr(rates, name), atol=1e-6 if name == "data" else 0)
+
+
+def biased_ramp(rng: np.random.Generator, shape: tuple[int, ...], *, columns_only: bool) -> Arrays:
+    """Bias-subtracted counts with a drift, bad pixels and some reference pixels hit by particles."""
+    nints, ngroups, rows, columns = shape
+    data = rng.normal(20, 6, shape) + rng.normal(0, 30, (nints, ngroups, rows, 1))
+    data += rng.normal(0, 30, (nints, ngroups, 1, 4)).repeat(columns // 4 + 1, -1)[..., :columns]
+    data[sparse(rng, shape, 0.02)] += 500
+    border = np.zeros((rows, columns), dtype=bool)
+    border[:, :4] = border[:, -4:] = True
+    if not columns_only:
+        border[:4] = border[-4:] = True
+    bad = sparse(rng, (rows, columns), 0.05)
+    pixeldq = np.where(border, dqflags.REFERENCE_PIXEL, 0) | np.where(bad, dqflags.DO_NOT_USE, 0)
+    return {
+        "data": data.astype(np.float32),
+        "groupdq": np.zeros(shape, dtype=np.uint8),
+        "pixeldq": pixeldq.astype(np.uint32),
+    }
+
+
+# instrument, detector, fast and slow axis, first column and row, outputs, shape
+NIR = ("NIRCAM", "NRCA1")
+REFPIX_CASES = [
+    (*NIR, -1, 2, 1, 1, 4, (2, 2, 2048, 2048)),
+    (*NIR, 1, -2, 1, 1, 4, (1, 2, 2048, 2048)),
+    ("NIRISS", "NIS", -2, -1, 1, 1, 4, (1, 2, 2048, 2048)),
+    (*NIR, -1, 2, 1, 1, 4, (2, 3, 64, 2048)),
+    (*NIR, -1, 2, 1, 1985, 4, (1, 3, 64, 2048)),
+    (*NIR, 1, -2, 1, 901, 4, (1, 3, 64, 2048)),
+    (*NIR, -1, 2, 1, 1, 1, (2, 3, 48, 60)),
+    (*NIR, -1, 2, 1982, 2002, 1, (2, 3, 47, 67)),
+    ("NIRISS", "NIS", -2, -1, 1, 1969, 1, (2, 3, 80, 80)),
+    ("NIRSPEC", "NRS1", 2, 1, 1025, 977, 1, (1, 3, 32, 512)),
+    ("MIRI", "MIRIMAGE", 1, 2, 1, 1, 4, (2, 4, 1024, 1032)),
+    ("MIRI", "MIRIMAGE", 1, 2, 1, 1, 4, (1, 2, 1024, 1032)),
+]
+
+
+def refpix_step(odd_even: bool, sides: bool, smoothing: int) -> refpix.RefPixStep:
+    """The step with its parameters."""
+    return refpix.RefPixStep(
+        odd_even_columns=odd_even,
+        odd_even_rows=odd_even,
+        use_side_ref_pixels=sides,
+        side_smoothing_length=smoothing,
+        siglimit=2.5,
+        side_gain=0.9,
+    )
+
+
+@pytest.mark.parametrize("case", REFPIX_CASES)
+@pytest.mark.parametrize(
+    ("odd_even", "sides", "smoothing"), [(True, True, 11), (False, True, 5), (True, False, 11)]
+)
+def test_refpix(peer: Any, case: Any, odd_even: bool, sides: bool, smoothing: int) -> None:
+    """Full frames in all orientations, subarrays of four and one outputs, MIRI, the zero frame."""
+    instrument, detector, fast, slow, x, y, noutputs, shape = case
+    rng = np.random.default_rng(shape[-1] + x)
+    a = biased_ramp(rng, shape, columns_only=instrument == "MIRI" or detector == "NRS1")
+    if detector == "NRS1":
+        a["pixeldq"] &= dqflags.DO_NOT_USE
+    meta = {
+        "meta.instrument.name": instrument,
+        "meta.instrument.detector": detector,
+        "meta.exposure.noutputs": noutputs,
+        "meta.subarray.name": "SUB32" if detector == "NRS1" else "SUB",
+        "meta.subarray.xstart": x,
+        "meta.subarray.ystart": y,
+        "meta.subarray.xsize": shape[-1],
+        "meta.subarray.ysize": shape[-2],
+        "meta.subarray.fastaxis": fast,
+        "meta.subarray.slowaxis": slow,
+    }
+    zeroframe = None
+    if instrument == "NIRCAM" and shape[-1] < 2048:
+        zeroframe = zeroframe_of(rng, a["data"])
+    parameters = {
+        "odd_even_columns": odd_even,
+        "odd_even_rows": odd_even,
+        "use_side_ref_pixels": sides,
+        "side_smoothing_length": smoothing,
+        "side_gain": 0.9,
+        "siglimit": 2.5,
+        "meta": meta | {"meta.exposure.zero_frame": zeroframe is not None},
+    }
+    expected = peer("refpix", parameters, **a, zeroframe=zeroframe)
+
+    ramp = FakeRamp(meta, **a, zeroframe=zeroframe)
+    refpix_step(odd_even, sides, smoothing).correct(ramp, {})
+
+    # The peer sums the first group in single precision; values near 0 are differences of 500 DN.
+    assert_agrees(expected["data"], ramp.data, atol=2e-4)
+    assert np.abs(expected["data"] - a["data"]).max() > 1
+    if zeroframe is not None:
+        assert_agrees(expected["zeroframe"], ramp.zeroframe, atol=2e-4)

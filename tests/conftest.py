@@ -1,0 +1,60 @@
+"""The demo's exposures and reference cache, made once for all tests; commands run as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stpipe.demo import write_demo
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete demo folder: uncal/, truth/, crds/."""
+    folder = tmp_path_factory.mktemp("demo")
+    list(write_demo(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exposures(demo_folder: Path) -> list[Path]:
+    """Exposures of four instruments."""
+    return sorted(demo_folder.glob("uncal/*_uncal.fits"))
+
+
+@pytest.fixture
+def crds(demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The demo's reference cache, in force for this process and its children."""
+    for name in ("CRDS_SERVER_URL", "CRDS_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CRDS_PATH", str(demo_folder / "crds"))
+    monkeypatch.setenv("CRDS_READONLY_CACHE", "1")
+    return demo_folder / "crds"
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """`run("strun", "jump", path, cwd=folder)`: a command as a user runs it, output captured."""
+
+    def command(*words: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(
+            [str(w) for w in words],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert code == done.returncode, f"{words}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return command

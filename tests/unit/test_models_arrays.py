@@ -1,0 +1,255 @@
+"""Arrays: lazy, native, read-only, shared, cast."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from stpipe import models
+from stpipe.errors import InputError, ValidationError
+from stpipe.models import dqflags
+
+
+@pytest.fixture
+def ramp_path(tmp_path):
+    rng = np.random.default_rng(1)
+    ramp = models.RampModel(rng.normal(size=(2, 3, 8, 10)).astype(np.float32))
+    ramp.groupdq = rng.integers(0, 255, (2, 3, 8, 10), dtype=np.uint8)
+    ramp.pixeldq = rng.integers(0, 2**32, (8, 10), dtype=np.uint32)
+    return ramp.save(tmp_path / "ramp.fits")
+
+
+def test_arrays_of_a_file_are_native_and_read_only(ramp_path):
+    """Touching an array reads it, native, in the schema's dtype, and not to be written to."""
+    ramp = models.open(ramp_path)
+    for name, dtype in (("data", "f4"), ("pixeldq", "u4"), ("groupdq", "u1")):
+        array = getattr(ramp, name)
+        assert np.dtype(dtype) == array.dtype
+        assert array.dtype.isnative
+        assert array is getattr(ramp, name)
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+@pytest.mark.parametrize("name", ["data", "pixeldq", "groupdq"])
+@pytest.mark.parametrize(
+    "section", [..., np.s_[..., 2:5, :], np.s_[..., ::2, 1], np.s_[0], np.s_[..., -1, -1]]
+)
+@pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".asdf"])
+def test_sections_equal_slices(ramp_path, name, section, ending):
+    """A section of a stored array is what slicing the whole gives, in every format."""
+    path = models.open(ramp_path).save(ramp_path.with_name(f"again{ending}"))
+    whole = getattr(models.open(ramp_path), name)
+    found = models.open(path).read(name, section)
+    assert whole.dtype == found.dtype
+    np.testing.assert_array_equal(whole[section], found)
+
+
+def test_sections_of_arrays_in_memory():
+    """`read` works on arrays in memory, and keeps them safe."""
+    image = models.ImageModel(np.arange(12.0).reshape(3, 4))
+    found = image.read("data", np.s_[1:, :2])
+    np.testing.assert_array_equal([[4, 5], [8, 9]], found)
+    assert not found.flags.writeable
+    with pytest.raises(AttributeError, match="no array zeroframe to read from"):
+        image.read("zeroframe")
+    with pytest.raises(AttributeError, match='no "dta"'):
+        image.read("dta")
+
+
+def sparse_ramp(path, shape):
+    """A FITS file with a header and a hole."""
+    unit = fits.ImageHDU(np.zeros((1, 1, 1, 1), np.float32), name="SCI")
+    for axis, size in enumerate(reversed(shape), start=1):
+        unit.header[f"NAXIS{axis}"] = size
+    with path.open("wb") as stream:
+        stream.write(fits.PrimaryHDU().header.tostring().encode())
+        stream.write(unit.header.tostring().encode())
+        end = stream.tell() + 4 * int(np.prod(shape))
+        stream.truncate(end + -end % 2880)
+
+
+def test_a_section_of_a_large_file_takes_little_memory(tmp_path):
+    """Of 210 MB only the section is read; shapes and metadata need no pixels at all."""
+    path = tmp_path / "large.fits"
+    shape = (1, 50, 1024, 1024)
+    sparse_ramp(path, shape)
+    tracemalloc.start()
+    ramp = models.RampModel(path)
+    assert shape == ramp.shape
+    assert {"data": shape} == models.open_metadata(path).shapes
+    band = ramp.read("data", np.s_[..., 100:104, :])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (1, 50, 4, 1024) == band.shape
+    assert peak < 4 * band.nbytes
+
+
+def test_untouched_arrays_are_saved_without_being_held(tmp_path):
+    """Saving a model whose arrays nobody touched streams them from file to file."""
+    path = tmp_path / "large.fits"
+    sparse_ramp(path, (1, 25, 1024, 1024))
+    ramp = models.RampModel(path)
+    tracemalloc.start()
+    ramp.save(tmp_path / "again.fits")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+def test_level_1b_opens_as_ramp(tmp_path):
+    """Raw counts become float32; flags start as zero; the frame zero is there."""
+    raw = models.Level1bModel(np.full((1, 2, 3, 4), 65000, np.uint16))
+    raw.zeroframe = np.full((1, 3, 4), 40000, np.uint16)
+    ramp = models.RampModel(raw.save(tmp_path / "x_uncal.fits"))
+    assert (np.float32, 65000.0) == (ramp.data.dtype, ramp.data.max())
+    assert (np.float32, 40000.0) == (ramp.zeroframe.dtype, ramp.zeroframe.min())
+    assert ((3, 4), np.uint32) == (ramp.pixeldq.shape, ramp.pixeldq.dtype)
+    assert ((1, 2, 3, 4), np.uint8) == (ramp.groupdq.shape, ramp.groupdq.dtype)
+    assert not ramp.has("pixeldq")
+    assert models.RampModel(raw).data.dtype == np.float32
+    assert raw.reads_as("RampModel")
+    ramp.save(tmp_path / "x_ramp.fits")
+    assert np.float32 == fits.getdata(tmp_path / "x_ramp.fits", "SCI").dtype.newbyteorder("=")
+
+
+def test_absent_arrays():
+    """Without default None; with one, made on access in the shape of the primary array."""
+    ramp = models.RampModel(np.zeros((1, 2, 3, 4)))
+    assert ramp.zeroframe is None
+    assert ramp.group is None
+    assert not ramp.pixeldq.flags.writeable
+    assert ramp.pixeldq is ramp.pixeldq
+    assert not ramp.has("pixeldq")
+    assert models.ImageModel().dq is None
+    assert models.ImageModel().shape is None
+
+
+def test_assignment_keeps_the_array_and_casts_safely():
+    """A conforming array is stored as it is; others are cast when nothing but precision is lost."""
+    image = models.ImageModel()
+    data = np.zeros((2, 2), np.float32)
+    image.data = data
+    assert image.data is data
+    image.data = np.zeros((2, 2), np.float64)
+    assert np.float32 == image.data.dtype
+    image.dq = np.ones((2, 2), np.int64)
+    assert np.uint32 == image.dq.dtype
+    image.data = None
+    assert not image.has("data")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("data", np.zeros(3), r"data \(extension SCI\) has shape \(3,\); allowed are 2 dim"),
+        ("data", np.zeros((2, 2), complex), r"is an array of complex128; allowed is float32"),
+        ("dq", np.zeros((2, 2)), r"dq \(extension DQ\) is an array of float64; allowed is uint32"),
+        ("dq", np.full((2, 2), -1), r"an array of int64; allowed is uint32"),
+        ("var_flat", np.zeros((1, 1, 1, 1)), r"allowed are at most 3 dimensions"),
+    ],
+)
+def test_wrong_arrays_are_refused(name, array, message):
+    """Dimensions and dtypes that do not fit are refused by name."""
+    image = models.ImageModel(np.zeros((2, 2)))
+    with pytest.raises(ValidationError, match=message):
+        setattr(image, name, array)
+
+
+def test_copies_share_arrays_read_only():
+    """A copy holds the same memory, which neither may write to."""
+    data = np.ones((2, 2), np.float32)
+    image = models.ImageModel(data)
+    copy = image.copy()
+    for model in (image, copy):
+        assert np.shares_memory(data, model.data)
+        assert not model.data.flags.writeable
+    copy.data = copy.data + 1
+    assert 1 == image.data.max()
+
+
+def test_copies_of_opened_files_share_what_was_read(ramp_path):
+    """An array that was read before the copy is not read again."""
+    ramp = models.open(ramp_path)
+    assert ramp.data is not None
+    assert np.shares_memory(ramp.data, ramp.copy().data)
+
+
+def test_table_columns_are_matched_by_name():
+    """Columns are found by name in any case and cast; extra ones are kept; missing ones named."""
+    mask = models.MaskModel(np.zeros((2, 2), np.uint32))
+    columns = [("value", "i8"), ("Bit", "i8"), ("NAME", "U9"), ("DESCRIPTION", "S3"), ("x", "f4")]
+    mask.dq_def = np.array([(1, 0, "DEAD", b"no", 2.0)], columns)
+    assert ("BIT", "VALUE", "NAME", "DESCRIPTION", "x") == mask.dq_def.dtype.names
+    assert (1, b"DEAD") == (mask.dq_def["VALUE"][0], mask.dq_def["NAME"][0])
+    with pytest.raises(ValidationError, match="lacks the columns BIT, DESCRIPTION; it has value, N"):
+        mask.dq_def = np.array([(1, "a")], [("value", "i8"), ("NAME", "U9")])
+
+
+TABLE = [("BIT", "i4"), ("VALUE", "u4"), ("NAME", "S40"), ("DESCRIPTION", "S80")]
+
+
+def test_dq_is_in_standard_bits_and_stored_in_the_bits_of_the_file(tmp_path):
+    """DQ_DEF translates on reading, whole or in sections, and back on writing."""
+    rows = [(0, 1, b"DEAD", b""), (1, 2, b"DO_NOT_USE", b""), (5, 32, b"HOT", b"")]
+    mask = models.MaskModel(np.array([[0, dqflags.DEAD], [dqflags.DO_NOT_USE, dqflags.HOT]], "u4"))
+    mask.dq_def = np.array(rows, TABLE)
+    path = mask.save(tmp_path / "mask.fits")
+    np.testing.assert_array_equal([[0, 1], [2, 32]], fits.getdata(path, "DQ"))
+
+    read = models.open(path)
+    np.testing.assert_array_equal(mask.dq, read.dq)
+    np.testing.assert_array_equal(mask.dq[1:], models.open(path).read("dq", np.s_[1:]))
+    again = read.save(tmp_path / "again.fits")
+    np.testing.assert_array_equal([[0, 1], [2, 32]], fits.getdata(again, "DQ"))
+
+    read.dq = np.full((2, 2), dqflags.WARM, np.uint32)
+    with pytest.raises(ValidationError, match="flags WARM, which the table DQ_DEF does not name"):
+        read.save(again)
+    read.dq_def = None
+    np.testing.assert_array_equal(dqflags.WARM, models.open(read.save(again)).dq)
+
+
+def test_a_file_that_changed_is_not_read(ramp_path):
+    """Arrays that were not read yet are refused when the file is no longer the same."""
+    ramp = models.open(ramp_path)
+    models.RampModel(np.zeros((1, 1, 2, 2))).save(ramp_path)
+    with pytest.raises(InputError, match="has changed since it was opened"):
+        _ = ramp.data
+    ramp_path.unlink()
+    with pytest.raises(InputError, match="can no longer be read"):
+        _ = ramp.data
+
+
+def test_a_model_may_be_saved_over_its_own_file(ramp_path):
+    """Arrays that were not read yet are found in the new file."""
+    before = models.open(ramp_path).groupdq
+    ramp = models.open(ramp_path)
+    ramp.data = np.asarray(ramp.data) + 1
+    ramp.save(ramp_path)
+    np.testing.assert_array_equal(before, ramp.groupdq)
+    np.testing.assert_array_equal(ramp.data, models.open(ramp_path).data)
+
+
+def test_close_forgets_what_was_read(ramp_path):
+    """After `close` arrays are read again when touched."""
+    with models.open(ramp_path) as ramp:
+        first = ramp.data
+    assert first is not ramp.data
+    np.testing.assert_array_equal(first, ramp.data)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (1, 2, 3, 4)])
+def test_arrays_choose_their_model(shape):
+    """Two, three and four dimensions are an image, a cube and a ramp."""
+    names = {2: "ImageModel", 3: "CubeModel", 4: "RampModel"}
+    assert names[len(shape)] == type(models.open(np.zeros(shape))).__name__
+
+
+def test_arrays_without_model():
+    """Other dimensions have no model."""
+    with pytest.raises(InputError, match="No model holds an array of 1 dimensions"):
+        models.open(np.zeros(3))

@@ -1,0 +1,173 @@
+"""Metadata by attribute and by path."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from stpipe import models
+from stpipe.errors import ValidationError
+
+
+@pytest.fixture
+def image():
+    model = models.ImageModel(np.ones((3, 4), np.float32))
+    model.meta.instrument.name = "MIRI"
+    model.meta.exposure.nints = 2
+    return model
+
+
+def test_known_and_absent_is_none_or_the_default(image):
+    """An attribute that the schema knows is None, or its default, until it is set."""
+    assert image.meta.instrument.detector is None
+    assert "s" == image.meta.time_unit
+    assert image.meta.program.pi_name is None
+
+
+def test_unknown_attribute_suggests_a_known_one(image):
+    """A misspelt attribute is an error that names the near one, for reading and for setting."""
+    with pytest.raises(AttributeError, match=r'meta.instrument has no "nmae".*"name"'):
+        _ = image.meta.instrument.nmae
+    with pytest.raises(AttributeError, match=r'"exposre" \(did you mean "exposure"\?\)'):
+        image.meta.exposre = 1
+    with pytest.raises(AttributeError, match=r'the model has no "dat" \(did you mean "data"'):
+        _ = image.dat
+
+
+def test_metadata_outside_the_schema_need_set(image):
+    """A path that the schema does not know can be set by path, then read and set as attribute."""
+    image.set("meta.observer.name", "Vera")
+    assert "Vera" == image.meta.observer.name
+    image.meta.observer.name = "Rubin"
+    assert "Rubin" == image.get("meta.observer.name")
+    assert "unknown" == image.get("meta.observer.age", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("meta.instrument.name", "WFC3", r"\(FITS keyword INSTRUME\) is 'WFC3'; .* 'NIRCAM'"),
+        ("meta.instrument.name", 5, r"INSTRUME\) is 5 \(int\); allowed is a string"),
+        ("meta.exposure.nints", "two", r"NINTS\) is 'two' \(str\); allowed is an integer"),
+        ("meta.exposure.nints", True, r"is True \(bool\); allowed is an integer"),
+        ("meta.exposure.zero_frame", 1, r"is 1 \(int\); allowed is a boolean"),
+        ("meta.wcsinfo.ra_ref", "1h", r"\(FITS keyword SCI RA_REF\) is '1h' .* a number"),
+        ("meta.exposure.read_times", 1.0, r"meta.exposure.read_times is 1.0 .* an array"),
+        ("meta.anything", object(), r"meta.anything is a builtins.object; metadata are text"),
+    ],
+)
+def test_assignment_is_checked(image, path, value, message):
+    """What does not conform is refused by attribute, keyword, found and allowed; nothing changes."""
+    before = image.get(path)
+    with pytest.raises(ValidationError, match=message):
+        image.set(path, value)
+    assert before == image.get(path)
+
+
+def test_values_become_plain(image):
+    """numpy scalars, tuples and paths are stored as the plain types that files hold."""
+    image.meta.exposure.nints = np.int16(3)
+    image.meta.wcsinfo.ra_ref = np.float32(1.5)
+    image.meta.exposure.read_times = ((1, 2), (3,))
+    assert int is type(image.meta.exposure.nints)
+    assert 1.5 == image.meta.wcsinfo.ra_ref
+    assert [[1, 2], [3]] == image.meta.exposure.read_times
+
+
+def test_none_and_del_remove(image):
+    """Assigning None or deleting takes a value away."""
+    image.meta.exposure.nints = None
+    del image.meta.instrument.name
+    assert {} == image.meta.exposure.to_dict()
+    assert image.meta.instrument.name is None
+    assert "meta.instrument.name" not in image.to_flat_dict()
+
+
+def test_flat_dictionary_and_search(image):
+    """Values by dotted path; search looks in paths, keywords, titles and values."""
+    assert {"meta.instrument.name": "MIRI", "meta.exposure.nints": 2} == image.to_flat_dict()
+    assert ["meta.exposure.nints"] == [found.path for found in image.search("NINTS")]
+    assert ["meta.instrument.name"] == [found.path for found in image.search("miri") if found.value]
+    assert [] == image.search("no such thing")
+
+
+def test_update_takes_metadata_but_not_identity(image):
+    """`update` takes what the schema knows, without arrays, file name, date and model type."""
+    ramp = models.RampModel(np.zeros((1, 2, 3, 4)))
+    ramp.meta.filename = "ramp.fits"
+    ramp.meta.model_type = "RampModel"
+    ramp.meta.target.catalog_name = "M31"
+    ramp.meta.instrument.name = "NIRCAM"
+    ramp.provenance = [{"step": "jump"}]
+    image.meta.filename = "image.fits"
+    image.update(ramp)
+    assert ("NIRCAM", "M31") == (image.meta.instrument.name, image.meta.target.catalog_name)
+    assert ("image.fits", None) == (image.meta.filename, image.meta.model_type)
+    assert [{"step": "jump"}] == image.provenance
+    assert (3, 4) == image.shape
+
+
+def test_copies_have_metadata_of_their_own(image):
+    """Changing a copy leaves the original alone, deep down too."""
+    image.meta.exposure.read_times = [[1.0]]
+    copy = image.copy()
+    copy.meta.instrument.name = "FGS"
+    copy.meta.exposure.read_times.append([2.0])
+    copy.provenance.append({"step": "jump"})
+    assert "MIRI" == image.meta.instrument.name
+    assert [[1.0]] == image.meta.exposure.read_times
+    assert [] == image.provenance
+
+
+def test_groups_can_be_listed_and_compared(image):
+    """A group of metadata can be looped over, searched, compared and completed."""
+    other = image.copy()
+    assert ["name"] == list(image.meta.instrument)
+    assert "name" in image.meta.instrument
+    assert image.meta.instrument == other.meta.instrument
+    other.meta.instrument.name = "FGS"
+    assert image.meta.instrument != other.meta.instrument
+    assert "detector" in dir(image.meta.instrument)
+    assert "data" in dir(image)
+    assert "MIRI" in repr(image.meta.instrument)
+
+
+def test_dictionary_makes_a_model():
+    """Nested dictionaries of arrays and metadata fill a model."""
+    tree = {"data": np.ones((2, 2)), "meta": {"instrument": {"name": "FGS"}}}
+    model = models.open(tree)
+    assert isinstance(model, models.ImageModel)
+    assert "FGS" == model.meta.instrument.name
+    tree["meta"]["model_type"] = "FlatModel"
+    assert isinstance(models.open(tree), models.FlatModel)
+
+
+def test_schema_knows(image):
+    """`knows` tells whether the schema describes a path."""
+    assert image.knows("meta.ref_file.dark.name")
+    assert not image.knows("meta.ref_file.dark.sha256")
+
+
+def test_header_that_does_not_conform_is_reported_and_kept(tmp_path, caplog):
+    """A card of the wrong type is left unset with a warning, and survives in the file."""
+    from astropy.io import fits
+
+    path = tmp_path / "odd.fits"
+    unit = fits.PrimaryHDU()
+    unit.header["INSTRUME"] = "WFC3"
+    unit.header["NINTS"] = "N/A"
+    unit.header["PROGRAM"] = 793
+    unit.header["NGROUPS"] = "5"
+    unit.header["NFRAMES"] = 4.0
+    unit.writeto(path)
+    with caplog.at_level(logging.WARNING):
+        model = models.DataModel(path)
+    assert "INSTRUME = 'WFC3' does not conform" in caplog.text
+    assert "NINTS" not in caplog.text
+    assert (None, None) == (model.meta.instrument.name, model.meta.exposure.nints)
+    assert "793" == model.meta.observation.program_number
+    assert (5, 4) == (model.meta.exposure.ngroups, model.meta.exposure.nframes)
+    header = fits.getheader(model.save(tmp_path / "again.fits"))
+    assert ("WFC3", "N/A") == (header["INSTRUME"], header["NINTS"])

@@ -1,0 +1,224 @@
+"""The schema dialect, and the schemas that ship with the package."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from stpipe import models, resources
+from stpipe.errors import InputError
+from stpipe.models import schema as dialect
+from stpipe.models.schema import Schema
+
+FOLDER = resources.folder("schemas")
+SHIPPED = sorted(path for path in FOLDER.glob("*.schema.json") if path.name != "meta.schema.json")
+META = json.loads((FOLDER / "meta.schema.json").read_text())
+
+# The schema of the ImageModel in the article that describes the system, as printed there.
+PRINTED = """
+   { "allOf": [
+        {"$ref": "core.schema.json"},
+        {"type" : "object",
+            "properties" : {
+                "data" :
+                {"type" : "data",
+                 "title" : "The science data",
+                 "fits_hdu" : "SCI",
+                 "default" : 0.0,
+                 "ndim" : 2,
+                 "dtype" : "float32"
+                },
+
+                "dq" :
+                {"type" : "data",
+                 "title" : "Data quality array",
+                 "fits_hdu" : "DQ",
+                 "default" : 0,
+                 "dtype" : "uint32"
+                },
+
+                "err" :
+                {"type" : "data",
+                 "title" : "Error array",
+                 "fits_hdu" : "ERR",
+                 "default" : 0.0,
+                 "dtype" : "float32"
+                },
+                "sens" : {"$ref": "sens.schema.json"}
+            }
+        }
+     ]
+   }
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+def test_printed_schema_works_as_printed(tmp_path):
+    """The printed ImageModel opens, has its defaults, and survives a file with its sensitivity."""
+    model_class = models.model_class(write(tmp_path, "printed.schema.json", PRINTED))
+    image = model_class(np.ones((3, 4)))
+    image.meta.instrument.name = "NIRISS"
+    image.sens.units = "Jy s / DN"
+    image.sens.table = np.array([(1.0, 2.0)], [("wavelength", "f4"), ("sensitivity", "f4")])
+    image.save(tmp_path / "image.fits")
+
+    with model_class(tmp_path / "image.fits") as read:
+        assert "PrintedModel" == type(read).__name__
+        assert "NIRISS" == read.meta.instrument.name
+        assert "Jy s / DN" == read.sens.units
+        assert 2.0 == read.sens.table["sensitivity"][0]
+        assert np.float32 == read.data.dtype
+        np.testing.assert_array_equal(np.zeros((3, 4), np.uint32), read.dq)
+        np.testing.assert_array_equal(np.zeros((3, 4), np.float32), read.err)
+
+
+def test_class_needs_only_a_schema_name(tmp_path, monkeypatch):
+    """A subclass with nothing but the name of a schema file is a model."""
+    write(tmp_path, "mine.schema.json", PRINTED)
+    monkeypatch.chdir(tmp_path)
+
+    class MyOwnModel(models.DataModel):
+        """A model of my own."""
+
+        schema_name = "mine.schema.json"
+
+    assert (2, 2) == MyOwnModel(np.zeros((2, 2))).shape
+    assert isinstance(models.open(MyOwnModel(np.zeros((2, 2))).save("x.fits")), MyOwnModel)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_schemas_conform_to_the_meta_schema(path):
+    """Every shipped schema is in the dialect, and compiles."""
+    validator = jsonschema.Draft202012Validator(META)
+    problems = [error.message for error in validator.iter_errors(json.loads(path.read_text()))]
+    assert [] == problems
+    assert Schema.load(path).path == path
+
+
+def test_meta_schema_is_a_json_schema_and_knows_the_words_of_the_code():
+    """The vocabulary stands in two places, JSON and code; they agree."""
+    jsonschema.Draft202012Validator.check_schema(META)
+    structure = {"$id", "$ref", "$defs", "allOf", "properties"}
+    words = set(META["$defs"]["node"]["properties"]) - structure
+    assert words == dialect._OWN | dialect._JSON_SCHEMA
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        {"type": "string", "fits_keywrd": "INSTRUME"},
+        {"type": "string", "fits_keyword": "TOO_LONG_A_NAME"},
+        {"type": "data", "dtype": "float32"},
+        {"type": "data", "fits_hdu": "SCI", "dtype": "float16"},
+        {"type": "number", "ndim": 2},
+    ],
+)
+def test_meta_schema_refuses_what_is_not_the_dialect(leaf):
+    """Misspelt words, bad keywords and arrays without place or dtype are refused."""
+    validator = jsonschema.Draft202012Validator(META)
+    assert not validator.is_valid({"properties": {"x": leaf}})
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_no_keyword_stands_for_two_attributes(path):
+    """Within one extension a keyword belongs to one attribute, and an extension to one array."""
+    schema = Schema.load(path)
+    keywords = [(field.hdu, field.keyword) for field in schema.metadata.values() if field.keyword]
+    extensions = [field.hdu for field in schema.arrays.values()]
+    assert len(keywords) == len(set(keywords))
+    assert len(extensions) == len(set(extensions))
+
+
+def test_flat_form_holds_what_the_file_says():
+    """Paths, keywords, extensions, types and dtypes come out of the combined files."""
+    schema = Schema.load("ramp.schema.json")
+    name = schema.fields["meta.instrument.name"]
+    assert ("INSTRUME", "PRIMARY", "string") == (name.keyword, name.hdu, name.type)
+    assert "MIRI" in name.enum
+    assert ("RA_REF", "SCI") == (
+        schema.fields["meta.wcsinfo.ra_ref"].keyword,
+        schema.fields["meta.wcsinfo.ra_ref"].hdu,
+    )
+    assert (4, np.uint8) == (schema.fields["groupdq"].ndim, schema.fields["groupdq"].dtype)
+    assert schema.fields["group"].is_table
+    assert ["data", "pixeldq", "groupdq"] == list(schema.arrays)[:3]
+
+
+def test_later_parts_refine_earlier_ones(tmp_path):
+    """With allOf, a later description of an attribute adds to the earlier one."""
+    text = """
+    {"allOf": [
+      {"$ref": "core.schema.json"},
+      {"properties": {"meta": {"properties": {"instrument": {"properties": {
+          "name": {"enum": ["MIRI"]}}}}}}, "required": ["data"]},
+      {"properties": {"data": {"type": "data", "fits_hdu": "SCI", "dtype": "float32"}}}
+    ]}"""
+    schema = Schema.load(write(tmp_path, "narrow.schema.json", text))
+    assert ("MIRI",) == schema.fields["meta.instrument.name"].enum
+    assert "INSTRUME" == schema.fields["meta.instrument.name"].keyword
+    assert {"data"} == schema.required
+
+
+def test_reference_into_a_file(tmp_path):
+    """A $ref may point into a file, and into its own file."""
+    text = """
+    {"properties": {
+        "flags": {"$ref": "dq_def.schema.json#/properties/dq_def"},
+        "copy": {"$ref": "#/properties/original"},
+        "original": {"type": "data", "fits_hdu": "ORIG", "dtype": "int16"}
+    }}"""
+    schema = Schema.load(write(tmp_path, "pointing.schema.json", text))
+    assert ("BIT", "VALUE", "NAME", "DESCRIPTION") == schema.fields["flags"].dtype.names
+    assert np.int16 == schema.fields["copy"].dtype
+
+
+def test_files_beside_the_schema_come_before_shipped_ones(tmp_path):
+    """A $ref is relative to the file it stands in."""
+    write(tmp_path, "core.schema.json", '{"properties": {"mine": {"type": "string"}}}')
+    path = write(tmp_path, "a.schema.json", '{"allOf": [{"$ref": "core.schema.json"}]}')
+    assert ["mine"] == list(Schema.load(path).fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"$ref": "a.schema.json"}', r"refers to itself: a\.schema\.json -> a\.schema\.json"),
+        ('{"allOf": [{"$ref": "b.schema.json"}]}', r"refers to itself: a\..* -> b\..* -> a\."),
+        ('{"$ref": "cor.schema.json"}', r'no schema cor.schema.json \(did you mean "core.schema'),
+        ('{"$ref": "core.schema.json#/nowhere"}', r'refers to "#/nowhere", which is absent'),
+        ("{", r"a\.schema\.json cannot be read"),
+        ("[]", r"holds a list, not an object"),
+        ('{"properties": {"x": {"type": "data"}}}', r'"x" needs both fits_hdu and dtype'),
+        ('{"properties": {"x": {"titel": "X"}}}', r'"x" has an unknown word titel .*"title"'),
+        (
+            '{"properties": {"x": {"type": "data", "fits_hdu": "X", "dtype": "float33"}}}',
+            r"dtype 'float33' of \"x\"",
+        ),
+        (
+            '{"properties": {"x": {"type": "data", "fits_hdu": "X", "dtype": "float16"}}}',
+            r'FITS cannot hold the dtype float16 of "x"',
+        ),
+    ],
+)
+def test_wrong_schemas_say_what_is_wrong(tmp_path, text, message):
+    """A schema that cannot be used is an input error that names file and place."""
+    write(tmp_path, "b.schema.json", '{"$ref": "a.schema.json"}')
+    path = write(tmp_path, "a.schema.json", text)
+    with pytest.raises(InputError, match=message):
+        Schema.load(path)
+
+
+def test_folder_that_does_not_exist_is_named():
+    """Asking for a folder that does not ship says where it was sought."""
+    with pytest.raises(InputError, match='"nothing" of stpipe is in neither'):
+        resources.folder("nothing")
