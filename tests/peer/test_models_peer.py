@@ -64,7 +64,8 @@ def ask(*arguments):
     interpreter = os.environ.get("PEER_PYTHON")
     if not interpreter:
         pytest.skip("PEER_PYTHON does not name an interpreter that has the jwst package")
-    command = [interpreter, "-W", "error", str(WORKER), *map(str, arguments)]
+    # Isolated: a PYTHONPATH with our package would hide the stpipe that the peer needs.
+    command = [interpreter, "-I", "-W", "error", str(WORKER), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -96,7 +97,8 @@ def filled(name):
         model.meta.exposure.start_time = 59112.69750740741
         model.meta.exposure.zero_frame = False
         model.meta.exposure.read_times = [[1.0, 2.0]]
-        model.meta.wcsinfo.ra_ref = 82.18735003185246
+        if name != "RampFitOutputModel":
+            model.meta.wcsinfo.ra_ref = 82.18735003185246
         model.meta.program.title = "A title of more than sixty-eight characters, and 'quoted' & so on"
         model.meta.program.pi_name = "Vera"
         model.meta.cal_step.jump = "COMPLETE"

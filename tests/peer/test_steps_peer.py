@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.steps import dark_current, jump, linearity, ramp_fit, refpix, saturation, superbias
 
@@ -427,7 +428,13 @@ def test_refpix(peer: Any, case: Any, odd_even: bool, sides: bool, smoothing: in
     expected = peer("refpix", parameters, **a, zeroframe=zeroframe)
 
     ramp = FakeRamp(meta, **a, zeroframe=zeroframe)
-    refpix_step(odd_even, sides, smoothing).correct(ramp, {})
+    step = refpix_step(odd_even, sides, smoothing)
+    if y == 901 and not sides:  # neither rows nor columns of reference pixels to use
+        with pytest.raises(Skip):
+            step.correct(ramp, {})
+        assert_agrees(expected["data"], a["data"])
+        return
+    step.correct(ramp, {})
 
     # The peer sums the first group in single precision; values near 0 are differences of 500 DN.
     assert_agrees(expected["data"], ramp.data, atol=2e-4)
