@@ -322,6 +322,6 @@ def check_readable(model: type[DataModel], found: str, what: str) -> None:
     if not is_readable(model, found):
         accepted = ", ".join((model.__name__, *(model.reads or ())))
         raise InputError(
-            f"{what} holds a {found}; {model.__name__} reads {accepted}. "
+            f"{what} is of the model {found}; {model.__name__} reads {accepted}. "
             "Use models.open to open a file as what it is."
         )

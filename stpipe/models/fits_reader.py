@@ -36,9 +36,9 @@ def read_fits(source: Source, units: list[Hdu], schema: Schema) -> Content:
         else:
             content.headers[unit.name] = unit.header.without_structure()
             _metadata(content, unit, schema)
-            if unit.start == 0 and unit.size:
+            if unit.start == 0 and unit.has_data:
                 content.extras.append(unit)
-            if unit.size and unit.name in homes:
+            if unit.has_data and unit.name in homes:
                 content.arrays[homes[unit.name]] = _stored(unit)
     return content
 

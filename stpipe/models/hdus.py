@@ -64,6 +64,11 @@ class Hdu:
         return abs(int(values["BITPIX"])) // 8 * int(values.get("GCOUNT") or 1) * pixels
 
     @property
+    def has_data(self) -> bool:
+        """Whether there is an array, be it an empty one."""
+        return bool(self._values["NAXIS"])
+
+    @property
     def is_table(self) -> bool:
         """Whether this is a binary table."""
         return self._values.get("XTENSION") == "BINTABLE"

@@ -37,17 +37,47 @@ __all__ = ["Field", "Schema"]
 
 # The dialect; the words that `Field.extra` may hold are those of JSON Schema for single values.
 _OWN = frozenset(
-    "$schema default description dtype enum fits_hdu fits_keyword max_ndim ndim required title "
-    "type".split()
+    [
+        "$schema",
+        "default",
+        "description",
+        "dtype",
+        "enum",
+        "fits_hdu",
+        "fits_keyword",
+        "max_ndim",
+        "ndim",
+        "required",
+        "title",
+        "type",
+    ]
 )
 _JSON_SCHEMA = frozenset(
-    "additionalProperties anyOf const exclusiveMaximum exclusiveMinimum format items maxItems "
-    "maxLength maximum minItems minLength minimum multipleOf not oneOf pattern prefixItems "
-    "uniqueItems".split()
+    [
+        "additionalProperties",
+        "anyOf",
+        "const",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "format",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minimum",
+        "multipleOf",
+        "not",
+        "oneOf",
+        "pattern",
+        "prefixItems",
+        "uniqueItems",
+    ]
 )
 # What FITS images hold; columns of tables may also hold text, truth values and complex numbers.
-_PIXELS = frozenset("i1 i2 i4 i8 u1 u2 u4 u8 f4 f8".split())
-_COLUMNS = _PIXELS | frozenset("b1 c8 c16".split())
+_PIXELS = frozenset(["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"])
+_COLUMNS = _PIXELS | frozenset(["b1", "c8", "c16"])
 
 
 @dataclass(frozen=True, slots=True)

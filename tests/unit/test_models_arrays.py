@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from stpipe.models import dqflags
 
 
 @pytest.fixture
-def ramp_path(tmp_path):
+def ramp_path(tmp_path: Path) -> Path:
     rng = np.random.default_rng(1)
     ramp = models.RampModel(rng.normal(size=(2, 3, 8, 10)).astype(np.float32))
     ramp.groupdq = rng.integers(0, 255, (2, 3, 8, 10), dtype=np.uint8)
@@ -22,7 +24,7 @@ def ramp_path(tmp_path):
     return ramp.save(tmp_path / "ramp.fits")
 
 
-def test_arrays_of_a_file_are_native_and_read_only(ramp_path):
+def test_arrays_of_a_file_are_native_and_read_only(ramp_path: Path) -> None:
     """Touching an array reads it, native, in the schema's dtype, and not to be written to."""
     ramp = models.open(ramp_path)
     for name, dtype in (("data", "f4"), ("pixeldq", "u4"), ("groupdq", "u1")):
@@ -39,7 +41,7 @@ def test_arrays_of_a_file_are_native_and_read_only(ramp_path):
     "section", [..., np.s_[..., 2:5, :], np.s_[..., ::2, 1], np.s_[0], np.s_[..., -1, -1]]
 )
 @pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".asdf"])
-def test_sections_equal_slices(ramp_path, name, section, ending):
+def test_sections_equal_slices(ramp_path: Path, name: str, section: Any, ending: str) -> None:
     """A section of a stored array is what slicing the whole gives, in every format."""
     path = models.open(ramp_path).save(ramp_path.with_name(f"again{ending}"))
     whole = getattr(models.open(ramp_path), name)
@@ -48,7 +50,7 @@ def test_sections_equal_slices(ramp_path, name, section, ending):
     np.testing.assert_array_equal(whole[section], found)
 
 
-def test_sections_of_arrays_in_memory():
+def test_sections_of_arrays_in_memory() -> None:
     """`read` works on arrays in memory, and keeps them safe."""
     image = models.ImageModel(np.arange(12.0).reshape(3, 4))
     found = image.read("data", np.s_[1:, :2])
@@ -60,7 +62,7 @@ def test_sections_of_arrays_in_memory():
         image.read("dta")
 
 
-def sparse_ramp(path, shape):
+def sparse_ramp(path: Path, shape: tuple[int, ...]) -> None:
     """A FITS file with a header and a hole."""
     unit = fits.ImageHDU(np.zeros((1, 1, 1, 1), np.float32), name="SCI")
     for axis, size in enumerate(reversed(shape), start=1):
@@ -72,7 +74,7 @@ def sparse_ramp(path, shape):
         stream.truncate(end + -end % 2880)
 
 
-def test_a_section_of_a_large_file_takes_little_memory(tmp_path):
+def test_a_section_of_a_large_file_takes_little_memory(tmp_path: Path) -> None:
     """Of 210 MB only the section is read; shapes and metadata need no pixels at all."""
     path = tmp_path / "large.fits"
     shape = (1, 50, 1024, 1024)
@@ -88,7 +90,7 @@ def test_a_section_of_a_large_file_takes_little_memory(tmp_path):
     assert peak < 4 * band.nbytes
 
 
-def test_untouched_arrays_are_saved_without_being_held(tmp_path):
+def test_untouched_arrays_are_saved_without_being_held(tmp_path: Path) -> None:
     """Saving a model whose arrays nobody touched streams them from file to file."""
     path = tmp_path / "large.fits"
     sparse_ramp(path, (1, 25, 1024, 1024))
@@ -100,7 +102,7 @@ def test_untouched_arrays_are_saved_without_being_held(tmp_path):
     assert peak < 8_000_000
 
 
-def test_level_1b_opens_as_ramp(tmp_path):
+def test_level_1b_opens_as_ramp(tmp_path: Path) -> None:
     """Raw counts become float32; flags start as zero; the frame zero is there."""
     raw = models.Level1bModel(np.full((1, 2, 3, 4), 65000, np.uint16))
     raw.zeroframe = np.full((1, 3, 4), 40000, np.uint16)
@@ -116,7 +118,7 @@ def test_level_1b_opens_as_ramp(tmp_path):
     assert np.float32 == fits.getdata(tmp_path / "x_ramp.fits", "SCI").dtype.newbyteorder("=")
 
 
-def test_absent_arrays():
+def test_absent_arrays() -> None:
     """Without default None; with one, made on access in the shape of the primary array."""
     ramp = models.RampModel(np.zeros((1, 2, 3, 4)))
     assert ramp.zeroframe is None
@@ -128,7 +130,7 @@ def test_absent_arrays():
     assert models.ImageModel().shape is None
 
 
-def test_assignment_keeps_the_array_and_casts_safely():
+def test_assignment_keeps_the_array_and_casts_safely() -> None:
     """A conforming array is stored as it is; others are cast when nothing but precision is lost."""
     image = models.ImageModel()
     data = np.zeros((2, 2), np.float32)
@@ -152,14 +154,14 @@ def test_assignment_keeps_the_array_and_casts_safely():
         ("var_flat", np.zeros((1, 1, 1, 1)), r"allowed are at most 3 dimensions"),
     ],
 )
-def test_wrong_arrays_are_refused(name, array, message):
+def test_wrong_arrays_are_refused(name: str, array: Any, message: str) -> None:
     """Dimensions and dtypes that do not fit are refused by name."""
     image = models.ImageModel(np.zeros((2, 2)))
     with pytest.raises(ValidationError, match=message):
         setattr(image, name, array)
 
 
-def test_copies_share_arrays_read_only():
+def test_copies_share_arrays_read_only() -> None:
     """A copy holds the same memory, which neither may write to."""
     data = np.ones((2, 2), np.float32)
     image = models.ImageModel(data)
@@ -171,28 +173,30 @@ def test_copies_share_arrays_read_only():
     assert 1 == image.data.max()
 
 
-def test_copies_of_opened_files_share_what_was_read(ramp_path):
+def test_copies_of_opened_files_share_what_was_read(ramp_path: Path) -> None:
     """An array that was read before the copy is not read again."""
     ramp = models.open(ramp_path)
     assert ramp.data is not None
     assert np.shares_memory(ramp.data, ramp.copy().data)
 
 
-def test_table_columns_are_matched_by_name():
+def test_table_columns_are_matched_by_name() -> None:
     """Columns are found by name in any case and cast; extra ones are kept; missing ones named."""
     mask = models.MaskModel(np.zeros((2, 2), np.uint32))
     columns = [("value", "i8"), ("Bit", "i8"), ("NAME", "U9"), ("DESCRIPTION", "S3"), ("x", "f4")]
     mask.dq_def = np.array([(1, 0, "DEAD", b"no", 2.0)], columns)
     assert ("BIT", "VALUE", "NAME", "DESCRIPTION", "x") == mask.dq_def.dtype.names
     assert (1, b"DEAD") == (mask.dq_def["VALUE"][0], mask.dq_def["NAME"][0])
-    with pytest.raises(ValidationError, match="lacks the columns BIT, DESCRIPTION; it has value, N"):
+    with pytest.raises(
+        ValidationError, match="lacks the columns BIT, DESCRIPTION; it has value, N"
+    ):
         mask.dq_def = np.array([(1, "a")], [("value", "i8"), ("NAME", "U9")])
 
 
 TABLE = [("BIT", "i4"), ("VALUE", "u4"), ("NAME", "S40"), ("DESCRIPTION", "S80")]
 
 
-def test_dq_is_in_standard_bits_and_stored_in_the_bits_of_the_file(tmp_path):
+def test_dq_is_in_standard_bits_and_stored_in_the_bits_of_the_file(tmp_path: Path) -> None:
     """DQ_DEF translates on reading, whole or in sections, and back on writing."""
     rows = [(0, 1, b"DEAD", b""), (1, 2, b"DO_NOT_USE", b""), (5, 32, b"HOT", b"")]
     mask = models.MaskModel(np.array([[0, dqflags.DEAD], [dqflags.DO_NOT_USE, dqflags.HOT]], "u4"))
@@ -213,7 +217,7 @@ def test_dq_is_in_standard_bits_and_stored_in_the_bits_of_the_file(tmp_path):
     np.testing.assert_array_equal(dqflags.WARM, models.open(read.save(again)).dq)
 
 
-def test_a_file_that_changed_is_not_read(ramp_path):
+def test_a_file_that_changed_is_not_read(ramp_path: Path) -> None:
     """Arrays that were not read yet are refused when the file is no longer the same."""
     ramp = models.open(ramp_path)
     models.RampModel(np.zeros((1, 1, 2, 2))).save(ramp_path)
@@ -224,7 +228,7 @@ def test_a_file_that_changed_is_not_read(ramp_path):
         _ = ramp.data
 
 
-def test_a_model_may_be_saved_over_its_own_file(ramp_path):
+def test_a_model_may_be_saved_over_its_own_file(ramp_path: Path) -> None:
     """Arrays that were not read yet are found in the new file."""
     before = models.open(ramp_path).groupdq
     ramp = models.open(ramp_path)
@@ -234,7 +238,7 @@ def test_a_model_may_be_saved_over_its_own_file(ramp_path):
     np.testing.assert_array_equal(ramp.data, models.open(ramp_path).data)
 
 
-def test_close_forgets_what_was_read(ramp_path):
+def test_close_forgets_what_was_read(ramp_path: Path) -> None:
     """After `close` arrays are read again when touched."""
     with models.open(ramp_path) as ramp:
         first = ramp.data
@@ -243,13 +247,13 @@ def test_close_forgets_what_was_read(ramp_path):
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (1, 2, 3, 4)])
-def test_arrays_choose_their_model(shape):
+def test_arrays_choose_their_model(shape: tuple[int, ...]) -> None:
     """Two, three and four dimensions are an image, a cube and a ramp."""
     names = {2: "ImageModel", 3: "CubeModel", 4: "RampModel"}
     assert names[len(shape)] == type(models.open(np.zeros(shape))).__name__
 
 
-def test_arrays_without_model():
+def test_arrays_without_model() -> None:
     """Other dimensions have no model."""
     with pytest.raises(InputError, match="No model holds an array of 1 dimensions"):
         models.open(np.zeros(3))

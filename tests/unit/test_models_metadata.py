@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,21 +14,21 @@ from stpipe.errors import ValidationError
 
 
 @pytest.fixture
-def image():
+def image() -> models.ImageModel:
     model = models.ImageModel(np.ones((3, 4), np.float32))
     model.meta.instrument.name = "MIRI"
     model.meta.exposure.nints = 2
     return model
 
 
-def test_known_and_absent_is_none_or_the_default(image):
+def test_known_and_absent_is_none_or_the_default(image: models.ImageModel) -> None:
     """An attribute that the schema knows is None, or its default, until it is set."""
     assert image.meta.instrument.detector is None
     assert "s" == image.meta.time_unit
     assert image.meta.program.pi_name is None
 
 
-def test_unknown_attribute_suggests_a_known_one(image):
+def test_unknown_attribute_suggests_a_known_one(image: models.ImageModel) -> None:
     """A misspelt attribute is an error that names the near one, for reading and for setting."""
     with pytest.raises(AttributeError, match=r'meta.instrument has no "nmae".*"name"'):
         _ = image.meta.instrument.nmae
@@ -36,7 +38,7 @@ def test_unknown_attribute_suggests_a_known_one(image):
         _ = image.dat
 
 
-def test_metadata_outside_the_schema_need_set(image):
+def test_metadata_outside_the_schema_need_set(image: models.ImageModel) -> None:
     """A path that the schema does not know can be set by path, then read and set as attribute."""
     image.set("meta.observer.name", "Vera")
     assert "Vera" == image.meta.observer.name
@@ -58,16 +60,18 @@ def test_metadata_outside_the_schema_need_set(image):
         ("meta.anything", object(), r"meta.anything is a builtins.object; metadata are text"),
     ],
 )
-def test_assignment_is_checked(image, path, value, message):
-    """What does not conform is refused by attribute, keyword, found and allowed; nothing changes."""
+def test_assignment_is_checked(
+    image: models.ImageModel, path: str, value: Any, message: str
+) -> None:
+    """What does not conform is refused with keyword, found and allowed; nothing changes."""
     before = image.get(path)
     with pytest.raises(ValidationError, match=message):
         image.set(path, value)
     assert before == image.get(path)
 
 
-def test_values_become_plain(image):
-    """numpy scalars, tuples and paths are stored as the plain types that files hold."""
+def test_values_become_plain(image: models.ImageModel) -> None:
+    """Scalars of numpy, tuples and paths are stored as the plain types that files hold."""
     image.meta.exposure.nints = np.int16(3)
     image.meta.wcsinfo.ra_ref = np.float32(1.5)
     image.meta.exposure.read_times = ((1, 2), (3,))
@@ -76,7 +80,7 @@ def test_values_become_plain(image):
     assert [[1, 2], [3]] == image.meta.exposure.read_times
 
 
-def test_none_and_del_remove(image):
+def test_none_and_del_remove(image: models.ImageModel) -> None:
     """Assigning None or deleting takes a value away."""
     image.meta.exposure.nints = None
     del image.meta.instrument.name
@@ -85,7 +89,7 @@ def test_none_and_del_remove(image):
     assert "meta.instrument.name" not in image.to_flat_dict()
 
 
-def test_flat_dictionary_and_search(image):
+def test_flat_dictionary_and_search(image: models.ImageModel) -> None:
     """Values by dotted path; search looks in paths, keywords, titles and values."""
     assert {"meta.instrument.name": "MIRI", "meta.exposure.nints": 2} == image.to_flat_dict()
     assert ["meta.exposure.nints"] == [found.path for found in image.search("NINTS")]
@@ -93,7 +97,7 @@ def test_flat_dictionary_and_search(image):
     assert [] == image.search("no such thing")
 
 
-def test_update_takes_metadata_but_not_identity(image):
+def test_update_takes_metadata_but_not_identity(image: models.ImageModel) -> None:
     """`update` takes what the schema knows, without arrays, file name, date and model type."""
     ramp = models.RampModel(np.zeros((1, 2, 3, 4)))
     ramp.meta.filename = "ramp.fits"
@@ -109,7 +113,7 @@ def test_update_takes_metadata_but_not_identity(image):
     assert (3, 4) == image.shape
 
 
-def test_copies_have_metadata_of_their_own(image):
+def test_copies_have_metadata_of_their_own(image: models.ImageModel) -> None:
     """Changing a copy leaves the original alone, deep down too."""
     image.meta.exposure.read_times = [[1.0]]
     copy = image.copy()
@@ -121,7 +125,7 @@ def test_copies_have_metadata_of_their_own(image):
     assert [] == image.provenance
 
 
-def test_groups_can_be_listed_and_compared(image):
+def test_groups_can_be_listed_and_compared(image: models.ImageModel) -> None:
     """A group of metadata can be looped over, searched, compared and completed."""
     other = image.copy()
     assert ["name"] == list(image.meta.instrument)
@@ -134,7 +138,7 @@ def test_groups_can_be_listed_and_compared(image):
     assert "MIRI" in repr(image.meta.instrument)
 
 
-def test_dictionary_makes_a_model():
+def test_dictionary_makes_a_model() -> None:
     """Nested dictionaries of arrays and metadata fill a model."""
     tree = {"data": np.ones((2, 2)), "meta": {"instrument": {"name": "FGS"}}}
     model = models.open(tree)
@@ -144,13 +148,15 @@ def test_dictionary_makes_a_model():
     assert isinstance(models.open(tree), models.FlatModel)
 
 
-def test_schema_knows(image):
+def test_schema_knows(image: models.ImageModel) -> None:
     """`knows` tells whether the schema describes a path."""
     assert image.knows("meta.ref_file.dark.name")
     assert not image.knows("meta.ref_file.dark.sha256")
 
 
-def test_header_that_does_not_conform_is_reported_and_kept(tmp_path, caplog):
+def test_header_that_does_not_conform_is_reported_and_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A card of the wrong type is left unset with a warning, and survives in the file."""
     from astropy.io import fits
 

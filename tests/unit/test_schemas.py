@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -63,7 +64,7 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_printed_schema_works_as_printed(tmp_path):
+def test_printed_schema_works_as_printed(tmp_path: Path) -> None:
     """The printed ImageModel opens, has its defaults, and survives a file with its sensitivity."""
     model_class = models.model_class(write(tmp_path, "printed.schema.json", PRINTED))
     image = model_class(np.ones((3, 4)))
@@ -82,7 +83,7 @@ def test_printed_schema_works_as_printed(tmp_path):
         np.testing.assert_array_equal(np.zeros((3, 4), np.float32), read.err)
 
 
-def test_class_needs_only_a_schema_name(tmp_path, monkeypatch):
+def test_class_needs_only_a_schema_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A subclass with nothing but the name of a schema file is a model."""
     write(tmp_path, "mine.schema.json", PRINTED)
     monkeypatch.chdir(tmp_path)
@@ -97,7 +98,7 @@ def test_class_needs_only_a_schema_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_shipped_schemas_conform_to_the_meta_schema(path):
+def test_shipped_schemas_conform_to_the_meta_schema(path: Path) -> None:
     """Every shipped schema is in the dialect, and compiles."""
     validator = jsonschema.Draft202012Validator(META)
     problems = [error.message for error in validator.iter_errors(json.loads(path.read_text()))]
@@ -105,7 +106,7 @@ def test_shipped_schemas_conform_to_the_meta_schema(path):
     assert Schema.load(path).path == path
 
 
-def test_meta_schema_is_a_json_schema_and_knows_the_words_of_the_code():
+def test_meta_schema_is_a_json_schema_and_knows_the_words_of_the_code() -> None:
     """The vocabulary stands in two places, JSON and code; they agree."""
     jsonschema.Draft202012Validator.check_schema(META)
     structure = {"$id", "$ref", "$defs", "allOf", "properties"}
@@ -123,14 +124,14 @@ def test_meta_schema_is_a_json_schema_and_knows_the_words_of_the_code():
         {"type": "number", "ndim": 2},
     ],
 )
-def test_meta_schema_refuses_what_is_not_the_dialect(leaf):
+def test_meta_schema_refuses_what_is_not_the_dialect(leaf: dict[str, Any]) -> None:
     """Misspelt words, bad keywords and arrays without place or dtype are refused."""
     validator = jsonschema.Draft202012Validator(META)
     assert not validator.is_valid({"properties": {"x": leaf}})
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_no_keyword_stands_for_two_attributes(path):
+def test_no_keyword_stands_for_two_attributes(path: Path) -> None:
     """Within one extension a keyword belongs to one attribute, and an extension to one array."""
     schema = Schema.load(path)
     keywords = [(field.hdu, field.keyword) for field in schema.metadata.values() if field.keyword]
@@ -139,7 +140,7 @@ def test_no_keyword_stands_for_two_attributes(path):
     assert len(extensions) == len(set(extensions))
 
 
-def test_flat_form_holds_what_the_file_says():
+def test_flat_form_holds_what_the_file_says() -> None:
     """Paths, keywords, extensions, types and dtypes come out of the combined files."""
     schema = Schema.load("ramp.schema.json")
     name = schema.fields["meta.instrument.name"]
@@ -154,7 +155,7 @@ def test_flat_form_holds_what_the_file_says():
     assert ["data", "pixeldq", "groupdq"] == list(schema.arrays)[:3]
 
 
-def test_later_parts_refine_earlier_ones(tmp_path):
+def test_later_parts_refine_earlier_ones(tmp_path: Path) -> None:
     """With allOf, a later description of an attribute adds to the earlier one."""
     text = """
     {"allOf": [
@@ -169,7 +170,7 @@ def test_later_parts_refine_earlier_ones(tmp_path):
     assert {"data"} == schema.required
 
 
-def test_reference_into_a_file(tmp_path):
+def test_reference_into_a_file(tmp_path: Path) -> None:
     """A $ref may point into a file, and into its own file."""
     text = """
     {"properties": {
@@ -182,7 +183,7 @@ def test_reference_into_a_file(tmp_path):
     assert np.int16 == schema.fields["copy"].dtype
 
 
-def test_files_beside_the_schema_come_before_shipped_ones(tmp_path):
+def test_files_beside_the_schema_come_before_shipped_ones(tmp_path: Path) -> None:
     """A $ref is relative to the file it stands in."""
     write(tmp_path, "core.schema.json", '{"properties": {"mine": {"type": "string"}}}')
     path = write(tmp_path, "a.schema.json", '{"allOf": [{"$ref": "core.schema.json"}]}')
@@ -210,7 +211,7 @@ def test_files_beside_the_schema_come_before_shipped_ones(tmp_path):
         ),
     ],
 )
-def test_wrong_schemas_say_what_is_wrong(tmp_path, text, message):
+def test_wrong_schemas_say_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     """A schema that cannot be used is an input error that names file and place."""
     write(tmp_path, "b.schema.json", '{"$ref": "a.schema.json"}')
     path = write(tmp_path, "a.schema.json", text)
@@ -218,7 +219,7 @@ def test_wrong_schemas_say_what_is_wrong(tmp_path, text, message):
         Schema.load(path)
 
 
-def test_folder_that_does_not_exist_is_named():
+def test_folder_that_does_not_exist_is_named() -> None:
     """Asking for a folder that does not ship says where it was sought."""
     with pytest.raises(InputError, match='"nothing" of stpipe is in neither'):
         resources.folder("nothing")
