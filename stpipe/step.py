@@ -410,6 +410,7 @@ class Step:
         return path
 
     def _write(self, product: Any, path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
         product.save(path)
         self.log.info("Saved %s", path)
         return path

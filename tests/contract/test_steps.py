@@ -1,0 +1,156 @@
+"""What every step keeps to, whatever it computes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stpipe import models, naming
+from stpipe.parameters import Settings, export, read_cfg, resolve, rules
+from stpipe.registry import PIPELINES, STEPS, load, summary
+from stpipe.step import RampStep, Step
+
+INSTRUMENTS = {"mirimage": "MIRI", "nrca1": "NIRCAM"}
+
+
+def arrays(model: Any) -> dict[str, Any]:
+    """Every array of a model."""
+    return {name: np.asarray(getattr(model, name)) for name in model.shapes}
+
+
+def flatten(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+@pytest.fixture(scope="module", params=sorted(INSTRUMENTS))
+def exposure(request: pytest.FixtureRequest, demo_folder: Path) -> Path:
+    """A raw exposure with and one without the steps of the mid-infrared."""
+    return next(demo_folder.glob(f"uncal/*00001_{request.param}_uncal.fits"))
+
+
+@pytest.fixture(params=sorted(STEPS))
+def step(request: pytest.FixtureRequest) -> type[Step]:
+    return load(request.param)
+
+
+@pytest.mark.parametrize("alias", sorted({**STEPS, **PIPELINES}))
+def test_the_registry_and_the_class_agree(alias: str) -> None:
+    """One table: the alias finds the class that carries it, and the listing its first line."""
+    cls = load(alias)
+
+    assert alias == cls.alias
+    assert len(summary(alias)) > 10
+    assert (cls.__doc__ or "").strip()
+
+
+def test_declarations_are_complete(step: type[Step]) -> None:
+    """Suffix, status, documented parameters, annotated types."""
+    assert step.suffix
+    assert step.status
+    assert f"meta.cal_step.{step.status}" in models.RampModel.load_schema().metadata
+    for name, rule in rules(step).items():
+        assert rule.help, f"{step.alias}.{name} has no help"
+    own = {n for n in rules(step) if n in step.spec}
+    assert own <= set(step.__annotations__), "parameters are attributes with a type"
+
+
+def test_suffixes_can_be_taken_off_again(step: type[Step]) -> None:
+    """A product's name leads back to its root."""
+    for output in step.products(step, "RampModel"):  # type: ignore[arg-type]
+        assert ("x", output.suffix) == tuple(vars(naming.split(f"x_{output.suffix}.fits")).values())[:2]
+
+
+def test_parameters_round_trip(step: type[Step], tmp_path: Path) -> None:
+    """Defaults that are exported and read again are the same."""
+    parameters = resolve(step, Settings())
+    path = tmp_path / "step.cfg"
+    path.write_text(export(step.target(), parameters))
+
+    assert dict(parameters.values) == dict(resolve(step, read_cfg(path).settings).values)
+
+
+@pytest.fixture
+def source(step: type[Step], exposure: Path, crds: Path, tmp_path: Path) -> Path:
+    """A file that the step reads: the raw exposure, or a rate for steps that follow the fit."""
+    del crds
+    if "ImageModel" not in step.input_models:
+        return exposure
+    from stpipe.steps.ramp_fit import RampFitStep
+
+    rate, _ = RampFitStep.call(str(exposure))
+    return rate.save(tmp_path / "x_rate.fits")
+
+
+def test_a_file_and_a_model_give_the_same_product(step: type[Step], source: Path) -> None:
+    """In memory and from disk; the input is left alone, in memory and on disk."""
+    before = hashlib.sha256(source.read_bytes()).digest()
+    with models.open(source) as model:
+        given = arrays(model)
+        from_model = flatten(step().run(model))
+        for name, array in given.items():
+            np.testing.assert_array_equal(array, getattr(model, name))
+        assert not model.provenance
+
+    from_file = flatten(step().run(source))
+
+    assert before == hashlib.sha256(source.read_bytes()).digest()
+    for one, other in zip(from_model, from_file, strict=True):
+        assert type(one) is type(other)
+        for name, array in arrays(one).items():
+            np.testing.assert_array_equal(array, getattr(other, name), err_msg=name)
+
+
+def test_the_product_is_valid_and_says_how_it_was_made(
+    step: type[Step], source: Path, tmp_path: Path
+) -> None:
+    """Status, history, references with checksum; and the file holds what memory held."""
+    for product in flatten(step().run(source)):
+        path = product.save(tmp_path / "y_product.fits")
+        with models.open(path) as again:
+            record = again.provenance[-1]
+            assert step.target() == record["class"]
+            assert again.get(f"meta.cal_step.{step.status}") == record["status"]
+            assert record["status"] in ("COMPLETE", "SKIPPED")
+            if record["status"] == "SKIPPED":
+                assert record["reason"]
+            else:
+                wanted = {*step.reference_types, *step.optional_reference_types}
+                assert wanted == set(record["references"])
+                assert all("sha256" in r or r["name"] == "N/A" for r in record["references"].values())
+            for name, array in arrays(product).items():
+                np.testing.assert_array_equal(array, getattr(again, name), err_msg=name)
+
+
+def test_what_a_ramp_step_returns_keeps_shapes_and_types(step: type[Step], source: Path) -> None:
+    """A ramp step changes values, never the form of the ramp."""
+    if not issubclass(step, RampStep):
+        pytest.skip(f"{step.alias} makes no ramp")
+    with models.RampModel(source) as ramp:
+        product = step().run(ramp)
+
+        assert ramp.shape == product.shape
+        assert (np.float32, np.uint8, np.uint32) == tuple(
+            getattr(product, n).dtype.type for n in ("data", "groupdq", "pixeldq")
+        )
+
+
+def test_a_pipeline_skips_it_and_records_why(step: type[Step], source: Path) -> None:
+    """Skipped by parameter: the data pass through and the product says so."""
+    from stpipe import Pipeline
+
+    class Only(Pipeline):
+        step_defs = {"only": step}
+
+        def process(self, model: Any) -> Any:
+            return self.only(model)
+
+    product = Only(steps={"only": {"skip": True}}).run(source)
+
+    assert "skip = True (keyword)" == product.provenance[-1]["reason"]
+    assert "SKIPPED" == product.get(f"meta.cal_step.{step.status}")
+    with models.open(source) as model:
+        np.testing.assert_array_equal(model.data, product.data)
