@@ -15,7 +15,23 @@ import pytest
 
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.steps import dark_current, jump, linearity, ramp_fit, refpix, saturation, superbias
+from stpipe.steps import (
+    charge_migration,
+    dark_current,
+    firstframe,
+    gain_scale,
+    group_scale,
+    ipc,
+    jump,
+    lastframe,
+    linearity,
+    ramp_fit,
+    refpix,
+    reset,
+    rscd,
+    saturation,
+    superbias,
+)
 
 Arrays = dict[str, npt.NDArray[Any]]
 RTOL = 2e-5
@@ -441,3 +457,124 @@ def test_refpix(peer: Any, case: Any, odd_even: bool, sides: bool, smoothing: in
     assert np.abs(expected["data"] - a["data"]).max() > 1
     if zeroframe is not None:
         assert_agrees(expected["zeroframe"], ramp.zeroframe, atol=2e-4)
+
+
+IPC_BORDERS = [(0, 0, 0, 0), (4, 4, 4, 4), (0, 3, 4, 0)]
+
+
+@pytest.mark.parametrize("borders", IPC_BORDERS)
+@pytest.mark.parametrize("by_pixel", [False, True])
+@pytest.mark.parametrize("size", [(3, 3), (5, 3)])
+def test_ipc(peer: Any, size: tuple[int, int], by_pixel: bool, borders: tuple[int, ...]) -> None:
+    """One kernel and one for each pixel, with and without reference pixels."""
+    rng = np.random.default_rng(sum(borders))
+    a = raw_ramp(rng, (2, 2, 17, 19))
+    kernel = rng.normal(0, 0.01, (*size, *((17, 19) if by_pixel else ())))
+    kernel[size[0] // 2, size[1] // 2] += 1
+    kernel = kernel.astype(np.float32)
+    expected = peer("ipc", {"borders": borders}, data=a["data"], kernel=kernel)
+
+    data = ipc.deconvolve(a["data"], kernel, ipc.ReferenceBorder(*borders))
+
+    assert_agrees(expected["data"], data, atol=1e-2)
+
+
+@pytest.mark.parametrize("first", [1, 2, 4])
+@pytest.mark.parametrize("ngroups", [2, 5])
+def test_reset(peer: Any, ngroups: int, first: int) -> None:
+    """Segments of an exposure; references with fewer and more groups."""
+    rng = np.random.default_rng(first)
+    a = raw_ramp(rng, (3, ngroups, 8, 9))
+    reference = rng.normal(30, 5, (2, 4, 8, 9)).astype(np.float32)
+    reference[sparse(rng, reference.shape, 0.05)] = np.nan
+    dq = rng.integers(0, 2**32, (8, 9), dtype=np.uint32)
+    expected = peer("reset", {"first": first}, **a, reset=reference, dq=dq)
+
+    assert_agrees(expected["data"], reset.subtract_reset(a["data"], reference, first - 1))
+    assert_agrees(expected["pixeldq"], a["pixeldq"] | dq)
+
+
+@pytest.mark.parametrize("bright", [True, False])
+@pytest.mark.parametrize("ngroups", [2, 3, 4, 7])
+def test_first_and_last_frame(peer: Any, ngroups: int, bright: bool) -> None:
+    """Flags of the first and last group, and too few groups for either."""
+    a = raw_ramp(np.random.default_rng(ngroups), (2, ngroups, 8, 9))
+    a["groupdq"] |= np.where(a["data"] > 40000, dqflags.SATURATED, 0).astype(np.uint8)
+    meta = {"meta.instrument.name": "MIRI"}
+    steps = {
+        "lastframe": lastframe.LastFrameStep(),
+        "firstframe": firstframe.FirstFrameStep(bright_use_group1=bright),
+    }
+    for name, step in steps.items():
+        expected = peer(name, {"bright_use_group1": bright}, **a)
+        ramp = FakeRamp(meta, **a)
+        if expected["skipped"]:
+            with pytest.raises(Skip):
+                step.correct(ramp, {})
+        else:
+            step.correct(ramp, {})
+        assert_agrees(expected["groupdq"], ramp.groupdq)
+        assert_agrees(expected["pixeldq"], ramp.pixeldq)
+
+
+@pytest.mark.parametrize("skip", [(1, 4), (3, 2), (2, 1)])
+@pytest.mark.parametrize("ngroups", [2, 4, 5, 6, 12])
+@pytest.mark.parametrize(("nints", "first"), [(1, 1), (3, 1), (9, 4)])
+def test_rscd(peer: Any, ngroups: int, nints: int, first: int, skip: tuple[int, int]) -> None:
+    """Numbers of groups, limited by saturation and short ramps; keywords; segments."""
+    rng = np.random.default_rng(ngroups)
+    a = raw_ramp(rng, (min(nints, 3), ngroups, 12, 13))
+    saturated = np.maximum.accumulate(a["data"] > 40000, axis=1)
+    a["groupdq"] |= np.where(saturated, dqflags.SATURATED, 0).astype(np.uint8)
+    a["groupdq"] &= 0xFF ^ np.where(saturated, 0, dqflags.SATURATED).astype(np.uint8)
+    expected = peer("rscd", {"nints": nints, "first": first, "skip": skip}, **a)
+
+    meta = {
+        "meta.instrument.name": "MIRI",
+        "meta.subarray.name": "SUBPRISM",
+        "meta.exposure.readpatt": "FASTR1",
+        "meta.exposure.nints": nints,
+        "meta.exposure.integration_start": first,
+    }
+    ramp = FakeRamp(meta, **a)
+    ramp.meta.rscd = SimpleNamespace()
+    row = ("SLITLESSPRISM    ", "FASTR1", *skip)
+    names = [("subarray", "S17"), ("readpatt", "U12"), ("group_skip1", "i4"), ("group_skip", "i4")]
+    table = SimpleNamespace(rscd_group_skip_table=np.array([row], dtype=names))
+    if expected["skipped"]:
+        with pytest.raises(Skip):
+            rscd.RscdStep().correct(ramp, {"rscd": table})
+    else:
+        rscd.RscdStep().correct(ramp, {"rscd": table})
+
+    assert_agrees(expected["groupdq"], ramp.groupdq)
+    assert_agrees(expected["pixeldq"], ramp.pixeldq)
+    for name in ("ngroups_skip", "keep_groups_saturation", "keep_bright_firstgroup"):
+        for label in ("int1", "int2p"):
+            recorded = getattr(ramp.meta.rscd, f"{name}_{label}", -1)
+            if ngroups > 3:
+                assert expected[f"{name}_{label}"] == recorded
+
+
+def test_scales(peer: Any) -> None:
+    """Group scale, and gain scale of rates and variances."""
+    rng = np.random.default_rng(0)
+    a = raw_ramp(rng, (1, 3, 8, 9))
+    expected = peer("group_scale", {"nframes": 3, "divisor": 4}, **a)
+    assert_agrees(expected["data"], group_scale.scale_groups(a["data"], 3, 4))
+
+    names = ("data", "err", "var_poisson", "var_rnoise")
+    rates = {name: rng.normal(5, 1, (8, 9)).astype(np.float32) for name in names}
+    expected = peer("gain_scale", {"factor": 2.1}, **rates)
+    scaled = gain_scale.scale_rates(rates, 2.1)
+    for name in names:
+        assert_agrees(expected[name], scaled[name])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_charge_migration(peer: Any, seed: int) -> None:
+    """Pixels above the threshold and their neighbours, from that group on."""
+    a = raw_ramp(np.random.default_rng(seed), (2, 4, 15, 16))
+    expected = peer("charge_migration", {"threshold": 45000.0}, **a)
+    groupdq = charge_migration.flag_charge_loss(a["data"], a["groupdq"], 45000.0)
+    assert_agrees(expected["groupdq"], groupdq)

@@ -1,0 +1,43 @@
+"""Undo the division by a wrong number of frames when groups were averaged on board."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import Skip
+from stpipe.step import RampStep
+
+if TYPE_CHECKING:
+    from stpipe.references import References
+    from stpipe.steps._arrays import Floats
+
+__all__ = ["GroupScaleStep", "scale_groups"]
+
+
+class GroupScaleStep(RampStep):
+    """Undo the division by a wrong number of frames when groups were averaged on board.
+
+    The spacecraft divides by a power of two (FRMDIVSR), also when NFRAMES is none. The zero frame
+    is not averaged and stays as it is.
+    """
+
+    alias = "group_scale"
+    suffix = "group_scale"
+    status = "group_scale"
+
+    def correct(self, ramp: Any, references: References) -> None:
+        """Scale all groups by FRMDIVSR / NFRAMES."""
+        del references
+        nframes, divisor = ramp.meta.exposure.nframes, ramp.meta.exposure.frame_divisor
+        if nframes is None or divisor is None:
+            raise Skip(f"{'NFRAMES' if nframes is None else 'FRMDIVSR'} is missing in the header")
+        if nframes == divisor:
+            raise Skip(f"NFRAMES and FRMDIVSR are equal ({nframes})")
+        ramp.data = scale_groups(ramp.data, nframes, divisor)
+
+
+def scale_groups(data: Floats, nframes: int, divisor: int) -> Floats:
+    """Averages of `nframes` frames from data that were divided by `divisor`, in DN."""
+    return data * np.float32(divisor / nframes)

@@ -1,0 +1,95 @@
+"""Correct for the coupling of neighbouring pixels, by convolution with the inverse kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.step import RampStep
+
+if TYPE_CHECKING:
+    from stpipe.references import References
+    from stpipe.steps._arrays import Floats
+
+__all__ = ["IPCStep", "ReferenceBorder", "deconvolve"]
+
+BORDER = 4
+NIR_END = 2044  # first row and column of the reference pixels at the far sides
+MIRI_END = 1028
+
+
+class IPCStep(RampStep):
+    """Correct for the coupling of neighbouring pixels, by convolution with the inverse kernel.
+
+    The reference holds one kernel for the detector, (rows, columns), or one for each pixel, with two
+    more axes. Reference pixels are left alone and do not contribute. Flags do not matter. NIRSpec
+    IRS2 readout is not implemented.
+    """
+
+    alias = "ipc"
+    suffix = "ipc"
+    status = "ipc"
+    reference_types = ("ipc",)
+    prerequisites = ("meta.subarray.xstart", "meta.subarray.ystart")
+    halo = 2  # kernels of up to 5 x 5
+
+    def correct(self, ramp: Any, references: References) -> None:
+        """Convolve every group with the kernel."""
+        border = ReferenceBorder.of(ramp.meta, ramp.data.shape[-2:])
+        ramp.data = deconvolve(ramp.data, references["ipc"].data, border)
+
+
+@dataclass(frozen=True)
+class ReferenceBorder:
+    """Rows and columns of reference pixels at each side of an exposure."""
+
+    bottom: int
+    top: int
+    left: int
+    right: int
+
+    @classmethod
+    def of(cls, meta: Any, shape: tuple[int, int]) -> ReferenceBorder:
+        """Those of an exposure of `shape`; MIRI has columns only."""
+        x0, y0 = meta.subarray.xstart - 1, meta.subarray.ystart - 1
+        rows, columns = shape
+        left = max(0, BORDER - x0)
+        if meta.instrument.name == "MIRI":
+            return cls(0, 0, left, max(0, x0 + columns - MIRI_END))
+        top, right = max(0, y0 + rows - NIR_END), max(0, x0 + columns - NIR_END)
+        return cls(max(0, BORDER - y0), top, left, right)
+
+    def interior(self, shape: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns without reference pixels."""
+        rows, columns = shape
+        return slice(self.bottom, rows - self.top), slice(self.left, columns - self.right)
+
+
+def deconvolve(data: Floats, kernel: Floats, border: ReferenceBorder) -> Floats:
+    """Data (integrations, groups, rows, columns) in DN, convolved with the kernel inside the border.
+
+    `kernel` is (rows, columns), or has two more axes for the pixels that it belongs to. Beyond the
+    border everything is 0.
+    """
+    at = border.interior(data.shape[-2:])
+    if kernel.ndim > 2:  # noqa: PLR2004 - a kernel for each pixel
+        kernel = kernel[:, :, *at]
+    out = data.copy()
+    for index in np.ndindex(data.shape[:2]):
+        out[index][at] = _convolve(data[index][at], kernel)
+    return out
+
+
+def _convolve(image: Floats, kernel: Floats) -> Floats:
+    """Sum over the kernel in single precision, its central and largest element last."""
+    height, width = kernel.shape[:2]
+    middle = height // 2, width // 2
+    padded = np.pad(image, [(n // 2, n - n // 2 - 1) for n in (height, width)])
+    rows, columns = image.shape
+    total = np.zeros_like(image)
+    for j, i in sorted(np.ndindex(height, width), key=lambda place: place == middle):
+        shifted = padded[height - j - 1 :, width - i - 1 :][:rows, :columns]
+        total += kernel[j, i] * shifted
+    return total

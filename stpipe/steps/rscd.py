@@ -1,0 +1,119 @@
+"""Leave out the first groups of MIRI's integrations, which settle after the reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import Skip
+from stpipe.models import dqflags
+from stpipe.step import RampStep
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from stpipe.references import References
+    from stpipe.steps._arrays import Booleans, GroupBits
+
+__all__ = ["RscdStep", "flag_groups", "groups_to_skip", "limit_skip", "skipped_of_pixels"]
+
+FEWEST_GROUPS = 3
+SHORT = 5  # groups up to which only the first is left out
+
+
+class RscdStep(RampStep):
+    """Leave out the first groups of MIRI's integrations, which settle after the reset.
+
+    How many (reset switch charge decay) depends on subarray and readout pattern, and is different
+    for the first integration. Where a pixel saturates soon, fewer are left out, so that two
+    unsaturated groups remain if possible; such pixels are FLUX_ESTIMATED.
+
+    Keywords tell the number of groups (INT1SKIP, INT2SKIP), of pixels for which it was lowered
+    (INT1BORS, INT2BORS), and of those that keep even the first group (INT1UGP1, INT2UGP1).
+
+    Difference from jwst 3.0.0: when no groups are left out anyway, no pixel counts as keeping its
+    first group, where jwst then counts all of them.
+    """
+
+    alias = "rscd"
+    suffix = "rscd"
+    status = "rscd"
+    reference_types = ("rscd",)
+
+    def correct(self, ramp: Any, references: References) -> None:
+        """Flag the first groups of the first and of all later integrations."""
+        if ramp.meta.instrument.name != "MIRI":
+            raise Skip("only for MIRI")
+        ngroups = ramp.data.shape[1]
+        if ngroups < FEWEST_GROUPS:
+            raise Skip(f"{ngroups} groups, at least {FEWEST_GROUPS} are needed")
+        table = references["rscd"].rscd_group_skip_table
+        requested = groups_to_skip(table, ramp.meta.subarray.name, ramp.meta.exposure.readpatt)
+        in_first, in_later = (limit_skip(n, ngroups) for n in requested)
+        later = 1 if ramp.meta.exposure.integration_start in (None, 1) else 0
+        if later:
+            self._flag(ramp, slice(0, 1), in_first, "int1")
+        if ramp.meta.exposure.nints > 1:
+            self._flag(ramp, slice(later, None), in_later, "int2p")
+
+    @staticmethod
+    def _flag(ramp: Any, integrations: slice, requested: int, label: str) -> None:
+        """Flag a range of integrations and record what was done."""
+        skipped = skipped_of_pixels(ramp.groupdq[integrations], requested)
+        lowered = skipped < requested
+        groupdq = ramp.groupdq.copy()
+        groupdq[integrations] = flag_groups(groupdq[integrations], skipped)
+        ramp.groupdq = groupdq
+        estimated = np.where(lowered.any(axis=0), dqflags.FLUX_ESTIMATED, 0).astype(np.uint32)
+        ramp.pixeldq = ramp.pixeldq | estimated
+        setattr(ramp.meta.rscd, f"ngroups_skip_{label}", requested)
+        setattr(ramp.meta.rscd, f"keep_groups_saturation_{label}", _pixels(lowered))
+        first_kept = _pixels(lowered & (skipped == 0))
+        setattr(ramp.meta.rscd, f"keep_bright_firstgroup_{label}", first_kept)
+
+
+def _pixels(where: Booleans) -> int:
+    return int(where.any(axis=0).sum())
+
+
+def groups_to_skip(table: npt.NDArray[Any], subarray: str, readpatt: str) -> tuple[int, int]:
+    """Groups to leave out in the first integration and in later ones, from the reference's table.
+
+    Raises
+    ------
+    Skip
+        When the table has no row for subarray and readout pattern.
+    """
+    wanted = "SLITLESSPRISM" if subarray.upper() == "SUBPRISM" else subarray, readpatt
+    for row in table:
+        if (_text(row["subarray"]), _text(row["readpatt"])) == wanted:
+            first = int(row["group_skip1"])
+            # Older references know nothing about the first integration.
+            return (first if first >= 0 else 1), int(row["group_skip"])
+    raise Skip(f"the reference has no row for subarray {wanted[0]} and readout {readpatt}")
+
+
+def _text(value: bytes | str) -> str:
+    return (value.decode("ascii") if isinstance(value, bytes) else str(value)).strip()
+
+
+def limit_skip(requested: int, ngroups: int) -> int:
+    """Groups to leave out of `ngroups`: one of few, and never so many that under three remain."""
+    return min(1 if ngroups <= SHORT else requested, max(0, ngroups - FEWEST_GROUPS))
+
+
+def skipped_of_pixels(groupdq: GroupBits, requested: int) -> npt.NDArray[np.intp]:
+    """Groups to leave out of each ramp, (integrations, rows, columns).
+
+    Fewer than requested where one of the two groups that follow is SATURATED, but the first is not.
+    """
+    saturated = (groupdq & dqflags.SATURATED) != 0
+    first = saturated.argmax(axis=1)  # 0 where never saturated, too
+    return np.where(first == 0, requested, np.clip(first - 2, 0, requested))
+
+
+def flag_groups(groupdq: GroupBits, skipped: npt.NDArray[np.intp]) -> GroupBits:
+    """Flags (integrations, groups, rows, columns) with DO_NOT_USE in the first `skipped` groups."""
+    leading = np.arange(groupdq.shape[1])[:, None, None] < skipped[:, None]
+    return groupdq | (leading * np.uint8(dqflags.DO_NOT_USE))
