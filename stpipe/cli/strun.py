@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stpipe import registry
@@ -12,7 +12,9 @@ from stpipe.cli.errors import guarded
 from stpipe.errors import ParameterError, UsageError
 
 if TYPE_CHECKING:
+    from stpipe.generate.trace import SkippedStep
     from stpipe.parameters import Configuration, Settings
+    from stpipe.references import Reference
     from stpipe.step import Step
 
 __all__ = ["main"]
@@ -174,10 +176,24 @@ def _dry_run(step: Step, source: str) -> None:
 
     print(source)
     for node in trace(step, source).nodes:
-        references = ", ".join(f"{t} {r.recorded_name}" for t, r in node.references.items())
-        for skipped in node.skipped_before:
-            print(f"  {skipped.step.qualified_name}: skipped, {skipped.reason}")
-        print(f"  {node.name} -> {', '.join(p.suffix for p in node.products)}  {references}".rstrip())
+        _print_skipped(node.skipped_before)
+        print(f"  {node.name} -> {', '.join(p.suffix for p in node.products)}")
+        _print_references(node.references)
+        for refinement in node.refinements:
+            product = node.products[refinement.product].suffix
+            print(f"  {refinement.step.qualified_name} -> {product}, in the same rule")
+            _print_references(refinement.references)
+        _print_skipped(node.skipped_after)
+
+
+def _print_skipped(skipped: Iterable[SkippedStep]) -> None:
+    for step in skipped:
+        print(f"  ({step.step.qualified_name}: skipped, {step.reason})")
+
+
+def _print_references(references: Mapping[str, Reference]) -> None:
+    for reference_type, reference in references.items():
+        print(f"      {reference_type}: {reference.recorded_name}")
 
 
 def _logging(configuration: Configuration, given: arguments.Arguments) -> dict[str, str]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from stpipe.pipeline import Pipeline
+from stpipe.step import Products
+from stpipe.steps.charge_migration import ChargeMigrationStep
 from stpipe.steps.dark_current import DarkCurrentStep
 from stpipe.steps.dq_init import DQInitStep
+from stpipe.steps.firstframe import FirstFrameStep
+from stpipe.steps.gain_scale import GainScaleStep
+from stpipe.steps.group_scale import GroupScaleStep
 from stpipe.steps.ipc import IPCStep
 from stpipe.steps.jump import JumpStep
 from stpipe.steps.lastframe import LastFrameStep
@@ -14,6 +19,7 @@ from stpipe.steps.linearity import LinearityStep
 from stpipe.steps.ramp_fit import RampFitStep
 from stpipe.steps.refpix import RefPixStep
 from stpipe.steps.reset import ResetStep
+from stpipe.steps.rscd import RscdStep
 from stpipe.steps.saturation import SaturationStep
 from stpipe.steps.superbias import SuperBiasStep
 
@@ -29,30 +35,38 @@ class Detector1Pipeline(Pipeline):
     """
 
     step_defs = {
+        "group_scale": GroupScaleStep,
         "dq_init": DQInitStep,
         "saturation": SaturationStep,
         "ipc": IPCStep,
         "superbias": SuperBiasStep,
+        "firstframe": FirstFrameStep,
         "lastframe": LastFrameStep,
         "reset": ResetStep,
         "refpix": RefPixStep,
         "linearity": LinearityStep,
+        "rscd": RscdStep,
         "dark_current": DarkCurrentStep,
+        "charge_migration": ChargeMigrationStep,
         "jump": JumpStep,
         "ramp_fit": RampFitStep,
+        "gain_scale": GainScaleStep,
     }
 
     save_calibrated_ramp: bool
 
     def process(self, ramp: Any) -> Any:
         """Correct the ramp and fit slopes; return (rate, rateints)."""
+        ramp = self.group_scale(ramp)
         ramp = self.dq_init(ramp)
         ramp = self.saturation(ramp)
         ramp = self.ipc(ramp)
         if ramp.meta.instrument.name == "MIRI":
+            ramp = self.firstframe(ramp)
             ramp = self.lastframe(ramp)
             ramp = self.reset(ramp)
             ramp = self.linearity(ramp)
+            ramp = self.rscd(ramp)
             ramp = self.dark_current(ramp)
             ramp = self.refpix(ramp)
         else:
@@ -60,7 +74,9 @@ class Detector1Pipeline(Pipeline):
             ramp = self.refpix(ramp)
             ramp = self.linearity(ramp)
             ramp = self.dark_current(ramp)
+        ramp = self.charge_migration(ramp)
         ramp = self.jump(ramp)
         if self.save_calibrated_ramp:
             self.save(ramp, "ramp")
-        return self.ramp_fit(ramp)
+        products = self.ramp_fit(ramp)
+        return Products(products.names, map(self.gain_scale, products))

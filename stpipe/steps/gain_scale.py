@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.errors import Skip
 from stpipe.step import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from stpipe.references import Reference
 
-    from stpipe.steps._arrays import Floats
-
-__all__ = ["GainScaleStep", "scale_rates"]
+__all__ = ["GainScaleStep", "gain_factor"]
 
 POWERS = {"data": 1, "err": 1, "var_poisson": 2, "var_rnoise": 2}
 
@@ -22,30 +20,40 @@ POWERS = {"data": 1, "err": 1, "var_poisson": 2, "var_rnoise": 2}
 class GainScaleStep(Step):
     """Bring count rates taken with an unusual gain to the usual one.
 
-    Some NIRSpec subarrays are read with twice the usual gain. The factor is GAINFACT, which
-    `ramp_fit` copies from the gain reference; without it the step is skipped.
+    Some NIRSpec subarrays are read with twice the usual gain. The factor is GAINFACT of the exposure,
+    or else of its gain reference; without one the step is skipped. In a pipeline the scaled rates keep
+    the name of the rates.
     """
 
     alias = "gain_scale"
     suffix = "gain_scale"
     status = "gain_scale"
+    refines = True
     input_models = ("ImageModel", "CubeModel")
     optional_reference_types = ("gain",)
 
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Only some subarrays have a gain of their own."""
+        if gain_factor(meta, selected) is None:
+            return "neither the exposure nor its gain reference has GAINFACT"
+        return ""
+
     def process(self, rate: Any) -> Any:
         """Scale rates, errors and variances."""
-        factor = rate.meta.exposure.gain_factor
-        if factor is None and "gain" in self.references:
-            factor = self.references["gain"].meta.exposure.gain_factor
-        if factor is None:
-            raise Skip("neither the exposure nor its gain reference has GAINFACT")
-        arrays = {name: getattr(rate, name) for name in POWERS if rate.has(name)}
-        for name, scaled in scale_rates(arrays, factor).items():
-            setattr(rate, name, scaled)
+        factor = gain_factor(rate.to_flat_dict(), self.selected)
+        for name, power in POWERS.items():
+            if rate.has(name):
+                setattr(rate, name, getattr(rate, name) * np.float32(factor**power))
         rate.meta.exposure.gain_factor = factor
         return rate
 
 
-def scale_rates(arrays: Mapping[str, Floats], factor: float) -> dict[str, Floats]:
-    """Rates and errors in DN/s times `factor`, variances times its square."""
-    return {name: array * np.float32(factor ** POWERS[name]) for name, array in arrays.items()}
+def gain_factor(meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> Any:
+    """GAINFACT of an exposure (flat metadata) or else of its gain reference; None without."""
+    from stpipe import models
+
+    factor = meta.get("meta.exposure.gain_factor")
+    path = selected["gain"].path
+    if factor is None and path is not None:
+        factor = models.open_metadata(path).get("meta.exposure.gain_factor")
+    return factor

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.errors import Skip
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
-    from stpipe.references import References
+    from stpipe.references import Reference, References
     from stpipe.steps._arrays import Floats
 
 __all__ = ["GroupScaleStep", "scale_groups"]
@@ -27,15 +27,20 @@ class GroupScaleStep(RampStep):
     suffix = "group_scale"
     status = "group_scale"
 
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Nothing to undo without both numbers, or when they are equal."""
+        del selected
+        nframes = meta.get("meta.exposure.nframes")
+        divisor = meta.get("meta.exposure.frame_divisor")
+        if nframes is None or divisor is None:
+            return f"{'NFRAMES' if nframes is None else 'FRMDIVSR'} is missing in the header"
+        return f"NFRAMES and FRMDIVSR are equal ({nframes})" if nframes == divisor else ""
+
     def correct(self, ramp: Any, references: References) -> None:
         """Scale all groups by FRMDIVSR / NFRAMES."""
         del references
-        nframes, divisor = ramp.meta.exposure.nframes, ramp.meta.exposure.frame_divisor
-        if nframes is None or divisor is None:
-            raise Skip(f"{'NFRAMES' if nframes is None else 'FRMDIVSR'} is missing in the header")
-        if nframes == divisor:
-            raise Skip(f"NFRAMES and FRMDIVSR are equal ({nframes})")
-        ramp.data = scale_groups(ramp.data, nframes, divisor)
+        exposure = ramp.meta.exposure
+        ramp.data = scale_groups(ramp.data, exposure.nframes, exposure.frame_divisor)
 
 
 def scale_groups(data: Floats, nframes: int, divisor: int) -> Floats:
