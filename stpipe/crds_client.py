@@ -109,8 +109,8 @@ def _client() -> Any:
     logger = logging.getLogger("CRDS")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
-    # Its warnings are about files that only the original pipeline has.
-    logger.setLevel(logging.ERROR)
+    # What matters comes as an exception, which we put into one message.
+    logger.setLevel(logging.CRITICAL)
     logger.propagate = True
     return heavy_client
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from stpipe.demo.observation import DEMO, FULL_FRAMES
@@ -15,13 +17,21 @@ __all__ = ["main"]
 def main(arguments: list[str] | None = None) -> int:
     """Bring a demo folder up to date and say what was written; returns the exit code."""
     options = _parser().parse_args(arguments)
-    count = 0
-    for path in write_demo(options.folder, FULL_FRAMES if options.full else DEMO):
-        print(f"wrote {path}")
-        count += 1
-    if not count:
+    written = Counter(_kind(path, options.folder) for path in _write(options))
+    for kind, count in written.items():
+        print(f"wrote {count} files in {options.folder / kind}")
+    if not written:
         print(f"Nothing to do: everything in {options.folder} is there and unchanged.")
     return 0
+
+
+def _write(options: argparse.Namespace) -> Iterator[Path]:
+    return write_demo(options.folder, FULL_FRAMES if options.full else DEMO)
+
+
+def _kind(path: Path, folder: Path) -> str:
+    """The part of the demo that a file belongs to: uncal, truth or crds."""
+    return path.relative_to(folder).parts[0]
 
 
 def _parser() -> argparse.ArgumentParser:

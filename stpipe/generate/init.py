@@ -8,8 +8,7 @@ import os
 import shutil
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +44,7 @@ class Request:
 def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Make a project; yields lines that say what was made.
 
-    The project appears whole or not at all: it is made beside its place and moved there.
+    What a failed attempt wrote is taken away again.
 
     Raises
     ------
@@ -61,20 +60,32 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
     given = _given(request, options)
     resolve(cls, given)
     exposures = [_existing(path) for path in request.inputs]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
-        _write_config(Path(made), cls, request, exposures)
-        _write_parameters(Path(made), cls, given)
-        plan = _write_workflow(Path(made))
-        folder.mkdir(exist_ok=True)
-        for path in Path(made).iterdir():
-            shutil.move(path, folder / path.name)
+    config = _config(cls, request, exposures)
+    with _undone_on_failure(folder):
+        _write_parameters(folder, cls, given)
+        plan = _write_workflow(folder, config)
+        _write_config(folder, config)
     yield from _summary(folder, plan)
 
 
 def generate(folder: str | Path) -> Iterator[str]:
     """Write the Snakefile of an existing project again."""
-    yield from _summary(Path(folder), _write_workflow(Path(folder)))
+    yield from _summary(Path(folder), _write_workflow(Path(folder), project.read(folder)))
+
+
+@contextlib.contextmanager
+def _undone_on_failure(folder: Path) -> Iterator[None]:
+    """Take away what was not there before when the block fails."""
+    before = {p for p in folder.rglob("*")} if folder.is_dir() else None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        if before is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        for path in sorted({*folder.rglob("*")} - (before or set()), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        raise
 
 
 def _summary(folder: Path, plan: Plan) -> Iterator[str]:
@@ -102,25 +113,26 @@ def _given(request: Request, options: Sequence[tuple[str, str]]) -> Settings:
 # --- files -----------------------------------------------------------------------------------------
 
 
-def _write_config(
-    made: Path, cls: type[Step], request: Request, exposures: Sequence[str]
-) -> None:
-    import yaml
-
-    project_folder = Path(request.folder)
-    target = cls.target() if ":" in request.pipeline else request.pipeline
+def _config(cls: type[Step], request: Request, exposures: Sequence[str]) -> dict[str, Any]:
+    folder = Path(request.folder)
     content: dict[str, Any] = {
-        "pipeline": target,
-        "inputs": [_relative(path, project_folder) for path in exposures],
+        "pipeline": cls.target() if ":" in request.pipeline else request.pipeline,
+        "inputs": [_relative(path, folder) for path in exposures],
         "parameters": [f"config/{_cfg_name(cls)}"],
         "crds": _crds(cls),
     }
     if home := _import_folder(cls):
-        content["python_path"] = [_relative(home, project_folder)]
-    path = made / project.CONFIG
-    path.parent.mkdir(parents=True)
+        content["python_path"] = [_relative(home, folder)]
+    return content
+
+
+def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Written last: a folder with a configuration is a project."""
+    import yaml
+
     heading = "# What this project calibrates. Paths are relative to the project's folder.\n"
-    path.write_text(heading + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    text = heading + yaml.safe_dump(dict(config), sort_keys=False)
+    (folder / project.CONFIG).write_text(text, encoding="utf-8")
 
 
 def _relative(path: str | Path, folder: Path) -> str:
@@ -149,14 +161,15 @@ def _import_folder(cls: type[Step]) -> Path | None:
     return None if home in installed | {own} else home
 
 
-def _write_parameters(made: Path, cls: type[Step], given: Settings) -> None:
+def _write_parameters(folder: Path, cls: type[Step], given: Settings) -> None:
     text = [
         f"# Parameters of {cls.alias or cls.__name__}. Take away a leading # and change a value;",
         "# what depends on it is made again by the next run.",
         f"class = {cls.target()}",
         *_commented(cls, given, 0),
     ]
-    path = made / "config" / _cfg_name(cls)
+    path = folder / "config" / _cfg_name(cls)
+    path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
@@ -179,8 +192,7 @@ def _commented(cls: type[Step], given: Settings, depth: int) -> Iterator[str]:
             yield from _commented(step, given.steps.get(name, Settings()), depth + 1)
 
 
-def _write_workflow(folder: Path) -> Plan:
-    config = project.read(folder)
+def _write_workflow(folder: Path, config: Mapping[str, Any]) -> Plan:
     shipped = resources.folder("workflow")
     for name in _SHIPPED:
         target = folder / "workflow" / name
