@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from stpipe.models import asdf_tree
 from stpipe.models.arrays import Source
-from stpipe.models.cards import Header, parse_header
+from stpipe.models.cards import Card, Header, format_card, is_representable, parse_header
 from stpipe.models.content import Content, lookup, remove
 from stpipe.models.hdus import Hdu
 from stpipe.models.schema import Schema
@@ -43,13 +44,23 @@ def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:
             content.arrays[path] = array
             remove(tree, path)
     headers = fits.get("headers", {})
-    content.headers = {name: _header(images) for name, images in headers.items()}
+    content.headers = {
+        name: Header(_cards(cards)) for name, cards in asdf_tree.pop_extra_headers(tree).items()
+    } | {name: _header(images) for name, images in headers.items()}
     content.extras = [_extra(unit) for unit in fits.get("extensions", [])]
     return content
 
 
 def _header(images: list[str]) -> Header:
     return parse_header("".join(f"{image:<{-(-len(image) // 80) * 80 or 80}}" for image in images))
+
+
+def _cards(cards: list[Any]) -> Iterator[Card]:
+    for keyword, value, comment in cards:
+        if keyword in ("COMMENT", "HISTORY", ""):
+            yield Card(keyword, f"{keyword:<8}{value!s:<72.72}")
+        elif is_representable(value) and len(keyword) <= 8:  # noqa: PLR2004 - FITS standard 4.1.2
+            yield format_card(keyword, value, comment or "")
 
 
 def _extra(unit: dict[str, Any]) -> Hdu:

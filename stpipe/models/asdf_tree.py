@@ -21,12 +21,22 @@ from stpipe.models.arrays import Array, Source, Stored
 from stpipe.models.content import Deferred
 from stpipe.models.hdus import Hdu
 
-__all__ = ["Block", "block_header", "datatype", "in_fits", "numpy_dtype", "parse", "stored_array"]
+__all__ = [
+    "Block",
+    "block_header",
+    "datatype",
+    "in_fits",
+    "numpy_dtype",
+    "parse",
+    "pop_extra_headers",
+    "stored_array",
+]
 
 _MAGIC = b"\xd3BLK"
 _HEAD = struct.Struct(">4sHI4sQQQ16s")
 _END = re.compile(rb"\r?\n\.\.\.\r?\n")
-_SOFTWARE_KEYS = ("asdf_library", "_fits_hash", "extra_fits")
+_SOFTWARE_KEYS = ("asdf_library", "_fits_hash")
+_EXTRA = "extra_fits"
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,16 @@ def block_header(size: int) -> bytes:
     return _HEAD.pack(_MAGIC, _HEAD.size - 6, 0, b"", size, size, size, b"")
 
 
+def pop_extra_headers(tree: dict[str, Any]) -> dict[str, list[Any]]:
+    """Take the unknown FITS keywords out of the tree that the peer keeps them in, by extension."""
+    extra = tree.get(_EXTRA, {})
+    found = {name: parts.pop("header") for name, parts in extra.items() if "header" in parts}
+    tree[_EXTRA] = {name: parts for name, parts in extra.items() if parts}
+    if not tree[_EXTRA]:
+        del tree[_EXTRA]
+    return found
+
+
 def document_end(text: bytes) -> int:
     """Where the tree ends and blocks may begin."""
     return _tree_end(text)
@@ -192,7 +212,12 @@ def _strided(stored: Stored, strides: list[int]) -> Array:
 
 def _strip_fits(tree: dict[str, Any]) -> dict[str, Any]:
     """Without what the FITS file itself tells: software, hash, and links to its extensions."""
-    return _without_links({key: tree[key] for key in tree if key not in _SOFTWARE_KEYS})
+    kept = _without_links({key: tree[key] for key in tree if key not in _SOFTWARE_KEYS})
+    extra = {name: dict(parts) for name, parts in kept.pop(_EXTRA, {}).items()}
+    for parts in extra.values():
+        parts.pop("header", None)
+    remaining = {name: parts for name, parts in extra.items() if parts}
+    return kept | ({_EXTRA: remaining} if remaining else {})
 
 
 def _without_links(node: dict[str, Any]) -> dict[str, Any]:

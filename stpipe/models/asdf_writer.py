@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.metadata
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from stpipe import __version__
 from stpipe.models import asdf_tree, tagged
 from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.asdf_reader import FITS_KEY
@@ -55,12 +55,8 @@ def attach_blocks(tree: dict[str, Any], first: int = 0) -> list[CarriedBlock]:
 
 def software() -> tagged.TaggedDict:
     """What wrote the file, as the ASDF standard wants it."""
-    try:
-        version = importlib.metadata.version("stpipe-flow")
-    except importlib.metadata.PackageNotFoundError:
-        version = "unknown"
     return tagged.TaggedDict.of(
-        "tag:stsci.edu:asdf/core/software-1.0.0", {"name": "stpipe-flow", "version": version}
+        "tag:stsci.edu:asdf/core/software-1.0.0", {"name": "stpipe-flow", "version": __version__}
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from stpipe.errors import InputError, ValidationError
 from stpipe.models import dqflags, validation
 from stpipe.models.arrays import Array, Stored, read_only
+from stpipe.models.cards import Header
 from stpipe.models.content import Content, flatten, remove
 from stpipe.models.metadata import HasMetadata
 from stpipe.models.schema import Field, Schema
@@ -206,9 +207,13 @@ class DataModel(HasMetadata):
         if path not in self._schema.arrays:
             super().set(path, value)
             return
+        if path == "dq_def" and isinstance(self._content.arrays.get("dq"), Stored):
+            # The mask keeps its meaning when the table that it is stored with changes.
+            self.set("dq", self._array(self._schema.arrays["dq"]))
         self._made.pop(path, None)
         if value is None:
             self._content.arrays.pop(path, None)
+            self._content.headers.pop(self._schema.arrays[path].hdu, None)
         else:
             cast_ = validation.cast_array(self._schema.arrays[path], value, self._described)
             self._content.arrays[path] = cast_
@@ -233,12 +238,15 @@ class DataModel(HasMetadata):
     def update(self, other: HasMetadata) -> None:
         """Take over the metadata of ``other`` that this schema knows, and its provenance.
 
-        Arrays, the file name, its date and the model type stay as they are.
+        Arrays, the file name, its date and the model type stay as they are. A model that was not
+        read from a file gets the unknown keywords of the primary header, too.
         """
         known = self._schema.metadata
         for path, value in other.to_flat_dict().items():
             if path not in _OWN and (path in known or path.startswith("provenance")):
                 self.set(path, value)
+        header = other._content.headers.get("PRIMARY", Header())  # noqa: SLF001 - of the same class
+        self._content.headers.setdefault("PRIMARY", Header(header))
 
     def validate(self) -> None:
         """Check the whole model against its schema.

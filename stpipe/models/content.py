@@ -10,6 +10,7 @@ from typing import Any
 from stpipe.models.arrays import Array, Source, Stored, read_only
 from stpipe.models.cards import Header
 from stpipe.models.hdus import Hdu
+from stpipe.models.tagged import Tagged
 
 __all__ = ["Content", "Deferred", "flatten", "lookup", "merge", "put", "remove"]
 
@@ -113,9 +114,9 @@ def merge(low: dict[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths and values; lists stay whole."""
+    """Dotted paths and values; lists and tagged objects stay whole."""
     for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and not isinstance(value, Tagged):
             yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

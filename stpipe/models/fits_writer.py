@@ -72,9 +72,13 @@ def _primary(content: Content) -> _Unit:
 
 def _arrays(content: Content, schema: Schema) -> Iterator[_Unit]:
     for path, field in schema.arrays.items():
+        template = content.headers.get(field.hdu, Header())
         if path in content.arrays:
-            template = content.headers.get(field.hdu, Header())
             yield _array(field, content.arrays[path], template)
+        elif field.hdu in content.headers:
+            # An extension without data can still hold keywords.
+            structure = _image(field.hdu, np.dtype("u1"), ())
+            yield _Unit(field.hdu, structure, template, 0, iter(()))
 
 
 def _array(field: Field, array: Array | Stored, template: Header) -> _Unit:

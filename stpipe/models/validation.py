@@ -44,7 +44,7 @@ def check_value(field: Field, value: Any) -> str:
     if conforms and not conforms(value):
         found = f"{value!r} ({type(value).__name__})"
         return f"{_named(field)} is {found}; allowed is {_a(field.type or '')}."
-    if field.enum and value not in field.enum:
+    if field.enum and not any(_equal(value, allowed) for allowed in field.enum):
         allowed = ", ".join(map(repr, field.enum))
         return f"{_named(field)} is {value!r}; allowed is one of {allowed}."
     return ""
@@ -165,6 +165,11 @@ def shape_problem(field: Field, shape: tuple[int, ...]) -> str:
     if most is not None and len(shape) > most:
         return f"{_named(field)} has shape {shape}; allowed are at most {most} dimensions."
     return ""
+
+
+def _equal(value: Any, allowed: Any) -> bool:
+    """Equality as JSON has it, where true is not 1."""
+    return bool(value == allowed) and isinstance(value, bool) == isinstance(allowed, bool)
 
 
 def _named(field: Field) -> str:

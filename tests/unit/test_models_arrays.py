@@ -210,6 +210,11 @@ def test_dq_is_in_standard_bits_and_stored_in_the_bits_of_the_file(tmp_path: Pat
     again = read.save(tmp_path / "again.fits")
     np.testing.assert_array_equal([[0, 1], [2, 32]], fits.getdata(again, "DQ"))
 
+    bare = models.open(path)
+    bare.dq_def = None
+    np.testing.assert_array_equal(mask.dq, bare.dq)
+    np.testing.assert_array_equal(mask.dq, fits.getdata(bare.save(again), "DQ"))
+
     read.dq = np.full((2, 2), dqflags.WARM, np.uint32)
     with pytest.raises(ValidationError, match="flags WARM, which the table DQ_DEF does not name"):
         read.save(again)

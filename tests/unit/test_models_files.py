@@ -291,6 +291,51 @@ def test_unchanged_cards_stay_where_and_as_they_are(tmp_path: Path) -> None:
     assert ["MYOWN", "TITLE"] == [keyword for keyword, _, _ in found[start + 3 : start + 5]]
 
 
+def test_extensions_without_data_keep_their_keywords(tmp_path: Path) -> None:
+    """A known extension may hold keywords and no array; an array that is removed takes its own."""
+    science = fits.ImageHDU(name="SCI")
+    science.header["RA_REF"], science.header["MYKEY"] = 5.5, "mine"
+    fits.HDUList([fits.PrimaryHDU(), science]).writeto(tmp_path / "x.fits")
+    model = models.ImageModel(tmp_path / "x.fits")
+    assert (None, 5.5) == (model.data, model.meta.wcsinfo.ra_ref)
+    header = fits.getheader(model.save(tmp_path / "again.fits"), "SCI")
+    assert (0, 5.5, "mine") == (header["NAXIS"], header["RA_REF"], header["MYKEY"])
+    model.data = None
+    with fits.open(model.save(tmp_path / "again.fits")) as units:
+        assert ["PRIMARY", "ASDF"] == [unit.name for unit in units]
+    assert 5.5 == models.open_metadata(tmp_path / "again.fits").get("meta.wcsinfo.ra_ref", 5.5)
+
+
+def test_unknown_keywords_that_the_peer_keeps_in_asdf(tmp_path: Path) -> None:
+    """Keywords and arrays under `extra_fits` of an ASDF file survive as keywords and arrays."""
+    cards_ = [["OBSERVER", "Vera", "who"], ["HISTORY", "it happened", ""], ["FWHM", 2.5, ""]]
+    extra = {"PRIMARY": {"header": cards_}, "MORE": {"data": np.arange(20.0)}}
+    tree = {"data": np.zeros((2, 2), "f4"), "meta": {"model_type": "ImageModel"}}
+    asdf.AsdfFile(tree | {"extra_fits": extra}).write_to(tmp_path / "x.asdf")
+    path = models.open(tmp_path / "x.asdf").save(tmp_path / "x.fits")
+    path = models.open(path).save(tmp_path / "again.fits")
+    header = fits.getheader(path)
+    assert ("Vera", 2.5, "it happened") == (
+        header["OBSERVER"],
+        header["FWHM"],
+        str(header["HISTORY"]),
+    )
+    with asdf.open(io.BytesIO(fits.getdata(path, "ASDF").tobytes())) as found:
+        np.testing.assert_array_equal(np.arange(20.0), found["extra_fits"]["MORE"]["data"])
+
+
+def test_unknown_keywords_follow_an_update(tmp_path: Path) -> None:
+    """A product made from an exposure keeps the exposure's own primary keywords."""
+    rate = models.CubeModel(np.zeros((1, 3, 4), np.float32))
+    rate.update(models.open(foreign(tmp_path / "foreign.fits")))
+    header = fits.getheader(rate.save(tmp_path / "rate.fits"))
+    assert ("CubeModel", "Vera", "MIRI") == (
+        header["DATAMODL"],
+        header["OBSERVER"],
+        header["INSTRUME"],
+    )
+
+
 def test_data_in_the_primary_unit_survive(tmp_path: Path) -> None:
     """An image in the primary unit is not ours, and is kept."""
     path = tmp_path / "plain.fits"

@@ -6,11 +6,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
+import jsonschema
 import numpy as np
 import pytest
 
 from stpipe import models
 from stpipe.errors import ValidationError
+from stpipe.models import validation
+from stpipe.models.schema import Field
 
 
 @pytest.fixture
@@ -68,6 +73,24 @@ def test_assignment_is_checked(
     with pytest.raises(ValidationError, match=message):
         image.set(path, value)
     assert before == image.get(path)
+
+
+JSON_VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.floats()
+JSON_VALUES |= st.lists(st.integers(), max_size=2) | st.dictionaries(st.text(), st.integers())
+TYPES = st.sampled_from(["string", "integer", "number", "boolean", "array", "object"])
+
+
+@hypothesis.given(
+    value=JSON_VALUES, kind=TYPES, enum=st.none() | st.lists(st.integers(0, 3), min_size=1)
+)
+def test_checks_agree_with_json_schema(value: Any, kind: str, enum: list[int] | None) -> None:
+    """The quick check of types and enumerations says what the jsonschema library says."""
+    # JSON takes 1.0 for an integer; here it is not, because FITS writes it differently.
+    hypothesis.assume(not (kind == "integer" and isinstance(value, float)))
+    rule = {"type": kind} | ({} if enum is None else {"enum": enum})
+    field = Field("x", type=kind, enum=tuple(enum or ()))
+    valid = jsonschema.Draft202012Validator(rule).is_valid(value)
+    assert valid == (validation.check_value(field, value) == "")
 
 
 def test_values_become_plain(image: models.ImageModel) -> None:
