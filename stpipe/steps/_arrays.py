@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bits", "Booleans", "Doubles", "Floats", "GroupBits", "or_where"]
+__all__ = ["Bits", "Booleans", "Doubles", "Floats", "GroupBits", "bits_where", "has", "or_where"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
@@ -16,6 +16,17 @@ Bits: TypeAlias = npt.NDArray[np.uint32]  # of pixels
 GroupBits: TypeAlias = npt.NDArray[np.uint8]
 
 
+def has(flags: Bits | GroupBits, bits: int) -> Booleans:
+    """Where any of `bits` is set."""
+    found: Booleans = (flags & bits) != 0
+    return found
+
+
+def bits_where(where: Booleans, bits: int) -> Bits:
+    """Pixel flags with `bits` where asked and none elsewhere."""
+    return np.where(where, np.uint32(bits), np.uint32(0))
+
+
 def or_where(flags: GroupBits, where: Booleans, bits: int) -> None:
-    """Set `bits` of `flags`, in place, where asked; one pass without branches."""
+    """Set `bits` of group `flags`, in place, where asked; one pass without branches."""
     flags |= where.view(np.uint8) * np.uint8(bits)

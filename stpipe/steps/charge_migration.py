@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 from stpipe.steps._arrays import or_where
 
 if TYPE_CHECKING:
-    from stpipe.references import References
+    from collections.abc import Mapping
+
+    from stpipe.references import Reference, References
     from stpipe.steps._arrays import Booleans, Floats, GroupBits
 
 __all__ = ["ChargeMigrationStep", "flag_charge_loss"]
@@ -38,11 +39,15 @@ class ChargeMigrationStep(RampStep):
     """
     signal_threshold: float
 
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Not without two other groups."""
+        del selected
+        ngroups = meta.get("meta.exposure.ngroups", 0)
+        return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
+
     def correct(self, ramp: Any, references: References) -> None:
         """Flag groups above the threshold."""
         del references
-        if ramp.data.shape[1] < FEWEST_GROUPS:
-            raise Skip(f"{ramp.data.shape[1]} groups, at least {FEWEST_GROUPS} are needed")
         ramp.groupdq = flag_charge_loss(ramp.data, ramp.groupdq, self.signal_threshold)
 
 

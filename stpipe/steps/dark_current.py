@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.errors import Skip
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
-    from stpipe.references import CutReference, References
+    from collections.abc import Mapping
+
+    from stpipe.references import CutReference, Reference, References
     from stpipe.steps._arrays import Bits, Doubles, Floats
 
 __all__ = [
@@ -59,13 +60,23 @@ class DarkCurrentStep(RampStep):
     """
     average_dark_current: float | None
 
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Not with a dark whose groups are longer or further apart than the exposure's."""
+        from stpipe import models
+
+        path = selected["dark"].path
+        if path is None:
+            return ""
+        taken, wanted = Readout.of(models.open_metadata(path)), Readout.of(meta)
+        if taken.divides(wanted):
+            return ""
+        return f"the dark was taken with {taken}, more than the exposure's {wanted}"
+
     def correct(self, ramp: Any, references: References) -> None:
         """Subtract the dark that matches the exposure's readout."""
         dark, exposure = references["dark"], ramp.meta.exposure
         taken = Readout(dark.meta.exposure.nframes, dark.meta.exposure.groupgap)
         wanted = Readout(exposure.nframes, exposure.groupgap)
-        if not taken.divides(wanted):
-            raise Skip(f"the dark was taken with {taken}, more than the exposure's {wanted}")
         nints, ngroups = ramp.data.shape[:2]
         planes = dark_planes(_integrations(dark.data), nints, exposure.integration_start)
         ramp.data = subtract_dark(ramp.data, match_dark(dark.data, taken, wanted, ngroups), planes)
@@ -91,6 +102,11 @@ class Readout:
 
     nframes: int  # frames averaged in a group
     groupgap: int  # frames dropped between groups
+
+    @classmethod
+    def of(cls, meta: Any) -> Readout:
+        """Readout that metadata, by dotted names, tell."""
+        return cls(meta.get("meta.exposure.nframes"), meta.get("meta.exposure.groupgap"))
 
     def __str__(self) -> str:
         return f"{self.nframes} frames in a group and gaps of {self.groupgap}"
@@ -118,7 +134,9 @@ def dark_planes(available: int, nints: int, first: int | None) -> list[int]:
     return [min(i, last) if first in (None, 1) else last for i in range(nints)]
 
 
-def match_dark(dark: Floats, taken: Readout, wanted: Readout, ngroups: int) -> Floats | Doubles:
+def match_dark(
+    dark: Floats | Doubles, taken: Readout, wanted: Readout, ngroups: int
+) -> Floats | Doubles:
     """Dark (..., `ngroups`, rows, columns) of the `wanted` readout from one of the readout `taken`.
 
     NaN counts as no dark current.
@@ -134,7 +152,7 @@ def match_dark(dark: Floats, taken: Readout, wanted: Readout, ngroups: int) -> F
     return average_frames(dark, wanted, ngroups)
 
 
-def extrapolate(dark: Floats, ngroups: int) -> Doubles:
+def extrapolate(dark: Floats | Doubles, ngroups: int) -> Doubles:
     """Dark (..., groups, rows, columns) with `ngroups` more on the line through its last two."""
     last = dark[..., -1:, :, :]
     rate = last - dark[..., -2:-1, :, :]

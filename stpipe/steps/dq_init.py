@@ -66,4 +66,4 @@ def read_mask(path: str, shape: tuple[int, ...]) -> Bits:
             f"user_supplied_dq: the image in {path} is of shape {mask.shape}, the exposure of "
             f"{shape}. Give a mask of the exposure's subarray."
         )
-    return mask.astype(np.uint32)
+    return np.asarray(mask, dtype=np.uint32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +9,12 @@ import numpy as np
 from stpipe.step import Step
 
 if TYPE_CHECKING:
-    from stpipe.references import Reference
+    from collections.abc import Mapping
 
-__all__ = ["GainScaleStep", "gain_factor"]
+    from stpipe.references import Reference
+    from stpipe.steps._arrays import Floats
+
+__all__ = ["GainScaleStep", "gain_factor", "scale_rates"]
 
 POWERS = {"data": 1, "err": 1, "var_poisson": 2, "var_rnoise": 2}
 
@@ -20,9 +22,9 @@ POWERS = {"data": 1, "err": 1, "var_poisson": 2, "var_rnoise": 2}
 class GainScaleStep(Step):
     """Bring count rates taken with an unusual gain to the usual one.
 
-    Some NIRSpec subarrays are read with twice the usual gain. The factor is GAINFACT of the exposure,
-    or else of its gain reference; without one the step is skipped. In a pipeline the scaled rates keep
-    the name of the rates.
+    Some NIRSpec subarrays are read with twice the usual gain. The factor is GAINFACT of the
+    exposure, or else of its gain reference; without one the step is skipped. In a pipeline the
+    scaled rates keep the name of the rates.
     """
 
     alias = "gain_scale"
@@ -41,9 +43,9 @@ class GainScaleStep(Step):
     def process(self, rate: Any) -> Any:
         """Scale rates, errors and variances."""
         factor = gain_factor(rate.to_flat_dict(), self.selected)
-        for name, power in POWERS.items():
-            if rate.has(name):
-                setattr(rate, name, getattr(rate, name) * np.float32(factor**power))
+        arrays = {name: getattr(rate, name) for name in POWERS if rate.has(name)}
+        for name, scaled in scale_rates(arrays, factor).items():
+            setattr(rate, name, scaled)
         rate.meta.exposure.gain_factor = factor
         return rate
 
@@ -57,3 +59,8 @@ def gain_factor(meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> A
     if factor is None and path is not None:
         factor = models.open_metadata(path).get("meta.exposure.gain_factor")
     return factor
+
+
+def scale_rates(arrays: Mapping[str, Floats], factor: float) -> dict[str, Floats]:
+    """Rates and errors in DN/s times `factor`, variances times its square."""
+    return {name: array * np.float32(factor ** POWERS[name]) for name, array in arrays.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,8 @@ import numpy as np
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stpipe.references import Reference, References
     from stpipe.steps._arrays import Floats
 

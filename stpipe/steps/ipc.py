@@ -23,9 +23,9 @@ MIRI_END = 1028
 class IPCStep(RampStep):
     """Correct for the coupling of neighbouring pixels, by convolution with the inverse kernel.
 
-    The reference holds one kernel for the detector, (rows, columns), or one for each pixel, with two
-    more axes. Reference pixels are left alone and do not contribute. Flags do not matter. NIRSpec
-    IRS2 readout is not implemented.
+    The reference holds one kernel for the detector, (rows, columns), or one for each pixel, with
+    two more axes. Reference pixels are left alone and do not contribute. Flags do not matter.
+    NIRSpec IRS2 readout is not implemented.
     """
 
     alias = "ipc"
@@ -68,10 +68,10 @@ class ReferenceBorder:
 
 
 def deconvolve(data: Floats, kernel: Floats, border: ReferenceBorder) -> Floats:
-    """Data (integrations, groups, rows, columns) in DN, convolved with the kernel inside the border.
+    """Data (integrations, groups, rows, columns) in DN, convolved with the kernel inside `border`.
 
-    `kernel` is (rows, columns), or has two more axes for the pixels that it belongs to. Beyond the
-    border everything is 0.
+    `kernel` is (rows, columns), or has two more axes for the pixels that it belongs to. Beyond
+    the border everything is 0.
     """
     at = border.interior(data.shape[-2:])
     if kernel.ndim > 2:  # noqa: PLR2004 - a kernel for each pixel

@@ -1,4 +1,4 @@
-"""Find the jumps that cosmic rays leave in ramps, by comparing differences of neighbouring groups."""
+"""Find the jumps that cosmic rays leave in ramps, by comparing neighbouring groups."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 from stpipe.steps import _jump
+from stpipe.steps._arrays import bits_where, has
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
-    from stpipe.references import References
+    from stpipe.references import Reference, References
     from stpipe.steps._arrays import Bits, Booleans, Floats, GroupBits
 
 __all__ = [
@@ -33,7 +36,7 @@ FEWEST_GROUPS = 3
 
 
 class JumpStep(RampStep):
-    """Find the jumps that cosmic rays leave in ramps, by comparing differences of neighbouring groups.
+    """Find the jumps that cosmic rays leave in ramps, by comparing neighbouring groups.
 
     Differences of consecutive groups are compared with the median of the pixel's differences over
     all integrations; the expected scatter is Poisson noise of the median plus read noise (Anderson
@@ -61,16 +64,16 @@ class JumpStep(RampStep):
     halo = 1
     spec = """
         rejection_threshold = float(min=0, default=4.0)  # Sigma above which a difference is a jump
-        three_group_rejection_threshold = float(min=0, default=6.0)  # The same with three usable groups
-        four_group_rejection_threshold = float(min=0, default=5.0)  # The same with four usable groups
+        three_group_rejection_threshold = float(min=0, default=6.0)  # The same with 3 groups
+        four_group_rejection_threshold = float(min=0, default=5.0)  # The same with 4 groups
         flag_4_neighbors = boolean(default=True)  # Flag the four pixels around a jump
-        max_jump_to_flag_neighbors = float(default=1000)  # Sigma above which neighbours stay unflagged
-        min_jump_to_flag_neighbors = float(default=10)  # Sigma below which neighbours stay unflagged
-        after_jump_flag_dn1 = float(default=0)  # DN of a jump from which groups after it are flagged
+        max_jump_to_flag_neighbors = float(default=1000)  # Sigma of jumps that stay alone
+        min_jump_to_flag_neighbors = float(default=10)  # Sigma of jumps that reach neighbours
+        after_jump_flag_dn1 = float(default=0)  # DN of jumps with groups to flag after them
         after_jump_flag_time1 = float(default=0)  # Seconds after such a jump to flag
         after_jump_flag_dn2 = float(default=0)  # DN of a second kind of jump with a time of its own
         after_jump_flag_time2 = float(default=0)  # Seconds after such a jump to flag
-        min_diffs_single_pass = integer(default=10)  # Differences from which one pass finds all jumps
+        min_diffs_single_pass = integer(default=10)  # Differences for a single pass
     """
     rejection_threshold: float
     three_group_rejection_threshold: float
@@ -84,6 +87,12 @@ class JumpStep(RampStep):
     after_jump_flag_time2: float
     min_diffs_single_pass: int
 
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Not without three groups to compare."""
+        del selected
+        ngroups = meta.get("meta.exposure.ngroups", 0)
+        return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
+
     def correct(self, ramp: Any, references: References) -> None:
         """Flag jumps in GROUPDQ, pixels without gain in PIXELDQ, and count the events."""
         gain, readnoise = references["gain"].data, references["readnoise"].data
@@ -96,14 +105,12 @@ class JumpStep(RampStep):
         ramp.pixeldq = flag_gain(ramp.pixeldq, gain)
         self._count(ramp, int(counts.sum()))
 
-    def _usable_groups(self, groupdq: GroupBits) -> int:
+    @staticmethod
+    def _usable_groups(groupdq: GroupBits) -> int:
         """Groups of an integration that are not unusable everywhere."""
-        ngroups = groupdq.shape[1]
-        if ngroups < FEWEST_GROUPS:
-            raise Skip(f"{ngroups} groups in an integration, at least {FEWEST_GROUPS} are needed")
-        usable = ngroups - int(unusable_groups(groupdq).sum(axis=1).max())
+        usable: int = groupdq.shape[1] - int(unusable_groups(groupdq).sum(axis=1).max())
         if usable < FEWEST_GROUPS:
-            raise Skip(f"{usable} usable groups, at least {FEWEST_GROUPS} are needed")
+            raise Skip(f"{usable} usable groups, {FEWEST_GROUPS} are needed")
         return usable
 
     def _rules(self, usable: int, nframes: int) -> JumpRules:
@@ -159,14 +166,13 @@ class AfterJump:
 
 
 def unusable_groups(groupdq: GroupBits) -> Booleans:
-    """Groups (integrations, groups) in which every pixel is DO_NOT_USE; concerns the whole frame."""
-    return np.bitwise_and.reduce(groupdq & dqflags.DO_NOT_USE, axis=(2, 3)) != 0
+    """Groups (integrations, groups) that are DO_NOT_USE in every pixel of the frame."""
+    return has(np.bitwise_and.reduce(groupdq, axis=(2, 3)), dqflags.DO_NOT_USE)
 
 
 def flag_gain(pixeldq: Bits, gain: Floats) -> Bits:
     """Flags (rows, columns) with NO_GAIN_VALUE and DO_NOT_USE where the gain is not positive."""
-    bits = np.uint32(dqflags.NO_GAIN_VALUE | dqflags.DO_NOT_USE)
-    return pixeldq | np.where(gain > 0, np.uint32(0), bits)
+    return pixeldq | bits_where(~(gain > 0), dqflags.NO_GAIN_VALUE | dqflags.DO_NOT_USE)
 
 
 def detect_jumps(
@@ -230,7 +236,7 @@ def _rows(array: Floats) -> Floats:
 
 
 def events_per_time(groupdq: GroupBits, events: int, group_time: float) -> float | None:
-    """Events per second and pixel of the time spent between usable groups; None without such time."""
+    """Events per pixel and second between usable groups; None without such time."""
     nints, ngroups, rows, columns = groupdq.shape
     intervals = nints * ngroups - int(unusable_groups(groupdq).sum()) - nints
     return events / (group_time * intervals * rows * columns) if intervals >= 1 else None

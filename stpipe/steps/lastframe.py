@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
-    from stpipe.references import References
+    from collections.abc import Mapping
+
+    from stpipe.references import Reference, References
     from stpipe.steps._arrays import GroupBits
 
 __all__ = ["LastFrameStep", "flag_last_group"]
@@ -27,13 +28,17 @@ class LastFrameStep(RampStep):
     suffix = "lastframe"
     status = "lastframe"
 
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Only for MIRI, and not without two other groups."""
+        del selected
+        if meta.get("meta.instrument.name") != "MIRI":
+            return "only for MIRI"
+        ngroups = meta.get("meta.exposure.ngroups", 0)
+        return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
+
     def correct(self, ramp: Any, references: References) -> None:
         """Flag the last group."""
         del references
-        if ramp.meta.instrument.name != "MIRI":
-            raise Skip("only for MIRI")
-        if ramp.data.shape[1] < FEWEST_GROUPS:
-            raise Skip(f"{ramp.data.shape[1]} groups, at least {FEWEST_GROUPS} are needed")
         ramp.groupdq = flag_last_group(ramp.groupdq)
 
 

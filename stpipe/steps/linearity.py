@@ -9,12 +9,13 @@ import numpy as np
 
 from stpipe.models import dqflags
 from stpipe.step import RampStep
+from stpipe.steps._arrays import bits_where, has
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.references import References
-    from stpipe.steps._arrays import Bits, Doubles, Floats, GroupBits
+    from stpipe.steps._arrays import Bits, Floats, GroupBits
 
 __all__ = [
     "LinearityStep",
@@ -71,9 +72,8 @@ class Polynomials:
     @classmethod
     def of(cls, coeffs: Floats, dq: Bits) -> Self:
         """Coefficients of a reference; identity where flagged, NaN, or without a linear term."""
-        bad = (dq & dqflags.NO_LIN_CORR) != 0
-        bad |= np.isnan(coeffs).any(axis=0) | (coeffs[1] == 0)
-        flags = np.where(bad, np.uint32(dqflags.NO_LIN_CORR), np.uint32(0))
+        bad = has(dq, dqflags.NO_LIN_CORR) | np.isnan(coeffs).any(axis=0) | (coeffs[1] == 0)
+        flags = bits_where(bad, dqflags.NO_LIN_CORR)
         if not bad.any():
             return cls(coeffs, flags)
         identity = np.zeros((len(coeffs), 1, 1), dtype=coeffs.dtype)
@@ -81,9 +81,9 @@ class Polynomials:
         return cls(np.where(bad, identity, coeffs), flags)
 
 
-def polynomial(coeffs: Floats, x: Floats | Doubles, out: Floats | None = None) -> Floats:
+def polynomial(coeffs: Floats, x: Floats, out: Floats | None = None) -> Floats:
     """Sum of `coeffs[n] * x**n` by Horner's rule; `coeffs` is (terms, rows, columns)."""
-    result = np.multiply(coeffs[-1], x, out=out)
+    result: Floats = np.multiply(coeffs[-1], x, out=out)
     for term in coeffs[-2:0:-1]:
         result += term
         result *= x
@@ -101,7 +101,7 @@ def correct_groups(data: Floats, groupdq: GroupBits, coeffs: Floats) -> Floats:
 
 
 def _keep_saturated(corrected: Floats, measured: Floats, groupdq: GroupBits) -> None:
-    saturated = (groupdq & dqflags.SATURATED) != 0
+    saturated = has(groupdq, dqflags.SATURATED)
     if saturated.any():
         np.copyto(corrected, measured, where=saturated)
 
@@ -132,19 +132,20 @@ def correct_reads(
         for group, measured in enumerate(counts):
             # Reads counted from the mean of the first group's.
             since = group * nframes + np.arange(1, nframes + 1) - (nframes + 1) / 2
-            out[group] = _correct_group(measured, start + rate * since[:, None, None], polynomials)
+            reads = start + rate * since[:, None, None]
+            out[group] = _correct_group(measured, reads, polynomials)
             _keep_saturated(out[group], measured, flags[group])
     return corrected
 
 
 def _straight_line(
     data: Floats, groupdq: GroupBits, coeffs: Floats, nframes: int
-) -> tuple[Floats, Doubles]:
+) -> tuple[Floats, Floats]:
     """Linear counts of the first group and their growth in a read, from first to last good group.
 
     The last group before saturation may be touched by it and is left out.
     """
-    saturated = (groupdq & dqflags.SATURATED) != 0
+    saturated = has(groupdq, dqflags.SATURATED)
     usable = np.count_nonzero(~saturated, axis=0) - 1
     last = np.maximum(usable, 2) - 1
     ends = correct_groups(
@@ -155,14 +156,16 @@ def _straight_line(
     return ends[0], (ends[1] - ends[0]) / (last * float(nframes))
 
 
-def _pick(cube: Floats | GroupBits, group: npt.NDArray[np.intp]) -> Floats | GroupBits:
-    return np.take_along_axis(cube, group[None], axis=0)[0]
+def _pick(cube: npt.NDArray[Any], group: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    picked: npt.NDArray[Any] = np.take_along_axis(cube, group[None], axis=0)[0]
+    return picked
 
 
 def _correct_group(
-    measured: Floats, linear_reads: Doubles, polynomials: tuple[Floats, Floats]
-) -> Doubles:
+    measured: Floats, linear_reads: Floats, polynomials: tuple[Floats, Floats]
+) -> Floats:
     forward, inverse = polynomials
     reads = np.stack([polynomial(inverse, read) for read in linear_reads])
     reads += measured - reads.mean(axis=0)
-    return np.mean([polynomial(forward, read) for read in reads], axis=0)
+    mean: Floats = np.stack([polynomial(forward, read) for read in reads]).mean(axis=0)
+    return mean

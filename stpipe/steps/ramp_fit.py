@@ -12,6 +12,7 @@ from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
 from stpipe.steps import _ramp_fit
+from stpipe.steps._arrays import has
 
 if TYPE_CHECKING:
     from stpipe.references import References
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FitTimes",
-    "Ramps",
     "RampFitStep",
+    "Ramps",
     "Rates",
     "fit_ramps",
     "select_groups",
@@ -51,7 +52,7 @@ class RampFitStep(Step):
     added to DN/s; a ramp of jumps alone gets the rate 0 without a flag; of two groups, a jump and a
     good one, `suppress_one_group` sees a single good group.
 
-    Raises `NoProduct` when all first groups are saturated, or MIRI has fewer than two usable groups.
+    Raises `NoProduct` when all first groups are saturated, or MIRI has fewer than two usable ones.
     """
 
     alias = "ramp_fit"
@@ -195,13 +196,16 @@ def select_groups(groupdq: GroupBits, first: int | None, last: int | None) -> Gr
     start, end = max(first or 0, 0), ngroups - 1 if last is None else last
     if start >= end:
         if first is not None or last is not None:
-            log.warning("firstgroup = %s, lastgroup = %s select nothing: all groups used", first, last)
+            log.warning(
+                "firstgroup = %s, lastgroup = %s select nothing: all groups used", first, last
+            )
         return groupdq
     if start == 0 and end >= ngroups - 1:
         return groupdq
     outside = np.ones(ngroups, dtype=np.uint8) * np.uint8(dqflags.DO_NOT_USE)
     outside[start : end + 1] = 0
-    return groupdq | outside[:, None, None]
+    flags: GroupBits = groupdq | outside[:, None, None]
+    return flags
 
 
 def suppress_single_groups(groupdq: GroupBits) -> GroupBits:
@@ -210,7 +214,8 @@ def suppress_single_groups(groupdq: GroupBits) -> GroupBits:
     single = good.sum(axis=1, dtype=np.uint16) == 1
     if not single.any():
         return groupdq
-    return groupdq | (single[:, None] * np.uint8(dqflags.DO_NOT_USE))
+    flags: GroupBits = groupdq | (single[:, None] * np.uint8(dqflags.DO_NOT_USE))
+    return flags
 
 
 def trim_groups(ramps: Ramps) -> Ramps:
@@ -223,7 +228,7 @@ def trim_groups(ramps: Ramps) -> Ramps:
     NoProduct
         When fewer than two groups are left.
     """
-    unusable = (ramps.groupdq & dqflags.DO_NOT_USE).all(axis=(0, 2, 3))
+    unusable = has(np.bitwise_and.reduce(ramps.groupdq, axis=(0, 2, 3)), dqflags.DO_NOT_USE)
     first = int(np.argmin(unusable)) if not unusable.all() else len(unusable)
     end = len(unusable) - int(unusable[-1])
     if end - first < FEWEST_MIRI_GROUPS:

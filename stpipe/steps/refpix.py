@@ -10,11 +10,14 @@ import numpy as np
 from stpipe.errors import InputError, Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
+from stpipe.steps._arrays import has
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
-    from stpipe.references import References
+    from stpipe.references import Reference, References
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
 
 __all__ = [
@@ -38,7 +41,7 @@ BORDER = 4  # reference pixels on each side
 OUTPUTS = 4
 MIRI_COLUMNS = 1032
 MIRI_ROWS = 1024
-# NIRSpec subarrays away from all edges: columns beside the slit image stand in for reference pixels.
+# NIRSpec subarrays away from all edges: columns at both sides stand in for reference pixels.
 WITHOUT_EDGES = ("SUB512", "SUB512S", "SUB32")
 
 
@@ -73,7 +76,7 @@ class RefPixStep(RampStep):
     spec = """
         odd_even_columns = boolean(default=True)  # Correct odd and even columns by themselves
         use_side_ref_pixels = boolean(default=True)  # Use the reference columns at the sides
-        side_smoothing_length = integer(min=1, default=11)  # Rows of the running median at the sides
+        side_smoothing_length = integer(min=1, default=11)  # Rows of the median at the sides
         side_gain = float(default=1.0)  # Factor on what the sides measure
         odd_even_rows = boolean(default=True)  # MIRI: correct odd and even rows by themselves
         siglimit = float(min=0, default=3.0)  # Sigma at which reference pixels are clipped
@@ -84,6 +87,13 @@ class RefPixStep(RampStep):
     side_gain: float
     odd_even_rows: bool
     siglimit: float
+
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Not for subarrays of MIRI."""
+        del selected
+        size = meta.get("meta.subarray.ysize"), meta.get("meta.subarray.xsize")
+        subarray = meta.get("meta.instrument.name") == "MIRI" and size != (MIRI_ROWS, MIRI_COLUMNS)
+        return "subarrays of MIRI have no correction" if subarray else ""
 
     def correct(self, ramp: Any, references: References) -> None:
         """Measure the drift with the reference pixels and subtract it everywhere."""
@@ -99,8 +109,6 @@ class RefPixStep(RampStep):
             self._correct_infrared(ramp)
 
     def _correct_miri(self, ramp: Any) -> None:
-        if ramp.data.shape[-2:] != (MIRI_ROWS, MIRI_COLUMNS):
-            raise Skip("subarrays of MIRI have no correction")
         drift = measure_miri(ramp.data, ramp.pixeldq, self.siglimit, by_parity=self.odd_even_rows)
         if drift is None:
             raise Skip("an output has no good reference pixels, or there is one group only")
@@ -219,7 +227,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Drift:
-    """What to subtract: the sum of a value for the row and one for the column of a sample, in DN."""
+    """What to subtract from a sample, in DN: a value for its row plus one for its column."""
 
     rows: Doubles  # (integrations, groups, rows)
     columns: Doubles  # (integrations, groups, columns)
@@ -227,7 +235,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Borders:
-    """Samples at the borders of the whole detector, in the detector frame; those not read are bad."""
+    """Samples at the borders of the detector, in its own frame; those not read are bad."""
 
     bottom: Floats  # (integrations, groups, 4, columns of the detector), DN
     top: Floats
@@ -264,17 +272,13 @@ def reference_borders(data: Floats, dq: Bits, window: Window) -> Borders:
     `data` is (integrations, groups, rows, columns) in DN, `dq` (rows, columns).
     """
     at = window.detector_slices()
-    data, good = window.to_detector(data), window.to_detector((dq & dqflags.DO_NOT_USE) == 0)
-    strips = [
-        _strip(data, good, at, region)
-        for region in (
-            np.s_[:BORDER, :],
-            np.s_[SIZE - BORDER :, :],
-            np.s_[:, :BORDER],
-            np.s_[:, SIZE - BORDER :],
-        )
-    ]
-    return Borders(*(samples for samples, _ in strips), *(usable for _, usable in strips))
+    data, good = window.to_detector(data), window.to_detector(~has(dq, dqflags.DO_NOT_USE))
+    near, far = slice(BORDER), slice(SIZE - BORDER, SIZE)
+    bottom, good_bottom = _strip(data, good, at, (near, slice(SIZE)))
+    top, good_top = _strip(data, good, at, (far, slice(SIZE)))
+    left, good_left = _strip(data, good, at, (slice(SIZE), near))
+    right, good_right = _strip(data, good, at, (slice(SIZE), far))
+    return Borders(bottom, top, left, right, good_bottom, good_top, good_left, good_right)
 
 
 def _strip(
@@ -311,7 +315,9 @@ def measure_outputs(borders: Borders, window: Window, rules: RefPixRules) -> Dri
     for index in np.ndindex(nints, ngroups):
         by_column[index] = _drift_of_columns(borders, index, rules)
         if rules.side_gain:
-            by_row[index] = rules.side_gain * _drift_of_rows(borders, index, by_column[index], rules)
+            by_row[index] = rules.side_gain * _drift_of_rows(
+                borders, index, by_column[index], rules
+            )
     return window.to_science(by_row, by_column)
 
 
@@ -344,6 +350,10 @@ def _signal(
             (borders.bottom, borders.good_bottom),
         )
     ]
+    return _average(means)
+
+
+def _average(means: list[float | None]) -> float | None:
     known = [mean for mean in means if mean is not None]
     return sum(known) / len(known) if known else None
 
@@ -400,7 +410,7 @@ def measure_one_output(
 
     `data` is (integrations, groups, rows, columns) in DN, `dq` (rows, columns).
     """
-    rows, columns = window.detector_slices()
+    _, columns = window.detector_slices()
     flags = window.to_detector(dq)
     good = (flags & (dqflags.REFERENCE_PIXEL | dqflags.DO_NOT_USE)) == dqflags.REFERENCE_PIXEL
     parity = np.arange(columns.start, columns.stop) % 2 if by_parity else 0
@@ -426,15 +436,13 @@ class MiriDrift:
     outputs: Doubles  # (integrations, groups, row parities, outputs)
 
 
-def measure_miri(
-    data: Floats, dq: Bits, siglimit: float, *, by_parity: bool
-) -> MiriDrift | None:
+def measure_miri(data: Floats, dq: Bits, siglimit: float, *, by_parity: bool) -> MiriDrift | None:
     """Drift of all groups from the reference columns on both sides; None without any.
 
     `data` is (integrations, groups, rows, columns) in DN of the full frame, `dq` (rows, columns);
     only the first and last four columns are read.
     """
-    good = (dq & dqflags.DO_NOT_USE) == 0
+    good = ~has(dq, dqflags.DO_NOT_USE)
     sides = slice(None, BORDER), slice(-BORDER, None)
     if data.shape[1] == 1 or not all(_complete(good[:, side], by_parity) for side in sides):
         return None
@@ -447,7 +455,7 @@ def measure_miri(
                 clipped_mean(change[rows, side][:, output][good[rows, side][:, output]], siglimit)
                 for side in sides
             ]
-            drift[integration, group + 1, parity, output] = np.mean(np.float64(means))
+            drift[integration, group + 1, parity, output] = _average(means)
     return MiriDrift(drift)
 
 
@@ -458,7 +466,7 @@ def _complete(good: Booleans, by_parity: bool) -> bool:
 
 
 def subtract_miri_drift(data: Floats, drift: MiriDrift, first_row: int = 0) -> Floats:
-    """Data (integrations, groups, rows, columns) in DN, from row `first_row` on, minus the drift."""
+    """Data (integrations, groups, rows, columns) in DN, from `first_row` on, minus the drift."""
     rows, columns = data.shape[-2:]
     parity, output = (np.arange(rows) + first_row) % 2, np.arange(columns) % BORDER
     out = np.empty_like(data)

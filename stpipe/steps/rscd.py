@@ -9,11 +9,14 @@ import numpy as np
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
+from stpipe.steps._arrays import bits_where, has
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
-    from stpipe.references import References
+    from stpipe.references import Reference, References
     from stpipe.steps._arrays import Booleans, GroupBits
 
 __all__ = ["RscdStep", "flag_groups", "groups_to_skip", "limit_skip", "skipped_of_pixels"]
@@ -41,16 +44,19 @@ class RscdStep(RampStep):
     status = "rscd"
     reference_types = ("rscd",)
 
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Only for MIRI, and not without two other groups."""
+        del selected
+        if meta.get("meta.instrument.name") != "MIRI":
+            return "only for MIRI"
+        ngroups = meta.get("meta.exposure.ngroups", 0)
+        return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
+
     def correct(self, ramp: Any, references: References) -> None:
         """Flag the first groups of the first and of all later integrations."""
-        if ramp.meta.instrument.name != "MIRI":
-            raise Skip("only for MIRI")
-        ngroups = ramp.data.shape[1]
-        if ngroups < FEWEST_GROUPS:
-            raise Skip(f"{ngroups} groups, at least {FEWEST_GROUPS} are needed")
         table = references["rscd"].rscd_group_skip_table
         requested = groups_to_skip(table, ramp.meta.subarray.name, ramp.meta.exposure.readpatt)
-        in_first, in_later = (limit_skip(n, ngroups) for n in requested)
+        in_first, in_later = (limit_skip(n, ramp.data.shape[1]) for n in requested)
         later = 1 if ramp.meta.exposure.integration_start in (None, 1) else 0
         if later:
             self._flag(ramp, slice(0, 1), in_first, "int1")
@@ -65,7 +71,7 @@ class RscdStep(RampStep):
         groupdq = ramp.groupdq.copy()
         groupdq[integrations] = flag_groups(groupdq[integrations], skipped)
         ramp.groupdq = groupdq
-        estimated = np.where(lowered.any(axis=0), dqflags.FLUX_ESTIMATED, 0).astype(np.uint32)
+        estimated = bits_where(np.any(lowered, axis=0), dqflags.FLUX_ESTIMATED)
         ramp.pixeldq = ramp.pixeldq | estimated
         setattr(ramp.meta.rscd, f"ngroups_skip_{label}", requested)
         setattr(ramp.meta.rscd, f"keep_groups_saturation_{label}", _pixels(lowered))
@@ -108,7 +114,7 @@ def skipped_of_pixels(groupdq: GroupBits, requested: int) -> npt.NDArray[np.intp
 
     Fewer than requested where one of the two groups that follow is SATURATED, but the first is not.
     """
-    saturated = (groupdq & dqflags.SATURATED) != 0
+    saturated = has(groupdq, dqflags.SATURATED)
     first = saturated.argmax(axis=1)  # 0 where never saturated, too
     return np.where(first == 0, requested, np.clip(first - 2, 0, requested))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from stpipe.models import dqflags
 from stpipe.step import RampStep
-from stpipe.steps._arrays import or_where
+from stpipe.steps._arrays import bits_where, has, or_where
 
 if TYPE_CHECKING:
     from stpipe.references import References
@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 ABOVE_CONVERTER = 65536.0  # one more than a 16-bit converter can say: never reached
-_UNUSABLE = dqflags.SATURATED | dqflags.DO_NOT_USE
 
 
 class SaturationStep(RampStep):
@@ -68,7 +67,7 @@ class SaturationStep(RampStep):
             ramp.zeroframe = clear_zeroframe(ramp.zeroframe, level.threshold, grow)
 
     @property
-    def halo(self) -> int:
+    def halo(self) -> int:  # type: ignore[override] # depends on a parameter
         """Saturation found with its own growth can hide more of it once again as far."""
         return 2 * self.n_pix_grow_sat
 
@@ -85,7 +84,7 @@ class SaturationLevel:
         """Averages of `group` from which its last frame alone may be saturated."""
         last = (group + 1) * self.nframes
         dilution = self.mean_frame(group) / last
-        return self.threshold * np.where(self.unchecked, 1.0, dilution)
+        return self.threshold.astype(np.float64) * np.where(self.unchecked, 1.0, dilution)
 
     def mean_frame(self, group: int) -> float:
         """Mean number (from 1) of the frames in `group`; gaps between groups are not counted."""
@@ -98,8 +97,8 @@ def saturation_level(threshold: Floats, dq: Bits, nframes: int) -> tuple[Saturat
     Pixels without a threshold (NaN) get NO_SAT_CHECK; pixels with that flag never saturate.
     """
     unknown = np.isnan(threshold)
-    flags = dq | np.where(unknown, np.uint32(dqflags.NO_SAT_CHECK), np.uint32(0))
-    unchecked = (flags & dqflags.NO_SAT_CHECK) != 0
+    flags = dq | bits_where(unknown, dqflags.NO_SAT_CHECK)
+    unchecked = has(flags, dqflags.NO_SAT_CHECK)
     usable = np.where(unchecked, np.float32(ABOVE_CONVERTER), threshold)
     return SaturationLevel(usable, unchecked, nframes), flags
 
@@ -131,20 +130,20 @@ def flag_saturation(
 
 
 def _flag_reached(data: Floats, flags: GroupBits, threshold: Floats, grow: int) -> None:
-    """Forward in time: what is saturated once stays so; spread pixels are flagged anew each time."""
+    """Forward in time: what is saturated once stays so; growth starts anew in each group."""
     ever = np.zeros(threshold.shape, dtype=bool)
     for counts, bits in zip(data, flags, strict=True):
         ever |= counts >= threshold
         or_where(bits, ever, dqflags.SATURATED)
         or_where(bits, counts <= 0, dqflags.AD_FLOOR | dqflags.DO_NOT_USE)
-        or_where(bits, dilate((bits & dqflags.SATURATED) != 0, grow), dqflags.SATURATED)
+        or_where(bits, dilate(has(bits, dqflags.SATURATED), grow), dqflags.SATURATED)
 
 
 def _flag_hidden(data: Floats, flags: GroupBits, level: SaturationLevel, grow: int) -> None:
     """Backward in time: groups before a saturated one whose last frames may have been saturated."""
     for group in range(len(data) - 2, -1, -1):
         suspect = _precedes_saturation(flags, group)
-        suspect &= (flags[group] & dqflags.DO_NOT_USE) == 0
+        suspect &= ~has(flags[group], dqflags.DO_NOT_USE)
         if suspect.any():
             suspect &= data[group] >= level.of_average(group)
             or_where(flags[group], dilate(suspect, grow), dqflags.DO_NOT_USE)
@@ -165,8 +164,7 @@ def _flag_hidden_in_second(
 
 
 def _precedes_saturation(flags: GroupBits, group: int) -> Booleans:
-    before, after = flags[group] & dqflags.SATURATED, flags[group + 1] & dqflags.SATURATED
-    return after > before
+    return has(flags[group + 1], dqflags.SATURATED) & ~has(flags[group], dqflags.SATURATED)
 
 
 def clear_zeroframe(zeroframe: Floats, threshold: Floats, grow: int) -> Floats:

@@ -1,0 +1,13 @@
+from collections.abc import Mapping
+from typing import Any
+
+from stpipe.steps._arrays import Bits, Floats
+
+class Inputs:
+    def __init__(
+        self, arrays: Mapping[str, Any], times: Mapping[str, float], keep_single: bool
+    ) -> None: ...
+
+def fit(
+    inputs: Inputs, slope: Floats, dq: Bits, var_poisson: Floats, var_rnoise: Floats, err: Floats
+) -> None: ...
