@@ -128,10 +128,6 @@ class DataModel(HasMetadata):
         """Shape of every array that is in the file or was assigned, by attribute."""
         return {path: tuple(array.shape) for path, array in self._content.arrays.items()}
 
-    def reads_as(self, name: str) -> bool:
-        """Whether the class called ``name`` accepts this model."""
-        return name in REGISTRY and is_readable(REGISTRY[name], type(self).__name__)
-
     def _array(self, field: Field) -> Array | None:
         """The array, read or made on the first touch."""
         path = field.path
