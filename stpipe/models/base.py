@@ -107,7 +107,7 @@ class DataModel(HasMetadata):
             raise AttributeError(self._unknown("", name))
         field = self._schema.arrays[name]
         stored = self._content.arrays.get(name)
-        if isinstance(stored, Stored) and not field.is_table:
+        if isinstance(stored, Stored) and name not in self._made and not field.is_table:
             found = stored.section(section)
             if self._translates(field):
                 return dqflags.remap(found, self._array(self._schema.arrays["dq_def"]))
