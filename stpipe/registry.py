@@ -69,14 +69,19 @@ def load(target: str) -> type[Step]:
 
 def import_class(target: str) -> type[Step]:
     """Import `package.module:Class`, `package.module.Class` or `path/file.py:Class`."""
-    from stpipe.step import Step
+    from stpipe.pipeline import Pipeline
+    from stpipe.step import RampStep, Step
 
     module_name, _, class_name = target.rpartition(":" if ":" in target else ".")
     module = _module(module_name, target)
     found = getattr(module, class_name, None)
     if isinstance(found, type) and issubclass(found, Step):
         return found
-    classes = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Step)]
+    classes = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Step) and value not in (Step, RampStep, Pipeline)
+    ]
     raise UsageError(
         f'"{target}": {module_name} has no step or pipeline "{class_name}"'
         f"{did_you_mean(class_name, classes)}; it has {', '.join(sorted(classes)) or 'none'}."

@@ -7,7 +7,6 @@ parameter, which reference file, which code, with the values before and after.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -45,7 +44,7 @@ def explain(folder: str | Path, target: str) -> Iterator[str]:
     """
     project.read(folder)
     folder = Path(folder)
-    jobs = _jobs(_dry_run(folder, os.path.relpath(target, folder) if _inside(target, folder) else target))
+    jobs = _jobs(_dry_run(folder, _within(folder, target)))
     if not jobs:
         yield f"{target} is up to date: neither its inputs, parameters, references nor code changed."
         return
@@ -56,9 +55,10 @@ def explain(folder: str | Path, target: str) -> Iterator[str]:
     yield f"To be run for {target}: {names}."
 
 
-def _inside(target: str, folder: Path) -> bool:
-    """Whether `target` is given from here and not from the project's folder."""
-    return folder != Path() and Path(target).resolve().is_relative_to(folder.resolve())
+def _within(folder: Path, target: str) -> str:
+    """The target as the Snakefile names it: relative to the project's folder."""
+    here, there = folder.resolve(), Path(target).resolve()
+    return str(there.relative_to(here)) if there.is_relative_to(here) else target
 
 
 def _dry_run(folder: Path, target: str) -> str:

@@ -299,7 +299,7 @@ def test_code_counts_and_comments_do_not(run: Run, own: Path) -> None:
             "override_dark: there is no file no.fits",
         ),
         (["--pipeline=bad.py:Bad", "EXPOSURE"], 1, "bad.py:5: process touches the model.data"),
-        (["--pipeline=bad.py:Worse", "EXPOSURE"], 2, 'did you mean "Bad"'),
+        (["--pipeline=bad.py:Bda", "EXPOSURE"], 2, 'did you mean "Bad"'),
     ],
 )
 @pytest.mark.usefixtures("crds")
