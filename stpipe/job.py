@@ -12,17 +12,24 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from configobj import ConfigObj
 
-from stpipe.errors import ParameterError
 from stpipe.parameters import Configuration, Raw, Settings
 from stpipe.references import FixedResolver, Reference
 from stpipe.registry import import_class
 from stpipe.step import Products, Step
 
-__all__ = ["Job", "read", "run"]
+__all__ = ["Job", "SkipNote", "read", "run"]
+
+
+class SkipNote(NamedTuple):
+    """A step that was left out: its class, why, and who asked for it."""
+
+    target: str
+    reason: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,8 @@ class Job:
     sources: Mapping[str, str]
     references: Mapping[str, Reference]
     checksums: Mapping[str, str]
-    skipped: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name: class, reason
-    skipped_after: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    skipped: Mapping[str, SkipNote] = field(default_factory=dict)  # by name
+    skipped_after: Mapping[str, SkipNote] = field(default_factory=dict)
     code: str = ""
     python_path: tuple[str, ...] = ()
     then: tuple[tuple[int, Job], ...] = ()  # steps that refine a product (by its index) in place
@@ -48,7 +55,8 @@ class Job:
         lines += [f"{k}={v!r}" for k, v in sorted(self.parameters.items())]
         for reference_type, reference in sorted(self.references.items()):
             lines.append(f"{reference.recorded_name} {self.checksums.get(reference_type)}")
-        lines += [*sorted(self.skipped), "|", *sorted(self.skipped_after)]
+        for notes in (self.skipped, self.skipped_after):
+            lines += ["skipped", *(f"{name} {note.reason}" for name, note in notes.items())]
         lines += [f"{index} {job.hash}" for index, job in self.then]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -143,10 +151,8 @@ def _references(job: Mapping[str, Any]) -> dict[str, Reference]:
 
 
 def _note_skipped(skipped: Mapping[str, Any], models: Iterable[Any]) -> None:
-    for name, note in skipped.items():
-        if not isinstance(note, list):
-            raise ParameterError(f"[job] [[skipped]]: {name} needs a class and a reason.")
-        target, reason = note
-        step = import_class(target)(name=name)
+    for name, words in skipped.items():
+        note = SkipNote(*words)
+        step = import_class(note.target)(name=name)
         for model in models:
-            step.mark_skipped(model, reason)
+            step.mark_skipped(model, note.reason, note.source)

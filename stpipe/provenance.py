@@ -44,13 +44,14 @@ def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[
     }
 
 
-def skipped(step: Step, reason: str) -> dict[str, Any]:
-    """The record of a step that was left out or did nothing, and why."""
+def skipped(step: Step, reason: str, source: str = "") -> dict[str, Any]:
+    """The record of a step that was left out or did nothing, why, and who asked for it."""
     return {
         "step": step.qualified_name,
         "class": step.target(),
         "status": "SKIPPED",
         "reason": reason,
+        **({"source": source} if source else {}),
         "finished": now(),
     }
 

@@ -33,7 +33,10 @@ from stpipe.references import Reference, References, Resolver, override
 if TYPE_CHECKING:
     from stpipe.models import DataModel
 
-__all__ = ["Output", "Products", "RampStep", "Skip", "StandIn", "Step", "product_name"]
+__all__ = ["SKIP_PARAMETER", "Output", "Products", "RampStep", "Skip", "StandIn", "Step", "product_name"]
+
+
+SKIP_PARAMETER = "skip = True"  # the reason for a step that a parameter leaves out
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,7 @@ class Step:
 
     def _run(self, model: DataModel, *more: Any) -> Any:
         if self.skip and self.parent is not None:
-            return self._skipped(model, f"skip = True ({self.source_of('skip')})")
+            return self._skipped(model, SKIP_PARAMETER)
         started, clock = provenance.now(), time.perf_counter()
         self.log.info("Step %s starting", self.qualified_name)
         try:
@@ -291,12 +294,16 @@ class Step:
         """The same data, with a note that this step did nothing and why."""
         self.log.info("Step %s skipped: %s", self.qualified_name, reason)
         product = model.copy()
-        self.mark_skipped(product, reason)
+        self.mark_skipped(product, reason, self.skip_source(reason))
         return product
 
-    def mark_skipped(self, product: DataModel, reason: str) -> None:
-        """Record in `product` that this step was left out."""
-        provenance.append(product, provenance.skipped(self, reason))
+    def skip_source(self, reason: str) -> str:
+        """Who asked to skip this step; empty when the exposure itself is the reason."""
+        return self.source_of("skip") if reason == SKIP_PARAMETER else ""
+
+    def mark_skipped(self, product: DataModel, reason: str, source: str = "") -> None:
+        """Record in `product` that this step was left out, why and on whose word."""
+        provenance.append(product, provenance.skipped(self, reason, source))
         if self.status and product.get(f"meta.cal_step.{self.status}") != "COMPLETE":
             product.set(f"meta.cal_step.{self.status}", "SKIPPED")
 

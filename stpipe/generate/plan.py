@@ -276,8 +276,11 @@ def _rule_name(rules: Mapping[str, Entry], name: str, source: str) -> str:
     return rule
 
 
-def _notes(skipped: Iterable[SkippedStep]) -> dict[str, tuple[str, str]]:
-    return {s.step.qualified_name: (s.step.target(), s.reason) for s in skipped}
+def _notes(skipped: Iterable[SkippedStep]) -> dict[str, job.SkipNote]:
+    return {
+        s.step.qualified_name: job.SkipNote(s.step.target(), s.reason, s.step.skip_source(s.reason))
+        for s in skipped
+    }
 
 
 def _results(graph: Graph, rules: Mapping[str, Entry], namer: _Namer) -> list[str]:

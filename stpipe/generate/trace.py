@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from stpipe import naming
 from stpipe.errors import TraceError
-from stpipe.step import Products, StandIn, Step
+from stpipe.step import SKIP_PARAMETER, Products, StandIn, Step
 
 if TYPE_CHECKING:
     from stpipe.references import Reference
@@ -81,7 +81,7 @@ class Graph:
     def record(self, step: Step, given: Traced) -> Any:
         """Note that `step` runs on `given`; return stand-ins for its products."""
         if step.skip and step.parent is not None:
-            return given.skipping(step, f"skip = True ({step.source_of('skip')})")
+            return given.skipping(step, SKIP_PARAMETER)
         meta = given.flat_meta()
         selected = step.select_references(meta)
         if reason := step.not_applicable(selected) or step.not_needed(meta, selected):

@@ -134,18 +134,28 @@ def _job_file(folder: Path, path: str | None) -> Mapping[str, Any] | None:
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     old_job, new_job = before["job"], after["job"]
     for name in _changed(before, after) - {"job"}:
-        source = new_job["sources"].get(name, "default")
+        source = _section(new_job, "sources").get(name, "default")
         yield f"{name} changed from {before.get(name)} to {after.get(name)} ({source})."
-    for reference_type in _changed(old_job["references"], new_job["references"]):
-        old, new = (Path(j["references"].get(reference_type, "none")).name for j in (old_job, new_job))
-        yield f"another {reference_type} reference applies: {old}, now {new}."
-    for reference_type in _changed(old_job["checksums"], new_job["checksums"]):
-        if old_job["references"].get(reference_type) == new_job["references"].get(reference_type):
-            yield f"the content of {new_job['references'][reference_type]} changed."
-    for name in _changed(old_job["skipped"], new_job["skipped"]):
-        yield f"{name} is {'now' if name in new_job['skipped'] else 'no longer'} left out."
+    old, new = _section(old_job, "references"), _section(new_job, "references")
+    for kind in _changed(old, new):
+        files = [Path(files.get(kind, "none")).name for files in (old, new)]
+        yield f"another {kind} reference applies: {files[0]}, now {files[1]}."
+    for kind in _changed(_section(old_job, "checksums"), _section(new_job, "checksums")):
+        if old.get(kind) == new.get(kind):
+            yield f"the content of {new[kind]} changed."
+    for when in ("skipped", "skipped_after"):
+        for name in _changed(_section(old_job, when), _section(new_job, when)):
+            yield f"{name} is {'now' if name in _section(new_job, when) else 'no longer'} left out."
     if old_job["code"] != new_job["code"]:
         yield "the code of the step changed."
+    if _section(old_job, "then") != _section(new_job, "then"):
+        yield "a step that refines its product in place changed."
+
+
+def _section(job: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of a job; job files leave empty ones out."""
+    section: Mapping[str, Any] = job.get(name, {})
+    return section
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:

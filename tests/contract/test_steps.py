@@ -150,7 +150,8 @@ def test_a_pipeline_skips_it_and_records_why(step: type[Step], source: Path) -> 
 
     product = Only(steps={"only": {"skip": True}}).run(source)
 
-    assert "skip = True (keyword)" == product.provenance[-1]["reason"]
+    record = product.provenance[-1]
+    assert ("skip = True", "keyword") == (record["reason"], record["source"])
     assert "SKIPPED" == product.get(f"meta.cal_step.{step.status}")
     with models.open(source) as model:
         np.testing.assert_array_equal(model.data, product.data)

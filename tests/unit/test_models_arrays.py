@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,28 @@ def test_copies_share_arrays_read_only() -> None:
         assert not model.data.flags.writeable
     copy.data = copy.data + 1
     assert 1 == image.data.max()
+
+
+def test_models_can_be_copied_and_pickled(ramp_path: Path) -> None:
+    """The copy module and pickle, which process pools use, work on models."""
+    ramp = models.open(ramp_path)
+    ramp.average_dark_current = np.ones((8, 10), np.float32)
+    for other in (copy.copy(ramp), copy.deepcopy(ramp), pickle.loads(pickle.dumps(ramp))):  # noqa: S301 - our own
+        assert ramp.to_flat_dict() == other.to_flat_dict()
+        np.testing.assert_array_equal(ramp.data, other.data)
+        np.testing.assert_array_equal(1, other.average_dark_current)
+
+
+def test_no_file_stays_open(ramp_path: Path) -> None:
+    """However many models are open, no file handle is."""
+    handles = Path("/proc/self/fd")
+    if not handles.is_dir():
+        pytest.skip("the system does not list the open files of a process")
+    before = len(list(handles.iterdir()))
+    opened = [models.open(ramp_path) for _ in range(20)]
+    sections = [ramp.read("data", np.s_[0, 0]) for ramp in opened]
+    assert len(opened) == len([ramp.data for ramp in opened]) == len(sections)
+    assert before == len(list(handles.iterdir()))
 
 
 def test_copies_of_opened_files_share_what_was_read(ramp_path: Path) -> None:

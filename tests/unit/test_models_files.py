@@ -20,7 +20,7 @@ from astropy.io import fits
 
 from stpipe import models
 from stpipe.errors import InputError, StpipeError, UsageError, ValidationError
-from stpipe.models import cards
+from stpipe.models import cards, dqflags
 
 ENDINGS = [".fits", ".fits.gz", ".asdf"]
 NIRISS = Path(__file__).parents[3] / "shared/data/niriss_sub80"
@@ -500,6 +500,41 @@ def test_damaged_files_are_noticed_when_opened(
             read(path)
         assert 3 == caught.value.exit_code
         assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fuzz")
+    model = models.MaskModel(np.full((2, 3), dqflags.DEAD, np.uint32))
+    model.dq_def = np.array([(0, 1, b"DEAD", b"no")], model.schema.fields["dq_def"].dtype)
+    model.meta.instrument.name = "FGS"
+    model.set("meta.note", {"a": [1, 2.5, None]})
+    for ending in (".fits", ".asdf"):
+        model.save(folder / f"good{ending}")
+    return folder
+
+
+@hypothesis.given(data=st.data(), ending=st.sampled_from([".fits", ".asdf"]))
+@hypothesis.settings(max_examples=3000, deadline=None)
+def test_no_damage_ends_in_a_traceback(small: Path, data: st.DataObject, ending: str) -> None:
+    """Whatever is wrong with a file, it opens or is refused in a sentence."""
+    content = bytearray((small / f"good{ending}").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        # Most damage is done near text that means something.
+        text = data.draw(st.sampled_from([b"= ", b"NAXIS", b"BITPIX", b"TFORM", b"shape", b": "]))
+        places = [at for at in range(len(content)) if content.startswith(text, at)] or [0]
+        at = data.draw(st.sampled_from(places)) + data.draw(st.integers(0, 30))
+        new = data.draw(st.sampled_from([*b"09-'. TFAXPQ[]{}:!&*", 0, 255]))
+        content[min(at, len(content) - 1)] = new
+    path = small / f"bad{ending}"
+    path.write_bytes(content[: data.draw(st.integers(len(content) - 3000, len(content)))])
+    try:
+        with models.open(path) as model:
+            found = [getattr(model, name) for name in model.shapes]
+            assert len(found) == len(model.shapes)
+            model.to_flat_dict()
+    except InputError as error:
+        assert str(path) in str(error) or path.name in str(error)
 
 
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
