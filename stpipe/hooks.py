@@ -61,7 +61,9 @@ def run_all(
         hook = parse(text)
         log.info("Hook %s", text)
         if isinstance(hook, Hook):
-            model = _run_shell(hook, model, log) if hook.kind == "shell" else _run_python(hook, model)
+            model = (
+                _run_shell(hook, model, log) if hook.kind == "shell" else _run_python(hook, model)
+            )
         else:
             model = _call(hook, model, repr(text))
     return model
@@ -81,10 +83,9 @@ def _run_python(hook: Hook, model: DataModel) -> DataModel:
 def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataModel:
     from stpipe.step import Step
 
-    if isinstance(function, type) and issubclass(function, Step):
-        function = function().process
     try:
-        result = function(model)
+        is_step = isinstance(function, type) and issubclass(function, Step)
+        result = function().run(model) if is_step else function(model)
     except StpipeError:
         raise
     except Exception as error:

@@ -153,6 +153,6 @@ def _references(job: Mapping[str, Any]) -> dict[str, Reference]:
 def _note_skipped(skipped: Mapping[str, Any], models: Iterable[Any]) -> None:
     for name, words in skipped.items():
         note = SkipNote(*words)
-        step = import_class(note.target)(name=name)
+        step = import_class(note.target).named(name)
         for model in models:
             step.mark_skipped(model, note.reason, note.source)

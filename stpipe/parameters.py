@@ -39,7 +39,7 @@ __all__ = [
 # What every step understands, whatever it computes.
 UNIVERSAL_SPEC = """
     skip = boolean(default=False)           # Leave this step out of the pipeline
-    pre_hooks = force_list(default=list())  # Run before: "python:module.function", "shell:command {input} {output}"
+    pre_hooks = force_list(default=list())  # Run before: "python:mod.f", "shell:cmd {input} {output}"
     post_hooks = force_list(default=list()) # Run after, on the product
     save_results = boolean(default=False)   # Write the product, also in the middle of a pipeline
     output_file = string(default=None)      # Exact name of the product
@@ -126,7 +126,9 @@ class Rule:
     @property
     def allowed(self) -> str:
         """The check without its default: `float(min=0)`."""
-        text = re.sub(r",?\s*default\s*=\s*(list\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,)]*)", "", self.check)
+        text = re.sub(
+            r",?\s*default\s*=\s*(list\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,)]*)", "", self.check
+        )
         return text.replace("(, ", "(").replace("()", "")
 
 
@@ -284,14 +286,12 @@ def _resolve(step: type[Step], settings: Settings, prefix: str, problems: list[s
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, rule in known.items():
-        raw = settings.values.get(name)
-        if raw is None and rule.required:
+        given = settings.values.get(name)
+        if given is None and rule.required:
             problems.append(f"{prefix}{name}: required, allowed: {rule.allowed}; nobody gives it.")
-            continue
-        values[name] = rule.default if raw is None else _parse(prefix + name, rule, raw, problems)
-        sources[name] = "default" if raw is None else raw.where
-    own = Parameters(values, sources, _resolve_substeps(step, settings, prefix, problems))
-    return own
+        values[name] = _parse(prefix + name, rule, given, problems) if given else rule.default
+        sources[name] = given.where if given else "default"
+    return Parameters(values, sources, _resolve_substeps(step, settings, prefix, problems))
 
 
 def _parse(name: str, rule: Rule, raw: Raw, problems: list[str]) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks, provenance
-from stpipe.errors import NoProduct
+from stpipe.errors import NoProduct, did_you_mean
 from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:
@@ -35,6 +35,15 @@ class Pipeline(Step):
             step._configure(parameters.steps[step_name], step_name, self)  # noqa: SLF001
             self.steps[step_name] = step
             setattr(self, step_name, step)
+
+    def __getattr__(self, name: str) -> Any:
+        """Steps and parameters are attributes; anything else is a slip of the pen."""
+        if name.startswith("_") or "steps" not in vars(self):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"{type(self).__name__} has no step or parameter {name!r}"
+            f"{did_you_mean(name, [*self.steps, *self.parameters.values])}"
+        )
 
     def run(self, *inputs: Any) -> Any:
         """Run `process`; a stand-in passes through, leaving the steps in its graph."""

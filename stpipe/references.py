@@ -199,7 +199,7 @@ def _cut(reference: DataModel, exposure: DataModel, path: Path) -> Cut:
     area = _area(reference)
     if area == (0, 0):
         return Cut(area, slice(0, 0), slice(0, 0))
-    rows, columns = exposure.shape[-2:]
+    rows, columns = (exposure.shape or (0, 0))[-2:]
     y0 = _start(exposure, "ystart", (rows, columns)) - _start(reference, "ystart", area)
     x0 = _start(exposure, "xstart", (rows, columns)) - _start(reference, "xstart", area)
     if min(y0, x0) < 0 or y0 + rows > area[0] or x0 + columns > area[1]:
@@ -216,7 +216,7 @@ def _area(reference: DataModel) -> tuple[int, int]:
 
     The arrays count, not SUBSIZE1/2, which some reference files have wrong.
     """
-    planes = {tuple(shape[-2:]) for shape in reference.shapes.values() if len(shape) > 1}
+    planes = {(shape[-2], shape[-1]) for shape in reference.shapes.values() if len(shape) > 1}
     images = [p for p in planes if min(p) > LARGEST_KERNEL]
     return max(images, default=(0, 0))
 

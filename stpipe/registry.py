@@ -80,7 +80,9 @@ def import_class(target: str) -> type[Step]:
     classes = [
         name
         for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Step) and value not in (Step, RampStep, Pipeline)
+        if isinstance(value, type)
+        and issubclass(value, Step)
+        and value not in (Step, RampStep, Pipeline)
     ]
     raise UsageError(
         f'"{target}": {module_name} has no step or pipeline "{class_name}"'

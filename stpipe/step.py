@@ -33,7 +33,16 @@ from stpipe.references import Reference, References, Resolver, override
 if TYPE_CHECKING:
     from stpipe.models import DataModel
 
-__all__ = ["SKIP_PARAMETER", "Output", "Products", "RampStep", "Skip", "StandIn", "Step", "product_name"]
+__all__ = [
+    "SKIP_PARAMETER",
+    "Output",
+    "Products",
+    "RampStep",
+    "Skip",
+    "StandIn",
+    "Step",
+    "product_name",
+]
 
 
 SKIP_PARAMETER = "skip = True"  # the reason for a step that a parameter leaves out
@@ -48,7 +57,7 @@ class Output:
     suffix: str
 
 
-class Products(tuple[Any, ...]):
+class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
     """The products of a step with several, in declared order and by name (`products.rate`).
 
     A step that is given `Products` takes the first.
@@ -57,6 +66,7 @@ class Products(tuple[Any, ...]):
     names: tuple[str, ...]
 
     def __new__(cls, names: Iterable[str], products: Iterable[Any]) -> Self:
+        """Pair names and products, in their order."""
         made = super().__new__(cls, products)
         made.names = tuple(names)
         return made
@@ -113,7 +123,16 @@ class Step:
         step._configure(parameters, name)  # noqa: SLF001 - this is the other constructor
         return step
 
-    def _configure(self, parameters: Parameters, name: str | None, parent: Step | None = None) -> None:
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """A step without parameters, only to put its name into a record."""
+        step = cls.__new__(cls)
+        step.name, step.parent = name, None
+        return step
+
+    def _configure(
+        self, parameters: Parameters, name: str | None, parent: Step | None = None
+    ) -> None:
         self.name = name or self.alias or type(self).__name__
         self.parent = parent
         self.refining = self.refines and parent is not None
@@ -272,7 +291,9 @@ class Step:
         record = provenance.done(self, self.selected, started)
         finished = []
         for output, product in zip(declared, made, strict=True):
-            hooked = hooks.run_all(self.post_hooks if output == declared[0] else (), product, self.log)
+            hooked = hooks.run_all(
+                self.post_hooks if output == declared[0] else (), product, self.log
+            )
             suffix = {} if self.refining else {"suffix": output.suffix}
             self._stamp(hooked, model, record | suffix)
             finished.append(hooked)
@@ -319,7 +340,8 @@ class Step:
                 "model. Wrap an array in a model first, such as models.ImageModel(array)."
             )
         model = source if isinstance(source, models.DataModel) else models.open(source)
-        self._remember(model.get("meta.filename") if model is source else source)
+        name = source if isinstance(source, (str, Path)) else model.get("meta.filename")
+        self._remember(name)
         model = self._as_declared(model)
         self._check(model)
         return model
@@ -459,4 +481,3 @@ def _stamp_reference(product: DataModel, reference: Reference) -> None:
 
 def _text(hook: Any) -> str:
     return hook if isinstance(hook, str) else f"python:{hook.__module__}.{hook.__qualname__}"
-

@@ -45,12 +45,10 @@ class Arguments:
         return self.positional[1:]
 
 
-def parse(
-    words: Sequence[str], takes_value: Callable[[str], bool] = lambda _: False
-) -> Arguments:
+def parse(words: Sequence[str], takes_value: Callable[[str], bool] = lambda _: False) -> Arguments:
     """Sort words; `takes_value` says of a parameter written without `=` whether a value follows.
 
-    Names are never abbreviated. Unknown parameters are kept: the specs decide about them, all in one go.
+    Names are never abbreviated. Unknown parameters are kept: the specs decide about all of them.
     """
     found = Arguments()
     rest = [_SHORT.get(word, word) for word in words]

@@ -130,7 +130,9 @@ def _help(cls: type[Step], target: str) -> str:
         lines += [f"      {rule.allowed}, {default}"]
     if cls.step_defs:
         lines += ["", f"steps: {', '.join(cls.step_defs)}"]
-        lines += ["  --steps.STEP.PARAMETER=VALUE sets a parameter of a step; see strun STEP --help"]
+        lines += [
+            "  --steps.STEP.PARAMETER=VALUE sets a parameter of a step; see strun STEP --help"
+        ]
     return "\n".join(lines)
 
 

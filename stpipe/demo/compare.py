@@ -62,11 +62,9 @@ def _lines(folder: Path) -> Iterator[tuple[str, bool]]:
         root = path.name.removesuffix("_rate.fits")
         with models.open(path) as rate:
             found = agreement(rate, Truth.load(folder / "truth" / f"{root}_truth.fits"))
-        yield (
-            f"{path}: {found.pixels:7d} pixels, bias {found.bias:+.3%}, pull "
-            f"{found.pull_mean:+.3f} +- {found.pull_width:.3f}",
-            found.unbiased,
-        )
+        pull = f"{found.pull_mean:+.3f} +- {found.pull_width:.3f}"
+        line = f"{path}: {found.pixels:7d} pixels, bias {found.bias:+.3%}, pull {pull}"
+        yield line, found.unbiased
 
 
 def main() -> int:

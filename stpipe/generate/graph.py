@@ -68,6 +68,14 @@ def _label(name: str, count: int, total: int) -> str:
 # --- SVG -------------------------------------------------------------------------------------------
 
 _WIDTH, _HEIGHT, _GAP = 190, 34, 26
+_SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+    'font-family="sans-serif" font-size="13">'
+)
+_ARROW_HEAD = (
+    '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
+    '<path d="M0,0 L8,4 L0,8 z" fill="#555"/></marker></defs>'
+)
 
 
 def svg(drawn: Picture) -> str:
@@ -77,10 +85,8 @@ def svg(drawn: Picture) -> str:
     width = max(x for x, _ in places.values()) + _WIDTH + _GAP
     height = max(y for _, y in places.values()) + _HEIGHT + _GAP
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="13">',
-        '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
-        '<path d="M0,0 L8,4 L0,8 z" fill="#555"/></marker></defs>',
+        _SVG.format(width=width, height=height),
+        _ARROW_HEAD,
         *(_line(places[a], places[b]) for a, b in drawn.arrows),
         *(_box(p, _label(n, drawn.rules.get(n, total), total)) for n, p in places.items()),
         "</svg>",

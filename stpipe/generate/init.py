@@ -76,7 +76,7 @@ def generate(folder: str | Path) -> Iterator[str]:
 @contextlib.contextmanager
 def _undone_on_failure(folder: Path) -> Iterator[None]:
     """Take away what was not there before when the block fails."""
-    before = {p for p in folder.rglob("*")} if folder.is_dir() else None
+    before = set(folder.rglob("*")) if folder.is_dir() else None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield

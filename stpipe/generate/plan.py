@@ -136,13 +136,13 @@ class Plan:
 
 def use_own_commands() -> None:
     """Put the commands installed beside this Python first on the PATH of every job."""
-    own = os.path.dirname(sys.executable)
+    own = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
 
 
 def _siblings(path: str) -> list[str]:
-    folder = os.path.dirname(path)
-    return [f"{folder}/{p.name}" for p in Path(folder).glob("*.fits")] if folder else []
+    folder, slash, _ = path.rpartition("/")
+    return [f"{folder}/{p.name}" for p in Path(folder).glob("*.fits")] if slash else []
 
 
 # --- making a plan ---------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ def _mem_mb(source: str) -> int:
 
 
 def _state(path: str | Path) -> State:
-    status = os.stat(path)
+    status = Path(path).stat()
     return [status.st_size, status.st_mtime_ns]
 
 

@@ -88,7 +88,7 @@ class Project:
         """
         found: dict[str, None] = {}
         for entry in self.inputs:
-            matches = sorted(glob.glob(entry)) if glob.has_magic(entry) else [entry]
+            matches = sorted(glob.glob(entry)) if glob.has_magic(entry) else [entry]  # noqa: PTH207 - patterns may be absolute
             if not matches or not all(Path(m).is_file() for m in matches):
                 raise InputError(f"{CONFIG}: inputs: there is no file {entry} (in {Path.cwd()}).")
             found.update(dict.fromkeys(matches))
@@ -128,7 +128,10 @@ def _validate(config: Mapping[str, Any]) -> None:
     problems = sorted(validator.iter_errors(dict(config)), key=lambda e: list(e.path))
     if problems:
         raise ParameterError(
-            [f"{CONFIG}: {'.'.join(map(str, e.path)) or 'top level'}: {e.message}" for e in problems]
+            [
+                f"{CONFIG}: {'.'.join(map(str, e.path)) or 'top level'}: {e.message}"
+                for e in problems
+            ]
         )
 
 

@@ -45,7 +45,8 @@ def of_pipeline(pipeline: type[Step], saved: Iterable[str] = ()) -> list[RuleTex
         if not step.refines
     ]
     saves = [
-        RuleText(f"save_{s}", f"Save a product under the suffix {s}.", {"product": s}) for s in saved
+        RuleText(f"save_{s}", f"Save a product under the suffix {s}.", {"product": s})
+        for s in saved
     ]
     return rules + saves
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from stpipe import naming
 from stpipe.errors import TraceError
@@ -176,7 +176,7 @@ class Traced(StandIn):
     def close(self) -> None:
         """Nothing is open."""
 
-    def __enter__(self) -> Traced:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -201,6 +201,12 @@ class TracedMeta:
         _touched(f"meta, by setting {name} = {value!r}")
 
 
+_OPERATIONS = (
+    "array len iter getitem setitem add radd sub rsub mul rmul truediv rtruediv pow neg "
+    "lt le gt ge float int contains and or invert"
+)
+
+
 def _operation(name: str) -> Any:
     def touched(self: Traced, *_: object) -> NoReturn:
         del self
@@ -209,10 +215,7 @@ def _operation(name: str) -> Any:
     return touched
 
 
-for _name in (
-    "array len iter getitem setitem add radd sub rsub mul rmul truediv rtruediv pow neg "
-    "lt le gt ge float int contains and or invert"
-).split():
+for _name in _OPERATIONS.split():
     setattr(Traced, f"__{_name}__", _operation(_name))
 
 

@@ -62,7 +62,16 @@ def _within(folder: Path, target: str) -> str:
 
 
 def _dry_run(folder: Path, target: str) -> str:
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--nocolor", "--nolock", "--", target]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "--nocolor",
+        "--nolock",
+        "--",
+        target,
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     text = done.stdout + done.stderr
     if done.returncode:
@@ -82,7 +91,9 @@ def _jobs(text: str) -> list[_Job]:
         if header and "output" in fields:
             root = re.search(r"root=([^,]+)", fields.get("wildcards", ""))
             outputs = tuple(fields["output"].split(", "))
-            found.append(_Job(header[1], outputs, fields.get("reason", ""), root[1] if root else ""))
+            found.append(
+                _Job(header[1], outputs, fields.get("reason", ""), root[1] if root else "")
+            )
     # Causes first: a job comes after those that it waits for.
     return sorted(found, key=lambda j: j.reason.startswith("Input files updated by another job"))
 

@@ -44,7 +44,7 @@ class SloperPipeline(Pipeline):
 
     save_cal: bool
 
-    def process(self, input: Any) -> Any:  # noqa: A002 - the name that the published example has
+    def process(self, input: Any) -> Any:
         """Correct the ramp and fit slopes."""
         log.info("Starting calwebb_sloper ...")
 

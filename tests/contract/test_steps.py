@@ -61,7 +61,9 @@ def test_declarations_are_complete(step: type[Step]) -> None:
 def test_suffixes_can_be_taken_off_again(step: type[Step]) -> None:
     """A product's name leads back to its root."""
     for output in step.products(step, "RampModel"):  # type: ignore[arg-type]
-        assert ("x", output.suffix) == tuple(vars(naming.split(f"x_{output.suffix}.fits")).values())[:2]
+        assert ("x", output.suffix) == tuple(
+            vars(naming.split(f"x_{output.suffix}.fits")).values()
+        )[:2]
 
 
 def test_parameters_round_trip(step: type[Step], tmp_path: Path) -> None:
@@ -120,7 +122,9 @@ def test_the_product_is_valid_and_says_how_it_was_made(
             else:
                 wanted = {*step.reference_types, *step.optional_reference_types}
                 assert wanted == set(record["references"])
-                assert all("sha256" in r or r["name"] == "N/A" for r in record["references"].values())
+                assert all(
+                    "sha256" in r or r["name"] == "N/A" for r in record["references"].values()
+                )
             for name, array in arrays(product).items():
                 np.testing.assert_array_equal(array, getattr(again, name), err_msg=name)
 

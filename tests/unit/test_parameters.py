@@ -151,7 +151,7 @@ def test_bad_syntax_is_named_by_line(tmp_path: Path, text: str, message: str) ->
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """No traceback for a misspelt path."""
-    with pytest.raises(ParameterError, match="no.cfg: No such file"):
+    with pytest.raises(ParameterError, match=r"no\.cfg: No such file"):
         read_cfg(tmp_path / "no.cfg")
 
 
@@ -185,5 +185,14 @@ def test_export_of_a_pipeline_keeps_its_steps(tmp_path: Path) -> None:
 
     path = write(tmp_path / "scene.cfg", export("scene", parameters, only_given=True))
 
-    assert path.read_text().split() == ["class", "=", "scene", "[steps]", "[[blur]]", "width", "=", "3.0"]
+    assert path.read_text().split() == [
+        "class",
+        "=",
+        "scene",
+        "[steps]",
+        "[[blur]]",
+        "width",
+        "=",
+        "3.0",
+    ]
     assert resolve(Scene, read_cfg(path).settings).steps["blur"].values["width"] == 3.0

@@ -116,9 +116,9 @@ def test_saving_on_the_way_is_noted(image: Path) -> None:
         lambda m: m + 1,
         lambda m: 2 * m,
         lambda m: m[0],
-        lambda m: list(m),
+        list,
         lambda m: setattr(m.meta.instrument, "name", "FGS"),
-        lambda m: models.ImageModel(m),
+        models.ImageModel,
     ],
 )
 def test_touching_pixels_names_the_line_and_the_way_out(image: Path, touch: Any) -> None:
@@ -147,5 +147,5 @@ def test_an_unknown_attribute_of_metadata_is_still_an_error(image: Path) -> None
 
 
 def test_a_missing_exposure_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no.fits"):
+    with pytest.raises(InputError, match=r"no\.fits"):
         trace(Outer(), tmp_path / "no.fits")

@@ -63,9 +63,7 @@ def made(
     chosen = [e for e in exposures if "nis" in e.name or "mirimage" in e.name]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRDS_PATH", str(demo_folder / "crds"))
-        run(
-            "stflow", "init", folder, "--pipeline=calwebb_detector1", *chosen, cwd=folder.parent
-        )
+        run("stflow", "init", folder, "--pipeline=calwebb_detector1", *chosen, cwd=folder.parent)
         run("snakemake", "--cores", "2", "cal/*.fits", cwd=folder)
     return folder
 
@@ -120,7 +118,9 @@ def test_one_project_holds_exposures_of_different_instruments(project: Path) -> 
     assert 2 == sum(n.endswith("_rate.fits") for n in names)
 
 
-@pytest.mark.parametrize("pattern", ["'cal/*.fits'", "cal/*.fits", "cal", "", "'./cal/*_rate.fits'"])
+@pytest.mark.parametrize(
+    "pattern", ["'cal/*.fits'", "cal/*.fits", "cal", "", "'./cal/*_rate.fits'"]
+)
 def test_a_second_run_does_nothing(run: Run, project: Path, pattern: str) -> None:
     """Whether the shell expands the pattern or not."""
     done = run("sh", "-c", f"snakemake --cores 2 {pattern}", cwd=project)
@@ -141,7 +141,9 @@ def test_an_expanded_pattern_still_means_everything(run: Run, project: Path) -> 
 def test_a_parameter_reruns_what_depends_on_it_and_back(run: Run, project: Path) -> None:
     """Only the step and those after it; changing back restores."""
     set_jump(project, "rejection_threshold", 9.0)
-    assert {"jump:nis", "ramp_fit:nis", "jump:mirimage", "ramp_fit:mirimage"} == planned(run, project)
+    assert {"jump:nis", "ramp_fit:nis", "jump:mirimage", "ramp_fit:mirimage"} == planned(
+        run, project
+    )
 
     target = next(p.name for p in project.glob("cal/*_nis_rate.fits"))
     why = run("stflow", "why", f"cal/{target}", cwd=project).stdout
@@ -167,7 +169,9 @@ def test_touching_a_file_reruns_nothing(run: Run, project: Path) -> None:
 def test_skipping_is_an_edit_of_the_graph(run: Run, project: Path) -> None:
     """The step's rule is absent, the next one reads the file before, the product says SKIPPED."""
     head, section = cfg(project).read_text().split("[[linearity]]")
-    cfg(project).write_text(head + "[[linearity]]" + section.replace("# skip = False", "skip = True", 1))
+    cfg(project).write_text(
+        head + "[[linearity]]" + section.replace("# skip = False", "skip = True", 1)
+    )
 
     jobs = planned(run, project)
     assert not any(job.startswith("linearity") for job in jobs)
@@ -248,11 +252,20 @@ def own(run: Run, exposures: list[Path], crds: Path, tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
-def test_a_nested_pipeline_of_ones_own_unfolds(run: Run, own: Path) -> None:
+def test_a_nested_pipeline_of_ones_own_unfolds(own: Path) -> None:
     """Steps of the inner pipeline are rules of their own; `save` on the way is one too."""
     suffixes = {re.sub(r".*_mirimage_|\.fits", "", n) for n in products(own)}
     assert {
-        "dq_init", "ipc", "reset", "lastframe", "jump", "cal", "rate", "rateints", "mywcs", "myflat"
+        "dq_init",
+        "ipc",
+        "reset",
+        "lastframe",
+        "jump",
+        "cal",
+        "rate",
+        "rateints",
+        "mywcs",
+        "myflat",
     } == suffixes
 
     with models.open(next(own.glob("cal/*_myflat.fits"))) as flat:
@@ -265,11 +278,19 @@ def test_memory_agrees_for_a_pipeline_of_ones_own(
 ) -> None:
     """`strun scene.py:MyPipeline` saves the product of its last step."""
     miri = next(e for e in exposures if "mirimage" in e.name)
-    run("strun", "scene.MyPipeline", miri, "--output_file=x.fits", "--steps.flat.factor=4", cwd=tmp_path)
+    run(
+        "strun",
+        "scene.MyPipeline",
+        miri,
+        "--output_file=x.fits",
+        "--steps.flat.factor=4",
+        cwd=tmp_path,
+    )
 
-    with models.open(tmp_path / "x.fits") as one, models.open(
-        next(own.glob("cal/*_myflat.fits"))
-    ) as other:
+    with (
+        models.open(tmp_path / "x.fits") as one,
+        models.open(next(own.glob("cal/*_myflat.fits"))) as other,
+    ):
         assert (one.data == other.data)[one.dq & 1 == 0].all()
 
 
@@ -293,7 +314,11 @@ def test_code_counts_and_comments_do_not(run: Run, own: Path) -> None:
         (["--pipeline=calweb_detector1", "EXPOSURE"], 2, 'did you mean "calwebb_detector1"'),
         (["--pipeline=calwebb_detector1", "no.fits"], 3, "no file no.fits"),
         (["--pipeline=calwebb_detector1", "damaged.fits"], 3, "damaged.fits"),
-        (["--pipeline=calwebb_detector1", "EXPOSURE", "--steps.jmp.skip"], 2, 'did you mean "jump"'),
+        (
+            ["--pipeline=calwebb_detector1", "EXPOSURE", "--steps.jmp.skip"],
+            2,
+            'did you mean "jump"',
+        ),
         (
             ["--pipeline=calwebb_detector1", "EXPOSURE", "--override_dark=no.fits"],
             4,
