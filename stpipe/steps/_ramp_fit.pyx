@@ -218,6 +218,60 @@ def fit(
                     err[i, y, x] = <float> w.fits[i].err
 
 
+def count(Inputs inputs):
+    """Most segments, and most jumps, of an integration of a pixel."""
+    cdef Py_ssize_t i, k, y, x, jumps, most_segments = 0, most_jumps = 0
+    cdef Work *w = &inputs.work
+    with nogil:
+        for y in range(inputs.data.shape[2]):
+            for x in range(inputs.data.shape[3]):
+                if x % WIDTH == 0:
+                    load_block(inputs, y, x)
+                load(inputs, y, x)
+                for i in range(w.nints):
+                    most_segments = max(most_segments, segments_of(w, i))
+                    jumps = 0
+                    for k in range(1, w.ngroups):
+                        jumps += (inputs.flags[i, k, y, x] & JUMP) != 0
+                    most_jumps = max(most_jumps, jumps)
+    return most_segments, most_jumps
+
+
+def describe(
+    Inputs inputs, float[:, :, :, :, :] segments, float[:, :, :] pedestal,
+    float[:, :, :, :] crmag,
+):
+    """Fill arrays of zeros with the segments, the intercepts at reset and the heights of jumps.
+
+    `segments` is (7, integrations, segments, rows, columns): slope, its uncertainty, variances from
+    Poisson and read noise, intercept, its uncertainty, weight.
+    """
+    cdef Py_ssize_t i, j, n, y, x
+    cdef Work *w = &inputs.work
+    cdef Extras extras
+    with nogil:
+        for y in range(inputs.data.shape[2]):
+            for x in range(inputs.data.shape[3]):
+                if x % WIDTH == 0:
+                    load_block(inputs, y, x)
+                load(inputs, y, x)
+                fit_pixel(w)
+                for i in range(w.nints):
+                    pedestal[i, y, x] = <float> intercept_at_reset(w, i)
+                    measure_jumps(inputs, crmag, i, y, x)
+                    n = segments_of(w, i)
+                    for j in range(n):
+                        fit_segment(w, i, &w.segments[j])
+                        describe_segment(w, i, &w.segments[j], &extras)
+                        segments[0, i, j, y, x] = <float> w.segments[j].slope
+                        segments[1, i, j, y, x] = <float> extras.sigslope
+                        segments[2, i, j, y, x] = <float> w.segments[j].var_p
+                        segments[3, i, j, y, x] = <float> w.segments[j].var_r
+                        segments[4, i, j, y, x] = <float> extras.yint
+                        segments[5, i, j, y, x] = <float> extras.sigyint
+                        segments[6, i, j, y, x] = <float> (1 / w.segments[j].var_r)
+
+
 # --- a block of pixels ----------------------------------------------------------------------------
 
 
@@ -443,12 +497,9 @@ cdef inline double median(const double *s, Py_ssize_t n) noexcept nogil:
 cdef void fit_integration(Work *w, Py_ssize_t i, Sums *exposure) noexcept nogil:
     cdef Integration *n = &w.integrations[i]
     cdef Fit *fit = &w.fits[i]
-    cdef const unsigned char *flags = w.flags + i * w.ngroups
-    cdef Py_ssize_t nsegments = 0
-    if flags[0] & SATURATED:
+    cdef Py_ssize_t nsegments = segments_of(w, i)
+    if w.flags[i * w.ngroups] & SATURATED:
         fit.dq |= DO_NOT_USE | SATURATED
-    else:
-        nsegments = find_segments(flags, w.ngroups, w.segments)
     if n.unusable == w.ngroups:
         fit.dq |= DO_NOT_USE | (SATURATED if n.saturated == w.ngroups else 0)
     elif nsegments > 0:
@@ -480,6 +531,14 @@ cdef void fit_segments(
     exposure.inv_p += sums.inv_p
     exposure.inv_r += sums.inv_r
     exposure.slope += sums.slope
+
+
+cdef inline Py_ssize_t segments_of(Work *w, Py_ssize_t i) noexcept nogil:
+    """Find the segments to fit; none once the first group is saturated, or all are unusable."""
+    cdef const unsigned char *flags = w.flags + i * w.ngroups
+    if flags[0] & SATURATED or w.integrations[i].unusable == w.ngroups:
+        return 0
+    return find_segments(flags, w.ngroups, w.segments)
 
 
 cdef Py_ssize_t find_segments(
@@ -560,7 +619,7 @@ cdef double weighted_slope(Work *w, const double *y, Py_ssize_t n) noexcept nogi
     for k in range(n):
         if not isnan(y[k]):
             total += weights[k] * y[k]
-    return total
+    return total / weights[n]
 
 
 cdef int power_index(const Work *w, double rise) noexcept nogil:
@@ -585,10 +644,10 @@ cdef float power_of(int index) noexcept nogil:
 
 
 cdef const double *weights_for(Work *w, int power, Py_ssize_t n) noexcept nogil:
-    """Weights whose dot product with `n` samples is their slope."""
+    """Weights whose dot product with `n` samples is their slope, times the number behind them."""
     cdef double **cached = &w.weights[power * (w.ngroups + 1) + n]
     if cached[0] == NULL:
-        cached[0] = <double *> malloc(n * sizeof(double))
+        cached[0] = <double *> malloc((n + 1) * sizeof(double))
         slope_weights(cached[0], power_of(power), n)
     return cached[0]
 
@@ -600,13 +659,75 @@ cdef inline double sample_weight(Py_ssize_t k, Py_ssize_t n, float power) noexce
 
 cdef void slope_weights(double *weights, float power, Py_ssize_t n) noexcept nogil:
     # Weights are symmetric, so the weighted mean of the times is the middle.
-    cdef double mid = (n - 1) / 2.0, total = 0
+    cdef double mid = (n - 1) / 2.0
     cdef Py_ssize_t k
+    weights[n] = 0
     for k in range(n):
         weights[k] = sample_weight(k, n, power) * (k - mid)
-        total += weights[k] * (k - mid)
+        weights[n] += weights[k] * (k - mid)
+
+
+# --- what else there is to tell about a segment ---------------------------------------------------
+
+
+cdef struct Extras:
+    double sigslope
+    double yint
+    double sigyint
+
+
+cdef void describe_segment(Work *w, Py_ssize_t i, const Segment *s, Extras *e) noexcept nogil:
+    """Intercept in DN and uncertainties, with groups counted from the start of the integration."""
+    cdef const double *y = w.data + i * w.ngroups + s.start
+    cdef Py_ssize_t n = s.end - s.start
+    e.sigslope, e.yint, e.sigyint = 0, 0, 0
+    if n == 2:
+        # The reference implementation has this many digits of the root of 2.
+        e.sigslope = e.sigyint = 1.41421356 * w.pixel.noise
+        e.yint = y[0] * (s.start + 1) - y[1] * s.start
+    elif n > 2:
+        describe_long_segment(w, y, s, e)
+
+
+cdef void describe_long_segment(
+    Work *w, const double *y, const Segment *s, Extras *e
+) noexcept nogil:
+    cdef Py_ssize_t k, n = s.end - s.start
+    cdef float power = power_of(power_index(w, y[n - 1] - y[0]))
+    cdef double weight, x, sample, determinant
+    cdef double sum_w = 0, sum_x = 0, sum_xx = 0, sum_y = 0, sum_xy = 0
     for k in range(n):
-        weights[k] /= total
+        weight = sample_weight(k, n, power) / (w.pixel.noise * w.pixel.noise)
+        x = s.start + k
+        sample = 0 if isnan(y[k]) else y[k]
+        sum_w += weight
+        sum_x += weight * x
+        sum_xx += weight * x * x
+        sum_y += weight * sample
+        sum_xy += weight * x * sample
+    determinant = sum_w * sum_xx - sum_x * sum_x
+    e.sigslope = sqrt(sum_w / determinant)
+    e.yint = (sum_xx * sum_y - sum_x * sum_xy) / determinant
+    e.sigyint = sqrt(sum_xx / determinant)
+
+
+cdef double intercept_at_reset(const Work *w, Py_ssize_t i) noexcept nogil:
+    """Signal in DN that was there at reset; 0 when it is not known."""
+    cdef double pedestal = w.data[i * w.ngroups] - w.fits[i].slope * w.timing.pedestal
+    return 0 if isnan(pedestal) else pedestal
+
+
+cdef void measure_jumps(
+    Inputs a, float[:, :, :, :] crmag, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x
+) noexcept nogil:
+    """Heights in DN of the jumps of an integration; NaN next to saturation."""
+    cdef Py_ssize_t k, j = 0
+    for k in range(1, a.work.ngroups):
+        if a.flags[i, k, y, x] & JUMP:
+            crmag[i, j, y, x] = a.data[i, k, y, x] - a.data[i, k - 1, y, x]
+            if (a.flags[i, k, y, x] | a.flags[i, k - 1, y, x]) & SATURATED:
+                crmag[i, j, y, x] = NAN
+            j += 1
 
 
 # --- charge migration -----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,8 @@ __all__ = [
     "RampFitStep",
     "Ramps",
     "Rates",
+    "Segments",
+    "describe_segments",
     "fit_ramps",
     "select_groups",
     "suppress_single_groups",
@@ -71,10 +73,12 @@ class RampFitStep(Step):
         Output("rateints", "CubeModel", suffix="rateints"),
     )
     spec = """
+        save_opt = boolean(default=False)  # Save the segments of every ramp as _fitopt
         suppress_one_group = boolean(default=True)  # Drop ramps with a single good group
         firstgroup = integer(default=None)  # First group to use, from 0
         lastgroup = integer(default=None)  # Last group to use, from 0
     """
+    save_opt: bool
     suppress_one_group: bool
     firstgroup: int | None
     lastgroup: int | None
@@ -85,12 +89,19 @@ class RampFitStep(Step):
 
         times = FitTimes.of(ramp.meta.exposure)
         ramps = self._prepared(ramp, self.references)
-        rate, rateints = fit_ramps(ramps, times, keep_single=not self._suppress(ramp.groupdq))
+        keep_single = not self._suppress(ramp.groupdq)
+        rate, rateints = fit_ramps(ramps, times, keep_single=keep_single)
+        if self.save_opt:
+            segments = models.RampFitOutputModel()
+            segments.update(ramp)
+            _assign(segments, describe_segments(ramps, times, keep_single=keep_single))
+            self.save(segments, "fitopt")
         gain_factor = self.references["gain"].meta.exposure.gain_factor
         products = models.ImageModel(), models.CubeModel()
         for product, rates in zip(products, (rate, rateints), strict=True):
             product.update(ramp)
-            rates.assign_to(product)
+            _assign(product, rates)
+            product.meta.bunit_data = product.meta.bunit_err = DN_PER_SECOND
             if gain_factor is not None:
                 product.meta.exposure.gain_factor = gain_factor
         if ramp.has("int_times"):
@@ -180,11 +191,25 @@ class Rates:
     var_rnoise: Floats
     err: Floats
 
-    def assign_to(self, product: Any) -> None:
-        """Put the arrays into a model, with their unit."""
-        for name in self.__dataclass_fields__:
-            setattr(product, name, getattr(self, name))
-        product.meta.bunit_data = product.meta.bunit_err = DN_PER_SECOND
+
+@dataclass(frozen=True)
+class Segments:
+    """What the fit did, (integrations, segments, rows, columns), with 0 where there is none."""
+
+    slope: Floats  # DN/s
+    sigslope: Floats
+    var_poisson: Floats
+    var_rnoise: Floats
+    yint: Floats  # DN, with groups counted from the start of the integration
+    sigyint: Floats
+    weights: Floats
+    pedestal: Floats  # signal at reset in DN, (integrations, rows, columns)
+    crmag: Floats  # heights of jumps in DN, (integrations, jumps, rows, columns)
+
+
+def _assign(product: Any, arrays: Rates | Segments) -> None:
+    for field in fields(arrays):
+        setattr(product, field.name, getattr(arrays, field.name))
 
 
 def select_groups(groupdq: GroupBits, first: int | None, last: int | None) -> GroupBits:
@@ -258,3 +283,15 @@ def fit_ramps(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> tuple[Rate
     _ramp_fit.fit(inputs, slope, dq, var_poisson, var_rnoise, err)
     fitted = (slope, dq, var_poisson, var_rnoise, err)
     return Rates(*(a[-1] for a in fitted)), Rates(*(a[:-1] for a in fitted))
+
+
+def describe_segments(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> Segments:
+    """The segments that `fit_ramps` averages, with their intercepts, and the jumps between them."""
+    nints, _, rows, columns = ramps.data.shape
+    inputs = _ramp_fit.Inputs(vars(ramps), times.members(), keep_single)
+    nsegments, njumps = _ramp_fit.count(inputs)
+    segments = np.zeros((7, nints, nsegments, rows, columns), dtype=np.float32)
+    pedestal = np.zeros((nints, rows, columns), dtype=np.float32)
+    crmag = np.zeros((nints, njumps, rows, columns), dtype=np.float32)
+    _ramp_fit.describe(inputs, segments, pedestal, crmag)
+    return Segments(*segments, pedestal, crmag)

@@ -25,7 +25,9 @@ def test_saturation_lasts_and_spreads(grow: int) -> None:
     """From the group that reaches the threshold on, a square around the pixel is flagged."""
     data = np.full((1, 3, 9, 9), 10, dtype=np.float32)
     data[0, 1, 4, 4] = 100
-    flags = saturation.flag_saturation(data, np.zeros(data.shape, np.uint8), level((9, 9), 100), grow)
+    flags = saturation.flag_saturation(
+        data, np.zeros(data.shape, np.uint8), level((9, 9), 100), grow
+    )
     expected = np.zeros(data.shape, dtype=np.uint8)
     expected[0, 1:, 4 - grow : 5 + grow, 4 - grow : 5 + grow] = SAT
     np.testing.assert_array_equal(flags, expected)

@@ -1,0 +1,243 @@
+"""Ramp fit: exact slopes, variances by hand, flags, single groups, bands of rows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stpipe.errors import NoProduct
+from stpipe.models import dqflags
+from stpipe.steps import ramp_fit
+
+JUMP, SAT, DNU = dqflags.JUMP_DET, dqflags.SATURATED, dqflags.DO_NOT_USE
+CHARGELOSS = dqflags.CHARGELOSS
+GAIN, READNOISE, TIME = 2.0, 8.0, 5.0
+NOISE = READNOISE * GAIN / np.sqrt(2)  # of one group, in e-
+
+
+def ramps(samples: Any, groupdq: Any = None, **changes: Any) -> ramp_fit.Ramps:
+    """One pixel with `samples` (groups) or (integrations, groups)."""
+    data = np.atleast_2d(np.asarray(samples, dtype=np.float32))[..., None, None]
+    flags = np.zeros(data.shape, np.uint8)
+    if groupdq is not None:
+        flags[...] = np.asarray(groupdq, dtype=np.uint8).reshape(data.shape)
+    arrays = {
+        "data": data,
+        "groupdq": flags,
+        "original": flags,
+        "pixeldq": np.zeros((1, 1), np.uint32),
+        "gain": np.full((1, 1), GAIN, np.float32),
+        "readnoise": np.full((1, 1), READNOISE, np.float32),
+        "dark": np.zeros((1, 1), np.float32),
+        "zeroframe": None,
+    }
+    return ramp_fit.Ramps(**{**arrays, **changes})
+
+
+def fit(given: ramp_fit.Ramps, keep_single: bool = False, nframes: int = 1) -> Any:
+    """Rates of the only pixel: of the exposure, and of the integrations."""
+    times = ramp_fit.FitTimes(TIME, TIME / nframes, nframes, 0, 0)
+    rate, rateints = ramp_fit.fit_ramps(given, times, keep_single=keep_single)
+    names = ("data", "dq", "var_poisson", "var_rnoise", "err")
+    exposure = SimpleNamespace(**{n: getattr(rate, n)[0, 0] for n in names})
+    return exposure, SimpleNamespace(**{n: getattr(rateints, n)[:, 0, 0] for n in names})
+
+
+@given(st.integers(2, 40), st.integers(-100, 3000), st.integers(-1000, 1000))
+def test_slope_of_a_straight_ramp_is_exact(ngroups: int, rise: int, start: int) -> None:
+    """Whatever the weights, a noiseless ramp has its own slope."""
+    rate, rateints = fit(ramps(start + rise * np.arange(ngroups)))
+    assert rate.data == pytest.approx(rise / TIME, rel=1e-6, abs=1e-6)
+    assert rateints.data[0] == pytest.approx(rise / TIME, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("ngroups", [3, 4, 10])
+def test_variances_of_one_segment(ngroups: int) -> None:
+    """Poisson noise over the time of the segment; read noise of an unweighted line."""
+    rise = 10.0
+    rate, rateints = fit(ramps(rise * np.arange(ngroups)))
+    poisson = rise / TIME / (TIME * GAIN * (ngroups - 1))
+    read = 12 * (NOISE / TIME) ** 2 / ((ngroups**3 - ngroups) * GAIN**2)
+    assert rate.var_poisson == pytest.approx(poisson)
+    assert rate.var_rnoise == pytest.approx(read)
+    assert rate.err == pytest.approx(np.sqrt(poisson + read))
+    assert rateints.err[0] == pytest.approx(np.sqrt(poisson + read))
+
+
+def test_dark_current_adds_to_the_poisson_variance_only() -> None:
+    """The average dark current counts like signal for noise, and not for the slope."""
+    dark = np.full((1, 1), 3, np.float32)
+    rate, _ = fit(ramps(10.0 * np.arange(5), dark=dark))
+    assert rate.data == pytest.approx(10 / TIME)
+    assert rate.var_poisson == pytest.approx((10 / TIME + 3) / (TIME * GAIN * 4))
+
+
+def test_jump_splits_a_ramp() -> None:
+    """A jump ends one segment and starts the next; their slopes are averaged by read noise."""
+    samples = [0, 10, 20, 1020, 1050, 1080, 1110]
+    rate, _ = fit(ramps(samples, [0, 0, 0, JUMP, 0, 0, 0]))
+    inverse = [27 - 3, 64 - 4]  # of the read variances, but for a common factor
+    assert rate.data == pytest.approx((inverse[0] * 10 + inverse[1] * 30) / sum(inverse) / TIME)
+    read = 12 * (NOISE / TIME) ** 2 / GAIN**2 / sum(inverse)
+    assert rate.var_rnoise == pytest.approx(read)
+    assert rate.dq == JUMP
+
+
+def test_segments_of_one_group_count_only_alone() -> None:
+    """Single groups are left out beside longer segments; else the first of them is used."""
+    rate, _ = fit(ramps([0, 10, 500, 7, 900], [0, 0, DNU, 0, DNU]))
+    assert rate.data == pytest.approx(10 / TIME)
+    rate, _ = fit(ramps([40, 10, 500], [0, DNU, 0]))
+    assert rate.data == pytest.approx(40 / TIME)
+
+
+def test_weights_follow_the_signal_to_noise() -> None:
+    """At high signal to noise the ends of a ramp decide, at low all groups."""
+    bent = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 1.0])
+    flat, _ = fit(ramps(bent))
+    steep, _ = fit(ramps(bent * 1e6))
+    k = np.arange(10) - 4.5
+    weights = np.abs(k / 4.5) ** 10
+    assert flat.data == pytest.approx(k[-1] / (k**2).sum() / TIME)
+    expected = weights[-1] * k[-1] / (weights * k**2).sum() * 1e6 / TIME
+    assert steep.data == pytest.approx(expected, rel=1e-5)
+
+
+def test_saturated_groups_end_a_ramp() -> None:
+    """Slopes come from the groups before saturation; the flag says that there was some."""
+    rate, rateints = fit(ramps([0, 10, 20, 60000, 60000], [0, 0, 0, SAT, SAT]))
+    assert rate.data == pytest.approx(10 / TIME)
+    assert (rate.dq, rateints.dq[0]) == (SAT, SAT)
+
+
+@pytest.mark.parametrize(
+    ("groupdq", "dq"), [([SAT] * 4, DNU | SAT), ([DNU] * 4, DNU), ([DNU, DNU, SAT, SAT], DNU | SAT)]
+)
+def test_ramps_without_usable_groups_have_no_rate(groupdq: list[int], dq: int) -> None:
+    """Nothing usable: NaN, no uncertainty, and flags that say so."""
+    rate, rateints = fit(ramps([0, 10, 20, 30], groupdq))
+    assert np.isnan(rate.data)
+    assert np.isnan(rateints.data[0])
+    assert (rate.var_poisson, rate.var_rnoise, rate.err) == (0, 0, 0)
+    assert rate.dq == dq
+
+
+def test_gain_that_is_not_positive_gives_no_rate() -> None:
+    """Without gain a pixel is unusable, and it is said why."""
+    for gain in (0, -1, np.nan):
+        rate, _ = fit(ramps([0, 10, 20], gain=np.full((1, 1), gain, np.float32)))
+        assert np.isnan(rate.data)
+        assert rate.dq == DNU | dqflags.NO_GAIN_VALUE
+
+
+def test_integrations_are_averaged_by_read_noise() -> None:
+    """An integration cut short counts less; one without groups does not count."""
+    samples = [[0, 10, 20, 30], [0, 40, 80, 0], [0, 0, 0, 0]]
+    rate, rateints = fit(ramps(samples, [[0] * 4, [0, 0, 0, SAT], [DNU] * 4]))
+    assert rateints.data[:2] == pytest.approx([10 / TIME, 40 / TIME])
+    assert np.isnan(rateints.data[2])
+    assert rate.data == pytest.approx((60 * 10 + 24 * 40) / 84 / TIME)
+    assert rate.dq == SAT
+
+
+def test_persistence_is_passed_on_and_does_not_cut() -> None:
+    """PERSISTENCE groups are used."""
+    persistence = dqflags.PERSISTENCE
+    rate, _ = fit(ramps([0, 10, 20], [0, persistence, 0]))
+    assert rate.data == pytest.approx(10 / TIME)
+    assert rate.dq == persistence
+
+
+def test_only_the_first_group_is_good() -> None:
+    """It gives a rate over the time from reset to the mean of its frames."""
+    rate, _ = fit(ramps([30, 0, 0], [0, SAT, SAT]), keep_single=True, nframes=4)
+    assert rate.data == pytest.approx(30 / (5 / 2 * TIME / 4))
+
+
+def test_zero_frame_stands_in_for_groups() -> None:
+    """Without a good group the zero frame gives a rate over the time of one frame; 0 is no data."""
+    frame = np.full((1, 1, 1), 30, np.float32)
+    given_ramps = ramps([0, 0], [SAT, SAT], zeroframe=frame)
+    rate, _ = fit(given_ramps, keep_single=True, nframes=4)
+    assert rate.data == pytest.approx(30 / (TIME / 4))
+    assert rate.dq == SAT
+    nothing, _ = fit(ramps([0, 0], [SAT, SAT], zeroframe=frame * 0), keep_single=True)
+    assert np.isnan(nothing.data)
+
+
+def test_charge_loss_counts_for_read_noise() -> None:
+    """Groups lost to charge migration reduce the read noise, but give no slope."""
+    lost = CHARGELOSS | DNU
+    rate, rateints = fit(ramps([0, 10, 20, 99, 99, 99], [0, 0, 0, lost, lost, lost]))
+    assert rate.data == pytest.approx(10 / TIME)
+    read = 12 * (NOISE / TIME) ** 2 / ((6**3 - 6) * GAIN**2)
+    assert (rate.var_rnoise, rateints.var_rnoise[0]) == pytest.approx((read, read))
+
+
+def test_single_good_groups_are_suppressed() -> None:
+    """Exactly one good group makes the ramp unusable; PERSISTENCE does not matter."""
+    groupdq = np.array([[0, DNU, DNU], [0, 0, DNU], [32, SAT, JUMP]], np.uint8)
+    flags = ramp_fit.suppress_single_groups(groupdq.T[None, ..., None])
+    assert [[1, 1, 1], [0, 0, 1], [33, 3, 5]] == flags[0, ..., 0].T.tolist()
+
+
+def test_groups_are_selected_by_number() -> None:
+    """Groups outside first and last become unusable; an empty selection is ignored."""
+    groupdq = np.zeros((1, 5, 1, 1), np.uint8)
+    assert [1, 0, 0, 0, 1] == ramp_fit.select_groups(groupdq, 1, 3).ravel().tolist()
+    assert [0, 0, 0, 1, 1] == ramp_fit.select_groups(groupdq, -1, 2).ravel().tolist()
+    assert [0, 0, 0, 0, 0] == ramp_fit.select_groups(groupdq, 3, 3).ravel().tolist()
+    assert [0, 0, 0, 0, 0] == ramp_fit.select_groups(groupdq, None, None).ravel().tolist()
+
+
+def test_groups_unusable_everywhere_are_trimmed() -> None:
+    """Leading ones and the last are cut off, and the new first group is no jump."""
+    trimmed = ramp_fit.trim_groups(ramps(np.arange(6), [DNU, DNU, JUMP, 0, 0, DNU]))
+    assert [2, 3, 4] == trimmed.data.ravel().tolist()
+    assert [0, 0, 0] == trimmed.groupdq.ravel().tolist()
+    with pytest.raises(NoProduct, match="1 usable groups"):
+        ramp_fit.trim_groups(ramps(np.arange(3), [DNU, 0, DNU]))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_bands_give_the_same_rates(seed: int, height: int) -> None:
+    """Rows do not depend on each other."""
+    rng = np.random.default_rng(seed)
+    shape = (2, 6, 5, 70)
+    data = np.cumsum(rng.exponential(30, shape), axis=1).astype(np.float32)
+    few = (0, 0, 0, 0, SAT, DNU, JUMP)
+    groupdq = np.array(few, np.uint8)[rng.integers(0, len(few), shape)]
+    image = np.ones(shape[2:], np.float32)
+    times = ramp_fit.FitTimes(TIME, TIME, 1, 0, 0)
+
+    def fit_rows(rows: slice) -> tuple[ramp_fit.Rates, ramp_fit.Rates]:
+        cubes = data[:, :, rows], groupdq[:, :, rows], groupdq[:, :, rows]
+        part = image[rows]
+        band = ramp_fit.Ramps(*cubes, part.astype(np.uint32), part * 2, part * 8, part * 0, None)
+        return ramp_fit.fit_ramps(band, times, keep_single=True)
+
+    whole = fit_rows(slice(None))
+    for start in range(0, 5, height):
+        rows = slice(start, start + height)
+        for band, full in zip(fit_rows(rows), whole, strict=True):
+            for name in ("data", "dq", "var_poisson", "var_rnoise", "err"):
+                np.testing.assert_array_equal(
+                    getattr(band, name), getattr(full, name)[..., rows, :]
+                )
+
+
+def test_segments_are_described() -> None:
+    """Slopes, intercepts and heights of jumps, with the first group counted as 0."""
+    given_ramps = ramps([100, 110, 120, 1120, 1150, 1180], [0, 0, 0, JUMP, 0, 0])
+    times = ramp_fit.FitTimes(TIME, TIME, 1, 0, 0)
+    segments = ramp_fit.describe_segments(given_ramps, times, keep_single=False)
+    assert segments.slope.ravel() == pytest.approx([10 / TIME, 30 / TIME])
+    assert segments.yint.ravel() == pytest.approx([100, 1030], rel=1e-5)
+    assert segments.crmag.ravel().tolist() == [1000]
+    rate, _ = fit(given_ramps)
+    assert segments.pedestal.ravel() == pytest.approx([100 - rate.data])
