@@ -307,7 +307,8 @@ class Step:
         for reference in self.selected.values():
             _stamp_reference(product, reference)
         versions = record["software"]
-        product.set("meta.calibration_software_version", versions.get("stpipe-flow"))
+        product.set("meta.calibration_software_version", f"stpipe-flow {versions['stpipe-flow']}")
+        product.set("meta.calibration_software_revision", "RELEASE")
         if "crds" in versions:
             product.set("meta.ref_file.crds.sw_version", versions["crds"])
 
