@@ -39,7 +39,7 @@ def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:
     fits = tree.pop(FITS_KEY, {})
     content = Content(source, tree)
     for path in schema.arrays:
-        array = asdf_tree.stored_array(lookup(tree, path))
+        array = asdf_tree.stored_array(lookup(tree, path), source)
         if array is not None:
             content.arrays[path] = array
             remove(tree, path)

@@ -6,6 +6,8 @@ extension of FITS files. ASDF Standard 1.6.0, chapter "Low-level file layout".
 
 from __future__ import annotations
 
+import functools
+import math
 import re
 import struct
 import zlib
@@ -62,12 +64,7 @@ def in_fits(unit: Hdu) -> Deferred | None:
         stream.seek(unit.offset)
         text = stream.read(unit.size)
     end = _tree_end(text)
-
-    def load() -> dict[str, Any]:
-        tree = parse(unit.source, text[:end], unit.offset + end, unit.offset + unit.size)
-        return _strip_fits(tree)
-
-    return Deferred(text[:end], load)
+    return Deferred(text[:end], functools.partial(_load_from_fits, unit, text[:end]))
 
 
 def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, Any]:
@@ -92,25 +89,27 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
     return tree
 
 
-def stored_array(node: Any) -> Stored | Array | None:
-    """The array that an ndarray node describes; None when it stands outside this file."""
-    if isinstance(node, tagged.TaggedList) and node.is_ndarray:
-        return np.array(node)
-    if not isinstance(node, tagged.TaggedDict) or not node.is_ndarray:
-        return None
-    if "data" in node:
-        return np.array(node["data"])
-    if node.block is None:
-        return None
-    raw = numpy_dtype(node["datatype"], node.get("byteorder", "big"))
-    shape = tuple(int(axis) for axis in node["shape"])
-    block, offset = node.block, int(node.get("offset", 0))
-    if block.compression.strip(b"\0"):
-        source = Source(block.source.path, block.source.identity, 0, _unpacked(block))
-        stored = Stored(source, offset, raw, shape)
-    else:
-        stored = Stored(block.source, block.offset + offset, raw, shape)
-    return _strided(stored, node["strides"]) if "strides" in node else stored
+def stored_array(node: Any, source: Source) -> Stored | Array | None:
+    """The array that an ndarray node describes; None when it stands outside this file.
+
+    Raises
+    ------
+    InputError
+        When the description is incomplete or contradicts the block.
+    """
+    try:
+        if isinstance(node, tagged.TaggedList) and node.is_ndarray:
+            return np.array(node)
+        if not isinstance(node, tagged.TaggedDict) or not node.is_ndarray:
+            return None
+        if "data" in node:
+            return np.array(node["data"])
+        return None if node.block is None else _in_block(node, node.block)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{source.path} is damaged: its ASDF tree describes an array wrongly "
+            f"({type(error).__name__}: {error}); get it or make it again."
+        ) from None
 
 
 def numpy_dtype(spec: Any, byteorder: str) -> np.dtype[Any]:
@@ -161,7 +160,31 @@ def document_end(text: bytes) -> int:
     return _tree_end(text)
 
 
+def _in_block(node: tagged.TaggedDict, block: Block) -> Stored | Array:
+    raw = numpy_dtype(node["datatype"], node.get("byteorder", "big"))
+    shape = tuple(int(axis) for axis in node["shape"])
+    strides = [int(step) for step in node.get("strides", ())]
+    source, start, size = block.source, block.offset, block.used
+    if block.compression.strip(b"\0"):
+        unpacked = _unpacked(block)
+        source, start, size = Source(source.path, source.identity, 0, unpacked), 0, len(unpacked)
+    offset = int(node.get("offset", 0))
+    stored = Stored(source, start + offset, raw, shape)
+    if min(shape, default=0) < 0 or not 0 <= offset <= size - _extent(stored, strides):
+        raise ValueError(f"shape {shape} of {raw} at {offset} in a block of {size} bytes")
+    return _strided(stored, strides) if strides else stored
+
+
+def _extent(stored: Stored, strides: list[int]) -> int:
+    """Bytes from the first to the last item."""
+    if not strides:
+        return math.prod(stored.shape) * stored.raw.itemsize
+    steps = zip(stored.shape, strides, strict=True)
+    return sum((size - 1) * step for size, step in steps) + stored.raw.itemsize
+
+
 def _column(entry: Mapping[str, Any], byteorder: str) -> Any:
+    entry = dict(entry)
     order = entry.get("byteorder", byteorder)
     return (entry["name"], numpy_dtype(entry["datatype"], order), tuple(entry.get("shape", ())))
 
@@ -200,14 +223,24 @@ def _unpacked(block: Block) -> bytes:
         raise InputError(f"{block.source.path}: blocks compressed with {name} are not understood.")
     with block.source.open() as stream:
         stream.seek(block.offset)
-        return tools[block.compression](stream.read(block.used))
+        packed = stream.read(block.used)
+    try:
+        return tools[block.compression](packed)
+    except (OSError, ValueError, zlib.error) as error:
+        raise InputError(f"{block.source.path} is damaged: a block of it: {error}.") from None
 
 
 def _strided(stored: Stored, strides: list[int]) -> Array:
-    length = 1 + sum((n - 1) * s for n, s in zip(stored.shape, strides, strict=True))
-    flat = Stored(stored.source, stored.offset, np.dtype("u1"), (length - 1 + stored.raw.itemsize,))
-    view = np.ndarray(stored.shape, stored.raw, flat.read().data, strides=strides)
-    return np.array(view, dtype=stored.dtype)
+    if min(strides, default=0) < 0:
+        raise ValueError(f"strides {strides}")
+    length = _extent(stored, strides)
+    flat = Stored(stored.source, stored.offset, np.dtype("u1"), (length,)).read()
+    return np.array(np.ndarray(stored.shape, stored.raw, flat.data, strides=strides), stored.dtype)
+
+
+def _load_from_fits(unit: Hdu, text: bytes) -> dict[str, Any]:
+    blocks = unit.offset + len(text)
+    return _strip_fits(parse(unit.source, text, blocks, unit.offset + unit.size))
 
 
 def _strip_fits(tree: dict[str, Any]) -> dict[str, Any]:

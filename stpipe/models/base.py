@@ -231,6 +231,12 @@ class DataModel(HasMetadata):
         """The same model with metadata of its own; arrays are shared, read-only in both."""
         return type(self)(self)
 
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
     def update(self, other: HasMetadata) -> None:
         """Take over the metadata of ``other`` that this schema knows, and its provenance.
 

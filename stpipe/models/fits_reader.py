@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from stpipe.errors import InputError
 from stpipe.models import asdf_tree
-from stpipe.models.arrays import Source, Stored
+from stpipe.models.arrays import Source
 from stpipe.models.cards import Card
 from stpipe.models.content import Content, put
 from stpipe.models.hdus import Hdu
@@ -39,15 +38,8 @@ def read_fits(source: Source, units: list[Hdu], schema: Schema) -> Content:
             if unit.start == 0 and unit.has_data:
                 content.extras.append(unit)
             if unit.has_data and unit.name in homes:
-                content.arrays[homes[unit.name]] = _stored(unit)
+                content.arrays[homes[unit.name]] = unit.data()
     return content
-
-
-def _stored(unit: Hdu) -> Stored:
-    stored = unit.data()
-    if stored.nbytes > unit.size:
-        raise InputError(f"{unit} is damaged: its header describes more data than it holds.")
-    return stored
 
 
 def _metadata(content: Content, unit: Hdu, schema: Schema) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -54,6 +56,11 @@ class Hdu:
         return axes[:1] if self.is_table else axes
 
     @property
+    def bits(self) -> int:
+        """BITPIX."""
+        return int(self._values["BITPIX"])
+
+    @property
     def size(self) -> int:
         """Bytes of data, without padding."""
         values = self._values
@@ -61,7 +68,7 @@ class Hdu:
         if not axes:
             return 0
         pixels = math.prod(axes) + int(values.get("PCOUNT") or 0)
-        return abs(int(values["BITPIX"])) // 8 * int(values.get("GCOUNT") or 1) * pixels
+        return abs(self.bits) // 8 * int(values.get("GCOUNT") or 1) * pixels
 
     @property
     def has_data(self) -> bool:
@@ -88,11 +95,14 @@ class Hdu:
         """
         if self.is_compressed:
             raise InputError(f"{self}: the image is compressed by tiles; unpack it with funpack.")
-        if self.is_table:
+        with _blaming(self):
+            if not self.is_table:
+                raw = np.dtype(_PIXELS[self.bits])
+                return Stored(self.source, self.offset, raw, self.shape, self._scaling())
             raw, columns = _columns(self)
+            if raw.itemsize != self._values["NAXIS1"]:
+                raise ValueError(f"columns of {raw.itemsize} bytes in rows of NAXIS1 bytes")
             return Stored(self.source, self.offset, raw, self.shape, columns)
-        raw = np.dtype(_PIXELS[self._values["BITPIX"]])
-        return Stored(self.source, self.offset, raw, self.shape, self._scaling())
 
     def _scaling(self) -> Scaling | None:
         scale = float(self._values.get("BSCALE", 1))
@@ -186,19 +196,28 @@ def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, i
 
 
 def _check(unit: Hdu) -> None:
-    try:
-        end = unit.offset + unit.size
-        _ = unit.version, unit.shape
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{unit.source.path} is damaged: the header at byte {unit.start} does not describe "
-            f"its data ({error}); get it or make it again."
-        ) from None
+    with _blaming(unit):
+        axes = int(unit._values["NAXIS"]), *unit.shape, unit.size, unit.version  # noqa: SLF001 - ours
+        if min(axes) < 0 or unit.bits not in _PIXELS:
+            raise ValueError(f"BITPIX is {unit.bits}, the axes are {unit.shape}")
+    end = unit.offset + unit.size
     if end > unit.source.size:
         raise InputError(
             f"{unit.source.path} is incomplete: the data of extension {unit.name} should end at "
             f"byte {end}, but the file ends at byte {unit.source.size}; get it or make it again."
         )
+
+
+@contextmanager
+def _blaming(unit: Hdu) -> Iterator[None]:
+    """Turn what goes wrong while a header is interpreted into one sentence about the file."""
+    try:
+        yield
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{unit.source.path} is damaged: the header at byte {unit.start} does not describe its "
+            f"data ({type(error).__name__}: {error}); get it or make it again."
+        ) from None
 
 
 def _columns(unit: Hdu) -> tuple[np.dtype[Any], Columns]:

@@ -131,6 +131,9 @@ class Schema:
         """
         return _compiled(_find(str(name), relative_to or Path.cwd()))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Schema.load, (self.path,)
+
     @functools.cached_property
     def arrays(self) -> Mapping[str, Field]:
         """The arrays and tables."""

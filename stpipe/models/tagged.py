@@ -66,6 +66,8 @@ def load(text: bytes) -> dict[str, Any]:
     import yaml
 
     tree = yaml.load(text, Loader=_loader())  # noqa: S506 - derives from the safe loader
+    if not isinstance(tree or {}, dict):
+        raise yaml.YAMLError("it is no mapping")
     return dict(tree or {})
 
 
