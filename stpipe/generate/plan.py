@@ -8,6 +8,7 @@ is compared by path, size and time, and what changed is traced again.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,12 +21,14 @@ from stpipe import job, naming
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import UsageError, did_you_mean
 from stpipe.generate.fingerprint import fingerprint, source_files
-from stpipe.generate.project import Project
+from stpipe.generate.project import CONFIG, Project
 from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
 from stpipe.references import Reference, sha256
 from stpipe.step import Step
 
 __all__ = ["Plan", "load", "use_own_commands"]
+
+log = logging.getLogger(__name__)
 
 PRODUCTS = "cal"
 CACHE = Path(".stflow/plan.json")
@@ -162,6 +165,8 @@ def load(config: Mapping[str, Any]) -> Plan:
         _add(exposures, exposure)
     if planner.used or len(remembered) != len(exposures):
         _remember(project, exposures)
+    if not exposures:
+        log.warning("%s lists no exposures: there is nothing to do.", CONFIG)
     return Plan(exposures)
 
 
