@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ class Picture:
 def draw(folder: str | Path, form: str) -> str:
     """The picture of the project in `folder` as "mermaid" or "svg" text."""
     config = project.read(folder)
-    with contextlib.chdir(folder):
+    with project.inside(folder):
         drawn = picture(load(config))
     if not drawn.rules:
         raise UsageError(f"{folder}: no exposure takes any step; config.yaml lists the inputs.")

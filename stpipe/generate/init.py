@@ -199,7 +199,7 @@ def _write_workflow(folder: Path, config: Mapping[str, Any]) -> Plan:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(shipped / name, target)
-    with contextlib.chdir(folder):
+    with project.inside(folder):
         plan = load(config)
         cls = project.Project.from_config(config).pipeline_class()
         rule_texts = of_pipeline(cls, plan.saved_suffixes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import sys
@@ -18,7 +19,7 @@ from stpipe.registry import load
 if TYPE_CHECKING:
     from stpipe.step import Step
 
-__all__ = ["CONFIG", "Project", "all_steps", "read"]
+__all__ = ["CONFIG", "Project", "all_steps", "inside", "read"]
 
 CONFIG = Path("config/config.yaml")
 
@@ -93,6 +94,15 @@ class Project:
                 raise InputError(f"{CONFIG}: inputs: there is no file {entry} (in {Path.cwd()}).")
             found.update(dict.fromkeys(matches))
         return list(found)
+
+
+@contextlib.contextmanager
+def inside(folder: str | Path) -> Iterator[None]:
+    """Work in a project's folder; a relative CRDS_PATH keeps the meaning that it has out here."""
+    if cache := os.environ.get("CRDS_PATH"):
+        os.environ["CRDS_PATH"] = str(Path(cache).resolve())
+    with contextlib.chdir(folder):
+        yield
 
 
 def read(folder: str | Path) -> dict[str, Any]:
