@@ -294,4 +294,7 @@ def describe_segments(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> Se
     pedestal = np.zeros((nints, rows, columns), dtype=np.float32)
     crmag = np.zeros((nints, njumps, rows, columns), dtype=np.float32)
     _ramp_fit.describe(inputs, segments, pedestal, crmag)
-    return Segments(*segments, pedestal, crmag)
+    slope, sigslope, var_poisson, var_rnoise, yint, sigyint, weights = segments
+    return Segments(
+        slope, sigslope, var_poisson, var_rnoise, yint, sigyint, weights, pedestal, crmag
+    )
