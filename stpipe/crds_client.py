@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.errors import ReferenceMissing
-from stpipe.references import Reference
+from stpipe.references import Candidate, Explanation, Reference
 
 __all__ = ["CrdsResolver"]
 
@@ -22,8 +22,9 @@ __all__ = ["CrdsResolver"]
 class CrdsResolver:
     """Selection by the rules of CRDS, through the stock client (cache on disk, server if any)."""
 
-    def __init__(self, context: str | None = None) -> None:
+    def __init__(self, context: str | None = None, *, parameters: bool = True) -> None:
         self._wanted_context = context
+        self._parameters = parameters  # whether its parameter files count
 
     @property
     def context(self) -> str:
@@ -31,10 +32,8 @@ class CrdsResolver:
         if self._wanted_context:
             return self._wanted_context
         client = _client()
-        try:
+        with _explained():
             return str(client.get_context_name("jwst"))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the client raises anything, and exits
-            raise ReferenceMissing(_no_crds(error)) from None
 
     def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
         """Ask CRDS for the best references; the client fetches files that the cache lacks.
@@ -48,46 +47,183 @@ class CrdsResolver:
         wanted = list(types)
         if not wanted:
             return {}
-        criteria = {k: v for k, v in meta.items() if isinstance(v, (str, int, float, bool))}
-        asked = {"context": self.context, "observatory": "jwst", "ignore_cache": False}
-        client = _client()
-        try:
-            names = client.getrecommendations(criteria, reftypes=wanted, **asked)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the client raises anything, and exits
-            raise ReferenceMissing(_no_crds(error)) from None
+        names = self._ask(meta, wanted)
         found = {t: _recommended(t, names[t], self.context, meta) for t in wanted}
-        absent = [t for t, r in found.items() if r.path is not None and not r.path.is_file()]
-        if absent:
-            _fetch(found, absent, criteria, asked)
+        self._fetch_absent(found, meta)
         return found
+
+    def find(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+        """Files of those `types` that CRDS has for the exposure, such as parameter files.
+
+        Nothing where CRDS is not set up, or where the exposure says no instrument.
+
+        Raises
+        ------
+        ReferenceMissing
+            When the rules cannot be had, or name a file that cannot be.
+        """
+        wanted = list(types)
+        if not (
+            self._parameters and meta.get("meta.instrument.name") and _may_have_parameters(wanted)
+        ):
+            return {}
+        try:
+            names = self._ask(meta, wanted)
+        except _UnknownInstrument:
+            return {}
+        found = {
+            t: _located(t, name, self.context)
+            for t, name in names.items()
+            if not name.startswith("NOT FOUND")
+        }
+        self._fetch_absent(found, meta)
+        return found
+
+    def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
+        """What the rules ask about an exposure, and which files they choose from."""
+        with _explained():
+            rules = _rules(self.context, str(meta.get("meta.instrument.name")), reference_type)
+        if rules is None:
+            return Explanation(self.context, {}, ())
+        content = rules.todict()
+        *asked, since, _ = content["parameters"]
+        names = [name.lower() for name in asked]
+        when = ("meta.observation.date", "meta.observation.time")
+        return Explanation(
+            rules.basename,
+            {name: meta.get(name) for name in (*names, *when)},
+            tuple(
+                Candidate(row[-1], dict(zip((*names, since.lower()), row[:-1], strict=True)))
+                for row in content["selections"]
+            ),
+        )
+
+    def _ask(self, meta: Mapping[str, Any], types: list[str]) -> Mapping[str, str]:
+        """The client's recommendations: file names, or `NOT FOUND` and a reason."""
+        asked = self._asked
+        with _explained(), _whole_rules():
+            names: Mapping[str, str] = _client().getrecommendations(
+                _criteria(meta), reftypes=types, **asked
+            )
+            return names
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {"context": self.context, "observatory": "jwst", "ignore_cache": False}
+
+    def _fetch_absent(self, found: Mapping[str, Reference], meta: Mapping[str, Any]) -> None:
+        absent = {t: r.path for t, r in found.items() if r.path and not r.path.is_file()}
+        if absent:
+            _fetch(absent, _criteria(meta), self._asked)
+
+
+class _UnknownInstrument(ReferenceMissing):
+    """The context has no rules for the instrument."""
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what the client raises into one message."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the client raises anything, and exits
+        kind = ReferenceMissing
+        if type(error).__name__ == "CrdsUnknownInstrumentError":
+            kind = _UnknownInstrument
+        raise kind(_no_crds(error)) from None
+
+
+def _rules(context: str, instrument: str, reference_type: str) -> Any | None:
+    """The client's rules for a type; None when it does not apply to the instrument."""
+    from crds.core.exceptions import CrdsUnknownReftypeError, IrrelevantReferenceTypeError
+
+    instruments = _client().get_symbolic_mapping(context, "jwst").get_imap(instrument.lower())
+    try:
+        return instruments.get_rmap(reference_type)
+    except (CrdsUnknownReftypeError, IrrelevantReferenceTypeError):
+        return None
+
+
+def _criteria(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in meta.items() if isinstance(v, (str, int, float, bool))}
+
+
+def _may_have_parameters(types: Iterable[str]) -> bool:
+    """Whether CRDS is set up and may have rules for one of `types` of parameter files.
+
+    Without a server, all rules are files of the cache. A look at their names saves the time that the
+    client takes to be imported, half a second that a small step would notice.
+    """
+    if os.environ.get("CRDS_SERVER_URL"):
+        return True
+    cache = os.environ.get("CRDS_PATH")
+    if not cache or "CRDS_MAPPATH" in os.environ:
+        return bool(cache)
+    rules = Path(cache, "mappings").rglob("*_pars-*.rmap")
+    there = {path.name.split("_")[2] for path in rules}
+    return bool(there & set(types))
 
 
 def _fetch(
-    found: Mapping[str, Reference],
-    absent: list[str],
-    criteria: Mapping[str, Any],
-    asked: Mapping[str, Any],
+    absent: Mapping[str, Path], criteria: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> None:
     """Have the client download selected files."""
     try:
-        _client().getreferences(criteria, reftypes=absent, **asked)
+        _client().getreferences(criteria, reftypes=list(absent), **asked)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the client raises anything, and exits
-        files = ", ".join(f"{found[t].path} ({t})" for t in absent)
+        reason = _reason(error)
+    else:
+        reason = "The cache is read-only, or the server did not send them."
+    lacking = {t: path for t, path in absent.items() if not _sound(path)}
+    if lacking:
+        files = ", ".join(f"{path} ({t})" for t, path in lacking.items())
         raise ReferenceMissing(
             f"CRDS ({asked['context']}) selects files that are not in the cache and cannot be "
-            f"fetched: {files}. {_reason(error)} Connect to a server (CRDS_SERVER_URL), or give "
-            f"{' '.join(f'--override_{t}=PATH' for t in absent)}."
-        ) from None
+            f"fetched: {files}. {reason} Connect to a server (CRDS_SERVER_URL), or give "
+            f"{' '.join(f'--override_{t}=PATH' for t in lacking)}."
+        )
+
+
+@contextlib.contextmanager
+def _whole_rules() -> Iterator[None]:
+    """When the client fails, let no rules stay in the cache that came down damaged."""
+    folder = Path(os.environ.get("CRDS_PATH", ""), "mappings")
+    before = set(folder.rglob("*.*map"))
+    try:
+        yield
+    except BaseException:
+        for path in set(folder.rglob("*.*map")) - before:
+            _sound(path)
+        raise
+
+
+def _sound(path: Path) -> bool:
+    """Whether a download is there and whole.
+
+    The client checks after it has put a file in its place, and leaves a bad one there, where the next
+    run would take it; such a file is removed.
+    """
+    from crds.client import api
+    from crds.core import utils
+
+    if not path.is_file():
+        return False
+    try:
+        expected = api.get_download_metadata()[path.name]["sha1sum"]
+    except Exception:  # noqa: BLE001 - a server that does not know cannot be asked
+        return True
+    if expected in ("", "none", utils.checksum(str(path))):
+        return True
+    path.unlink(missing_ok=True)
+    return False
 
 
 def _recommended(
     reference_type: str, answer: str, context: str, meta: Mapping[str, Any]
 ) -> Reference:
     """What CRDS answers for one type: a file name, N/A, or that there is none."""
-    from crds.core import config
-
     if not answer.startswith("NOT FOUND"):
-        return Reference(reference_type, Path(config.locate_file(answer, "jwst")), context)
+        return _located(reference_type, answer, context)
     reason = answer.removeprefix("NOT FOUND").strip()
     # Instruments without rules for a type, and rules that say N/A: the type does not apply.
     if reason.lower().endswith("n/a") or reason.startswith("No mapping"):
@@ -98,6 +234,12 @@ def _recommended(
         f"{reference_type}: CRDS ({context}) has no reference file for {criteria} ({reason}). "
         f"Give --override_{reference_type}=PATH."
     )
+
+
+def _located(reference_type: str, name: str, context: str) -> Reference:
+    from crds.core import config
+
+    return Reference(reference_type, Path(config.locate_file(name, "jwst")), context)
 
 
 @cache

@@ -95,8 +95,8 @@ class Job:
             "sources": {n: s for n, s in self.sources.items() if s != "default"},
             "then": {f"{j.name} {i}": {"product": i, **j.sections()} for i, j in self.then},
         }
-        given = {k: v for k, v in self.parameters.items() if v is not None}
-        return {"name": self.name, "class": self.target, **given, "job": _filled(about)}
+        # All of them, also None: a job knows no other source of parameters.
+        return {"name": self.name, "class": self.target, **self.parameters, "job": _filled(about)}
 
 
 def _filled(sections: Mapping[str, Any]) -> dict[str, Any]:

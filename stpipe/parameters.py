@@ -7,21 +7,28 @@ other and checked against the specs in one go, so that all mistakes are reported
 
 from __future__ import annotations
 
+import math
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configobj import ConfigObj, ConfigObjError
+from configobj import ConfigObj
 from configobj.validate import ValidateError, Validator
 
 from stpipe.errors import ParameterError, did_you_mean
+from stpipe.export import export
+from stpipe.settings import Configuration, Raw, Settings
+from stpipe.sources import COMMAND_LINE, from_keywords, from_options, read_cfg
 
 if TYPE_CHECKING:
     from stpipe.step import Step
 
 __all__ = [
+    "UNIVERSAL",
     "UNIVERSAL_SPEC",
     "Configuration",
     "Parameters",
@@ -41,57 +48,19 @@ UNIVERSAL_SPEC = """
     skip = boolean(default=False)           # Leave this step out of the pipeline
     pre_hooks = force_list(default=list())  # Run before: "python:mod.f", "shell:cmd {input} {output}"
     post_hooks = force_list(default=list()) # Run after, on the product
+    hook_timeout = float(min=0, default=None) # Seconds that a hook's command may take; None: no limit
     save_results = boolean(default=False)   # Write the product, also in the middle of a pipeline
-    output_file = string(default=None)      # Exact name of the product
-    output_dir = string(default=None)       # Folder of the products
+    output_file = output_file(default=None) # Exact name of the product
+    output_dir = output_file(default=None)  # Folder of the products
     suffix = string(default=None)           # Replaces the suffix of the product
 """
+UNIVERSAL = frozenset(re.findall(r"^\s*(\w+) =", UNIVERSAL_SPEC, re.MULTILINE))
 
-_OVERRIDE = "override_"
-_RESERVED = ("name", "class", "config_file")
+OVERRIDE = "override_"
 _LISTS = re.compile(r"\w*list\b")
 # ConfigObj leaves the comment of a spec line in the value; a # within quotes is none.
 _SPEC_LINE = re.compile(r"""(?P<check>(?:[^#"']|"[^"]*"|'[^']*')*)(?:\#(?P<help>.*))?$""")
-
-
-@dataclass(frozen=True)
-class Raw:
-    """A value as somebody gave it, and where: `sloper.cfg:4`, `command line`, `keyword`."""
-
-    value: Any
-    where: str
-
-
-@dataclass
-class Settings:
-    """What one source says about a step and its substeps."""
-
-    values: dict[str, Raw] = field(default_factory=dict)
-    steps: dict[str, Settings] = field(default_factory=dict)
-
-    def over(self, lower: Settings) -> Settings:
-        """Both together; where both speak, this one is heard."""
-        names = {**lower.steps, **self.steps}
-        empty = Settings()
-        return Settings(
-            {**lower.values, **self.values},
-            {n: self.steps.get(n, empty).over(lower.steps.get(n, empty)) for n in names},
-        )
-
-    def substep(self, name: str) -> Settings:
-        """The settings of a substep, made when there are none yet."""
-        return self.steps.setdefault(name, Settings())
-
-
-@dataclass
-class Configuration:
-    """A parameter file: which class it is for, its settings, `[logging]` and, of a job, `[job]`."""
-
-    target: str | None
-    settings: Settings
-    logging: dict[str, str] = field(default_factory=dict)
-    name: str | None = None
-    job: Mapping[str, Any] | None = None
+_DEFAULT = re.compile(r",?\s*default\s*=\s*(list\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,)]*)")
 
 
 @dataclass(frozen=True)
@@ -101,35 +70,119 @@ class Rule:
     check: str
     help: str
 
-    def parse(self, value: Any) -> Any:
-        """The value in its type; ValidateError when it is not allowed."""
-        if value is None and self.default is None:
+    def parse(self, value: Any, folder: Path | None = None) -> Any:
+        """The value in its type; ValidateError when it is not allowed.
+
+        Relative input files are looked for in `folder`.
+        """
+        if self.default is None and not self.required and _is_none(value):
             return None
-        if isinstance(value, str) and _LISTS.match(self.check) and "," in value:
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        return Validator().check(self.check, value)
+        if self.is_list and not isinstance(value, (list, tuple)):
+            value = [value]
+        parsed = _validator(folder).check(self.check, _python_number(value))
+        if isinstance(parsed, float) and math.isnan(parsed):
+            raise ValidateError("not a number")
+        return parsed
+
+    @property
+    def kind(self) -> str:
+        """The name of the check: `float`, `option`, `input_file`."""
+        return self.check.partition("(")[0].strip()
+
+    @property
+    def is_list(self) -> bool:
+        """Whether values are lists."""
+        return bool(_LISTS.match(self.check))
 
     @property
     def required(self) -> bool:
         """Whether there is no default."""
-        try:
-            Validator().get_default_value(self.check)
-        except KeyError:
-            return True
-        return False
+        return _default(self.check)[0]
 
     @property
     def default(self) -> Any:
         """The default value; None when there is none."""
-        return None if self.required else Validator().get_default_value(self.check)
+        found = _default(self.check)[1]
+        return list(found) if isinstance(found, list) else found
 
     @property
     def allowed(self) -> str:
         """The check without its default: `float(min=0)`."""
-        text = re.sub(
-            r",?\s*default\s*=\s*(list\([^)]*\)|\"[^\"]*\"|'[^']*'|[^,)]*)", "", self.check
-        )
+        text = _DEFAULT.sub("", self.check)
         return text.replace("(, ", "(").replace("()", "")
+
+    @property
+    def words(self) -> str:
+        """What is allowed, for people: `float, 0 to 10`, `one of near, far`."""
+        text = self.allowed
+        arguments = text.partition("(")[2].removesuffix(")")
+        if self.kind == "option":
+            return f"one of {arguments}"
+        found = dict(re.findall(r"(min|max)\s*=\s*([^,\s]+)", arguments))
+        noun = _NOUNS.get(self.kind, self.kind.replace("_", " "))
+        low, high = found.get("min"), found.get("max")
+        unit = " items" if self.is_list else ""
+        if low and high:
+            return f"{noun}, {low} to {high}{unit}"
+        if low or high:
+            return f"{noun}, {'at least' if low else 'at most'} {low or high}{unit}"
+        return f"{noun}, {arguments}" if arguments else noun
+
+
+_NOUNS = {
+    "boolean": "True or False",
+    "input_file": "file that exists",
+    "output_file": "path",
+    "force_list": "list",
+    "string": "text",
+    "string_list": "list of texts",
+    "float_list": "list of floats",
+    "int_list": "list of integers",
+    "bool_list": "list of True and False",
+}
+
+
+@cache
+def _default(check: str) -> tuple[bool, Any]:
+    """Whether a value is required, and the default."""
+    try:
+        return False, _validator(None).get_default_value(check)
+    except KeyError:
+        return True, None
+
+
+@cache
+def _validator(folder: Path | None) -> Any:
+    return Validator({"input_file": partial(_input_file, folder), "output_file": _output_file})
+
+
+def _input_file(folder: Path | None, value: Any) -> str:
+    """An existing file; relative to the parameter file that names it, or to where we are."""
+    path = Path(_output_file(value))
+    path = path if path.is_absolute() or folder is None else folder / path
+    if not path.is_file():
+        raise _NoFileError(f"there is no file {path} (in {Path.cwd()})")
+    return str(path)
+
+
+def _output_file(value: Any) -> str:
+    """A path, with `~` and $VARIABLES expanded."""
+    if not isinstance(value, (str, Path)):
+        raise ValidateError("not a path")
+    return os.path.expandvars(Path(value).expanduser())
+
+
+class _NoFileError(ValidateError):  # type: ignore[misc]
+    """An input file that is not there."""
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value in ("", "None"))
+
+
+def _python_number(value: Any) -> Any:
+    """A numpy number as Python's own."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 @dataclass(frozen=True)
@@ -145,116 +198,19 @@ def rules(step: type[Step]) -> dict[str, Rule]:
     """Every parameter that `step` understands; a derived class refines its base."""
     found = _parse_spec(UNIVERSAL_SPEC)
     for cls in reversed(step.__mro__):
-        found |= _parse_spec(vars(cls).get("spec", ""))
+        found = found | _parse_spec(vars(cls).get("spec", ""))
     overrides = {
-        f"{_OVERRIDE}{t}": Rule("string(default=None)", f"Reference file to use as {t}, or N/A")
+        f"{OVERRIDE}{t}": Rule("string(default=None)", f"Reference file to use as {t}, or N/A")
         for t in sorted(step.all_reference_types())
     }
     return found | overrides
 
 
+@cache
 def _parse_spec(text: str) -> dict[str, Rule]:
     spec = ConfigObj(text.splitlines(), list_values=False, interpolation=False, _inspec=True)
     parts = {name: _SPEC_LINE.match(line) for name, line in spec.items()}
     return {n: Rule(p["check"].strip(), (p["help"] or "").strip()) for n, p in parts.items() if p}
-
-
-# --- sources ---------------------------------------------------------------------------------------
-
-
-def read_cfg(path: str | Path) -> Configuration:
-    """Read a ConfigObj parameter file.
-
-    Raises
-    ------
-    ParameterError
-        When it is missing or its syntax is wrong; every faulty line is named.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = ConfigObj(text.splitlines(), interpolation=False)
-    except OSError as error:
-        raise ParameterError(f"parameter file {path}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise ParameterError(f"parameter file {path}: not a text file (UTF-8).") from None
-    except ConfigObjError as error:
-        faults = getattr(error, "errors", None) or [error]
-        raise ParameterError(
-            [f"{path}:{f.line_number}: not valid: {f.line.strip()}" for f in faults]
-        ) from None
-    reader = _CfgReader(path, _line_numbers(text))
-    logging = {k: str(v) for k, v in content.pop("logging", {}).items()}
-    job = content.pop("job", None)
-    settings = reader.settings(content, ())
-    return Configuration(content.get("class"), settings, logging, content.get("name"), job)
-
-
-@dataclass(frozen=True)
-class _CfgReader:
-    path: Path
-    lines: Mapping[tuple[str, ...], int]
-
-    def settings(self, section: Mapping[str, Any], place: tuple[str, ...]) -> Settings:
-        own = Settings()
-        for name, value in section.items():
-            if name == "steps" and isinstance(value, Mapping):
-                own.steps = {n: self._substep(n, s, (*place, "steps")) for n, s in value.items()}
-            elif name not in _RESERVED:
-                own.values[name] = Raw(value, f"{self.path}:{self.lines.get((*place, name), '?')}")
-        return own
-
-    def _substep(self, name: str, section: Any, place: tuple[str, ...]) -> Settings:
-        if not isinstance(section, Mapping):
-            where = f"{self.path}:{self.lines.get((*place, name), '?')}"
-            raise ParameterError(f"{where}: [steps] holds sections such as [[{name}]], not values.")
-        own = self.settings(section, (*place, name))
-        if "config_file" in section:
-            own = own.over(read_cfg(self.path.parent / section["config_file"]).settings)
-        return own
-
-
-def _line_numbers(text: str) -> dict[tuple[str, ...], int]:
-    """Where each key of a parameter file stands, by its sections and name."""
-    found: dict[tuple[str, ...], int] = {}
-    place: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*(\[+)\s*(.+?)\s*\]+", line):
-            del place[len(header[1]) - 1 :]
-            place.append(header[2].strip("'\""))
-            found[tuple(place)] = number
-        elif key := re.match(r"\s*([^#=\s][^=]*?)\s*=", line):
-            found[(*place, key[1].strip("'\""))] = number
-    return found
-
-
-def from_keywords(keywords: Mapping[str, Any]) -> Settings:
-    """Keywords of a Python call; `steps={"jump": {...}}` reaches substeps."""
-    own = Settings()
-    for name, value in keywords.items():
-        if name == "steps" and isinstance(value, Mapping):
-            own.steps = {n: from_keywords(v) for n, v in value.items()}
-        else:
-            own.values[name] = Raw(value, "keyword")
-    return own
-
-
-def from_options(options: Iterable[tuple[str, str]]) -> Settings:
-    """`--name=value` pairs of a command line; `steps.jump.name` reaches a substep."""
-    own = Settings()
-    for dotted, value in options:
-        *parents, name = dotted.split(".")
-        node = own
-        # `steps.jump.x`; nested pipelines repeat it: `steps.sloper.steps.jump.x`
-        for step in [p for p in parents if p != "steps"]:
-            node = node.substep(step)
-        if name in ("pre_hooks", "post_hooks"):
-            # Commands hold commas: one option is one hook, and several options run in their order.
-            earlier = node.values[name].value if name in node.values else []
-            node.values[name] = Raw([*earlier, value], "command line")
-        else:
-            node.values[name] = Raw(value, "command line")
-    return own
 
 
 # --- resolution ------------------------------------------------------------------------------------
@@ -277,12 +233,7 @@ def resolve(step: type[Step], settings: Settings) -> Parameters:
 
 def _resolve(step: type[Step], settings: Settings, prefix: str, problems: list[str]) -> Parameters:
     known = rules(step)
-    for name in settings.values.keys() - known.keys():
-        raw = settings.values[name]
-        label = step.alias or step.__name__
-        problems.append(
-            f'{raw.where}: unknown parameter "{prefix}{name}" of {label}{did_you_mean(name, known)}'
-        )
+    problems += _unknown(step, settings, prefix)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, rule in known.items():
@@ -294,10 +245,40 @@ def _resolve(step: type[Step], settings: Settings, prefix: str, problems: list[s
     return Parameters(values, sources, _resolve_substeps(step, settings, prefix, problems))
 
 
+def _unknown(step: type[Step], settings: Settings, prefix: str) -> Iterator[str]:
+    """A sentence for each name that is neither a parameter nor a step."""
+    known, label = rules(step), step.alias or step.__name__
+    for name, raw in settings.values.items():
+        if name not in known and name in step.step_defs:
+            yield (
+                f'{raw.where}: "{prefix}{name}" is a step of {label}: its parameters stand under '
+                f"[steps] as [[{name}]], on the command line as --steps.{name}.PARAMETER=VALUE"
+            )
+        elif name not in known:
+            yield f'{raw.where}: unknown parameter "{prefix}{name}" of {label}' + (
+                did_you_mean(name, known) or _elsewhere(step, name)
+            )
+    for name, section in settings.steps.items():
+        if name not in step.step_defs:
+            hint = did_you_mean(name, step.step_defs)
+            yield f'{section.place() or "[steps]"}: {label} has no step "{prefix}{name}"{hint}'
+
+
+def _elsewhere(step: type[Step], name: str) -> str:
+    """A hint to the substep that knows the parameter."""
+    owners = [n for n, cls in step.step_defs.items() if name in rules(cls)]
+    return f" (did you mean --steps.{owners[0]}.{name}?)" if owners else ""
+
+
 def _parse(name: str, rule: Rule, raw: Raw, problems: list[str]) -> Any:
+    value = raw.value
+    if raw.where == COMMAND_LINE and rule.is_list and isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        return rule.parse(raw.value)
-    except ValidateError:
+        return rule.parse(value, raw.folder)
+    except _NoFileError as error:
+        problems.append(f"{raw.where}: {name}: {error}")
+    except (ValidateError, ValueError, TypeError):
         problems.append(f"{raw.where}: {name}: found {raw.value!r}, allowed: {rule.allowed}")
     return None
 
@@ -305,13 +286,6 @@ def _parse(name: str, rule: Rule, raw: Raw, problems: list[str]) -> Any:
 def _resolve_substeps(
     step: type[Step], settings: Settings, prefix: str, problems: list[str]
 ) -> dict[str, Parameters]:
-    known = step.step_defs
-    for name in settings.steps.keys() - known.keys():
-        wheres = {raw.where for raw in settings.steps[name].values.values()} or {"[steps]"}
-        label = step.alias or step.__name__
-        problems.append(
-            f'{min(wheres)}: {label} has no step "{prefix}{name}"{did_you_mean(name, known)}'
-        )
     empty = Settings()
     return {
         name: _resolve(
@@ -320,7 +294,7 @@ def _resolve_substeps(
             f"{prefix}{name}.",
             problems,
         )
-        for name, cls in known.items()
+        for name, cls in step.step_defs.items()
     }
 
 
@@ -331,34 +305,6 @@ def _inherited(substep: type[Step], settings: Settings) -> Settings:
         {
             name: raw
             for name, raw in settings.values.items()
-            if name.startswith(_OVERRIDE) and name.removeprefix(_OVERRIDE) in types
+            if name.startswith(OVERRIDE) and name.removeprefix(OVERRIDE) in types
         }
     )
-
-
-# --- export ----------------------------------------------------------------------------------------
-
-
-def export(target: str, parameters: Parameters, *, only_given: bool = False) -> str:
-    """Text of a parameter file that repeats `parameters` of the class `target`.
-
-    With `only_given`, what nobody asked for (the defaults) is left out.
-    """
-    content = ConfigObj(interpolation=False, list_values=True)
-    content["class"] = target
-    _fill(content, parameters, only_given)
-    return "\n".join(content.write()) + "\n"
-
-
-def _fill(section: Any, parameters: Parameters, only_given: bool) -> None:
-    for name, value in parameters.values.items():
-        # None is always the default, and the file format cannot say it.
-        if value is not None and not (only_given and parameters.sources[name] == "default"):
-            section[name] = value
-    if parameters.steps:
-        section["steps"] = {}
-        for name, substep in parameters.steps.items():
-            section["steps"][name] = {}
-            _fill(section["steps"][name], substep, only_given)
-            if only_given and not section["steps"][name]:
-                del section["steps"][name]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks, provenance
 from stpipe.errors import NoProduct, did_you_mean
+from stpipe.parameters import Parameters
 from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stpipe.models import DataModel
-    from stpipe.parameters import Parameters
 
 __all__ = ["Pipeline"]
 
@@ -35,6 +35,17 @@ class Pipeline(Step):
             step._configure(parameters.steps[step_name], step_name, self)  # noqa: SLF001
             self.steps[step_name] = step
             setattr(self, step_name, step)
+
+    def _take(self, parameters: Parameters) -> None:
+        super()._take(parameters)
+        for name, step in self.steps.items():
+            step._take(parameters.steps[name])  # noqa: SLF001 - its parameters are ours to hand on
+
+    def current_parameters(self) -> Parameters:
+        """The parameters as they are now, with those of the steps."""
+        own = super().current_parameters()
+        steps = {name: step.current_parameters() for name, step in self.steps.items()}
+        return Parameters(own.values, own.sources, steps)
 
     def __getattr__(self, name: str) -> Any:
         """Steps and parameters are attributes; anything else is a slip of the pen."""

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from stpipe.models import DataModel
 
 __all__ = [
+    "Candidate",
     "CutReference",
+    "Explanation",
     "FixedResolver",
     "Reference",
     "References",
@@ -70,11 +72,36 @@ def _sha256(path: Path, size: int, mtime: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A file that the rules choose from, with what they ask of an exposure."""
+
+    file: str
+    asks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why the rules choose a file: what they look at in the exposure, and all they choose from."""
+
+    rules: str  # the file that holds the rules
+    criteria: Mapping[str, Any]
+    candidates: tuple[Candidate, ...]
+
+
 class Resolver(Protocol):
-    """Selects reference files for an exposure."""
+    """Selects reference files for an exposure; `meta` maps dotted metadata names to values."""
 
     def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
-        """One `Reference` for each of `types`; `meta` maps dotted metadata names to values."""
+        """One `Reference` for each of `types`; ReferenceMissing when there is none for one."""
+        ...
+
+    def find(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+        """A `Reference` for those of `types` for which there is one."""
+        ...
+
+    def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
+        """What decides about the file of a type."""
         ...
 
 
@@ -112,6 +139,17 @@ class FixedResolver:
                 f"the plan names no reference file of type {', '.join(missing)}: run stflow generate."
             )
         return {t: self.references[t] for t in wanted}
+
+    def find(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+        """Nothing: the plan has taken parameters from them already."""
+        del meta, types
+        return {}
+
+    def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
+        """The one file that the plan names."""
+        del meta
+        name = self.references[reference_type].recorded_name
+        return Explanation("plan", {}, (Candidate(name, {}),))
 
 
 # --- what a step sees ------------------------------------------------------------------------------

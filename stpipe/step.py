@@ -17,17 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from stpipe import hooks, logs, naming, provenance
+from stpipe import hooks, layers, logs, naming, provenance
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
-from stpipe.parameters import (
-    Parameters,
-    Settings,
-    export,
-    from_keywords,
-    read_cfg,
-    resolve,
-)
+from stpipe.export import write
+from stpipe.parameters import Parameters, Settings, from_keywords, read_cfg, resolve
 from stpipe.references import Reference, References, Resolver, override
 
 if TYPE_CHECKING:
@@ -45,6 +39,7 @@ __all__ = [
 ]
 
 
+SET_IN_PYTHON = "set in Python"
 SKIP_PARAMETER = "skip = True"  # the reason for a step that a parameter leaves out
 
 
@@ -110,18 +105,39 @@ class Step:
     output_dir: str | None
 
     def __init__(self, name: str | None = None, **keywords: Any) -> None:
-        self._configure(resolve(type(self), from_keywords(keywords)), name)
+        self._settle(from_keywords(keywords), name)
 
     @classmethod
     def from_settings(cls, settings: Settings, name: str | None = None) -> Self:
         """A step with checked parameters."""
-        return cls._from_parameters(resolve(cls, settings), name)
-
-    @classmethod
-    def _from_parameters(cls, parameters: Parameters, name: str | None) -> Self:
         step = cls.__new__(cls)
-        step._configure(parameters, name)  # noqa: SLF001 - this is the other constructor
+        step._settle(settings, name)  # noqa: SLF001 - this is the other constructor
         return step
+
+    def _settle(self, given: Settings, name: str | None) -> None:
+        self.given = given  # what the user says, before anything else is laid under it
+        self.parameter_files: Mapping[str, Reference] = {}
+        self._configure(resolve(type(self), given.over(layers.shipped(type(self)))), name)
+
+    def settle_for(self, meta: Mapping[str, Any]) -> None:
+        """Take the parameters that CRDS has for an exposure, where the user gives none."""
+        if self.parent is None:
+            cls = type(self)
+            self.parameter_files = layers.central_files(cls, meta, self.resolver)
+            self._take(resolve(cls, self.given.over(layers.below(cls, self.parameter_files))))
+
+    def _take(self, parameters: Parameters) -> None:
+        """Replace parameters, except those that were set in Python meanwhile."""
+        for name, value in parameters.values.items():
+            if self.source_of(name) != SET_IN_PYTHON:
+                self._set(name, value)
+        self.parameters = parameters
+
+    def _set(self, name: str, value: Any) -> None:
+        if name == "suffix" and value is None:
+            vars(self).pop("suffix", None)  # the suffix of the class shows
+        else:
+            setattr(self, name, value)
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -140,8 +156,7 @@ class Step:
         self.source: Path | None = None
         self.resolver: Resolver = parent.resolver if parent else CrdsResolver()
         for parameter, value in parameters.values.items():
-            if parameter != "suffix" or value is not None:
-                setattr(self, parameter, value)
+            self._set(parameter, value)
         self.log = logging.getLogger(f"stpipe.{self.qualified_name}")
 
     # --- what a step is --------------------------------------------------------------------------
@@ -185,15 +200,21 @@ class Step:
 
     def source_of(self, name: str) -> str:
         """Who gave a parameter its value."""
-        if getattr(self, name) != self.parameters.values[name]:
-            return "set in Python"
+        if vars(self).get(name) != self.parameters.values[name]:
+            return SET_IN_PYTHON
         return self.parameters.sources[name]
 
     def export_config(self, path: str | Path) -> Path:
-        """Write a parameter file that repeats this configuration."""
-        text = export(self.target(), self.parameters)
-        Path(path).write_text(text, encoding="utf-8")
-        return Path(path)
+        """Write a parameter file (`.cfg` or `.asdf`) that repeats this configuration."""
+        return write(path, type(self), self.current_parameters())
+
+    def current_parameters(self) -> Parameters:
+        """The parameters as they are now, also those set in Python, with their sources."""
+        names = self.parameters.values
+        return Parameters(
+            {name: vars(self).get(name) for name in names},
+            {name: self.source_of(name) for name in names},
+        )
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -247,6 +268,7 @@ class Step:
             return first.record(self)
         model = self.open(first)
         try:
+            self.settle_for(model.to_flat_dict())
             return self._run(model, *inputs[1:])
         finally:
             if isinstance(first, (str, Path)):

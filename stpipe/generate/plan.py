@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import stpipe
-from stpipe import job, naming
+from stpipe import job, layers, naming
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import UsageError, did_you_mean
 from stpipe.generate.fingerprint import fingerprint, source_files
@@ -200,6 +200,7 @@ class _Planner:
         for product, suffix in graph.saves:
             rules[_rule_name(rules, f"save_{suffix}", source)] = _save_entry(product, suffix, namer)
         states = {f: _state(f) for r in rules.values() for f in r["references"]}
+        states |= {str(r.path): _state(r.path) for r in pipeline.parameter_files.values() if r.path}
         steps = {type(s) for n in graph.nodes for s in (n.step, *(r.step for r in n.refinements))}
         code = {str(f): _state(f) for s in steps for f in source_files(s)}
         return {
@@ -319,7 +320,8 @@ def _still_true(exposure: Mapping[str, Any]) -> bool:
 def _key(project: Project) -> list[Any]:
     """What all exposures depend on; a change traces everything again."""
     files = [p for p in (*project.parameters, *_pipeline_files(project)) if Path(p).is_file()]
-    crds = [os.environ.get(n) for n in ("CRDS_PATH", "CRDS_CONTEXT", "CRDS_SERVER_URL")]
+    names = ("CRDS_PATH", "CRDS_CONTEXT", "CRDS_SERVER_URL", layers.SWITCH)
+    crds = [os.environ.get(name) for name in names]
     states = [[p, *_state(p)] for p in files]
     return [stpipe.__version__, project.pipeline, project.crds_context, crds, states]
 

@@ -256,6 +256,7 @@ def trace(pipeline: Step, source: str | Path) -> Graph:
     metadata = models.open_metadata(source)
     graph = Graph(pipeline, Path(source))
     pipeline.source = Path(source)
+    pipeline.settle_for(metadata.to_flat_dict())
     stand_in = Traced(graph, metadata, (None, 0), metadata.model_type)
     graph.finish(pipeline.run(stand_in))
     return graph

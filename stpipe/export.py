@@ -1,0 +1,86 @@
+"""Export: write parameters as a file that repeats them, as ConfigObj text or ASDF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configobj import ConfigObj
+
+from stpipe.errors import ParameterError
+from stpipe.sources import EXTENSIONS
+
+if TYPE_CHECKING:
+    from stpipe.parameters import Parameters
+    from stpipe.step import Step
+
+__all__ = ["asdf_tree", "export", "write"]
+
+
+def write(path: str | Path, cls: type[Step], parameters: Parameters) -> Path:
+    """Write `parameters` of `cls`; the extension chooses the format.
+
+    Raises
+    ------
+    ParameterError
+        When the extension is neither `.cfg` nor `.asdf`, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in EXTENSIONS:
+        raise ParameterError(
+            f"parameter file {path}: allowed: a name that ends in {' or '.join(EXTENSIONS)}."
+        )
+    try:
+        if path.suffix == ".asdf":
+            from stpipe.models import tagged
+
+            path.write_bytes(tagged.dump(asdf_tree(cls, parameters)))
+        else:
+            path.write_text(export(cls.target(), parameters), encoding="utf-8")
+    except OSError as error:
+        raise ParameterError(f"parameter file {path}: {error.strerror}.") from None
+    return path
+
+
+def export(target: str, parameters: Parameters, *, only_given: bool = False) -> str:
+    """Text of a parameter file that repeats `parameters` of the class `target`.
+
+    With `only_given`, what nobody asked for (the defaults) is left out.
+    """
+    content = ConfigObj(interpolation=False, list_values=True)
+    content["class"] = target
+    _fill(content, parameters, only_given)
+    return "\n".join(content.write()) + "\n"
+
+
+def _fill(section: Any, parameters: Parameters, only_given: bool) -> None:
+    for name, value in parameters.values.items():
+        default = parameters.sources[name] == "default"
+        # A default of None says nothing; a None that somebody gave has to be repeated.
+        if not (default and (only_given or value is None)):
+            section[name] = value
+    if parameters.steps:
+        section["steps"] = {}
+        for name, substep in parameters.steps.items():
+            section["steps"][name] = {}
+            _fill(section["steps"][name], substep, only_given)
+            if only_given and not section["steps"][name]:
+                del section["steps"][name]
+
+
+def asdf_tree(cls: type[Step], parameters: Parameters, name: str = "") -> dict[str, Any]:
+    """Class, name, parameters and, of a pipeline, steps: the tree that STScI's files have."""
+    tree: dict[str, Any] = {
+        "class": cls.target(),
+        "name": name or cls.alias or cls.__name__,
+        "parameters": {n: _plain(v) for n, v in parameters.values.items()},
+    }
+    if cls.step_defs:
+        tree["steps"] = [
+            asdf_tree(step, parameters.steps[n], n) for n, step in cls.step_defs.items()
+        ]
+    return tree
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

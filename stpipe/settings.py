@@ -1,0 +1,59 @@
+"""Settings: values of parameters as somebody gave them, each with its origin, before any check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Configuration", "Raw", "Settings"]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A value as somebody gave it, and where: `sloper.cfg:4`, `command line`, `keyword`."""
+
+    value: Any
+    where: str
+    folder: Path | None = None  # relative input files are looked for here; None: where we are
+
+
+@dataclass
+class Settings:
+    """What one source says about a step and its substeps."""
+
+    values: dict[str, Raw] = field(default_factory=dict)
+    steps: dict[str, Settings] = field(default_factory=dict)
+    where: str = ""  # the heading of a section in a file
+
+    def over(self, lower: Settings) -> Settings:
+        """Both together; where both speak, this one is heard."""
+        names = {**lower.steps, **self.steps}
+        empty = Settings()
+        return Settings(
+            {**lower.values, **self.values},
+            {n: self.steps.get(n, empty).over(lower.steps.get(n, empty)) for n in names},
+            self.where or lower.where,
+        )
+
+    def substep(self, name: str) -> Settings:
+        """The settings of a substep, made when there are none yet."""
+        return self.steps.setdefault(name, Settings())
+
+    def place(self) -> str:
+        """Where these settings were first heard of."""
+        inner = [step.place() for step in self.steps.values()]
+        places = [self.where, *(raw.where for raw in self.values.values()), *inner]
+        return next((place for place in places if place), "")
+
+
+@dataclass
+class Configuration:
+    """A parameter file: which class it is for, its settings, `[logging]` and, of a job, `[job]`."""
+
+    target: str | None
+    settings: Settings
+    logging: dict[str, str] = field(default_factory=dict)
+    name: str | None = None
+    job: Mapping[str, Any] | None = None
