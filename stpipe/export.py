@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from configobj import ConfigObj
 
+from stpipe import hooks
 from stpipe.errors import ParameterError
 from stpipe.sources import EXTENSIONS
 
@@ -58,7 +59,7 @@ def _fill(section: Any, parameters: Parameters, only_given: bool) -> None:
         default = parameters.sources[name] == "default"
         # A default of None says nothing; a None that somebody gave has to be repeated.
         if not (default and (only_given or value is None)):
-            section[name] = value
+            section[name] = _writable(name, value)
     if parameters.steps:
         section["steps"] = {}
         for name, substep in parameters.steps.items():
@@ -66,6 +67,20 @@ def _fill(section: Any, parameters: Parameters, only_given: bool) -> None:
             _fill(section["steps"][name], substep, only_given)
             if only_given and not section["steps"][name]:
                 del section["steps"][name]
+
+
+def _writable(name: str, value: Any) -> Any:
+    """A value in the form that ConfigObj can write."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    items = [hooks.text(v) if callable(v) else v for v in value]
+    awkward = [v for v in items if isinstance(v, str) and "'" in v and '"' in v]
+    if awkward and len(items) > 1:
+        raise ParameterError(
+            f"{name}: a .cfg file cannot hold this list, because of an entry with both kinds of "
+            f"quotes: {awkward[0]}. Put the command into a script, or save the parameters as .asdf."
+        )
+    return items[0] if awkward else items
 
 
 def asdf_tree(cls: type[Step], parameters: Parameters, name: str = "") -> dict[str, Any]:
@@ -83,4 +98,6 @@ def asdf_tree(cls: type[Step], parameters: Parameters, name: str = "") -> dict[s
 
 
 def _plain(value: Any) -> Any:
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return hooks.text(value) if callable(value) else value

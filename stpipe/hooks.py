@@ -24,7 +24,7 @@ from stpipe.errors import HookError, StpipeError
 if TYPE_CHECKING:
     from stpipe.models import DataModel
 
-__all__ = ["Hook", "parse", "run_all"]
+__all__ = ["Hook", "parse", "run_all", "text"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
 
@@ -45,6 +45,11 @@ def parse(text: str | Callable[..., Any]) -> Hook | Callable[..., Any]:
         if text.startswith(f"{kind}:"):
             return Hook(kind, text.removeprefix(f"{kind}:").strip())
     return Hook("python" if _DOTTED.match(text.strip()) else "shell", text.strip())
+
+
+def text(hook: str | Callable[..., Any]) -> str:
+    """The hook as a parameter file writes it."""
+    return hook if isinstance(hook, str) else f"python:{hook.__module__}.{hook.__qualname__}"
 
 
 def run_all(

@@ -9,6 +9,7 @@ rule whose job has another name is run again.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ class Job:
     skipped_after: Mapping[str, SkipNote] = field(default_factory=dict)
     code: str = ""
     python_path: tuple[str, ...] = ()
+    pipelines: str = ""  # JSON: the pipelines around the step, for the record
     then: tuple[tuple[int, Job], ...] = ()  # steps that refine a product (by its index) in place
 
     @property
@@ -89,9 +91,11 @@ class Job:
             "python_path": list(self.python_path),
             "references": {t: str(r.path or "N/A") for t, r in self.references.items()},
             "contexts": {t: r.context for t, r in self.references.items()},
+            "origins": {t: r.origin for t, r in self.references.items()},
             "checksums": dict(self.checksums),
             "skipped": {k: list(v) for k, v in self.skipped.items()},
             "skipped_after": {k: list(v) for k, v in self.skipped_after.items()},
+            "pipelines": self.pipelines,
             "sources": {n: s for n, s in self.sources.items() if s != "default"},
             "then": {f"{j.name} {i}": {"product": i, **j.sections()} for i, j in self.then},
         }
@@ -112,7 +116,7 @@ def read(configuration: Configuration) -> Settings:
 
 def run(step: Step, job: Mapping[str, Any], source: str | Path) -> Any:
     """Run a job's steps on a file, with its references and its notes of skipped steps."""
-    step.resolver = FixedResolver(_references(job))
+    _prepare(step, job)
     model = step.open(source)
     try:
         _note_skipped(job.get("skipped", {}), [model])
@@ -138,14 +142,24 @@ def _refined(section: Mapping[str, Any], product: Any) -> Any:
     }
     step = import_class(section["class"]).from_settings(Settings(values), section["name"])
     step.refining = True
-    step.resolver = FixedResolver(_references(about))
+    _prepare(step, about)
     return step.run(product)
 
 
+def _prepare(step: Step, job: Mapping[str, Any]) -> None:
+    step.resolver = FixedResolver(_references(job))
+    step.made_for = json.loads(job.get("pipelines") or "[]")
+
+
 def _references(job: Mapping[str, Any]) -> dict[str, Reference]:
-    contexts = job.get("contexts", {})
+    contexts, origins = job.get("contexts", {}), job.get("origins", {})
     return {
-        t: Reference(t, None if path == "N/A" else Path(path), contexts.get(t, ""))
+        t: Reference(
+            t,
+            None if path == "N/A" else Path(path),
+            contexts.get(t, ""),
+            origins.get(t, "override"),
+        )
         for t, path in job.get("references", {}).items()
     }
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from stpipe.step import Step
 
 __all__ = [
+    "OVERRIDE",
+    "PATHS",
     "UNIVERSAL",
     "UNIVERSAL_SPEC",
     "Configuration",
@@ -57,6 +59,7 @@ UNIVERSAL_SPEC = """
 UNIVERSAL = frozenset(re.findall(r"^\s*(\w+) =", UNIVERSAL_SPEC, re.MULTILINE))
 
 OVERRIDE = "override_"
+PATHS = ("input_file", "output_file")  # checks whose values are paths
 _LISTS = re.compile(r"\w*list\b")
 # ConfigObj leaves the comment of a spec line in the value; a # within quotes is none.
 _SPEC_LINE = re.compile(r"""(?P<check>(?:[^#"']|"[^"]*"|'[^']*')*)(?:\#(?P<help>.*))?$""")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import logs
+from stpipe.parameters import PATHS, rules
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -31,17 +33,28 @@ def now() -> str:
 def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[str, Any]:
     """The record of a step that ran; the product's own `suffix` is added to it."""
     values = step.science_parameters()
+    paths = {n for n, rule in rules(type(step)).items() if rule.kind in PATHS}
     return {
         "step": step.qualified_name,
         "class": step.target(),
+        "pipelines": step.pipelines(),
         "status": "COMPLETE",
-        "parameters": values,
-        "sources": {name: step.source_of(name) for name in values},
+        "parameters": {n: _name_of(v) if n in paths else v for n, v in values.items()},
+        "sources": {name: _without_folder(step.source_of(name)) for name in values},
         "references": {t: r.record() for t, r in references.items()},
         "software": logs.software(),
         "started": started,
         "finished": now(),
     }
+
+
+def _name_of(path: str | None) -> str | None:
+    """A product tells the names of files and not the machine's folders."""
+    return None if path is None else Path(path).name
+
+
+def _without_folder(source: str) -> str:
+    return Path(source).name if source.startswith("/") else source
 
 
 def skipped(step: Step, reason: str, source: str = "") -> dict[str, Any]:
@@ -51,7 +64,7 @@ def skipped(step: Step, reason: str, source: str = "") -> dict[str, Any]:
         "class": step.target(),
         "status": "SKIPPED",
         "reason": reason,
-        **({"source": source} if source else {}),
+        **({"source": _without_folder(source)} if source else {}),
         "finished": now(),
     }
 

@@ -43,6 +43,7 @@ class Reference:
     type: str
     path: Path | None
     context: str = ""  # CRDS context that selected it; empty for an override
+    origin: str = "override"  # who selected it when CRDS did not
 
     @property
     def recorded_name(self) -> str:
@@ -53,9 +54,9 @@ class Reference:
 
     def record(self) -> dict[str, str]:
         """Name, checksum and origin for a product's provenance."""
+        origin = {"context": self.context} if self.context else {"origin": self.origin}
         if self.path is None:
-            return {"name": NOT_APPLICABLE}
-        origin = {"context": self.context} if self.context else {"origin": "override"}
+            return {"name": NOT_APPLICABLE, **origin}
         return {"name": self.path.name, "sha256": sha256(self.path), **origin}
 
 

@@ -154,6 +154,7 @@ class Step:
         self.refining = self.refines and parent is not None
         self.parameters = parameters
         self.source: Path | None = None
+        self.made_for: list[dict[str, Any]] = []  # pipelines of a plan that this step runs for
         self.resolver: Resolver = parent.resolver if parent else CrdsResolver()
         for parameter, value in parameters.values.items():
             self._set(parameter, value)
@@ -196,7 +197,20 @@ class Step:
         left_out = provenance.BOOKKEEPING
         names = [n for n in self.parameters.values if n not in left_out]
         values = {n: getattr(self, n) for n in names if not n.startswith("override_")}
-        return {n: [_text(h) for h in v] if n.endswith("_hooks") else v for n, v in values.items()}
+        return {
+            n: [hooks.text(h) for h in v] if n.endswith("_hooks") else v for n, v in values.items()
+        }
+
+    def pipelines(self) -> list[dict[str, Any]]:
+        """The pipelines around this step, the outermost first, with parameters of their own."""
+        if self.parent is None:
+            return self.made_for
+        own = {
+            "step": self.parent.qualified_name if self.parent.parent else "",
+            "class": self.parent.target(),
+            "parameters": self.parent.science_parameters(),
+        }
+        return [*self.parent.pipelines(), own]
 
     def source_of(self, name: str) -> str:
         """Who gave a parameter its value."""
@@ -500,7 +514,3 @@ def _stamp_reference(product: DataModel, reference: Reference) -> None:
         product.set(name, reference.recorded_name)
     if reference.context:
         product.set("meta.ref_file.crds.context_used", reference.context)
-
-
-def _text(hook: Any) -> str:
-    return hook if isinstance(hook, str) else f"python:{hook.__module__}.{hook.__qualname__}"

@@ -258,6 +258,7 @@ def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.
         checksums={t: sha256(r.path) for t, r in references.items() if r.path},
         code=f"{stpipe.__version__} {fingerprint(type(step))}",
         python_path=namer.python_path,
+        pipelines=json.dumps(step.pipelines()),
     )
 
 
