@@ -21,7 +21,14 @@ from stpipe import hooks, layers, logs, naming, provenance
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
 from stpipe.export import write
-from stpipe.parameters import Parameters, Settings, from_keywords, read_cfg, resolve
+from stpipe.parameters import (
+    Configuration,
+    Parameters,
+    Settings,
+    from_keywords,
+    read_cfg,
+    resolve,
+)
 from stpipe.references import Reference, References, Resolver, override
 
 if TYPE_CHECKING:
@@ -253,12 +260,12 @@ class Step:
         """Run on a file or a model with parameters from a file and keywords; return the product.
 
         Products are written only when `save_results`, `output_file` or `output_dir` ask for it.
+        Records go to stderr, or where the file's `[logging]` says; a program that logs already is
+        left alone.
         """
-        with logs.to_stderr():
-            settings = from_keywords(keywords)
-            if config_file is not None:
-                settings = settings.over(read_cfg(config_file).settings)
-            step = cls.from_settings(settings)
+        file = Configuration(None, Settings()) if config_file is None else read_cfg(config_file)
+        with logs.for_call(file.logging):
+            step = cls.from_settings(from_keywords(keywords).over(file.settings))
             logs.log_platform(step.log)
             result = step.run(source)
             if step.output_file or step.output_dir:

@@ -26,6 +26,7 @@ __all__ = [
     "Segments",
     "describe_segments",
     "fit_ramps",
+    "is_integral_field",
     "select_groups",
     "suppress_single_groups",
     "trim_groups",
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 DN_PER_SECOND = "DN/s"
 FEWEST_MIRI_GROUPS = 2
+INTEGRAL_FIELD_TYPES = ("MIR_MRS", "NRS_IFU")
+LAMP_TYPES = ("NRS_AUTOWAVE", "NRS_LAMP")
 
 
 class RampFitStep(Step):
@@ -97,7 +100,8 @@ class RampFitStep(Step):
             _assign(segments, describe_segments(ramps, times, keep_single=keep_single))
             self.save(segments, "fitopt")
         gain_factor = self.references["gain"].meta.exposure.gain_factor
-        products = models.ImageModel(), models.CubeModel()
+        image = models.IFUImageModel if is_integral_field(ramp.meta) else models.ImageModel
+        products = image(), models.CubeModel()
         for product, rates in zip(products, (rate, rateints), strict=True):
             product.update(ramp)
             _assign(product, rates)
@@ -210,6 +214,12 @@ class Segments:
 def _assign(product: Any, arrays: Rates | Segments) -> None:
     for field in fields(arrays):
         setattr(product, field.name, getattr(arrays, field.name))
+
+
+def is_integral_field(meta: Any) -> bool:
+    """Was the exposure taken with an integral-field unit, or a lamp through one?"""
+    lamp = meta.exposure.type in LAMP_TYPES and meta.instrument.lamp_mode == "IFU"
+    return lamp or meta.exposure.type in INTEGRAL_FIELD_TYPES
 
 
 def select_groups(groupdq: GroupBits, first: int | None, last: int | None) -> GroupBits:

@@ -241,3 +241,24 @@ def test_segments_are_described() -> None:
     assert segments.crmag.ravel().tolist() == [1000]
     rate, _ = fit(given_ramps)
     assert segments.pedestal.ravel() == pytest.approx([100 - rate.data])
+
+
+@pytest.mark.parametrize(
+    ("exposure_type", "lamp_mode", "expected"),
+    [
+        ("MIR_MRS", None, True),
+        ("NRS_IFU", None, True),
+        ("NRS_LAMP", "IFU", True),
+        ("NRS_LAMP", "IMAGE", False),
+        ("NRC_IMAGE", "IFU", False),
+    ],
+)
+def test_integral_field_units_have_images_of_their_own(
+    exposure_type: str, lamp_mode: str | None, expected: bool
+) -> None:
+    """Spectrographs with an integral-field unit, also when a lamp shines through it."""
+    meta = SimpleNamespace(
+        exposure=SimpleNamespace(type=exposure_type),
+        instrument=SimpleNamespace(lamp_mode=lamp_mode),
+    )
+    assert expected == ramp_fit.is_integral_field(meta)
