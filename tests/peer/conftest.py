@@ -25,8 +25,14 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
     if not interpreter:
         pytest.skip("PEER_PYTHON does not name an interpreter that has the jwst package")
     folder = tmp_path_factory.mktemp("peer")
+    # The peer has an `stpipe` of its own, which ours must not hide.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with subprocess.Popen(
-        [interpreter, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [interpreter, str(WORKER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as process:
 
         def ask(step: str, parameters: dict[str, Any], **arrays: npt.NDArray[Any]) -> Arrays:
