@@ -1,7 +1,8 @@
 """Logs: the format, the level and where records go.
 
 Imported as a library, stpipe only emits records under the logger "stpipe" and leaves handlers to the
-program. The command line owns its process and sets up handlers for everything logged in it.
+program; what a Python call shows goes through handlers of that logger and never through the root. The
+command line owns its process and, while it runs, logs everything in it.
 """
 
 from __future__ import annotations
@@ -11,29 +12,74 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from stpipe.errors import ParameterError, did_you_mean
 
-__all__ = ["LEVELS", "configure", "log_platform", "software", "to_stderr"]
+__all__ = ["LEVELS", "STREAMS", "for_call", "log_platform", "of_process", "software"]
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-8s %(name)s: %(message)s"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_SETTINGS = ("level", "file", "format")
+STREAMS = ("stderr", "stdout", "null")
+_SETTINGS = ("level", "file", "stream", "format")
 _PACKAGES = ("stpipe-flow", "numpy", "astropy", "asdf", "crds")
 
 
-def configure(settings: Mapping[str, str]) -> None:
-    """Send every record of this process to stderr and, when given, to a file.
+@contextlib.contextmanager
+def of_process(settings: Mapping[str, str]) -> Iterator[None]:
+    """Log everything of this process, warnings too, while the block runs.
 
-    `settings` has `level` (a name), `file` (a path, made anew) and `format`, as in the `[logging]`
-    section of a parameter file.
+    `settings` has `level` (a name), `file` (a path, made anew), `stream` (stderr, stdout or null) and
+    `format`, as in the `[logging]` section of a parameter file.
+
+    Raises
+    ------
+    ParameterError
+        With everything that is wrong with `settings`, or when the file cannot be made.
     """
-    _check(settings)
-    formatter = logging.Formatter(settings.get("format", FORMAT), "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    with _logging_to(logging.getLogger(), settings):
+        logging.captureWarnings(capture=True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(capture=False)
+
+
+@contextlib.contextmanager
+def for_call(settings: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Show records of stpipe while a Python call runs, unless the program logs already."""
+    log = logging.getLogger("stpipe")
+    if not settings and (log.hasHandlers() or log.level != logging.NOTSET):
+        yield
+        return
+    with _logging_to(log, settings or {}):
+        yield
+
+
+@contextlib.contextmanager
+def _logging_to(log: logging.Logger, settings: Mapping[str, str]) -> Iterator[None]:
+    """Give a logger handlers and a level, and take them away again."""
+    handlers = _handlers(settings)
+    level = log.level
+    log.setLevel(settings.get("level", "INFO").upper())
+    for handler in handlers:
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def _handlers(settings: Mapping[str, str]) -> list[logging.Handler]:
+    formatter = _formatter(settings)
+    stream = settings.get("stream", "stderr")
+    handlers: list[logging.Handler] = []
+    if stream != "null":
+        handlers.append(logging.StreamHandler(getattr(sys, stream)))
     if path := settings.get("file"):
         try:
             handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
@@ -41,40 +87,37 @@ def configure(settings: Mapping[str, str]) -> None:
             raise ParameterError(f"log file {path}: {error.strerror}.") from None
     for handler in handlers:
         handler.setFormatter(formatter)
-    logging.basicConfig(handlers=handlers, level=settings.get("level", "INFO").upper(), force=True)
-    logging.captureWarnings(capture=True)
+    return handlers or [logging.NullHandler()]
 
 
-def _check(settings: Mapping[str, str]) -> None:
+def _formatter(settings: Mapping[str, str]) -> logging.Formatter:
+    """The formatter, when all settings are right."""
     problems = [
         f'[logging]: unknown setting "{name}"{did_you_mean(name, _SETTINGS)}'
         for name in settings
         if name not in _SETTINGS
     ]
-    level = settings.get("level", "INFO").upper()
-    if level not in LEVELS:
-        problems.append(f"log level: found {level!r}, allowed: {', '.join(LEVELS)}")
+    problems += _not_one_of("level", settings.get("level", "INFO").upper(), LEVELS)
+    problems += _not_one_of("stream", settings.get("stream", "stderr"), STREAMS)
+    text = settings.get("format", FORMAT)
+    formatter = logging.Formatter(text, "%Y-%m-%dT%H:%M:%S", validate=False)
+    try:
+        formatter.format(logging.LogRecord("stpipe", logging.INFO, "", 0, "", (), None))
+    except (ValueError, KeyError, TypeError) as error:
+        problems.append(
+            f"log format: found {text!r} ({error}), allowed: fields of Python's logging, such as "
+            "%(asctime)s %(levelname)s %(name)s %(message)s"
+        )
     if problems:
         raise ParameterError(problems)
+    formatter.converter = time.gmtime
+    return formatter
 
 
-@contextlib.contextmanager
-def to_stderr() -> Iterator[None]:
-    """Show records of stpipe at INFO while a Python call runs, unless the program logs already."""
-    log = logging.getLogger("stpipe")
-    if log.hasHandlers() or log.level != logging.NOTSET:
-        yield
-        return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%S"))
-    handler.formatter.converter = time.gmtime  # type: ignore[union-attr]
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(logging.NOTSET)
+def _not_one_of(name: str, value: str, allowed: Sequence[str]) -> Iterator[str]:
+    if value not in allowed:
+        hint = did_you_mean(value, allowed)
+        yield f"log {name}: found {value!r}, allowed: {', '.join(allowed)}{hint}"
 
 
 def log_platform(log: logging.Logger) -> None:

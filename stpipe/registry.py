@@ -10,15 +10,19 @@ import importlib
 import importlib.util
 import re
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from stpipe.step import Step
 
-__all__ = ["PIPELINES", "STEPS", "import_class", "load", "summary"]
+__all__ = ["OWN", "PIPELINES", "STEPS", "Entry", "entries", "import_class", "load", "summary"]
+
+OWN = "stpipe-flow"  # the package of the built-in steps
 
 STEPS: dict[str, str] = {
     "group_scale": "stpipe.steps.group_scale:GroupScaleStep",
@@ -47,24 +51,87 @@ PIPELINES: dict[str, str] = {
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A step or pipeline that can be run by its alias."""
+
+    alias: str
+    target: str
+    kind: str  # step or pipeline
+    package: str
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a line, read without importing it."""
+        return _plugins().summary(self.target) if self.package != OWN else summary(self.alias)
+
+
+def entries() -> Iterator[Entry]:
+    """All pipelines and steps: the built-in ones, then those of other packages."""
+    for kind, table in (("pipeline", PIPELINES), ("step", STEPS)):
+        for alias, target in table.items():
+            yield Entry(alias, target, kind, OWN)
+    for plugin in _plugins().found():
+        alias = plugin.alias
+        # A name that is taken is reached through its package.
+        taken = alias in STEPS or alias in PIPELINES
+        name = f"{plugin.package}::{alias}" if taken else alias
+        yield Entry(name, plugin.target, plugin.kind, plugin.package)
+
+
+def _plugins() -> Any:
+    from stpipe import plugins
+
+    return plugins
+
+
 def load(target: str) -> type[Step]:
     """The class behind an alias (`jump`), a dotted name or `file.py:Class`.
 
     Raises
     ------
     UsageError
-        When there is no such alias, module, file or class.
+        When there is no such alias, module, file or class, or two packages offer the alias.
     """
     known = {**STEPS, **PIPELINES}
     if target in known:
         return import_class(known[target])
-    if ":" in target or _DOTTED.match(target):
-        return import_class(target)
+    if "::" not in target and (":" in target or _DOTTED.match(target)):
+        return import_class(known.get(_alias_of(target), target))
+    if found := _of_plugins(target):
+        return import_class(found)
+    names = [*known, *(entry.alias for entry in entries())]
     raise UsageError(
-        f'"{target}" is no step or pipeline{did_you_mean(target, known)}. '
+        f'"{target}" is no step or pipeline{did_you_mean(target, names)}. '
         "Give an alias (see strun --list), a class path (mypkg.MyPipeline, sloper.py:SloperPipeline) "
         "or a .cfg file."
     )
+
+
+def _of_plugins(target: str) -> str | None:
+    """The class that another package offers as `alias` or `package::alias`."""
+    package, _, alias = target.rpartition("::")
+    offers = [
+        plugin
+        for plugin in _plugins().found()
+        if plugin.alias == alias and package in ("", plugin.package)
+    ]
+    if len(offers) > 1:
+        names = ", ".join(f"{plugin.package}::{alias}" for plugin in offers)
+        raise UsageError(f'"{target}" is offered by several packages; choose one: {names}.')
+    return offers[0].target if offers else None
+
+
+def _alias_of(target: str) -> str:
+    """The alias of the step that has the class name of STScI's `jwst` package; else empty.
+
+    Parameter files of STScI name classes such as `jwst.jump.JumpStep`.
+    """
+    if not target.startswith("jwst."):
+        return ""
+    name = target.rpartition(".")[2]
+    tables = (*STEPS.items(), *PIPELINES.items())
+    return next((alias for alias, own in tables if own.endswith(f":{name}")), "")
 
 
 def import_class(target: str) -> type[Step]:
@@ -77,6 +144,11 @@ def import_class(target: str) -> type[Step]:
     found = getattr(module, class_name, None)
     if isinstance(found, type) and issubclass(found, Step):
         return found
+    if isinstance(found, type):
+        raise UsageError(
+            f'"{target}": it is no step of stpipe-flow. Derive it from stpipe.Step, RampStep or '
+            f"Pipeline. {_plugins().conflict()}".rstrip()
+        )
     classes = [
         name
         for name, value in vars(module).items()

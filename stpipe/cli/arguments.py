@@ -13,14 +13,22 @@ FLAGS = {
     "help": "Show this help; after a target, its parameters",
     "version": "Show the version",
     "list": "Show all steps and pipelines, one line each",
+    "explain-parameters": "Show every parameter, its value and who gave it, and stop",
     "dry-run": "Show the steps and reference files that would be used, and stop",
+    "json": "With --list and --explain-parameters: as JSON",
+    "disable-crds-steppars": "Leave out the parameter files of CRDS",
     "verbose": "Log at level DEBUG",
     "debug": "Show the traceback of an error",
 }
 VALUED = {
+    "like": "PRODUCT   Repeat the parameters that a product was made with",
+    "save-parameters": "FILE   Write all parameters into a .cfg or .asdf that repeats them",
+    "references": "DIR   Reference files by the rules of a directory instead of CRDS",
     "log-level": "LEVEL   DEBUG, INFO, WARNING, ERROR or CRITICAL",
-    "log-file": "FILE    Log into a file as well",
-    "save-parameters": "FILE.cfg   Write all parameters into a file that repeats this run",
+    "log-file": "FILE   Log into a file as well",
+    "log-stream": "STREAM   stderr, stdout or null",
+    "log-format": "FORMAT   Fields as Python's logging names them: %(message)s",
+    "completion": "SHELL   Print what makes bash, zsh or fish complete words",
 }
 _SHORT = {"-h": "--help", "-v": "--verbose"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from stpipe.errors import StpipeError
 
 __all__ = ["guarded"]
+
+PIPE_CLOSED = 141  # what shells report of a command that SIGPIPE has ended
 
 
 def guarded(program: str, action: Callable[[], None], *, debug: bool) -> int:
@@ -22,6 +25,10 @@ def guarded(program: str, action: Callable[[], None], *, debug: bool) -> int:
         return _report(program, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
         return _report(program, "interrupted", 130, debug)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`strun --list | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except MemoryError as error:
         return _report(program, f"out of memory: {error}", 1, debug)
     except Exception as error:  # noqa: BLE001 - a failing step must not greet its user with a traceback

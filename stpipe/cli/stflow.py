@@ -19,10 +19,28 @@ __all__ = ["main"]
 def main(words: Sequence[str] | None = None) -> int:
     """Entry point of the command."""
     given = sys.argv[1:] if words is None else list(words)
+    if given[:1] in (["--complete"], ["--completion"]):
+        return guarded("stflow", lambda: _complete(*given), debug=False)
     parser = _parser()
     options, extra = parser.parse_known_args([w for w in given if w != "--debug"])
     action: Callable[[argparse.Namespace, list[str]], None] = options.action
     return guarded("stflow", lambda: action(options, extra), debug="--debug" in given)
+
+
+def _complete(request: str, *words: str) -> None:
+    from stpipe.cli import completion
+
+    if request == "--completion":
+        print(completion.script("stflow", " ".join(words)))
+        return
+    parser = _parser()
+    (commands,) = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]  # noqa: SLF001 - argparse has no other way to ask
+    known = {
+        name: [o for o in inner._option_string_actions if o.startswith("--")]  # noqa: SLF001
+        for name, inner in commands.choices.items()
+    }
+    own = ("--help", "--version", "--completion")
+    print("\n".join(completion.words_for_stflow(words, known, own)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         "4 reference file missing",
     )
     parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument(
+        "--completion", metavar="SHELL", help="print what makes bash, zsh or fish complete words"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_init(commands)
     _add(commands, "generate", _generate, "write the Snakefile again")

@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import registry
 from stpipe.cli import arguments
 from stpipe.cli.errors import guarded
-from stpipe.errors import ParameterError, UsageError
+from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from stpipe.generate.trace import SkippedStep
     from stpipe.parameters import Configuration, Settings
-    from stpipe.references import Reference
+    from stpipe.references import Reference, Resolver
     from stpipe.step import Step
 
 __all__ = ["main"]
-
-USAGE = """\
-usage: strun TARGET INPUT... [--parameter=value ...] [options]
-
-Run a step or a pipeline on exposures. TARGET is an alias (jump, calwebb_detector1), a class
-(mypkg.MyPipeline, sloper.py:SloperPipeline) or a parameter file (sloper.cfg). Products go to the
-current directory as ROOT_SUFFIX.fits unless --output_file or --output_dir say otherwise.
-
-  strun calwebb_detector1 jw01_uncal.fits
-  strun jump jw01_dark_current.fits --rejection_threshold=5
-  strun sloper.cfg jw01_uncal.fits --output_file=slopes.asdf
-  strun jump --help                    parameters of a step
-
-options:
-{options}
-
-exit codes: 0 done, 1 a step failed, 2 usage or parameters, 3 input unusable, 4 reference file
-missing, 5 hook failed"""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -45,54 +28,97 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _main(words: Sequence[str]) -> None:
+    if words[:1] == ["--complete"]:
+        from stpipe.cli import completion
+
+        print("\n".join(completion.words_for_strun(words[1:])))
+        return
     first = arguments.parse(words)
     if "version" in first.flags:
-        import stpipe
-
-        print(f"stpipe-flow {stpipe.__version__}")
+        _version()
     elif "list" in first.flags:
-        _list()
+        _list(json="json" in first.flags)
+    elif "completion" in first.options:
+        from stpipe.cli import completion
+
+        print(completion.script("strun", first.options["completion"]))
     elif first.target is None and "help" in first.flags:
-        print(USAGE.format(options=_options()))
-    elif first.target is None:
-        raise UsageError("no target given. Try strun --help, or strun --list.")
+        from stpipe.cli import helping
+
+        print(helping.of_command())
     else:
-        _with_target(words, first.target)
+        _with_target(words, first)
 
 
-def _list() -> None:
-    for title, names in (("Pipelines", registry.PIPELINES), ("Steps", registry.STEPS)):
-        print(f"{title}:")
-        for alias in names:
-            print(f"  {alias:<20} {registry.summary(alias)}")
+def _version() -> None:
+    import stpipe
+    from stpipe import plugins
+
+    print(f"stpipe-flow {stpipe.__version__}")
+    _warn_of_conflict(plugins.conflict())
 
 
-def _options() -> str:
-    lines = [f"  --{name:<18} {text}" for name, text in arguments.FLAGS.items()]
-    for name, text in arguments.VALUED.items():
-        value, _, words = text.partition(" ")
-        lines.append(f"  {f'--{name}={value}':<20} {words.strip()}")
-    return "\n".join(lines)
+def _warn_of_conflict(sentence: str) -> None:
+    if sentence:
+        print(f"strun: warning: {sentence}", file=sys.stderr)
 
 
-def _with_target(words: Sequence[str], target: str) -> None:
+def _list(*, json: bool) -> None:
+    from stpipe.cli import listing
+
+    print(listing.as_json() if json else "\n".join(listing.lines()))
+
+
+def _with_target(words: Sequence[str], first: arguments.Arguments) -> None:
+    from stpipe import registry
+
+    target = _target(first)
     configuration = _configuration(target)
     cls = registry.load(_class_of(configuration, target))
     given = arguments.parse(words, lambda name: _takes_value(cls, name))
+    inputs = given.inputs if target == given.target else given.positional
+    request = _Request(cls, configuration, given, target, tuple(inputs))
     if "help" in given.flags:
-        print(_help(cls, target))
-        return
-    _run(cls, configuration, given)
+        from stpipe.cli import helping
+
+        step = next((word for word in inputs if not _is_exposure(word)), "")
+        print(helping.of_target(cls, target, step))
+    else:
+        request.carry_out()
+
+
+def _target(first: arguments.Arguments) -> str:
+    """What is to be run; with --like a product may say it."""
+    product = first.options.get("like")
+    if first.target is not None and not _is_exposure(first.target):
+        return first.target
+    if product:
+        from stpipe import repeat
+
+        return repeat.target_of(product)
+    if first.target is None:
+        raise UsageError("no target given. Try strun --help, or strun --list.")
+    raise UsageError(
+        f"{first.target} is an exposure; the step or pipeline comes first: "
+        f"strun calwebb_detector1 {first.target}"
+    )
+
+
+def _is_exposure(word: str) -> bool:
+    return word.lower().endswith((".fits", ".fits.gz"))
 
 
 def _configuration(target: str) -> Configuration:
     from stpipe.parameters import Configuration, Settings, read_cfg
+    from stpipe.sources import EXTENSIONS
 
-    return read_cfg(target) if target.endswith(".cfg") else Configuration(None, Settings())
+    return read_cfg(target) if target.endswith(EXTENSIONS) else Configuration(None, Settings())
 
 
 def _class_of(configuration: Configuration, target: str) -> str:
-    if not target.endswith(".cfg"):
+    from stpipe.sources import EXTENSIONS
+
+    if not target.endswith(EXTENSIONS):
         return target
     for folder in reversed(_listed((configuration.job or {}).get("python_path", []))):
         sys.path.insert(0, folder)
@@ -114,56 +140,111 @@ def _takes_value(cls: type[Step], dotted: str) -> bool:
             return False
         cls = cls.step_defs[step]
     known = rules(cls)
-    return name in known and not known[name].check.startswith("boolean")
+    return name in known and known[name].kind != "boolean"
 
 
-def _help(cls: type[Step], target: str) -> str:
-    import inspect
+@dataclass(frozen=True)
+class _Request:
+    """What to run, with which parameters, on which files."""
 
-    from stpipe.parameters import rules
+    cls: type[Step]
+    configuration: Configuration
+    given: arguments.Arguments
+    target: str
+    inputs: tuple[str, ...]
 
-    lines = [f"usage: strun {target} INPUT... [--parameter=value ...]", ""]
-    lines += [inspect.getdoc(cls) or cls.__name__, "", "parameters:"]
-    for name, rule in rules(cls).items():
-        default = "required" if rule.required else f"default: {rule.default}"
-        lines += [f"  --{name}", f"      {rule.help or 'no description'}"]
-        lines += [f"      {rule.allowed}, {default}"]
-    if cls.step_defs:
-        lines += ["", f"steps: {', '.join(cls.step_defs)}"]
-        lines += [
-            "  --steps.STEP.PARAMETER=VALUE sets a parameter of a step; see strun STEP --help"
-        ]
-    return "\n".join(lines)
+    def carry_out(self) -> None:
+        """Do what the flags ask for."""
+        step = self.step()
+        if len(self.inputs) > 1 and step.output_file:
+            raise UsageError("output_file names one product, but there are several inputs.")
+        if path := self.given.options.get("save-parameters"):
+            self.settled(next(iter(self.inputs), "")).export_config(path)
+        if "explain-parameters" in self.given.flags:
+            self._explain()
+        elif self.inputs:
+            self._dry_run() if "dry-run" in self.given.flags else self._run()
+        elif "save-parameters" not in self.given.options:
+            raise UsageError(f"no input given: strun {self.target} INPUT...")
+
+    def step(self) -> Step:
+        """A fresh step with checked parameters: each input gives it names of its own."""
+        try:
+            step = self.cls.from_settings(self._settings(), self.configuration.name)
+        except ParameterError as error:
+            raise ParameterError(map(_with_option, error.problems)) from None
+        step.resolver = self._resolver()
+        return step
+
+    def _settings(self) -> Settings:
+        from stpipe import job, repeat
+        from stpipe.parameters import from_options
+
+        configuration = self.configuration
+        base = job.read(configuration) if configuration.job else configuration.settings
+        own = from_options(self.given.parameters)
+        if product := self.given.options.get("like"):
+            own = own.over(repeat.from_product(self.cls, product, own))
+        return own.over(base)
+
+    def _resolver(self) -> Resolver:
+        from stpipe.crds_client import CrdsResolver
+
+        return CrdsResolver(parameters="disable-crds-steppars" not in self.given.flags)
+
+    def settled(self, source: str) -> Step:
+        """A step with the parameters that hold for an exposure."""
+        from stpipe import models
+
+        step = self.step()
+        if source:
+            step.settle_for(models.open_metadata(source).to_flat_dict())
+        return step
+
+    def _explain(self) -> None:
+        from stpipe.cli import explaining
+
+        chosen = [(self.settled(source), source) for source in self.inputs or ("",)]
+        if "json" in self.given.flags:
+            import json
+
+            print(json.dumps([explaining.as_json(*one) for one in chosen], indent=1, default=str))
+            return
+        for step, source in chosen:
+            print("\n".join(explaining.lines(step, source)))
+
+    def _dry_run(self) -> None:
+        for source in self.inputs:
+            print("\n".join(_dry_run_lines(self.step(), source)))
+
+    def _run(self) -> None:
+        from stpipe import logs, plugins
+
+        if missing := [path for path in self.inputs if not Path(path).exists()]:
+            raise InputError(f"there is no file {', '.join(missing)} (in {Path.cwd()}).")
+        _warn_of_conflict(plugins.conflict())
+        with logs.of_process(self._logging()):
+            logs.log_platform(self.step().log)
+            for source in self.inputs:
+                _run_one(self.step(), self.configuration.job, source)
+
+    def _logging(self) -> dict[str, str]:
+        settings = dict(self.configuration.logging)
+        if "verbose" in self.given.flags:
+            settings["level"] = "DEBUG"
+        for name in ("level", "file", "stream", "format"):
+            if f"log-{name}" in self.given.options:
+                settings[name] = self.given.options[f"log-{name}"]
+        return settings
 
 
-def _run(cls: type[Step], configuration: Configuration, given: arguments.Arguments) -> None:
-    from stpipe import logs
-
-    step = cls.from_settings(_settings(configuration, given), configuration.name)
-    if not given.inputs:
-        raise UsageError(f"no input given: strun {given.target} INPUT...")
-    if len(given.inputs) > 1 and step.output_file:
-        raise UsageError("output_file names one product, but there are several inputs.")
-    if path := given.options.get("save-parameters"):
-        step.export_config(path)
-    if "dry-run" in given.flags:
-        for source in given.inputs:
-            _dry_run(step, source)
-        return
-    logs.configure(_logging(configuration, given))
-    logs.log_platform(step.log)
-    for source in given.inputs:
-        # Each input has a name of its own to derive product names from.
-        fresh = cls.from_settings(_settings(configuration, given), configuration.name)
-        _run_one(fresh, configuration.job, source)
-
-
-def _settings(configuration: Configuration, given: arguments.Arguments) -> Settings:
-    from stpipe import job
-    from stpipe.parameters import from_options
-
-    base = job.read(configuration) if configuration.job else configuration.settings
-    return from_options(given.parameters).over(base)
+def _with_option(problem: str) -> str:
+    """A hint to an option of the command, for a name that is no parameter."""
+    start = 'command line: unknown parameter "'
+    if not problem.startswith(start) or "did you mean" in problem:
+        return problem
+    name = problem.removeprefix(start).partition('"')[0]
+    return problem + did_you_mean(name, (*arguments.FLAGS, *arguments.VALUED))
 
 
 def _run_one(step: Step, job_section: Any, source: str) -> None:
@@ -173,39 +254,29 @@ def _run_one(step: Step, job_section: Any, source: str) -> None:
     step.save(result)
 
 
-def _dry_run(step: Step, source: str) -> None:
+def _dry_run_lines(step: Step, source: str) -> Iterator[str]:
     from stpipe.generate.trace import trace
 
-    print(source)
+    yield source
     for node in trace(step, source).nodes:
-        _print_skipped(node.skipped_before)
-        print(f"  {node.name} -> {', '.join(p.suffix for p in node.products)}")
-        _print_references(node.references)
+        yield from _skipped_lines(node.skipped_before)
+        yield f"  {node.name} -> {', '.join(p.suffix for p in node.products)}"
+        yield from _reference_lines(node.references)
         for refinement in node.refinements:
             product = node.products[refinement.product].suffix
-            print(f"  {refinement.step.qualified_name} -> {product}, in the same rule")
-            _print_references(refinement.references)
-        _print_skipped(node.skipped_after)
+            yield f"  {refinement.step.qualified_name} -> {product}, in the same rule"
+            yield from _reference_lines(refinement.references)
+        yield from _skipped_lines(node.skipped_after)
 
 
-def _print_skipped(skipped: Iterable[SkippedStep]) -> None:
+def _skipped_lines(skipped: Iterable[SkippedStep]) -> Iterator[str]:
     for step in skipped:
-        print(f"  ({step.step.qualified_name}: skipped, {step.reason})")
+        yield f"  ({step.step.qualified_name}: skipped, {step.reason})"
 
 
-def _print_references(references: Mapping[str, Reference]) -> None:
+def _reference_lines(references: Mapping[str, Reference]) -> Iterator[str]:
     for reference_type, reference in references.items():
-        print(f"      {reference_type}: {reference.recorded_name}")
-
-
-def _logging(configuration: Configuration, given: arguments.Arguments) -> dict[str, str]:
-    settings = dict(configuration.logging)
-    if "verbose" in given.flags:
-        settings["level"] = "DEBUG"
-    for option, name in (("log-level", "level"), ("log-file", "file")):
-        if option in given.options:
-            settings[name] = given.options[option]
-    return settings
+        yield f"      {reference_type}: {reference.recorded_name}"
 
 
 def _listed(value: Any) -> list[str]:

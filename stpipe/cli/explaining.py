@@ -1,0 +1,51 @@
+"""Tables of parameters: every value, and who gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from stpipe.cli.style import heading, rows
+from stpipe.parameters import OVERRIDE, UNIVERSAL, Parameters
+
+if TYPE_CHECKING:
+    from stpipe.step import Step
+
+__all__ = ["as_json", "lines"]
+
+
+def lines(step: Step, source: str) -> Iterator[str]:
+    """A line for each parameter: name, value, source."""
+    yield heading(f"{step.name}: parameters{f' for {source}' if source else ''}")
+    shown = [row for row in _rows(step.current_parameters()) if _tells(*row[:2])]
+    table = [["name", "value", "source"]]
+    table += [[name, _text(value), origin] for name, value, origin in shown]
+    yield from rows(table)
+    yield f"  (left out, at their defaults: {', '.join(sorted(UNIVERSAL))}, override_*)"
+
+
+def _tells(name: str, value: Any) -> bool:
+    """Whether a row says more than that a parameter of every step is as always."""
+    plain = name.rpartition(".")[2]
+    usual = value in (None, False, [])
+    return not (usual and (plain in UNIVERSAL or plain.startswith(OVERRIDE)))
+
+
+def as_json(step: Step, source: str) -> dict[str, Any]:
+    """The same for programs, complete."""
+    found = {
+        name: {"value": value, "source": origin}
+        for name, value, origin in _rows(step.current_parameters())
+    }
+    return {"class": step.target(), "input": source or None, "parameters": found}
+
+
+def _rows(parameters: Parameters, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    for name, value in parameters.values.items():
+        yield prefix + name, value, parameters.sources[name]
+    for name, substep in parameters.steps.items():
+        yield from _rows(substep, f"{prefix}steps.{name}.")
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,41 @@
+"""Listings of what can be run, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stpipe import registry
+from stpipe.cli.style import heading
+
+__all__ = ["as_json", "lines"]
+
+
+def lines() -> Iterator[str]:
+    """All steps and pipelines, one line each; those of other packages say whose they are."""
+    entries = list(registry.entries())
+    width = max(len(entry.alias) for entry in entries) + 2
+    for kind, title in (("pipeline", "Pipelines:"), ("step", "Steps:")):
+        yield heading(title)
+        yield from (f"  {e.alias:<{width}}{_about(e)}" for e in entries if e.kind == kind)
+
+
+def _about(entry: registry.Entry) -> str:
+    package = "" if entry.package == registry.OWN else f" ({entry.package})"
+    return f"{entry.summary}{package}"
+
+
+def as_json() -> str:
+    """The same for programs: alias, kind, class, package and summary of each."""
+    import json
+
+    found = [
+        {
+            "alias": entry.alias,
+            "kind": entry.kind,
+            "class": entry.target,
+            "package": entry.package,
+            "summary": entry.summary,
+        }
+        for entry in registry.entries()
+    ]
+    return json.dumps(found, indent=1)
