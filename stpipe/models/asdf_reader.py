@@ -43,6 +43,10 @@ def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:
         if array is not None:
             content.arrays[path] = array
             remove(tree, path)
+    for path, part in schema.lists.items():
+        trees = lookup(tree, path) or []
+        content.lists[path] = [sort_tree(source, dict(each), part) for each in trees]
+        remove(tree, path)
     headers = fits.get("headers", {})
     content.headers = {
         name: Header(_cards(cards)) for name, cards in asdf_tree.pop_extra_headers(tree).items()

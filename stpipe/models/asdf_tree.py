@@ -256,12 +256,17 @@ def _strip_fits(tree: dict[str, Any]) -> dict[str, Any]:
 def _without_links(node: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, child in node.items():
-        if type(child) is dict:
-            child = _without_links(child)  # noqa: PLW2901 - the same child, cleaned
-        elif _is_link(child):
-            continue
-        kept[name] = child
+        if not _is_link(child):
+            kept[name] = _cleaned(child)
     return kept
+
+
+def _cleaned(child: Any) -> Any:
+    if type(child) is dict:
+        return _without_links(child)
+    if type(child) is list:
+        return [_cleaned(item) for item in child]
+    return child
 
 
 def _is_link(node: Any) -> bool:

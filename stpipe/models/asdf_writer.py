@@ -83,20 +83,30 @@ class ArrayBlock:
 def write_asdf(content: Content, schema: Schema, stream: BinaryIO) -> None:
     """Write everything in ``content`` (its deferred metadata included) to ``stream``."""
     content.complete()
-    tree = {"asdf_library": software(), **plain(copy.deepcopy(content.tree), "")}
     blocks: list[ArrayBlock | CarriedBlock] = []
+    tree = {"asdf_library": software(), **_tree(content, schema, blocks)}
+    blocks += attach_blocks(tree, len(blocks))
+    stream.write(tagged.dump(tree))
+    for block in blocks:
+        stream.writelines(block.pieces())
+
+
+def _tree(
+    content: Content, schema: Schema, blocks: list[ArrayBlock | CarriedBlock]
+) -> dict[str, Any]:
+    """Metadata and nodes of arrays; their blocks are appended to ``blocks``."""
+    tree: dict[str, Any] = plain(copy.deepcopy(content.tree), "")
     for path, array in content.arrays.items():
         field = schema.arrays[path]
         dtype = array.dtype if field.is_table or field.dtype is None else field.dtype
         put(tree, path, _node(len(blocks), dtype, array.shape))
         blocks.append(ArrayBlock(array, dtype))
+    for path, parts in content.lists.items():
+        put(tree, path, [_tree(part, schema.lists[path], blocks) for part in parts])
     if content.headers or content.extras:
         tree[FITS_KEY], extra = _fits(content, len(blocks))
         blocks += extra
-    blocks += attach_blocks(tree, len(blocks))
-    stream.write(tagged.dump(tree))
-    for block in blocks:
-        stream.writelines(block.pieces())
+    return tree
 
 
 def _node(number: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> tagged.TaggedDict:

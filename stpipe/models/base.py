@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from stpipe.models.cards import Header
 from stpipe.models.content import Content, flatten, remove
 from stpipe.models.metadata import HasMetadata
 from stpipe.models.schema import Field, Schema
+
+if TYPE_CHECKING:
+    from stpipe.models.lists import ModelList
 
 __all__ = ["REGISTRY", "DataModel", "Init", "check_readable", "is_readable"]
 
@@ -56,13 +59,15 @@ class DataModel(HasMetadata):
     reads: ClassVar[tuple[str, ...] | None] = None
     """Names of other models that this one can be read from; None: whatever fits."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, register: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        REGISTRY.setdefault(cls.__name__, cls)
+        if register:
+            REGISTRY.setdefault(cls.__name__, cls)
 
     def __init__(self, init: Init = None) -> None:
         self._schema = self.load_schema()
         self._made: dict[str, Array] = {}
+        self._lists: dict[str, ModelList] = {}
         self._content = Content()
         if isinstance(init, (str, os.PathLike)):
             from stpipe.models.opening import content_for
@@ -163,7 +168,18 @@ class DataModel(HasMetadata):
     def _take(self, other: DataModel) -> None:
         """Become another view of ``other``: metadata copied, arrays shared."""
         check_readable(type(self), type(other).__name__, other._described)
+        self._adopt(other)
+        if type(self) is not type(other):
+            remove(self._content.tree, "meta.model_type")
+
+    def _adopt(self, other: DataModel) -> None:
         self._content = other._content.copy()
+        lists, self._content.lists = self._content.lists, {}
+        for path in lists.keys() & self._schema.lists.keys():
+            if other._schema.lists[path] == self._schema.lists[path]:
+                self._content.lists[path] = lists[path]
+            else:
+                self._parts_of(path).extend(other._parts_of(path))
         theirs, self._content.arrays = self._content.arrays, {}
         for path in theirs.keys() & self._schema.arrays.keys():
             array = theirs[path]
@@ -172,8 +188,6 @@ class DataModel(HasMetadata):
             self._content.arrays[path] = array
             if path in other._made and self._schema.arrays[path] == other._schema.arrays[path]:
                 self._made[path] = other._made[path]
-        if type(self) is not type(other):
-            remove(self._content.tree, "meta.model_type")
 
     def _fill(self, tree: Mapping[str, Any]) -> None:
         for path, value in flatten(tree):
@@ -198,8 +212,21 @@ class DataModel(HasMetadata):
             return self._array(self._schema.arrays[path])
         return super()._attribute(group, name)
 
+    def _parts_of(self, path: str) -> ModelList:
+        """The parts of a list; made once, so that they are the same on every access."""
+        if path not in self._lists:
+            from stpipe.models.lists import ModelList
+
+            if not self._content.lists.get(path):
+                self._content.complete()
+            self._lists[path] = ModelList(self._schema.lists[path], self._content, path)
+        return self._lists[path]
+
     def set(self, path: str, value: Any) -> None:
         """Set an array or a metadata value by dotted path; None removes it."""
+        if path in self._schema.lists:
+            self._parts_of(path)[:] = value or ()
+            return
         if path not in self._schema.arrays:
             super().set(path, value)
             return
@@ -292,10 +319,19 @@ class DataModel(HasMetadata):
         for path, array in self._content.arrays.items():
             if problem := validation.array_problem(self._schema.arrays[path], array):
                 yield problem
+        for path in self._schema.lists:
+            for number, part in enumerate(self._parts_of(path)):
+                problems = part._problems()  # noqa: SLF001 - a model, too
+                yield from (f"{path}.{number}.{problem}" for problem in problems)
 
     def close(self) -> None:
         """Forget arrays that were read; they are read again when touched."""
         self._made.clear()
+        for part in self._every_part():
+            part.close()
+
+    def _every_part(self) -> Iterator[DataModel]:
+        return (part for path in self._schema.lists for part in self._parts_of(path))
 
     def __enter__(self) -> Self:
         return self

@@ -21,6 +21,7 @@ class Deferred:
 
     text: bytes = field(repr=False)
     load: Callable[[], dict[str, Any]] = field(repr=False)
+    lists: tuple[str, ...] = ()
 
     def mentions(self, path: str) -> bool:
         """Whether the tree may hold ``path``: a search that can be wrong only towards yes."""
@@ -43,6 +44,8 @@ class Content:
         Metadata cards of every extension that the schema knows, as they were read.
     extras
         Extensions that the schema does not know; written again as they are.
+    lists
+        The parts of each list, by attribute path.
     """
 
     source: Source | None = None
@@ -51,23 +54,49 @@ class Content:
     arrays: dict[str, Array | Stored] = field(default_factory=dict)
     headers: dict[str, Header] = field(default_factory=dict)
     extras: list[Hdu] = field(default_factory=list)
+    lists: dict[str, list[Content]] = field(default_factory=dict)
 
     def complete(self) -> None:
         """Bring in the metadata that are not parsed yet; what is there already wins."""
         if self.deferred is not None:
-            tree, self.deferred = self.deferred.load(), None
+            deferred, self.deferred = self.deferred, None
+            tree = deferred.load()
+            for path in deferred.lists:
+                self._complete_parts(path, lookup(tree, path) or [])
+                remove(tree, path)
             self.tree = merge(tree, self.tree)
+
+    def _complete_parts(self, path: str, trees: list[dict[str, Any]]) -> None:
+        parts = self.lists.setdefault(path, [])
+        parts += [Content(self.source) for _ in trees[len(parts) :]]
+        for part, tree in zip(parts, trees, strict=False):
+            part.deferred = None
+            part.tree = merge(dict(tree), part.tree)
+
+    def defer_parts(self) -> None:
+        """Let every part bring in its metadata when something is looked for in it."""
+        if self.deferred is not None:
+            later = Deferred(self.deferred.text, self._complete_for_part)
+            for part in (part for parts in self.lists.values() for part in parts):
+                part.deferred = later
+
+    def _complete_for_part(self) -> dict[str, Any]:
+        self.complete()
+        return {}
 
     def copy(self) -> Content:
         """Metadata copied, arrays shared and read-only in both."""
+        if self.lists:
+            self.complete()
         for path, array in self.arrays.items():
             if not isinstance(array, Stored):
                 self.arrays[path] = read_only(array)
         headers = {name: Header(header) for name, header in self.headers.items()}
         tree = copy.deepcopy(self.tree)
-        return replace(
-            self, tree=tree, arrays=dict(self.arrays), headers=headers, extras=list(self.extras)
-        )
+        lists = {path: [part.copy() for part in parts] for path, parts in self.lists.items()}
+        copied = replace(self, tree=tree, arrays=dict(self.arrays), headers=headers, lists=lists)
+        copied.extras = list(self.extras)
+        return copied
 
 
 def lookup(tree: Mapping[str, Any], path: str) -> Any:

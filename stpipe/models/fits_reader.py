@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sized
+from dataclasses import replace
 from typing import Any
 
 from stpipe.models import asdf_tree
@@ -25,25 +27,56 @@ log = logging.getLogger(__name__)
 def read_fits(source: Source, units: list[Hdu], schema: Schema) -> Content:
     """Sort what a FITS file holds into what the schema knows and the rest."""
     content = Content(source)
+    parts, rest = _split(units, schema)
+    _sort(content, rest, schema, 1)
+    for path, members in parts.items():
+        content.lists[path] = [Content(source) for _ in members]
+        for version, part in enumerate(content.lists[path], start=1):
+            _sort(part, members[version], schema.lists[path], version)
+    if content.deferred is not None:
+        content.deferred = replace(content.deferred, lists=tuple(schema.lists))
+        content.defer_parts()
+    return content
+
+
+def _split(units: list[Hdu], schema: Schema) -> tuple[dict[str, dict[int, list[Hdu]]], list[Hdu]]:
+    """The units of every part of every list, and those that belong to no list."""
+    homes = {f.hdu: path for path, part in schema.lists.items() for f in part.arrays.values()}
+    if not homes:
+        return {}, units
+    parts: dict[str, dict[int, list[Hdu]]] = {}
+    for unit in units:
+        if unit.name in homes:
+            parts.setdefault(homes[unit.name], {}).setdefault(unit.version, []).append(unit)
+    # Parts are numbered without gaps; whatever else has such a name is not ours to understand.
+    numbered = {p: found for p, found in parts.items() if sorted(found) == [*_numbers(found)]}
+    rest = [unit for unit in units if homes.get(unit.name) not in numbered]
+    return numbered, rest
+
+
+def _numbers(found: Sized) -> range:
+    return range(1, len(found) + 1)
+
+
+def _sort(content: Content, units: list[Hdu], schema: Schema, version: int) -> None:
     homes = {field.hdu: path for path, field in schema.arrays.items()}
     for unit in units:
         if unit.name == ASDF_EXTENSION:
             content.deferred = asdf_tree.in_fits(unit)
         elif unit.name in content.headers or not (unit.start == 0 or unit.name in homes):
             content.extras.append(unit)
-            _metadata(content, unit, schema)
+            _metadata(content, unit, schema, version)
         else:
             content.headers[unit.name] = unit.header.without_structure()
-            _metadata(content, unit, schema)
+            _metadata(content, unit, schema, version)
             if unit.start == 0 and unit.has_data:
                 content.extras.append(unit)
             if unit.has_data and unit.name in homes:
                 content.arrays[homes[unit.name]] = unit.data()
-    return content
 
 
-def _metadata(content: Content, unit: Hdu, schema: Schema) -> None:
-    fields = schema.keywords.get(unit.name) if unit.version == 1 else None
+def _metadata(content: Content, unit: Hdu, schema: Schema, version: int) -> None:
+    fields = schema.keywords.get(unit.name) if unit.version == version else None
     if not fields:
         return
     cards = unit.header.by_keyword()

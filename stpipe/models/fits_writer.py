@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,7 +19,7 @@ from stpipe.models import asdf_tree, tagged
 from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.asdf_writer import attach_blocks, software
 from stpipe.models.cards import BLOCK, Card, Header, format_card, is_representable, text_cards
-from stpipe.models.content import Content, lookup, put, remove
+from stpipe.models.content import Content, lookup, merge, put, remove
 from stpipe.models.fits_reader import ASDF_EXTENSION, conforming
 from stpipe.models.hdus import Hdu
 from stpipe.models.schema import Field, Schema
@@ -35,24 +35,67 @@ _LETTERS |= {"c8": "C", "c16": "M", "i1": "B", "u2": "I", "u4": "J", "u8": "K"}
 
 @dataclass
 class _Unit:
-    """One extension about to be written."""
+    """One extension about to be written; its keywords come from ``rest``, as ``schema`` has it."""
 
     name: str
     structure: Header
     template: Header
     size: int
     pieces: Iterator[Any]
+    schema: Schema | None = None
+    rest: dict[str, Any] = field(default_factory=dict)
 
 
 def write_fits(content: Content, schema: Schema, stream: BinaryIO) -> None:
     """Write everything in ``content`` (its deferred metadata included) to ``stream``."""
     content.complete()
-    units = [_primary(content), *_arrays(content, schema), *_extras(content)]
     rest = copy.deepcopy(content.tree)
+    units = [_primary(content), *_arrays(content, schema), *_extras(content)]
     for unit in units:
-        header = Header([*unit.structure, *_metadata(unit, schema, rest)])
+        unit.schema, unit.rest = schema, rest
+    parts = list(_parts(content, schema))
+    own = len(units) - sum(1 for unit in content.extras if unit.start)
+    links = _links(content, schema, 1, [unit.name for unit in units])
+    for unit in (*units[:own], *(unit for part in parts for unit in part.units), *units[own:]):
+        header = Header([*unit.structure, *_metadata(unit)])
         _write(stream, header, unit.size, unit.pieces)
-    _write_tree(stream, rest, [unit.name for unit in units], content, schema)
+    for part in parts:
+        put(rest, part.path, [*(lookup(rest, part.path) or []), part.tree()])
+    _write_tree(stream, merge(rest, links))
+
+
+@dataclass
+class _Part:
+    """One part of a list about to be written."""
+
+    path: str
+    content: Content
+    schema: Schema
+    version: int
+
+    def __post_init__(self) -> None:
+        self.rest = copy.deepcopy(self.content.tree)
+        self.units = list(_arrays(self.content, self.schema, self.version)) or [self._placeholder]
+        for unit in self.units:
+            unit.schema, unit.rest = self.schema, self.rest
+
+    @property
+    def _placeholder(self) -> _Unit:
+        """An extension without data, so that a part without arrays has a number, too."""
+        name = next(iter(self.schema.arrays.values())).hdu
+        return _Unit(name, _image(name, np.dtype("u1"), (), self.version), Header(), 0, iter(()))
+
+    def tree(self) -> dict[str, Any]:
+        """What has no place in the extensions, and links to them."""
+        names = [unit.name for unit in self.units]
+        return merge(self.rest, _links(self.content, self.schema, self.version, names))
+
+
+def _parts(content: Content, schema: Schema) -> Iterator[_Part]:
+    for path, contents in content.lists.items():
+        for version, part in enumerate(contents, start=1):
+            part.complete()
+            yield _Part(path, part, schema.lists[path], version)
 
 
 def _primary(content: Content) -> _Unit:
@@ -70,28 +113,28 @@ def _primary(content: Content) -> _Unit:
     return _Unit("PRIMARY", structure, template, 0, iter(()))
 
 
-def _arrays(content: Content, schema: Schema) -> Iterator[_Unit]:
-    for path, field in schema.arrays.items():
-        template = content.headers.get(field.hdu, Header())
+def _arrays(content: Content, schema: Schema, version: int = 1) -> Iterator[_Unit]:
+    for path, field_ in schema.arrays.items():
+        template = content.headers.get(field_.hdu, Header())
         if path in content.arrays:
-            yield _array(field, content.arrays[path], template)
-        elif field.hdu in content.headers:
+            yield _array(field_, content.arrays[path], template, version)
+        elif field_.hdu in content.headers:
             # An extension without data can still hold keywords.
-            structure = _image(field.hdu, np.dtype("u1"), ())
-            yield _Unit(field.hdu, structure, template, 0, iter(()))
+            structure = _image(field_.hdu, np.dtype("u1"), (), version)
+            yield _Unit(field_.hdu, structure, template, 0, iter(()))
 
 
-def _array(field: Field, array: Array | Stored, template: Header) -> _Unit:
-    if field.is_table:
-        table = read_as(field, array, field.path) if isinstance(array, Stored) else array
-        structure, encoded = _table(field.hdu, table)
+def _array(field_: Field, array: Array | Stored, template: Header, version: int) -> _Unit:
+    if field_.is_table:
+        table = read_as(field_, array, field_.path) if isinstance(array, Stored) else array
+        structure, encoded = _table(field_.hdu, table, version)
         if _columns_of(template) not in (0, len(table.dtype.names or ())):
             template = Header(card for card in template if not card.keyword.startswith("TUNIT"))
-        return _Unit(field.hdu, structure, template, encoded.nbytes, iter([encoded.tobytes()]))
-    dtype = array.dtype if field.dtype is None else field.dtype
+        return _Unit(field_.hdu, structure, template, encoded.nbytes, iter([encoded.tobytes()]))
+    dtype = array.dtype if field_.dtype is None else field_.dtype
     size = int(np.prod(array.shape, dtype=np.int64)) * dtype.itemsize
-    structure = _image(field.hdu, dtype, array.shape)
-    return _Unit(field.hdu, structure, template, size, _encoded(array, dtype))
+    structure = _image(field_.hdu, dtype, array.shape, version)
+    return _Unit(field_.hdu, structure, template, size, _encoded(array, dtype))
 
 
 def _extras(content: Content) -> Iterator[_Unit]:
@@ -134,7 +177,7 @@ def _offset(dtype: np.dtype[Any]) -> int:
     return 1 << (8 * dtype.itemsize - 1) if unsigned else 0
 
 
-def _image(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Header:
+def _image(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], version: int = 1) -> Header:
     axes = [(f"NAXIS{n}", size, "") for n, size in enumerate(reversed(shape), start=1)]
     offset = _offset(dtype)
     scaling = [("BSCALE", 1, ""), ("BZERO", offset, "")] if offset else []
@@ -147,11 +190,11 @@ def _image(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Header:
         ("GCOUNT", 1, "number of groups"),
         *scaling,
         ("EXTNAME", name, "extension name"),
-        ("EXTVER", 1, "extension value"),
+        ("EXTVER", version, "extension value"),
     )
 
 
-def _table(name: str, table: Array) -> tuple[Header, Array]:
+def _table(name: str, table: Array, version: int) -> tuple[Header, Array]:
     """Structure and stored rows of a binary table."""
     stored = np.empty(len(table), [_stored_column(table.dtype, n) for n in table.dtype.names or ()])
     columns: list[tuple[str, Any, str]] = []
@@ -161,7 +204,7 @@ def _table(name: str, table: Array) -> tuple[Header, Array]:
         is_logical = base.kind == "b"
         stored[column] = np.where(values, b"T", b"F") if is_logical else _big_endian_or_text(values)
         columns += _column_cards(number, column, base, shape)
-    return _table_structure(name, stored, columns), stored
+    return _table_structure(name, stored, columns, version), stored
 
 
 def _big_endian_or_text(values: Array) -> Array:
@@ -193,7 +236,9 @@ def _column_cards(
         yield f"TZERO{number}", offset, ""
 
 
-def _table_structure(name: str, stored: Array, columns: list[tuple[str, Any, str]]) -> Header:
+def _table_structure(
+    name: str, stored: Array, columns: list[tuple[str, Any, str]], version: int = 1
+) -> Header:
     return _cards(
         ("XTENSION", "BINTABLE", "binary table extension"),
         ("BITPIX", 8, "array data type"),
@@ -205,7 +250,7 @@ def _table_structure(name: str, stored: Array, columns: list[tuple[str, Any, str
         ("TFIELDS", len(stored.dtype.names or ()), "number of table fields"),
         *columns,
         ("EXTNAME", name, "extension name"),
-        ("EXTVER", 1, "extension value"),
+        ("EXTVER", version, "extension value"),
     )
 
 
@@ -217,38 +262,43 @@ def _cards(*cards: tuple[str, Any, str]) -> Header:
     return Header(format_card(*card) for card in cards)
 
 
-def _metadata(unit: _Unit, schema: Schema, rest: dict[str, Any]) -> Header:
+def _metadata(unit: _Unit) -> Header:
     """The template with the values of ``rest``; what a header can hold is removed from ``rest``."""
-    header = Header(unit.template)
+    header, rest, schema = Header(unit.template), unit.rest, unit.schema
+    if schema is None:
+        return header
     at = {card.keyword: index for index, card in reversed(list(enumerate(header)))}
     new: dict[str, list[Card]] = {}
-    for field in schema.keywords.get(unit.name, ()):
-        keyword = field.keyword or ""
-        value = plain(lookup(rest, field.path), field.path)
-        fits = value is not None and is_representable(value)
+    written: set[str] = set()
+    for field_ in schema.keywords.get(unit.name, ()):
+        keyword = field_.keyword or ""
+        value = plain(lookup(rest, field_.path), field_.path)
+        # Two attributes may share a keyword; the other one is kept in the tree.
+        fits = value is not None and is_representable(value) and keyword not in written
         if fits:
-            remove(rest, field.path)
-        if keyword in at:
-            header[at[keyword]] = _updated(field, header[at[keyword]], value if fits else None)
+            written.add(keyword)
+            remove(rest, field_.path)
+        if keyword in at and (fits or keyword not in written):
+            header[at[keyword]] = _updated(field_, header[at[keyword]], value if fits else None)
         elif fits:
-            new.setdefault(_group(field), []).append(format_card(keyword, value, field.title))
+            new.setdefault(_group(field_), []).append(format_card(keyword, value, field_.title))
     kept = Header(card for card in header if card.image)
     return _with_new(kept, new, unit.name, schema)
 
 
-def _updated(field: Field, card: Card, value: Any) -> Card:
+def _updated(field_: Field, card: Card, value: Any) -> Card:
     """The card with another value; without text when it has to go."""
-    held = conforming(field, {card.keyword: card})
+    held = conforming(field_, {card.keyword: card})
     if value is None:
         return card if held is None else Card(card.keyword, "")
     if held == value and type(held) is type(value):
         return card
-    return format_card(card.keyword, value, card.comment or field.title)
+    return format_card(card.keyword, value, card.comment or field_.title)
 
 
 def _with_new(header: Header, new: dict[str, list[Card]], hdu: str, schema: Schema) -> Header:
     """Insert new cards after the last one of their group, or under a heading at the end."""
-    groups = {field.keyword: _group(field) for field in schema.keywords.get(hdu, ())}
+    groups = {entry.keyword: _group(entry) for entry in schema.keywords.get(hdu, ())}
     last = {groups[card.keyword]: n for n, card in enumerate(header) if card.keyword in groups}
     for group in sorted(new.keys() & last.keys(), key=lambda group: -last[group]):
         header[last[group] + 1 : last[group] + 1] = new.pop(group)
@@ -258,9 +308,9 @@ def _with_new(header: Header, new: dict[str, list[Card]], hdu: str, schema: Sche
     return header
 
 
-def _group(field: Field) -> str:
+def _group(field_: Field) -> str:
     """The group of attributes under one heading: ``meta.exposure`` of ``meta.exposure.type``."""
-    return ".".join(field.path.split(".")[:-1][:2])
+    return ".".join(field_.path.split(".")[:-1][:2])
 
 
 def _write(stream: BinaryIO, header: Header, size: int, pieces: Iterator[Any]) -> None:
@@ -269,14 +319,9 @@ def _write(stream: BinaryIO, header: Header, size: int, pieces: Iterator[Any]) -
     stream.write(bytes(-size % BLOCK))
 
 
-def _write_tree(
-    stream: BinaryIO, rest: dict[str, Any], names: Sequence[str], content: Content, schema: Schema
-) -> None:
+def _write_tree(stream: BinaryIO, rest: dict[str, Any]) -> None:
     """The extension ASDF: one row, one column of bytes."""
     tree: dict[str, Any] = {"asdf_library": software(), **plain(rest, "")}
-    for path, field in schema.arrays.items():
-        if field.hdu in names and path in content.arrays:
-            put(tree, path, _link(field, content.arrays[path]))
     blocks = attach_blocks(tree)
     text = tagged.dump(tree)
     size = len(text) + sum(block.nbytes for block in blocks)
@@ -289,10 +334,19 @@ def _write_tree(
     _write(stream, structure, size, iter([text, *pieces]))
 
 
-def _link(field: Field, array: Array | Stored) -> tagged.TaggedDict:
-    dtype = array.dtype if field.is_table or field.dtype is None else field.dtype
+def _links(content: Content, schema: Schema, version: int, names: Sequence[str]) -> dict[str, Any]:
+    """Nodes that lead from the tree to the extensions of the arrays."""
+    links: dict[str, Any] = {}
+    for path, field_ in schema.arrays.items():
+        if field_.hdu in names and path in content.arrays:
+            put(links, path, _link(field_, content.arrays[path], version))
+    return links
+
+
+def _link(field_: Field, array: Array | Stored, version: int) -> tagged.TaggedDict:
+    dtype = array.dtype if field_.is_table or field_.dtype is None else field_.dtype
     link = {
-        "source": f"fits:{field.hdu},1",
+        "source": f"fits:{field_.hdu},{version}",
         "datatype": asdf_tree.datatype(dtype, "big"),
         "byteorder": "big",
         "shape": list(array.shape),

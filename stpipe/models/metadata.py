@@ -6,7 +6,7 @@ when something is asked for that the headers do not tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,8 @@ class HasMetadata:
         A value that is not set is the schema's default, or else ``default``. Mappings come as
         dictionaries.
         """
+        if (part := self._inside_list(path)) is not None:
+            return part[0].get(part[1], default)
         value = lookup(self._content.tree, path)
         if value is None or isinstance(value, dict):
             deferred = self._content.deferred
@@ -86,7 +88,12 @@ class HasMetadata:
     def to_flat_dict(self) -> dict[str, Any]:
         """Every value that is set, by dotted path, without arrays."""
         self._content.complete()
-        return dict(flatten(self._content.tree))
+        flat = dict(flatten(self._content.tree))
+        for path in self._schema.lists:
+            for number, part in enumerate(self._parts_of(path)):
+                values = part.to_flat_dict().items()
+                flat |= {f"{path}.{number}.{name}": value for name, value in values}
+        return flat
 
     def search(self, text: str) -> list[Found]:
         """Attributes whose path, FITS keyword, title or value contains ``text``, in any case."""
@@ -104,6 +111,8 @@ class HasMetadata:
     def _attribute(self, group: str, name: str) -> Any:
         """Value or `Node` of ``name`` in ``group``."""
         path = f"{group}.{name}" if group else name
+        if path in self._schema.lists:
+            return self._parts_of(path)
         if path in self._schema.groups:
             return Node(self, path)
         value = self.get(path)
@@ -113,9 +122,25 @@ class HasMetadata:
             raise AttributeError(self._unknown(group, name))
         return value
 
+    def _parts_of(self, path: str) -> Sequence[HasMetadata]:
+        """The parts of a list."""
+        self._content.complete()
+        schema = self._schema.lists[path]
+        return [Metadata(part, schema, "") for part in self._content.lists.get(path, ())]
+
+    def _inside_list(self, path: str) -> tuple[HasMetadata, str] | None:
+        """The part and the rest of a path such as ``slits.3.name``."""
+        for name in self._schema.lists:
+            number, _, rest = path.removeprefix(f"{name}.").partition(".")
+            if path.startswith(f"{name}.") and number.isdecimal() and rest:
+                parts = self._parts_of(name)
+                return (parts[int(number)], rest) if int(number) < len(parts) else None
+        return None
+
     def _assign(self, group: str, name: str, value: Any) -> None:
         path = f"{group}.{name}" if group else name
-        if path not in self._schema.fields and lookup(self._content.tree, path) is None:
+        known = path in self._schema.fields or path in self._schema.lists
+        if not known and lookup(self._content.tree, path) is None:
             self._content.complete()
             if lookup(self._content.tree, path) is None:
                 hint = f'set("{path}", ...) stores metadata outside the schema'

@@ -24,6 +24,8 @@ __all__ = ["content_for", "open_metadata", "open_model"]
 
 log = logging.getLogger(__name__)
 
+# Reference types whose model has another name.
+_ALIASES = {"area": "pixelarea", "emicorr": "emi", "persat": "persistencesat"}
 # Models of arrays that do not say what they are, by number of dimensions.
 _BY_DIMENSIONS = {2: "ImageModel", 3: "CubeModel", 4: "RampModel"}
 
@@ -148,7 +150,7 @@ def _reference_class(reftype: str, ndim: int) -> type[DataModel]:
     named = {name.removesuffix("Model").lower(): model for name, model in REGISTRY.items()}
     if reftype == "dark" and ndim == 4:  # noqa: PLR2004 - MIRI's darks have integrations
         reftype = "darkmiri"
-    return named.get(reftype, REGISTRY.get("ReferenceFileModel", DataModel))
+    return named.get(_ALIASES.get(reftype, reftype), REGISTRY.get("ReferenceFileModel", DataModel))
 
 
 def _class_for_array(array: Array | Any) -> type[DataModel]:

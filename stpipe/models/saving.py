@@ -28,10 +28,17 @@ def save(model: DataModel, path: Path) -> Path:
     content = _encoded(model)
     with replacing(path) as stream:
         _write(kind, content, model.schema, stream)
-    if any(isinstance(a, Stored) and a.source.path == path for a in content.arrays.values()):
+    if _reads(content, path):
         # The arrays that were not read yet are in the new file now.
         model._content = content_for(type(model), path)  # noqa: SLF001 - this is its save method
+        model._lists.clear()  # noqa: SLF001
     return path
+
+
+def _reads(content: Content, path: Path) -> bool:
+    """Whether some array is still to be read from ``path``."""
+    own = any(isinstance(a, Stored) and a.source.path == path for a in content.arrays.values())
+    return own or any(_reads(part, path) for parts in content.lists.values() for part in parts)
 
 
 def _kind(path: Path) -> str:

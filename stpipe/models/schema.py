@@ -4,7 +4,8 @@ A schema file is JSON. Beside ``type``, ``properties``, ``allOf``, ``$ref``, ``e
 ``title`` and ``required`` of JSON Schema it uses
 
 ``"type": "data"``
-    an array, or a table when ``dtype`` is a list of columns ``{"name": ..., "dtype": ...}``
+    an array, or a table when ``dtype`` is a list of columns ``{"name": ..., "dtype": ...}``, with
+    the ``shape`` of their cells, or only its ``ndim``
 ``fits_keyword``
     the FITS keyword of a metadata attribute
 ``fits_hdu``
@@ -15,6 +16,9 @@ A schema file is JSON. Beside ``type``, ``properties``, ``allOf``, ``$ref``, ``e
 ``$ref`` names a file relative to the file it stands in, or one that ships with the package,
 optionally with a JSON pointer (``dq_def.schema.json#/properties/dq_def``).
 
+An ``"type": "array"`` whose ``items`` hold arrays or FITS keywords is a list of parts, such as the
+slits of an exposure: the extensions of part n have EXTVER n.
+
 `Schema.load` flattens a file into attribute paths such as ``meta.instrument.name``.
 """
 
@@ -23,7 +27,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -84,6 +88,7 @@ _COLUMNS = _PIXELS | frozenset(["b1", "c8", "c16"])
 class Field:
     """One attribute: a metadata value or an array.
 
+    ``cell_ndim`` is the number of dimensions of the cells of those columns whose shape is open.
     ``extra`` holds the JSON Schema keywords beyond this dialect, such as ``pattern``.
     """
 
@@ -97,6 +102,7 @@ class Field:
     dtype: np.dtype[Any] | None = None
     ndim: int | None = None
     max_ndim: int | None = None
+    cell_ndim: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -112,13 +118,19 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """A flattened schema: every attribute path in the order of the file."""
+    """A flattened schema: every attribute path in the order of the file.
+
+    ``lists`` holds the schema of the parts of each list, by attribute path; ``inside`` tells which
+    lists of the file lead to this schema, when it is that of a part.
+    """
 
     path: Path
     title: str
     fields: Mapping[str, Field]
     groups: Mapping[str, str]
     required: frozenset[str]
+    lists: Mapping[str, Schema]
+    inside: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, name: str | Path, relative_to: Path | None = None) -> Schema:
@@ -132,7 +144,12 @@ class Schema:
         return _compiled(_find(str(name), relative_to or Path.cwd()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Schema.load, (self.path,)
+        return _reload, (self.path, self.inside)
+
+    @property
+    def has_home(self) -> bool:
+        """Whether something in it has a place in FITS."""
+        return any(field.is_array or field.keyword for field in self.fields.values())
 
     @functools.cached_property
     def arrays(self) -> Mapping[str, Field]:
@@ -157,22 +174,41 @@ class Schema:
         """Names of the attributes and groups directly in ``group`` ("" is the top)."""
         start = len(group) + 1 if group else 0
         prefix = f"{group}." if group else ""
-        paths = [*self.fields, *self.groups]
+        paths = [*self.fields, *self.groups, *self.lists]
         return sorted({p[start:].partition(".")[0] for p in paths if p.startswith(prefix)} - {""})
 
 
 @functools.cache
 def _compiled(path: Path) -> Schema:
+    return _flattened(_read(path), path, (f"{path}#",), ())
+
+
+def _reload(path: Path, inside: tuple[str, ...]) -> Schema:
+    schema = _compiled(path)
+    for name in inside:
+        schema = schema.lists[name]
+    return schema
+
+
+def _flattened(
+    document: dict[str, Any], path: Path, trail: tuple[str, ...], inside: tuple[str, ...]
+) -> Schema:
     flattener = _Flattener()
-    document = _read(path)
-    flattener.visit(document, "", path, (f"{path}#",))
-    fields = {p: _field(p, leaf, path) for p, leaf in flattener.leaves.items()}
+    flattener.visit(document, "", path, trail)
+    parts = {
+        at: _flattened(items, file, there, (*inside, at))
+        for at, (items, file, there) in flattener.lists.items()
+    }
+    lists = {at: replace(part, path=path) for at, part in parts.items() if part.has_home}
+    fields = {p: _field(p, leaf, path) for p, leaf in flattener.leaves.items() if p not in lists}
     return Schema(
         path=path,
         title=str(document.get("title", "")),
         fields=MappingProxyType(fields),
         groups=MappingProxyType(flattener.groups),
         required=frozenset(flattener.required),
+        lists=MappingProxyType(lists),
+        inside=inside,
     )
 
 
@@ -206,6 +242,7 @@ class _Flattener:
         self.leaves: dict[str, dict[str, Any]] = {}
         self.groups: dict[str, str] = {}
         self.required: set[str] = set()
+        self.lists: dict[str, tuple[dict[str, Any], Path, tuple[str, ...]]] = {}
 
     def visit(self, node: dict[str, Any], at: str, file: Path, trail: tuple[str, ...]) -> None:
         for name in node.get("required", ()):
@@ -219,6 +256,8 @@ class _Flattener:
         if not node.keys() & {"properties", "allOf", "$ref"}:
             if at:
                 self.leaves.setdefault(at, {}).update(node)
+            if node.get("items", {}).keys() & {"properties", "allOf", "$ref"}:
+                self.lists[at] = (node["items"], file, trail)
         elif at and "properties" in node:
             self.groups[at] = node.get("title") or self.groups.get(at, "")
 
@@ -259,13 +298,14 @@ def _field(path: str, leaf: dict[str, Any], file: Path) -> Field:
         path=path,
         type=leaf.get("type"),
         keyword=leaf.get("fits_keyword"),
-        hdu=leaf.get("fits_hdu", "PRIMARY"),
+        hdu=leaf.get("fits_hdu", "PRIMARY").upper(),
         enum=tuple(leaf.get("enum", ())),
         default=leaf.get("default"),
         title=leaf.get("title", ""),
         dtype=_dtype(path, leaf["dtype"], file) if is_array else None,
         ndim=leaf.get("ndim"),
         max_ndim=leaf.get("max_ndim"),
+        cell_ndim=_cell_ndim(leaf.get("dtype")),
         extra={key: value for key, value in leaf.items() if key not in _OWN},
     )
 
@@ -282,6 +322,11 @@ def _dtype(path: str, spec: Any, file: Path) -> np.dtype[Any]:
         if base.str[1:] not in allowed and not (dtype.names and base.kind == "S"):
             raise InputError(f'The schema {file}: FITS cannot hold the dtype {base} of "{path}".')
     return dtype
+
+
+def _cell_ndim(spec: Any) -> dict[str, int]:
+    columns = spec if isinstance(spec, list) else []
+    return {column["name"]: column["ndim"] for column in columns if "ndim" in column}
 
 
 def _columns(spec: list[dict[str, Any]]) -> Iterator[Any]:

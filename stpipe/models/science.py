@@ -5,12 +5,25 @@ from __future__ import annotations
 from stpipe.models.base import DataModel
 
 __all__ = [
+    "AmiLgFitModel",
+    "ContrastModel",
     "CubeModel",
+    "GuiderCalModel",
+    "GuiderRawModel",
+    "IFUCubeModel",
     "IFUImageModel",
     "ImageModel",
     "Level1bModel",
+    "OutlierIFUOutputModel",
+    "QuadModel",
     "RampFitOutputModel",
     "RampModel",
+    "SegmentationMapModel",
+    "SossExtractModel",
+    "SossWaveGridModel",
+    "SourceCatalogModel",
+    "SuperstripeRampModel",
+    "TrapsFilledModel",
 ]
 
 
@@ -57,4 +70,101 @@ class RampFitOutputModel(DataModel):
 
     schema_name = "rampfitoutput.schema.json"
     primary = "slope"
+    reads = ()
+
+
+class SourceCatalogModel(DataModel):
+    """Sources found in an image: ``catalog`` has a row for each, positions in pixels and degrees."""
+
+    schema_name = "sourcecatalog.schema.json"
+    primary = "catalog"
+    reads = ()
+
+
+class AmiLgFitModel(DataModel):
+    """Images of an interferometric fit."""
+
+    schema_name = "amilgfit.schema.json"
+    primary = "centered_image"
+    reads = ()
+
+
+class ContrastModel(DataModel):
+    """Contrast of a coronagraph."""
+
+    schema_name = "contrast.schema.json"
+    primary = "contrast_table"
+    reads = ()
+
+
+class GuiderCalModel(DataModel):
+    """Calibrated data of the guider (frames, rows, columns) in DN/s."""
+
+    schema_name = "guidercal.schema.json"
+    reads = ()
+
+
+class GuiderRawModel(DataModel):
+    """Raw data of the guider (integrations, groups, rows, columns) in DN."""
+
+    schema_name = "guiderraw.schema.json"
+    reads = ()
+
+
+class IFUCubeModel(DataModel):
+    """Spectral cube (wavelength, y, x) in MJy/sr or Jy."""
+
+    schema_name = "ifucube.schema.json"
+    reads = ()
+
+
+class OutlierIFUOutputModel(DataModel):
+    """Intermediate results of outlier detection in IFU images."""
+
+    schema_name = "outlierifuoutput.schema.json"
+    primary = "diffarr"
+    reads = ()
+
+
+class QuadModel(DataModel):
+    """Four-dimensional data, such as aligned coronagraphic exposures."""
+
+    schema_name = "quad.schema.json"
+    reads = ()
+
+
+class SegmentationMapModel(DataModel):
+    """Number of the source that every pixel (rows, columns) belongs to; 0 is background."""
+
+    schema_name = "segmentationmap.schema.json"
+    reads = ()
+
+
+class SossExtractModel(DataModel):
+    """Models of a SOSS extraction."""
+
+    schema_name = "sossextract.schema.json"
+    primary = "order1"
+    reads = ()
+
+
+class SossWaveGridModel(DataModel):
+    """Wavelengths of a SOSS extraction."""
+
+    schema_name = "sosswavegrid.schema.json"
+    primary = "wavegrid"
+    reads = ()
+
+
+class SuperstripeRampModel(DataModel):
+    """Ramps of a superstripe readout."""
+
+    schema_name = "superstriperamp.schema.json"
+    reads = ()
+
+
+class TrapsFilledModel(DataModel):
+    """Filled charge traps."""
+
+    schema_name = "trapsfilled.schema.json"
     reads = ()

@@ -117,7 +117,7 @@ def cast_array(field: Field, array: Any, model: str) -> Array:
     found = np.asarray(array)
     if problem := shape_problem(field, found.shape):
         raise ValidationError(f"{model}: {problem}")
-    if field.dtype is None or found.dtype == field.dtype:
+    if field.dtype is None or (found.dtype == field.dtype and not field.cell_ndim):
         return found
     if field.is_table:
         return _cast_table(field, found, model)
@@ -218,8 +218,35 @@ def _cast_table(field: Field, array: Array, model: str) -> Array:
             f"it has {', '.join(theirs.values()) or 'none'}."
         )
     rest = [name for name in array.dtype.names or () if name.lower() not in map(str.lower, wanted)]
-    columns = [(name, schema[name]) for name in wanted]
+    columns = [(name, _column(schema[name], array.dtype[theirs[name.lower()]])) for name in wanted]
     table = np.empty(array.shape, np.dtype([*columns, *((n, array.dtype[n]) for n in rest)]))
+    for name, ndim in field.cell_ndim.items():
+        if table.dtype[name].ndim != ndim:
+            raise ValidationError(
+                f"{model}: {_named(field)} has in column {name} cells of the shape "
+                f"{table.dtype[name].shape}; allowed are {ndim} dimensions."
+            )
     for name in (*wanted, *rest):
-        table[name] = array[theirs[name.lower()]]
+        column = array[theirs[name.lower()]]
+        if not _safe_column(column, table.dtype[name].base):
+            raise ValidationError(
+                f"{model}: {_named(field)} has in column {name} values of {column.dtype}; "
+                f"allowed is {table.dtype[name].base} or what casts to it without loss."
+            )
+        table[name] = column
     return table
+
+
+def _column(schema: np.dtype[Any], found: np.dtype[Any]) -> np.dtype[Any]:
+    """The schema's type; text as wide as it is, and the found shape where the schema has none."""
+    base = schema.base
+    if base.kind == "S" and found.base.kind in "SU":
+        width = found.base.itemsize // (4 if found.base.kind == "U" else 1)
+        base = np.dtype(f"S{max(base.itemsize, width)}")
+    return np.dtype((base, schema.shape or found.shape))
+
+
+def _safe_column(column: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether a column can become ``dtype``: numbers without loss, anything else as numpy has it."""
+    numbers = column.dtype.kind in "iufc" and dtype.kind in "iufc"
+    return _safe(column, dtype) if numbers else True

@@ -19,10 +19,18 @@ def summarise(folder: str, *paths: str) -> dict[str, Any]:
     Path(folder).mkdir()
     found = {}
     for path in paths:
-        with datamodels.open(path) as model:
-            model.validate()
-            found[path] = [type(model).__name__, _metadata(model), _arrays(model)]
-            model.save(str(Path(folder) / Path(path).name))
+        try:
+            found[path] = _summary(path, Path(folder) / Path(path).name)
+        except Exception as error:  # noqa: BLE001 - the test shows it
+            found[path] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def _summary(path: str, copy: Path) -> list[Any]:
+    with datamodels.open(path) as model:
+        model.validate()
+        found = [type(model).__name__, _metadata(model), _arrays(model)]
+        model.save(str(copy))
     return found
 
 
@@ -42,6 +50,9 @@ def _schema(name: str) -> dict[str, Any]:
 
 
 def _keywords(node: dict[str, Any], path: tuple[str, ...]) -> Any:
+    items = node.get("items", {})
+    if isinstance(items, dict) and items:
+        yield from _keywords(merging.merge_property_trees(items), (*path, "0"))
     for name, child in node.get("properties", {}).items():
         yield from _keywords(child, (*path, name))
     if "fits_keyword" in node or ("fits_hdu" in node and path):
@@ -60,14 +71,20 @@ def _is_plain(value: Any) -> bool:
 
 
 def _arrays(model: Any) -> dict[str, Any]:
-    found = {}
-    for name, value in model.instance.items():
+    return dict(_sums(model.instance, ""))
+
+
+def _sums(node: Any, path: str) -> Any:
+    """Shape and sum of bytes of every array in a tree, by column for tables."""
+    children = enumerate(node) if isinstance(node, list) else getattr(node, "items", tuple)()
+    for name, value in children:
         array = np.asarray(value) if hasattr(value, "dtype") else None
         if array is not None and array.ndim:
             native = array.astype(array.dtype.newbyteorder("="))
             columns = [native[c] for c in native.dtype.names] if native.dtype.names else [native]
-            found[name] = [[list(c.shape), _sum(c)] for c in columns]
-    return found
+            yield f"{path}{name}", [[list(c.shape), _sum(c)] for c in columns]
+        elif isinstance(value, (dict, list)):
+            yield from _sums(value, f"{path}{name}.")
 
 
 def _sum(column: Any) -> int:

@@ -136,6 +136,9 @@ def test_no_keyword_stands_for_two_attributes(path: Path) -> None:
     schema = Schema.load(path)
     keywords = [(field.hdu, field.keyword) for field in schema.metadata.values() if field.keyword]
     extensions = [field.hdu for field in schema.arrays.values()]
+    if path.name == "slit.schema.json":
+        # A slit's own source type stands where other models have that of the exposure's target.
+        keywords.remove(("SCI", "SRCTYPE"))
     assert len(keywords) == len(set(keywords))
     assert len(extensions) == len(set(extensions))
 
