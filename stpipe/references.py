@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stpipe.errors import InputError, ReferenceMissing
 
 if TYPE_CHECKING:
+    from stpipe.engine.band import Rectangle
     from stpipe.models import DataModel
 
 __all__ = [
@@ -178,10 +179,34 @@ class References(Mapping[str, "CutReference"]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def part(self, place: Rectangle) -> PartOfReferences:
+        """The same references, for a rectangle of the exposure."""
+        return PartOfReferences(self, place)
+
     def close(self) -> None:
         """Close every opened file."""
         for reference in self._opened.values():
             reference.close()
+
+
+class PartOfReferences(Mapping[str, "CutReference"]):
+    """References of which only a rectangle of the exposure is read."""
+
+    def __init__(self, whole: References, place: Rectangle) -> None:
+        self._whole = whole
+        self._place = place
+        self._parts: dict[str, CutReference] = {}
+
+    def __getitem__(self, reference_type: str) -> CutReference:
+        if reference_type not in self._parts:
+            self._parts[reference_type] = self._whole[reference_type].part(self._place)
+        return self._parts[reference_type]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole)
+
+    def __len__(self) -> int:
+        return len(self._whole)
 
 
 class CutReference:
@@ -204,6 +229,10 @@ class CutReference:
             self._arrays[name] = self._model.read(name, (..., self._cut.rows, self._cut.columns))
         return self._arrays[name]
 
+    def part(self, place: Rectangle) -> CutReference:
+        """The same reference cut to a rectangle of the exposure."""
+        return CutReference(self._model, self._cut.part(place))
+
     def close(self) -> None:
         """Close the file behind it."""
         self._model.close()
@@ -216,6 +245,14 @@ class Cut:
     area: tuple[int, int]
     rows: slice
     columns: slice
+
+    def part(self, place: Rectangle) -> Cut:
+        """The part of this cut that a rectangle of the exposure needs."""
+        if self.area == (0, 0):
+            return self
+        y, x = self.rows.start, self.columns.start
+        rows = slice(y + place.y0, y + place.y1)
+        return Cut(self.area, rows, slice(x + place.x0, x + place.x1))
 
     @property
     def whole(self) -> bool:

@@ -17,8 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from stpipe import hooks, layers, logs, naming, provenance
 from stpipe.crds_client import CrdsResolver
+from stpipe.engine.chain import Chain, extend, settle
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
 from stpipe.export import write
 from stpipe.parameters import (
@@ -159,6 +163,7 @@ class Step:
         self.name = name or self.alias or type(self).__name__
         self.parent = parent
         self.refining = self.refines and parent is not None
+        self._threads = 1
         self.parameters = parameters
         self.source: Path | None = None
         self.made_for: list[dict[str, Any]] = []  # pipelines of a plan that this step runs for
@@ -186,6 +191,15 @@ class Step:
         if self.parent is None or self.parent.parent is None:
             return self.name
         return f"{self.parent.qualified_name}.{self.name}"
+
+    @property
+    def threads(self) -> int:
+        """Threads that a step may use: as many as the run was given."""
+        return self.root._threads  # noqa: SLF001 - the same class
+
+    def set_threads(self, threads: int) -> None:
+        """Allow this run that many threads."""
+        self.root._threads = threads  # noqa: SLF001 - the same class
 
     @property
     def root(self) -> Step:
@@ -307,10 +321,13 @@ class Step:
         except NoProduct as reason:
             self.log.warning("Step %s makes no product: %s", self.qualified_name, reason)
             return None
-        self.log.info("Step %s done in %.2f s", self.qualified_name, time.perf_counter() - clock)
+        self._log_end(time.perf_counter() - clock)
         if self.save_results:
             self.save(result)
         return result
+
+    def _log_end(self, seconds: float) -> None:
+        self.log.info("Step %s done in %.2f s", self.qualified_name, seconds)
 
     def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
         meta = model.to_flat_dict()
@@ -495,19 +512,60 @@ class Step:
 
 
 class RampStep(Step):
-    """A step that corrects ramps: override `correct`."""
+    """A step that corrects ramps: override `correct`.
+
+    A step that declares a `halo` is run on bands of rows (`stpipe.engine`), with the steps before and
+    after it. It may then override `survey`, to learn what it needs of the whole exposure, and
+    `conclude`, to write into metadata what it counted.
+    """
 
     input_models = ("RampModel",)
-    halo: ClassVar[int] = 0  # rows of neighbours that `correct` needs
+    halo: ClassVar[int | None] = None  # pixels of neighbours that `correct` needs; None: all
+    makes: ClassVar[tuple[str, ...]] = ()  # arrays that `correct` adds to the ramp
+    flags: ClassVar[int] = 0xFF  # bits of GROUPDQ that `correct` may change
 
     def process(self, ramp: Any) -> Any:
         """Apply `correct` to the ramp."""
+        if self.halo is not None:
+            return extend(ramp, self, self.references)
+        settle(ramp)
         self.correct(ramp, self.references)
         return ramp
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def survey(self, exposure: Chain, references: References) -> Any:
+        """Look at the whole exposure as the steps before leave it, before any band is corrected.
+
+        Raise `Skip` when there is nothing to do; what is returned comes back as `ramp.known`.
+        """
+        del exposure, references
+        return None
+
+    def correct(self, ramp: Any, references: Mapping[str, Any]) -> None:
         """Assign corrected arrays to `ramp`; never write into those it holds."""
         raise NotImplementedError(f"{self.target()} has no correct")
+
+    def flags_everywhere(self, bits: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Groups (integrations, groups) of `shape` in which one of `bits` is set in all pixels.
+
+        Override it where that is certain beforehand: it spares a look at all bands.
+        """
+        del bits
+        return np.zeros(shape, dtype=bool)
+
+    def conclude(self, meta: Any, totals: Mapping[str, int], known: Any) -> None:
+        """Write into metadata what was counted in all bands; `known` is what `survey` returned."""
+        del meta, totals, known
+
+    def _log_end(self, seconds: float) -> None:
+        if self.halo is None:
+            super()._log_end(seconds)
+
+
+def _settle(result: Any) -> None:
+    """Compute what was put off: nobody outside meets a product that waits."""
+    for product in result if isinstance(result, tuple) else (result,):
+        if product is not None:
+            settle(product)
 
 
 def product_name(step: Step, suffix: str) -> str:

@@ -53,6 +53,9 @@ class DarkCurrentStep(RampStep):
     alias = "dark_current"
     suffix = "dark_current"
     status = "dark_sub"
+    halo = 0
+    flags = 0
+    makes = ("average_dark_current",)
     reference_types = ("dark",)
     prerequisites = ("meta.exposure.nframes", "meta.exposure.groupgap")
     spec = """

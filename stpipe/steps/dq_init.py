@@ -11,7 +11,10 @@ from stpipe.models import dqflags
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
-    from stpipe.references import References
+    from collections.abc import Mapping
+
+    from stpipe.engine.chain import Chain
+    from stpipe.references import CutReference, References
     from stpipe.steps._arrays import Bits, GroupBits
 
 __all__ = ["DQInitStep", "flag_groups", "read_mask"]
@@ -27,17 +30,24 @@ class DQInitStep(RampStep):
     alias = "dq_init"
     suffix = "dq_init"
     status = "dq_init"
+    halo = 0
     reference_types = ("mask",)
     spec = """
         user_supplied_dq = string(default=None)  # FITS image of bits to add to the mask
     """
     user_supplied_dq: str | None
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def survey(self, exposure: Chain, references: References) -> Bits | None:
+        """The user's own mask, if any."""
+        del references
+        own = self.user_supplied_dq
+        return None if own is None else read_mask(own, exposure.frame)
+
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Add the mask to the flags of pixels and groups."""
         mask = references["mask"].dq
-        if self.user_supplied_dq is not None:
-            mask = mask | read_mask(self.user_supplied_dq, mask.shape)
+        if ramp.known is not None:
+            mask = mask | ramp.known[ramp.place.section]
         ramp.pixeldq = ramp.pixeldq | mask
         ramp.groupdq = flag_groups(ramp.groupdq, mask)
 

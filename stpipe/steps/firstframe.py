@@ -32,6 +32,7 @@ class FirstFrameStep(RampStep):
     alias = "firstframe"
     suffix = "firstframe"
     status = "firstframe"
+    halo = 0
     spec = """
         skip = boolean(default=True)  # Leave this step out
         bright_use_group1 = boolean(default=True)  # Keep it where the third is saturated

@@ -27,6 +27,8 @@ class GroupScaleStep(RampStep):
     alias = "group_scale"
     suffix = "group_scale"
     status = "group_scale"
+    halo = 0
+    flags = 0
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Nothing to undo without both numbers, or when they are equal."""

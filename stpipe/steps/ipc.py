@@ -10,6 +10,7 @@ import numpy as np
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
+    from stpipe.engine.band import Rectangle
     from stpipe.references import References
     from stpipe.steps._arrays import Floats
 
@@ -34,10 +35,11 @@ class IPCStep(RampStep):
     reference_types = ("ipc",)
     prerequisites = ("meta.subarray.xstart", "meta.subarray.ystart")
     halo = 2  # kernels of up to 5 x 5
+    flags = 0
 
     def correct(self, ramp: Any, references: References) -> None:
         """Convolve every group with the kernel."""
-        border = ReferenceBorder.of(ramp.meta, ramp.data.shape[-2:])
+        border = ReferenceBorder.of(ramp.meta, ramp.frame).within(ramp.place, ramp.frame)
         ramp.data = deconvolve(ramp.data, references["ipc"].data, border)
 
 
@@ -61,10 +63,23 @@ class ReferenceBorder:
         top, right = max(0, y0 + rows - NIR_END), max(0, x0 + columns - NIR_END)
         return cls(max(0, BORDER - y0), top, left, right)
 
+    def within(self, place: Rectangle, frame: tuple[int, int]) -> ReferenceBorder:
+        """What of the border lies in a rectangle of the exposure."""
+        rows, columns = place.shape
+        return ReferenceBorder(
+            min(max(self.bottom - place.y0, 0), rows),
+            min(max(place.y1 - (frame[0] - self.top), 0), rows),
+            min(max(self.left - place.x0, 0), columns),
+            min(max(place.x1 - (frame[1] - self.right), 0), columns),
+        )
+
     def interior(self, shape: tuple[int, int]) -> tuple[slice, slice]:
         """Rows and columns without reference pixels."""
         rows, columns = shape
-        return slice(self.bottom, rows - self.top), slice(self.left, columns - self.right)
+        return (
+            slice(self.bottom, max(rows - self.top, self.bottom)),
+            slice(self.left, max(columns - self.right, self.left)),
+        )
 
 
 def deconvolve(data: Floats, kernel: Floats, border: ReferenceBorder) -> Floats:
@@ -77,6 +92,8 @@ def deconvolve(data: Floats, kernel: Floats, border: ReferenceBorder) -> Floats:
     if kernel.ndim > 2:  # noqa: PLR2004 - a kernel for each pixel
         kernel = kernel[:, :, *at]
     out = data.copy()
+    if 0 in out[0, 0][at].shape:
+        return out
     for index in np.ndindex(data.shape[:2]):
         out[index][at] = _convolve(data[index][at], kernel)
     return out

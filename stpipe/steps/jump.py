@@ -11,25 +11,25 @@ from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 from stpipe.steps import _jump
-from stpipe.steps._arrays import bits_where, has
+from stpipe.steps._arrays import bits_where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
 
-    from stpipe.references import Reference, References
-    from stpipe.steps._arrays import Bits, Booleans, Floats, GroupBits
+    from stpipe.engine.chain import Chain
+    from stpipe.references import CutReference, Reference, References
+    from stpipe.steps._arrays import Bits, Floats, GroupBits
 
 __all__ = [
     "AfterJump",
     "JumpRules",
+    "JumpSearch",
     "JumpStep",
     "detect_jumps",
-    "events_per_time",
     "flag_after_jumps",
     "flag_gain",
-    "unusable_groups",
 ]
 
 FEWEST_GROUPS = 3
@@ -62,6 +62,7 @@ class JumpStep(RampStep):
     reference_types = ("gain", "readnoise")
     prerequisites = ("meta.exposure.nframes", "meta.exposure.group_time")
     halo = 1
+    flags = dqflags.JUMP_DET
     spec = """
         rejection_threshold = float(min=0, default=4.0)  # Sigma above which a difference is a jump
         three_group_rejection_threshold = float(min=0, default=6.0)  # The same with 3 groups
@@ -93,25 +94,29 @@ class JumpStep(RampStep):
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
 
-    def correct(self, ramp: Any, references: References) -> None:
-        """Flag jumps in GROUPDQ, pixels without gain in PIXELDQ, and count the events."""
-        gain, readnoise = references["gain"].data, references["readnoise"].data
-        usable = self._usable_groups(ramp.groupdq)
-        rules = self._rules(usable, ramp.meta.exposure.nframes)
-        groupdq, counts = detect_jumps(ramp.data, ramp.groupdq, gain, readnoise, rules)
-        if after := self._after(gain, ramp.meta.exposure.group_time):
-            groupdq = flag_after_jumps(ramp.data, groupdq, gain, after)
-        ramp.groupdq = groupdq
-        ramp.pixeldq = flag_gain(ramp.pixeldq, gain)
-        self._count(ramp, int(counts.sum()))
-
-    @staticmethod
-    def _usable_groups(groupdq: GroupBits) -> int:
-        """Groups of an integration that are not unusable everywhere."""
-        usable: int = groupdq.shape[1] - int(unusable_groups(groupdq).sum(axis=1).max())
+    def survey(self, exposure: Chain, references: References) -> JumpSearch:
+        """Count the groups that can be used at all."""
+        unusable = exposure.everywhere(dqflags.DO_NOT_USE)
+        usable = exposure.shape[1] - int(unusable.sum(axis=1).max())
         if usable < FEWEST_GROUPS:
             raise Skip(f"{usable} usable groups, {FEWEST_GROUPS} are needed")
-        return usable
+        nints, ngroups, rows, columns = exposure.shape
+        return JumpSearch(
+            self._rules(usable, exposure.meta.exposure.nframes),
+            self._after(references["gain"].data, exposure.meta.exposure.group_time),
+            (nints * (ngroups - 1) - int(unusable.sum())) * rows * columns,
+        )
+
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+        """Flag jumps in GROUPDQ, pixels without gain in PIXELDQ, and count the events."""
+        gain, readnoise = references["gain"].data, references["readnoise"].data
+        search = ramp.known
+        groupdq, counts = detect_jumps(ramp.data, ramp.groupdq, gain, readnoise, search.rules)
+        if search.after:
+            groupdq = flag_after_jumps(ramp.data, groupdq, gain, search.after)
+        ramp.groupdq = groupdq
+        ramp.pixeldq = flag_gain(ramp.pixeldq, gain)
+        ramp.totals["events"] += int(counts[ramp.own_rows].sum())
 
     def _rules(self, usable: int, nframes: int) -> JumpRules:
         spread = (self.min_jump_to_flag_neighbors, self.max_jump_to_flag_neighbors)
@@ -136,13 +141,12 @@ class JumpStep(RampStep):
         ]
         return kinds if any(kind.ngroups > 0 for kind in kinds) else []
 
-    @staticmethod
-    def _count(ramp: Any, events: int) -> None:
+    def conclude(self, meta: Any, totals: Mapping[str, int], known: JumpSearch) -> None:
         """Rate of primary events, per second and 1000 pixels."""
-        rate = events_per_time(ramp.groupdq, events, ramp.meta.exposure.group_time)
-        if rate is not None:
-            ramp.meta.exposure.primary_cosmic_rays = 1000 * rate
-            ramp.meta.exposure.extended_emission_events = 0.0
+        if known.intervals > 0:
+            seconds = meta.exposure.group_time * known.intervals
+            meta.exposure.primary_cosmic_rays = 1000 * totals["events"] / seconds
+            meta.exposure.extended_emission_events = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,9 +169,13 @@ class AfterJump:
     ngroups: int
 
 
-def unusable_groups(groupdq: GroupBits) -> Booleans:
-    """Groups (integrations, groups) that are DO_NOT_USE in every pixel of the frame."""
-    return has(np.bitwise_and.reduce(groupdq, axis=(2, 3)), dqflags.DO_NOT_USE)
+@dataclass(frozen=True)
+class JumpSearch:
+    """What the search needs to know of the whole exposure."""
+
+    rules: JumpRules
+    after: list[AfterJump]
+    intervals: int  # between usable groups, over all pixels
 
 
 def flag_gain(pixeldq: Bits, gain: Floats) -> Bits:
@@ -233,10 +241,3 @@ def flag_after_jumps(
 def _rows(array: Floats) -> Floats:
     """The array with contiguous columns, as the kernels read it."""
     return array if array.strides[-1] == array.itemsize else np.ascontiguousarray(array)
-
-
-def events_per_time(groupdq: GroupBits, events: int, group_time: float) -> float | None:
-    """Events per pixel and second between usable groups; None without such time."""
-    nints, ngroups, rows, columns = groupdq.shape
-    intervals = nints * ngroups - int(unusable_groups(groupdq).sum()) - nints
-    return events / (group_time * intervals * rows * columns) if intervals >= 1 else None

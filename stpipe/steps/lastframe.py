@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stpipe.references import Reference, References
-    from stpipe.steps._arrays import GroupBits
+    from stpipe.steps._arrays import Booleans, GroupBits
 
 __all__ = ["LastFrameStep", "flag_last_group"]
 
@@ -27,6 +29,7 @@ class LastFrameStep(RampStep):
     alias = "lastframe"
     suffix = "lastframe"
     status = "lastframe"
+    halo = 0
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Only for MIRI, and not without two other groups."""
@@ -35,6 +38,12 @@ class LastFrameStep(RampStep):
             return "only for MIRI"
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
+
+    def flags_everywhere(self, bits: int, shape: tuple[int, int]) -> Booleans:
+        """The last group."""
+        certain = np.zeros(shape, dtype=bool)
+        certain[:, -1] = bool(bits & dqflags.DO_NOT_USE)
+        return certain
 
     def correct(self, ramp: Any, references: References) -> None:
         """Flag the last group."""

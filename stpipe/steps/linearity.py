@@ -42,6 +42,8 @@ class LinearityStep(RampStep):
     alias = "linearity"
     suffix = "linearity"
     status = "linearity"
+    halo = 0
+    flags = 0
     reference_types = ("linearity",)
     prerequisites = ("meta.exposure.nframes",)
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.engine import Band, Chain, chain_of
+from stpipe.engine.band import Rectangle
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
 from stpipe.steps import _ramp_fit
-from stpipe.steps._arrays import has
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from stpipe.references import References
-    from stpipe.steps._arrays import Bits, Floats, GroupBits
+    from stpipe.steps._arrays import Bits, Booleans, Floats, GroupBits
 
 __all__ = [
     "FitTimes",
@@ -26,10 +30,11 @@ __all__ = [
     "Segments",
     "describe_segments",
     "fit_ramps",
+    "groups_outside",
     "is_integral_field",
-    "select_groups",
     "suppress_single_groups",
     "trim_groups",
+    "usable_groups",
 ]
 
 log = logging.getLogger(__name__)
@@ -90,51 +95,90 @@ class RampFitStep(Step):
         """Rates of the exposure and of each integration."""
         from stpipe import models
 
-        times = FitTimes.of(ramp.meta.exposure)
-        ramps = self._prepared(ramp, self.references)
-        keep_single = not self._suppress(ramp.groupdq)
-        rate, rateints = fit_ramps(ramps, times, keep_single=keep_single)
-        if self.save_opt:
-            segments = models.RampFitOutputModel()
-            segments.update(ramp)
-            _assign(segments, describe_segments(ramps, times, keep_single=keep_single))
-            self.save(segments, "fitopt")
-        gain_factor = self.references["gain"].meta.exposure.gain_factor
         image = models.IFUImageModel if is_integral_field(ramp.meta) else models.ImageModel
+        exposure = chain_of(ramp)
+        fit = self._fit(exposure)
         products = image(), models.CubeModel()
-        for product, rates in zip(products, (rate, rateints), strict=True):
+        whole = assemble(exposure.map(fit.rates), exposure.frame)
+        for product, arrays in zip(products, whole, strict=True):
             product.update(ramp)
-            _assign(product, rates)
+            exposure.conclude(product.meta)
+            assign(product, arrays)
             product.meta.bunit_data = product.meta.bunit_err = DN_PER_SECOND
-            if gain_factor is not None:
-                product.meta.exposure.gain_factor = gain_factor
+            if fit.gain_factor is not None:
+                product.meta.exposure.gain_factor = fit.gain_factor
         if ramp.has("int_times"):
             products[1].int_times = ramp.int_times
+        if self.save_opt:
+            self._save_segments(ramp, exposure, fit)
         return products
 
-    def _suppress(self, groupdq: GroupBits) -> bool:
-        return self.suppress_one_group and groupdq.shape[1] > 1
+    def _fit(self, exposure: Chain) -> Fit:
+        """What holds for all bands: which groups to use, and how."""
+        meta, ngroups = exposure.meta, exposure.shape[1]
+        outside = groups_outside(ngroups, self.firstgroup, self.lastgroup)
+        kept = 0, ngroups
+        if meta.instrument.name == "MIRI" and ngroups > 1:
+            unusable = exposure.everywhere(dqflags.DO_NOT_USE).all(axis=0)
+            kept = usable_groups(unusable | (outside != 0))
+        if exposure.everywhere(dqflags.SATURATED)[:, kept[0]].all():
+            raise NoProduct("all pixels are saturated from the first group on")
+        return Fit(
+            self.references,
+            FitTimes.of(meta.exposure),
+            outside,
+            kept,
+            suppress=self.suppress_one_group and ngroups > 1,
+            gain_factor=self.references["gain"].meta.exposure.gain_factor,
+        )
 
-    def _prepared(self, ramp: Any, references: References) -> Ramps:
+    def _save_segments(self, ramp: Any, exposure: Chain, fit: Fit) -> None:
+        from stpipe import models
+
+        segments = models.RampFitOutputModel()
+        segments.update(ramp)
+        (arrays,) = assemble(exposure.map(fit.segments), exposure.frame)
+        assign(segments, arrays)
+        self.save(segments, "fitopt")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The fit of any band of an exposure."""
+
+    references: References
+    times: FitTimes
+    outside: GroupBits  # DO_NOT_USE in groups (groups) that the user leaves out
+    kept: tuple[int, int]  # first group and end of those that are used
+    suppress: bool  # drop ramps with a single good group
+    gain_factor: float | None
+
+    def rates(self, band: Band) -> tuple[Rates, Rates]:
+        """Rates of the exposure and of its integrations in a band."""
+        return fit_ramps(self._ramps(band), self.times, keep_single=not self.suppress)
+
+    def segments(self, band: Band) -> tuple[Segments]:
+        """Segments of the ramps of a band."""
+        keep_single = not self.suppress
+        return (describe_segments(self._ramps(band), self.times, keep_single=keep_single),)
+
+    def _ramps(self, band: Band) -> Ramps:
         """Arrays to fit, with groups left out as the parameters and the instrument demand."""
-        selected = select_groups(ramp.groupdq, self.firstgroup, self.lastgroup)
-        groupdq = suppress_single_groups(selected) if self._suppress(selected) else selected
-        dark = ramp.average_dark_current
+        references = self.references.part(band.place)
+        selected = band.groupdq | self.outside[:, None, None]
+        groupdq = suppress_single_groups(selected) if self.suppress else selected
+        dark = band.average_dark_current
         ramps = Ramps(
-            data=ramp.data,
+            data=band.data,
             groupdq=groupdq,
             original=selected,
-            pixeldq=ramp.pixeldq,
+            pixeldq=band.pixeldq,
             gain=references["gain"].data,
             readnoise=references["readnoise"].data,
-            dark=np.zeros(ramp.pixeldq.shape, dtype=np.float32) if dark is None else dark,
-            zeroframe=ramp.zeroframe,
+            dark=np.zeros(band.pixeldq.shape, dtype=np.float32) if dark is None else dark,
+            zeroframe=band.zeroframe,
         )
-        if ramp.meta.instrument.name == "MIRI" and groupdq.shape[1] > 1:
-            ramps = trim_groups(ramps)
-        if (ramps.groupdq[:, 0] & dqflags.SATURATED).all():
-            raise NoProduct("all pixels are saturated from the first group on")
-        return ramps
+        return trim_groups(ramps, *self.kept)
 
 
 @dataclass(frozen=True)
@@ -211,9 +255,44 @@ class Segments:
     crmag: Floats  # heights of jumps in DN, (integrations, jumps, rows, columns)
 
 
-def _assign(product: Any, arrays: Rates | Segments) -> None:
-    for field in fields(arrays):
-        setattr(product, field.name, getattr(arrays, field.name))
+Arrays = dict[str, "npt.NDArray[Any]"]
+
+
+def assemble(
+    parts: Iterable[tuple[Rectangle, Sequence[Any]]], frame: tuple[int, int]
+) -> list[Arrays]:
+    """Whole arrays by name from bands of rows, one dictionary for each result of a band.
+
+    Where bands have different numbers of segments, the missing ones are 0.
+    """
+    whole: list[Arrays] = []
+    for place, results in parts:
+        whole = whole or [{} for _ in results]
+        for arrays, result in zip(whole, results, strict=True):
+            for field in fields(result):
+                _insert(arrays, field.name, getattr(result, field.name), (place, frame))
+    return whole
+
+
+def _insert(
+    arrays: Arrays, name: str, part: npt.NDArray[Any], at: tuple[Rectangle, tuple[int, int]]
+) -> None:
+    place, frame = at
+    there = arrays.get(name)
+    leading = part.shape[:-2]
+    if there is None or any(n > m for n, m in zip(leading, there.shape, strict=False)):
+        had = leading if there is None else there.shape[:-2]
+        arrays[name] = np.zeros((*np.maximum(had, leading), *frame), part.dtype)
+        if there is not None:
+            arrays[name][tuple(slice(n) for n in there.shape)] = there
+    rows = slice(place.y0, place.y1)
+    arrays[name][(*(slice(n) for n in leading), rows)] = part
+
+
+def assign(product: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Give a model its arrays."""
+    for name, array in arrays.items():
+        setattr(product, name, array)
 
 
 def is_integral_field(meta: Any) -> bool:
@@ -222,25 +301,18 @@ def is_integral_field(meta: Any) -> bool:
     return lamp or meta.exposure.type in INTEGRAL_FIELD_TYPES
 
 
-def select_groups(groupdq: GroupBits, first: int | None, last: int | None) -> GroupBits:
-    """Flags with DO_NOT_USE in the groups before `first` and after `last` (from 0).
+def groups_outside(ngroups: int, first: int | None, last: int | None) -> GroupBits:
+    """DO_NOT_USE in the groups (groups) before `first` and after `last` (from 0), 0 in others.
 
     An empty selection is ignored, with a warning.
     """
-    ngroups = groupdq.shape[1]
+    outside = np.zeros(ngroups, dtype=np.uint8)
     start, end = max(first or 0, 0), ngroups - 1 if last is None else last
-    if start >= end:
-        if first is not None or last is not None:
-            log.warning(
-                "firstgroup = %s, lastgroup = %s select nothing: all groups used", first, last
-            )
-        return groupdq
-    if start == 0 and end >= ngroups - 1:
-        return groupdq
-    outside = np.ones(ngroups, dtype=np.uint8) * np.uint8(dqflags.DO_NOT_USE)
-    outside[start : end + 1] = 0
-    flags: GroupBits = groupdq | outside[:, None, None]
-    return flags
+    if start < end:
+        outside[:start] = outside[end + 1 :] = dqflags.DO_NOT_USE
+    elif first is not None or last is not None:
+        log.warning("firstgroup = %s, lastgroup = %s select nothing: all groups used", first, last)
+    return outside
 
 
 def suppress_single_groups(groupdq: GroupBits) -> GroupBits:
@@ -253,21 +325,25 @@ def suppress_single_groups(groupdq: GroupBits) -> GroupBits:
     return flags
 
 
-def trim_groups(ramps: Ramps) -> Ramps:
-    """Ramps without the leading groups and the last one where all pixels are DO_NOT_USE.
+def usable_groups(unusable: Booleans) -> tuple[int, int]:
+    """First group and end of those to use, without the leading ones and the last if unusable.
 
-    The new first group, when there is one, can be no jump any more. Concerns the whole frame.
+    `unusable` (groups) are those that are DO_NOT_USE in all pixels and integrations.
 
     Raises
     ------
     NoProduct
         When fewer than two groups are left.
     """
-    unusable = has(np.bitwise_and.reduce(ramps.groupdq, axis=(0, 2, 3)), dqflags.DO_NOT_USE)
     first = int(np.argmin(unusable)) if not unusable.all() else len(unusable)
     end = len(unusable) - int(unusable[-1])
     if end - first < FEWEST_MIRI_GROUPS:
         raise NoProduct(f"{max(end - first, 0)} usable groups, MIRI needs {FEWEST_MIRI_GROUPS}")
+    return first, end
+
+
+def trim_groups(ramps: Ramps, first: int, end: int) -> Ramps:
+    """Ramps with the groups from `first` up to `end`; the new first one can be no jump any more."""
     groupdq = ramps.groupdq[:, first:end]
     if first > 0:
         groupdq = groupdq.copy()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from stpipe.engine.band import Band
 from stpipe.errors import InputError, Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from stpipe.references import Reference, References
+    from stpipe.engine.chain import Chain
+    from stpipe.references import CutReference, Reference, References
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
 
 __all__ = [
@@ -67,6 +70,8 @@ class RefPixStep(RampStep):
     alias = "refpix"
     suffix = "refpix"
     status = "refpix"
+    halo = 0
+    flags = 0
     prerequisites = (
         "meta.subarray.xstart",
         "meta.subarray.ystart",
@@ -95,47 +100,74 @@ class RefPixStep(RampStep):
         subarray = meta.get("meta.instrument.name") == "MIRI" and size != (MIRI_ROWS, MIRI_COLUMNS)
         return "subarrays of MIRI have no correction" if subarray else ""
 
-    def correct(self, ramp: Any, references: References) -> None:
-        """Measure the drift with the reference pixels and subtract it everywhere."""
+    def survey(self, exposure: Chain, references: References) -> Drift | MiriDrift:
+        """Measure the drift with the reference pixels."""
         del references
-        if ramp.data.shape[-2] > SIZE or ramp.data.shape[-1] > SIZE:
+        if max(exposure.frame) > SIZE:
             raise InputError(
-                f"{self.name}: {ramp.meta.filename} is of {ramp.data.shape[-2:]} rows and columns; "
+                f"{self.name}: {exposure.meta.filename} is of {exposure.frame} rows and columns; "
                 f"near-infrared detectors have up to {SIZE}. IRS2 readout is not implemented."
             )
-        if ramp.meta.instrument.name == "MIRI":
-            self._correct_miri(ramp)
-        else:
-            self._correct_infrared(ramp)
+        miri = exposure.meta.instrument.name == "MIRI"
+        return self._survey_miri(exposure) if miri else self._survey_infrared(exposure)
 
-    def _correct_miri(self, ramp: Any) -> None:
-        drift = measure_miri(ramp.data, ramp.pixeldq, self.siglimit, by_parity=self.odd_even_rows)
-        if drift is None:
-            raise Skip("an output has no good reference pixels, or there is one group only")
-        ramp.data = subtract_miri_drift(ramp.data, drift)
-
-    def _correct_infrared(self, ramp: Any) -> None:
-        window = Window.of(ramp.meta.subarray, ramp.data.shape[-2:])
-        dq = self._with_reference_columns(ramp.pixeldq, ramp.meta.subarray.name)
-        drift = self._measure(ramp.data, dq, window, ramp.meta.exposure.noutputs)
-        if drift is None:
-            raise Skip("there are no good reference pixels")
-        ramp.data = subtract_drift(ramp.data, drift)
-        if ramp.zeroframe is not None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+        """Subtract the drift."""
+        del references
+        rows, columns = ramp.place.section[1:]
+        if isinstance(ramp.known, MiriDrift):
+            ramp.data = subtract_miri_drift(ramp.data, ramp.known, ramp.place.y0)
+            return
+        drift, frame_drift = ramp.known
+        ramp.data = subtract_drift(ramp.data, drift.part(rows, columns))
+        if ramp.zeroframe is not None and frame_drift is not None:
             frame = ramp.zeroframe[:, None]
-            drift = self._measure(frame, dq, window, ramp.meta.exposure.noutputs)
-            corrected = frame if drift is None else subtract_drift(frame, drift)
+            corrected = subtract_drift(frame, frame_drift.part(rows, columns))
             ramp.zeroframe = np.where(frame == 0, frame, corrected)[:, 0]
 
-    def _measure(
-        self, data: Floats, dq: Bits, window: Window, noutputs: int | None
+    def _survey_miri(self, exposure: Chain) -> MiriDrift:
+        left = exposure.part(slice(None), slice(BORDER))
+        right = exposure.part(slice(None), slice(-BORDER, None))
+        data = np.concatenate([left.data, right.data], axis=-1)
+        dq = np.concatenate([left.pixeldq, right.pixeldq], axis=-1)
+        drift = measure_miri(data, dq, self.siglimit, by_parity=self.odd_even_rows)
+        if drift is None:
+            raise Skip("an output has no good reference pixels, or there is one group only")
+        return drift
+
+    def _survey_infrared(self, exposure: Chain) -> tuple[Drift, Drift | None]:
+        """Drift of the groups, and of the zero frame if there is one."""
+        subarray = exposure.meta.subarray
+        window = Window.of(subarray, exposure.frame)
+        by_outputs = window.full or exposure.meta.exposure.noutputs == OUTPUTS
+        measure = self._measure_outputs if by_outputs else self._measure_one_output
+        drift = measure(exposure, window, _groups)
+        if drift is None:
+            raise Skip("there are no good reference pixels")
+        has_frame = exposure.ramp.has("zeroframe")
+        return drift, measure(exposure, window, _zero_frame) if has_frame else None
+
+    def _measure_outputs(self, exposure: Chain, window: Window, samples: Samples) -> Drift | None:
+        def pixels(rows: slice, columns: slice) -> tuple[Floats, Bits]:
+            band = exposure.part(rows, columns)
+            return samples(band), band.pixeldq
+
+        return measure_outputs(reference_borders(pixels, window), window, self._rules())
+
+    def _measure_one_output(
+        self, exposure: Chain, window: Window, samples: Samples
     ) -> Drift | None:
-        """Drift of all groups; None without reference pixels."""
-        if window.full or noutputs == OUTPUTS:
-            borders = reference_borders(data, dq, window)
-            return measure_outputs(borders, window, self._rules())
-        limit, by_parity = self.siglimit, self.odd_even_columns
-        return measure_one_output(data, dq, window, limit, by_parity=by_parity)
+        columns = window.columns_of_pixels()
+        found = []
+        for place in exposure.rectangles():
+            band = exposure.part(*place.section[1:])
+            dq = with_reference_columns(band.pixeldq, exposure.meta.subarray.name)
+            bits = dqflags.REFERENCE_PIXEL | dqflags.DO_NOT_USE
+            good = (dq & bits) == dqflags.REFERENCE_PIXEL
+            found.append((samples(band)[..., good], columns[place.section][good]))
+        values, places = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
+        drift = measure_one_output(values, places, self.siglimit, by_parity=self.odd_even_columns)
+        return None if drift is None else window.to_science(np.zeros_like(drift), drift)
 
     def _rules(self) -> RefPixRules:
         return RefPixRules(
@@ -146,14 +178,27 @@ class RefPixStep(RampStep):
             side_gain=self.side_gain if self.use_side_ref_pixels else 0.0,
         )
 
-    @staticmethod
-    def _with_reference_columns(dq: Bits, subarray: str | None) -> Bits:
-        if subarray not in WITHOUT_EDGES:
-            return dq
-        marked = dq.copy()
-        marked[:, :BORDER] |= dqflags.REFERENCE_PIXEL
-        marked[:, -BORDER:] |= dqflags.REFERENCE_PIXEL
-        return marked
+
+Samples = Callable[[Band], "Floats"]
+
+
+def _groups(band: Band) -> Floats:
+    return cast("Floats", band.data)
+
+
+def _zero_frame(band: Band) -> Floats:
+    """The zero frame as a ramp of one group."""
+    return cast("Floats", band.zeroframe)[:, None]
+
+
+def with_reference_columns(dq: Bits, subarray: str | None) -> Bits:
+    """Flags (rows, columns) with the columns that stand in for reference pixels marked."""
+    if subarray not in WITHOUT_EDGES:
+        return dq
+    marked = dq.copy()
+    marked[:, :BORDER] |= dqflags.REFERENCE_PIXEL
+    marked[:, -BORDER:] |= dqflags.REFERENCE_PIXEL
+    return marked
 
 
 @dataclass(frozen=True)
@@ -210,6 +255,22 @@ class Window:
         y, x = self._flipped(self.y0, 0), self._flipped(self.x0, 1)
         return (y, x) if abs(self.fastaxis) == 1 else (x, y)
 
+    def columns_of_pixels(self) -> npt.NDArray[np.intp]:
+        """Column of the detector of each pixel (rows, columns) of the exposure."""
+        _, columns = self.detector_slices()
+        found = np.empty(self.shape, dtype=np.intp)
+        self.to_detector(found)[...] = np.arange(columns.start, columns.stop)
+        return found
+
+    def from_detector(self, rows: slice, columns: slice) -> tuple[slice, slice]:
+        """Rows and columns of the exposure of a part of the window, counted in its own frame."""
+        slow_first = abs(self.fastaxis) == 1
+        along_y, along_x = (rows, columns) if slow_first else (columns, rows)
+        sign_y, sign_x = (
+            (self.slowaxis, self.fastaxis) if slow_first else (self.fastaxis, self.slowaxis)
+        )
+        return _mirrored(along_y, sign_y, self.shape[0]), _mirrored(along_x, sign_x, self.shape[1])
+
     def _flipped(self, start: int, axis: int) -> slice:
         """Range along an axis of the science frame as the detector counts it."""
         along_fast = (axis == 1) == (abs(self.fastaxis) == 1)
@@ -225,12 +286,20 @@ class Window:
         return Drift(slow, fast) if abs(self.fastaxis) == 1 else Drift(fast, slow)
 
 
+def _mirrored(part: slice, sign: int, size: int) -> slice:
+    return part if sign > 0 else slice(size - part.stop, size - part.start)
+
+
 @dataclass(frozen=True)
 class Drift:
     """What to subtract from a sample, in DN: a value for its row plus one for its column."""
 
     rows: Doubles  # (integrations, groups, rows)
     columns: Doubles  # (integrations, groups, columns)
+
+    def part(self, rows: slice, columns: slice) -> Drift:
+        """Drift of a rectangle of the exposure."""
+        return Drift(self.rows[..., rows], self.columns[..., columns])
 
 
 @dataclass(frozen=True)
@@ -263,37 +332,39 @@ def subtract_drift(data: Floats, drift: Drift) -> Floats:
     return out
 
 
+Pixels = Callable[[slice, slice], "tuple[Floats, Bits]"]
+
+
 # --- near-infrared detectors with four outputs ---------------------------------------------------
 
 
-def reference_borders(data: Floats, dq: Bits, window: Window) -> Borders:
+def reference_borders(pixels: Pixels, window: Window) -> Borders:
     """The few samples that the correction is measured with.
 
-    `data` is (integrations, groups, rows, columns) in DN, `dq` (rows, columns).
+    `pixels` gives data (integrations, groups, rows, columns) in DN and flags (rows, columns) of a
+    part of the exposure.
     """
-    at = window.detector_slices()
-    data, good = window.to_detector(data), window.to_detector(~has(dq, dqflags.DO_NOT_USE))
-    near, far = slice(BORDER), slice(SIZE - BORDER, SIZE)
-    bottom, good_bottom = _strip(data, good, at, (near, slice(SIZE)))
-    top, good_top = _strip(data, good, at, (far, slice(SIZE)))
-    left, good_left = _strip(data, good, at, (slice(SIZE), near))
-    right, good_right = _strip(data, good, at, (slice(SIZE), far))
+    near, far, whole = slice(BORDER), slice(SIZE - BORDER, SIZE), slice(SIZE)
+    bottom, good_bottom = _strip(pixels, window, (near, whole))
+    top, good_top = _strip(pixels, window, (far, whole))
+    left, good_left = _strip(pixels, window, (whole, near))
+    right, good_right = _strip(pixels, window, (whole, far))
     return Borders(bottom, top, left, right, good_bottom, good_top, good_left, good_right)
 
 
-def _strip(
-    data: Floats, good: Booleans, at: tuple[slice, slice], region: tuple[slice, slice]
-) -> tuple[Floats, Booleans]:
-    """A region of the detector, filled from the window `at` which data were read."""
+def _strip(pixels: Pixels, window: Window, region: tuple[slice, slice]) -> tuple[Floats, Booleans]:
+    """A region of the detector, filled from the window in which data were read."""
     rows, columns = (range(SIZE)[part] for part in region)
+    at = window.detector_slices()
     y, x = _overlap(rows, at[0]), _overlap(columns, at[1])
+    inside = window.from_detector(_shifted(y, at[0].start), _shifted(x, at[1].start))
+    data, dq = pixels(*(inside if y and x else (slice(0, 1), slice(0, 1))))
     samples = np.zeros((*data.shape[:2], len(rows), len(columns)), dtype=np.float32)
     usable = np.zeros((len(rows), len(columns)), dtype=bool)
     if y and x:
-        inside = _shifted(y, at[0].start), _shifted(x, at[1].start)
         target = _shifted(y, rows.start), _shifted(x, columns.start)
-        samples[..., *target] = data[..., *inside]
-        usable[target] = good[inside]
+        samples[..., *target] = window.to_detector(data)
+        usable[target] = window.to_detector(~has(dq, dqflags.DO_NOT_USE))
     return samples, usable
 
 
@@ -404,26 +475,22 @@ def running_median(values: Doubles, good: Booleans, length: int) -> Doubles:
 
 
 def measure_one_output(
-    data: Floats, dq: Bits, window: Window, siglimit: float, *, by_parity: bool
-) -> Drift | None:
-    """Drift of all groups from all reference pixels of a subarray; None without any.
+    values: Floats, columns: npt.NDArray[np.intp], siglimit: float, *, by_parity: bool
+) -> Doubles | None:
+    """Drift (integrations, groups, columns of the detector) in DN; None without reference pixels.
 
-    `data` is (integrations, groups, rows, columns) in DN, `dq` (rows, columns).
+    `values` (integrations, groups, pixels) are the good reference pixels of a subarray, in DN, and
+    `columns` the columns of the detector that they are in.
     """
-    _, columns = window.detector_slices()
-    flags = window.to_detector(dq)
-    good = (flags & (dqflags.REFERENCE_PIXEL | dqflags.DO_NOT_USE)) == dqflags.REFERENCE_PIXEL
-    parity = np.arange(columns.start, columns.stop) % 2 if by_parity else 0
-    wanted = [good & (parity == p) for p in ((0, 1) if by_parity else (0,))]
+    parity = columns % 2 if by_parity else np.zeros_like(columns)
+    wanted = [parity == p for p in ((0, 1) if by_parity else (0,))]
     if not all(pixels.any() for pixels in wanted):
         return None
-    samples = window.to_detector(data)
-    by_column = np.zeros((*data.shape[:2], SIZE))
-    for index in np.ndindex(data.shape[:2]):
+    by_column = np.zeros((*values.shape[:2], SIZE))
+    for index in np.ndindex(values.shape[:2]):
         for p, pixels in enumerate(wanted):
-            mean = clipped_mean(samples[index][pixels], siglimit)
-            by_column[index][p :: len(wanted)] = mean
-    return window.to_science(np.zeros_like(by_column), by_column)
+            by_column[index][p :: len(wanted)] = clipped_mean(values[index][pixels], siglimit)
+    return by_column
 
 
 # --- MIRI -----------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ class ResetStep(RampStep):
     alias = "reset"
     suffix = "reset"
     status = "reset"
+    halo = 0
+    flags = 0
     reference_types = ("reset",)
 
     def correct(self, ramp: Any, references: References) -> None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from stpipe.references import Reference, References
-    from stpipe.steps._arrays import Booleans, GroupBits
+    from stpipe.engine.chain import Chain
+    from stpipe.references import CutReference, Reference, References
+    from stpipe.steps._arrays import GroupBits
 
 __all__ = ["RscdStep", "flag_groups", "groups_to_skip", "limit_skip", "skipped_of_pixels"]
 
@@ -42,6 +43,7 @@ class RscdStep(RampStep):
     alias = "rscd"
     suffix = "rscd"
     status = "rscd"
+    halo = 0
     reference_types = ("rscd",)
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
@@ -52,20 +54,26 @@ class RscdStep(RampStep):
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def survey(self, exposure: Chain, references: References) -> dict[str, tuple[slice, int]]:
+        """Ranges of integrations by label, with the groups to leave out of each."""
+        table, meta = references["rscd"].rscd_group_skip_table, exposure.meta
+        requested = groups_to_skip(table, meta.subarray.name, meta.exposure.readpatt)
+        in_first, in_later = (limit_skip(n, exposure.shape[1]) for n in requested)
+        later = 1 if meta.exposure.integration_start in (None, 1) else 0
+        ranges = {"int1": (slice(0, 1), in_first)} if later else {}
+        if meta.exposure.nints > 1:
+            ranges["int2p"] = slice(later, None), in_later
+        return ranges
+
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Flag the first groups of the first and of all later integrations."""
-        table = references["rscd"].rscd_group_skip_table
-        requested = groups_to_skip(table, ramp.meta.subarray.name, ramp.meta.exposure.readpatt)
-        in_first, in_later = (limit_skip(n, ramp.data.shape[1]) for n in requested)
-        later = 1 if ramp.meta.exposure.integration_start in (None, 1) else 0
-        if later:
-            self._flag(ramp, slice(0, 1), in_first, "int1")
-        if ramp.meta.exposure.nints > 1:
-            self._flag(ramp, slice(later, None), in_later, "int2p")
+        del references
+        for label, (integrations, requested) in ramp.known.items():
+            self._flag(ramp, integrations, requested, label)
 
     @staticmethod
     def _flag(ramp: Any, integrations: slice, requested: int, label: str) -> None:
-        """Flag a range of integrations and record what was done."""
+        """Flag a range of integrations and count pixels that are treated differently."""
         skipped = skipped_of_pixels(ramp.groupdq[integrations], requested)
         lowered = skipped < requested
         groupdq = ramp.groupdq.copy()
@@ -73,14 +81,17 @@ class RscdStep(RampStep):
         ramp.groupdq = groupdq
         estimated = bits_where(np.any(lowered, axis=0), dqflags.FLUX_ESTIMATED)
         ramp.pixeldq = ramp.pixeldq | estimated
-        setattr(ramp.meta.rscd, f"ngroups_skip_{label}", requested)
-        setattr(ramp.meta.rscd, f"keep_groups_saturation_{label}", _pixels(lowered))
-        first_kept = _pixels(lowered & (skipped == 0))
-        setattr(ramp.meta.rscd, f"keep_bright_firstgroup_{label}", first_kept)
+        ramp.count(f"keep_groups_saturation_{label}", np.any(lowered, axis=0))
+        ramp.count(f"keep_bright_firstgroup_{label}", np.any(lowered & (skipped == 0), axis=0))
 
-
-def _pixels(where: Booleans) -> int:
-    return int(where.any(axis=0).sum())
+    def conclude(
+        self, meta: Any, totals: Mapping[str, int], known: dict[str, tuple[slice, int]]
+    ) -> None:
+        """Keywords that tell what was left out."""
+        for label, (_, requested) in known.items():
+            setattr(meta.rscd, f"ngroups_skip_{label}", requested)
+            for name in ("keep_groups_saturation", "keep_bright_firstgroup"):
+                setattr(meta.rscd, f"{name}_{label}", totals[f"{name}_{label}"])
 
 
 def groups_to_skip(table: npt.NDArray[Any], subarray: str, readpatt: str) -> tuple[int, int]:

@@ -25,6 +25,8 @@ class SuperBiasStep(RampStep):
     alias = "superbias"
     suffix = "superbias"
     status = "superbias"
+    halo = 0
+    flags = 0
     reference_types = ("superbias",)
 
     def correct(self, ramp: Any, references: References) -> None:

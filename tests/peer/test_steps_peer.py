@@ -272,7 +272,8 @@ def test_jump(peer: Any, nints: int, ngroups: int, spread: Any, after: Any) -> N
     }
     expected = peer("jump", parameters, **a)
 
-    usable = ngroups - int(jump.unusable_groups(a["groupdq"]).sum(axis=1).max())
+    unusable = (a["groupdq"] & dqflags.DO_NOT_USE).all(axis=(2, 3))
+    usable = ngroups - int(unusable.sum(axis=1).max())
     rules = jump.JumpRules(4.0, 5.0, 6.0, nframes, usable - 1 >= 10, spread)
     data, gain = a["data"], a["gain"]
     groupdq, counts = jump.detect_jumps(data, a["groupdq"], gain, a["readnoise"], rules)
@@ -348,7 +349,8 @@ def test_ramp_fit(peer: Any, nints: int, ngroups: int, instrument: str, suppress
         zeroframe,
     )
     if instrument == "MIRI" and ngroups > 1:
-        ramps = ramp_fit.trim_groups(ramps)
+        unusable = (ramps.groupdq & dqflags.DO_NOT_USE).all(axis=(0, 2, 3))
+        ramps = ramp_fit.trim_groups(ramps, *ramp_fit.usable_groups(unusable))
     times = ramp_fit.FitTimes(**exposure, dropped=0)
     for prefix, rates in zip(
         ("rate", "rateints"), ramp_fit.fit_ramps(ramps, times, keep_single=not drop), strict=True

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stpipe.engine.testing import apply
 from stpipe.models import dqflags
 from stpipe.steps import dark_current
 from stpipe.steps.dark_current import Readout
@@ -97,7 +98,7 @@ def test_average_dark_current_comes_from_the_first_that_knows(
     )
     dark = FakeDark(None if image is None else np.array(image, np.float32), keyword)
     step = dark_current.DarkCurrentStep(average_dark_current=parameter)
-    step.correct(ramp, {"dark": dark})
+    apply(step, ramp, {"dark": dark})
     assert [9, 8] == ramp.data.ravel().tolist()
     assert [[expected]] == ramp.average_dark_current.tolist()
     assert [[dqflags.UNRELIABLE_DARK]] == ramp.pixeldq.tolist()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stpipe.engine.testing import apply
 from stpipe.models import dqflags
 from stpipe.steps import jump
 
@@ -160,9 +163,19 @@ def test_gain_that_is_not_positive_is_flagged() -> None:
     assert [[0, bits, bits, bits]] == jump.flag_gain(np.zeros((1, 4), np.uint32), gain).tolist()
 
 
-def test_event_rate_counts_the_time_between_usable_groups() -> None:
+@pytest.mark.parametrize("height", [1, 3, 10])
+def test_event_rate_counts_the_time_between_usable_groups(height: int) -> None:
     """Each integration has one interval less than groups; groups flagged everywhere have none."""
     groupdq = np.zeros((2, 5, 10, 10), np.uint8)
     groupdq[0, 4] = DNU
-    assert jump.events_per_time(groupdq, 21, 3.0) == 21 / (3.0 * (10 - 1 - 2) * 100)
-    assert jump.events_per_time(groupdq[:, :1], 21, 3.0) is None
+    data = np.zeros((2, 5, 10, 10), np.float32)
+    data[1, 2:, 4, 7] = 1000
+    exposure = SimpleNamespace(nframes=1, group_time=3.0)
+    ramp = SimpleNamespace(data=data, groupdq=groupdq, pixeldq=np.zeros((10, 10), np.uint32))
+    ramp.meta = SimpleNamespace(exposure=exposure)
+    flat = SimpleNamespace(data=np.ones((10, 10), np.float32))
+
+    apply(jump.JumpStep(), ramp, {"gain": flat, "readnoise": flat}, height)
+
+    # One event, whose neighbours do not count; 2 x 4 intervals, one of them unusable.
+    assert 1000 * 1 / (3.0 * 7 * 100) == pytest.approx(exposure.primary_cosmic_rays)

@@ -188,20 +188,20 @@ def test_single_good_groups_are_suppressed() -> None:
 
 def test_groups_are_selected_by_number() -> None:
     """Groups outside first and last become unusable; an empty selection is ignored."""
-    groupdq = np.zeros((1, 5, 1, 1), np.uint8)
-    assert [1, 0, 0, 0, 1] == ramp_fit.select_groups(groupdq, 1, 3).ravel().tolist()
-    assert [0, 0, 0, 1, 1] == ramp_fit.select_groups(groupdq, -1, 2).ravel().tolist()
-    assert [0, 0, 0, 0, 0] == ramp_fit.select_groups(groupdq, 3, 3).ravel().tolist()
-    assert [0, 0, 0, 0, 0] == ramp_fit.select_groups(groupdq, None, None).ravel().tolist()
+    assert [1, 0, 0, 0, 1] == ramp_fit.groups_outside(5, 1, 3).tolist()
+    assert [0, 0, 0, 1, 1] == ramp_fit.groups_outside(5, -1, 2).tolist()
+    assert [0, 0, 0, 0, 0] == ramp_fit.groups_outside(5, 3, 3).tolist()
+    assert [0, 0, 0, 0, 0] == ramp_fit.groups_outside(5, None, None).tolist()
 
 
 def test_groups_unusable_everywhere_are_trimmed() -> None:
     """Leading ones and the last are cut off, and the new first group is no jump."""
-    trimmed = ramp_fit.trim_groups(ramps(np.arange(6), [DNU, DNU, JUMP, 0, 0, DNU]))
+    kept = ramp_fit.usable_groups(np.array([True, True, False, False, False, True]))
+    trimmed = ramp_fit.trim_groups(ramps(np.arange(6), [DNU, DNU, JUMP, 0, 0, DNU]), *kept)
     assert [2, 3, 4] == trimmed.data.ravel().tolist()
     assert [0, 0, 0] == trimmed.groupdq.ravel().tolist()
     with pytest.raises(NoProduct, match="1 usable groups"):
-        ramp_fit.trim_groups(ramps(np.arange(3), [DNU, 0, DNU]))
+        ramp_fit.usable_groups(np.array([True, False, True]))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stpipe.engine.testing import apply
 from stpipe.errors import InputError, Skip
 from stpipe.models import dqflags
 from stpipe.steps import refpix
@@ -49,7 +50,7 @@ def test_drift_of_outputs_and_parities_is_removed(fastaxis: int, slowaxis: int) 
     drift = np.array([10.0, -20, 30, 5])[output] + 3.0 * parity
     dq = np.zeros((2048, 2048))
     ramp = exposure(drift[None, None], dq, fastaxis=fastaxis, slowaxis=slowaxis)
-    refpix.RefPixStep(use_side_ref_pixels=False).correct(ramp, {})
+    apply(refpix.RefPixStep(use_side_ref_pixels=False), ramp, {})
     np.testing.assert_allclose(ramp.data, 0, atol=1e-5)
 
 
@@ -61,7 +62,7 @@ def test_drift_of_rows_is_removed_by_the_sides() -> None:
     data[100, :3] += 1000
     data[200:203, :4], dq[200:203, :4] = 1e6, DNU
     ramp = exposure(data[None, None], dq)
-    refpix.RefPixStep().correct(ramp, {})
+    apply(refpix.RefPixStep(), ramp, {})
     inner = ramp.data[0, 0, 10:-10, 4:-4]
     assert np.abs(np.diff(rows[10:-10])).max() < 0.02
     np.testing.assert_allclose(inner, inner[0, 0], atol=0.05)
@@ -83,7 +84,7 @@ def test_subarray_of_one_output(fastaxis: int, slowaxis: int, x0: int) -> None:
     ramp = exposure(
         data[None, None], dq, noutputs=1, xstart=x0, fastaxis=fastaxis, slowaxis=slowaxis
     )
-    refpix.RefPixStep().correct(ramp, {})
+    apply(refpix.RefPixStep(), ramp, {})
     np.testing.assert_allclose(ramp.data, 0, atol=1e-6)
 
 
@@ -91,23 +92,23 @@ def test_without_reference_pixels_the_step_is_skipped() -> None:
     """Nothing to correct with is no correction, and is said."""
     data = np.ones((1, 1, 20, 30))
     with pytest.raises(Skip, match="reference pixels"):
-        refpix.RefPixStep().correct(exposure(data, np.zeros((20, 30)), noutputs=1), {})
+        apply(refpix.RefPixStep(), exposure(data, np.zeros((20, 30)), noutputs=1), {})
     far = exposure(data, np.zeros((20, 30)), xstart=500, ystart=500)
     with pytest.raises(Skip, match="reference pixels"):
-        refpix.RefPixStep().correct(far, {})
+        apply(refpix.RefPixStep(), far, {})
 
 
 def test_subarray_beyond_the_detector_is_skipped() -> None:
     """A window that the header places outside cannot be corrected."""
     data = np.ones((1, 1, 20, 30))
     with pytest.raises(Skip, match="not on the detector"):
-        refpix.RefPixStep().correct(exposure(data, np.zeros((20, 30)), xstart=2040), {})
+        apply(refpix.RefPixStep(), exposure(data, np.zeros((20, 30)), xstart=2040), {})
 
 
 def test_larger_readouts_are_refused() -> None:
     """IRS2 frames are not mistaken for others."""
     with pytest.raises(InputError, match="IRS2"):
-        refpix.RefPixStep().correct(exposure(np.ones((1, 1, 3200, 4)), np.zeros((3200, 4))), {})
+        apply(refpix.RefPixStep(), exposure(np.ones((1, 1, 3200, 4)), np.zeros((3200, 4))), {})
 
 
 def test_zero_frame_is_corrected_except_where_it_has_no_data() -> None:
@@ -117,7 +118,7 @@ def test_zero_frame_is_corrected_except_where_it_has_no_data() -> None:
     dq = np.zeros((20, 30))
     dq[:, :4] = REFERENCE
     ramp = exposure(np.ones((1, 1, 20, 30)), dq, noutputs=1, zeroframe=frame)
-    refpix.RefPixStep().correct(ramp, {})
+    apply(refpix.RefPixStep(), ramp, {})
     np.testing.assert_allclose(ramp.zeroframe, 0, atol=1e-6)
 
 
@@ -146,7 +147,7 @@ def test_miri_drift_is_removed_relative_to_the_first_group() -> None:
     data[0, 1] += np.array([1.0, 2, 3, 4])[column % 4] + 10 * (row % 2)
     dq = np.zeros((1024, 1032))
     ramp = exposure(data, dq, instrument="MIRI")
-    refpix.RefPixStep().correct(ramp, {})
+    apply(refpix.RefPixStep(), ramp, {})
     np.testing.assert_allclose(ramp.data, 50, rtol=1e-6)
     drift = refpix.measure_miri(data.astype(np.float32), dq.astype(np.uint32), 3.0, by_parity=True)
     band = refpix.subtract_miri_drift(data[:, :, 5:9].astype(np.float32), drift, first_row=5)

@@ -1,0 +1,280 @@
+"""Chain: the corrections that a ramp still has to go through, run band by band."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from stpipe.engine.band import PLANES, Array, Band, Rectangle, read
+from stpipe.models.arrays import Source, Stored
+
+if TYPE_CHECKING:
+    from stpipe.models import DataModel
+    from stpipe.references import References
+    from stpipe.step import RampStep
+
+__all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "settle"]
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+BAND_BYTES = 5_000_000  # of float32 data; with its flags and one copy it stays in cache
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One step of a chain, with its reference files and what it learnt beforehand."""
+
+    step: RampStep
+    references: References
+    known: Any = None
+
+    @property
+    def halo(self) -> int:
+        """Pixels of neighbours that the step needs."""
+        return cast("int", self.step.halo)
+
+
+@dataclass(eq=False)
+class Chain:
+    """A stored ramp and the stages that it has to go through.
+
+    `totals` and `seconds` fill while the chain runs, one entry for each stage.
+    """
+
+    ramp: DataModel
+    stages: tuple[Stage, ...] = ()
+    threads: int = 1
+    height: int | None = None  # rows of a band; None: what fits in cache
+    totals: list[Counter[str]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    arrays: dict[str, Array] | None = None  # everything, once somebody wanted it
+    answers: dict[tuple[tuple[Stage, ...], int], Array] = field(
+        default_factory=dict
+    )  # of `everywhere`
+    _lock: Any = field(default_factory=Lock)
+
+    # --- what the exposure is --------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Integrations, groups, rows, columns."""
+        return cast("tuple[int, int, int, int]", self.ramp.shape)
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.shape[2:]
+
+    @property
+    def meta(self) -> Any:
+        """Metadata of the exposure."""
+        return self.ramp.meta
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def evaluate(self, own: Rectangle) -> Band:
+        """The corrected arrays of a rectangle."""
+        margin = sum(stage.halo for stage in self.stages)
+        place = own.grown(margin, self.frame)
+        band = replace(read(self.ramp, place, self.frame), own=own)
+        for number, stage in enumerate(self.stages):
+            started = time.perf_counter()
+            band.known, band.totals = stage.known, Counter()
+            stage.step.correct(band, stage.references.part(band.place))
+            margin -= stage.halo
+            band.crop(own.grown(margin, self.frame))
+            self._account(number, band.totals, time.perf_counter() - started)
+        return band
+
+    def _account(self, number: int, totals: Counter[str], seconds: float) -> None:
+        with self._lock:
+            self.totals[number].update(totals)
+            self.seconds[number] += seconds
+
+    def rectangles(self) -> list[Rectangle]:
+        """Bands of whole rows that cover the exposure."""
+        nints, ngroups, rows, columns = self.shape
+        height = self.height or max(1, BAND_BYTES // (4 * nints * ngroups * columns))
+        # Equal bands: a last one of a single row would be all halo.
+        count = -(-rows // height)
+        edges = [rows * n // count for n in range(count + 1)]
+        return [Rectangle(a, b, 0, columns) for a, b in pairwise(edges)]
+
+    def map(self, function: Callable[[Band], Result]) -> Iterator[tuple[Rectangle, Result]]:
+        """`function` of every corrected band, with the rectangle that it is of."""
+        self.totals = [Counter() for _ in self.stages]
+        self.seconds = [0.0] * len(self.stages)
+        places = self.rectangles()
+        if self.threads == 1:
+            yield from ((place, function(self.evaluate(place))) for place in places)
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                results = pool.map(lambda place: function(self.evaluate(place)), places)
+                yield from zip(places, results, strict=True)
+        for stage, seconds in zip(self.stages, self.seconds, strict=True):
+            stage.step.log.info("Step %s done in %.2f s", stage.step.qualified_name, seconds)
+
+    def conclude(self, meta: Any) -> None:
+        """Write what the stages counted into metadata."""
+        for stage, totals in zip(self.stages, self.totals, strict=False):
+            stage.step.conclude(meta, totals, stage.known)
+
+    def materialize(self) -> dict[str, Array]:
+        """All arrays in memory, computed once."""
+        if self.arrays is None:
+            arrays: dict[str, Array] = {}
+            for place, band in self.map(lambda band: band):
+                for name in PLANES:
+                    array = getattr(band, name)
+                    if array is not None:
+                        self._place(arrays, name, array, place)
+            self.arrays = {name: _read_only(array) for name, array in arrays.items()}
+        return self.arrays
+
+    def _place(self, arrays: dict[str, Array], name: str, part: Array, place: Rectangle) -> None:
+        if name not in arrays:
+            shape = (*part.shape[:-2], self.frame[0], part.shape[-1])
+            arrays[name] = np.empty(shape, part.dtype)
+        arrays[name][..., place.y0 : place.y1, :] = part
+
+    # --- questions that steps ask before they correct anything ------------------------------------
+
+    def everywhere(self, bits: int) -> Array:
+        """In which groups all pixels have one of `bits` in GROUPDQ: (integrations, groups), bool.
+
+        Bands are looked at until all groups are decided; most are by the first.
+        """
+        stages = self.stages
+        while stages and not stages[-1].step.flags & bits:
+            stages = stages[:-1]
+        asked = (stages, bits)
+        if asked not in self.answers:
+            self.answers[asked] = replace(self, stages=stages).scan(bits)
+        return self.answers[asked]
+
+    def scan(self, bits: int) -> Array:
+        """Look at bands until every group is refuted, or set for certain by a step."""
+        candidates = np.ones(self.shape[:2], dtype=bool)
+        certain = np.zeros(self.shape[:2], dtype=bool)
+        for stage in self.stages:
+            certain |= stage.step.flags_everywhere(bits, self.shape[:2])
+        preview = self._preview()
+        for place in self.rectangles():
+            band = preview.evaluate(place)
+            candidates &= ((band.groupdq & bits) != 0).all(axis=(2, 3))
+            if not (candidates & ~certain).any():
+                break
+        return candidates
+
+    def part(self, rows: slice, columns: slice) -> Band:
+        """The corrected arrays of a part of the exposure."""
+        y0, y1, _ = rows.indices(self.frame[0])
+        x0, x1, _ = columns.indices(self.frame[1])
+        return self._preview().evaluate(Rectangle(y0, y1, x0, x1))
+
+    def _preview(self) -> Chain:
+        """The same chain, whose counts do not count."""
+        return replace(
+            self, totals=[Counter() for _ in self.stages], seconds=[0.0] * len(self.stages)
+        )
+
+
+def _read_only(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+# --- arrays that wait for their chain ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Later(Stored):
+    """An array of a ramp whose chain has not run yet."""
+
+    chain: Chain = None  # type: ignore[assignment] # fields of the base have no defaults
+    name: str = ""
+
+    def read(self, dtype: np.dtype[Any] | None = None) -> Array:
+        """Run the chain."""
+        array = self.chain.materialize()[self.name]
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def section(self, key: Any) -> Array:
+        """A part of the array; the whole chain runs."""
+        return self.read()[key]
+
+    def pieces(self) -> Iterator[memoryview]:
+        """The bytes of the array."""
+        yield memoryview(np.ascontiguousarray(self.read()).reshape(-1).view(np.uint8))
+
+
+def chain_of(ramp: DataModel) -> Chain:
+    """The chain that a ramp carries; an empty one for a ramp that waits for nothing."""
+    chains = _waiting(ramp)
+    data = _arrays(ramp).get("data")
+    if isinstance(data, Later) and chains == [data.chain] and data.chain.arrays is None:
+        return data.chain
+    # Somebody wanted pixels or assigned some: go on from what is there.
+    settle(ramp)
+    return Chain(ramp.copy())
+
+
+def _waiting(ramp: DataModel) -> list[Chain]:
+    """The chains that arrays of the ramp wait for."""
+    chains = (array.chain for array in _arrays(ramp).values() if isinstance(array, Later))
+    return list(dict.fromkeys(chains))
+
+
+def extend(ramp: DataModel, step: RampStep, references: References) -> DataModel:
+    """Give the ramp one more correction to go through; the step surveys the exposure now."""
+    before = replace(chain_of(ramp), threads=step.threads)
+    stage = Stage(step, references, step.survey(before, references))
+    chain = replace(before, stages=(*before.stages, stage), arrays=None)
+    made = _arrays(ramp)
+    nowhere = Source(Path(), (0, 0, 0), 0)
+    for name, (shape, dtype) in _forms(chain).items():
+        made[name] = Later(nowhere, 0, np.dtype(dtype), shape, None, chain, name)
+    return ramp
+
+
+def settle(ramp: DataModel) -> None:
+    """Run the chains that arrays of a ramp wait for, and let their steps conclude."""
+    arrays = _arrays(ramp)
+    for chain in _waiting(ramp):
+        values = chain.materialize()
+        for name, array in arrays.items():
+            if isinstance(array, Later) and array.chain is chain:
+                arrays[name] = values[name]
+        chain.conclude(ramp.meta)
+
+
+def _forms(chain: Chain) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of the arrays that a chain makes."""
+    nints, _, rows, columns = chain.shape
+    forms: dict[str, tuple[tuple[int, ...], str]] = {
+        "data": (chain.shape, "f4"),
+        "groupdq": (chain.shape, "u1"),
+        "pixeldq": ((rows, columns), "u4"),
+    }
+    made = {name for stage in chain.stages for name in stage.step.makes}
+    if "average_dark_current" in made or chain.ramp.has("average_dark_current"):
+        forms["average_dark_current"] = ((rows, columns), "f4")
+    if chain.ramp.has("zeroframe"):
+        forms["zeroframe"] = ((nints, rows, columns), "f4")
+    return forms
+
+
+def _arrays(ramp: DataModel) -> dict[str, Any]:
+    """The arrays of a model as they are, without reading any."""
+    return ramp._content.arrays  # noqa: SLF001 - the engine is a part of the models' storage
