@@ -304,7 +304,10 @@ class Step:
         model = self.open(first)
         try:
             self.settle_for(model.to_flat_dict())
-            return self._run(model, *inputs[1:])
+            result = self._run(model, *inputs[1:])
+            if self.parent is None:
+                _finish_pixels(result)
+            return result
         finally:
             if isinstance(first, (str, Path)):
                 model.close()
@@ -561,7 +564,7 @@ class RampStep(Step):
             super()._log_end(seconds)
 
 
-def _settle(result: Any) -> None:
+def _finish_pixels(result: Any) -> None:
     """Compute what was put off: nobody outside meets a product that waits."""
     for product in result if isinstance(result, tuple) else (result,):
         if product is not None:

@@ -241,10 +241,11 @@ def extend(ramp: DataModel, step: RampStep, references: References) -> DataModel
     before = replace(chain_of(ramp), threads=step.threads)
     stage = Stage(step, references, step.survey(before, references))
     chain = replace(before, stages=(*before.stages, stage), arrays=None)
-    made = _arrays(ramp)
+    arrays = _arrays(ramp)
     nowhere = Source(Path(), (0, 0, 0), 0)
     for name, (shape, dtype) in _forms(chain).items():
-        made[name] = Later(nowhere, 0, np.dtype(dtype), shape, None, chain, name)
+        arrays[name] = Later(nowhere, 0, np.dtype(dtype), shape, None, chain, name)
+        ramp._made.pop(name, None)  # noqa: SLF001 - what was read before holds no more
     return ramp
 
 
