@@ -9,11 +9,6 @@ Importing this package imports numpy and nothing else that takes time.
 
 from __future__ import annotations
 
-import functools
-import os
-import re
-from pathlib import Path
-
 from stpipe.models.base import DataModel
 from stpipe.models.flux import (
     ABVegaOffsetModel,
@@ -122,6 +117,7 @@ from stpipe.models.references import (
     TrapDensityModel,
     TrapParsModel,
 )
+from stpipe.models.registering import model_class, register
 from stpipe.models.schema import Field, Schema
 from stpipe.models.science import (
     AmiLgFitModel,
@@ -303,29 +299,5 @@ __all__ = [
     "model_class",
     "open",
     "open_metadata",
+    "register",
 ]
-
-
-def model_class(schema: str | os.PathLike[str]) -> type[DataModel]:
-    """A model class for a schema file; ``my.schema.json`` gives ``MyModel``.
-
-    Raises
-    ------
-    InputError
-        When the schema is missing or wrong.
-    """
-    return _model_class(Schema.load(Path(schema)).path)
-
-
-@functools.cache
-def _model_class(path: Path) -> type[DataModel]:
-    loaded = Schema.load(path)
-    words = re.split(r"[^0-9A-Za-z]+", path.name.partition(".")[0])
-    name = "".join(word[:1].upper() + word[1:] for word in words) + "Model"
-    primary = next(iter(loaded.arrays), "data")
-    body = {
-        "schema_name": str(path),
-        "primary": "data" if "data" in loaded.arrays else primary,
-        "__doc__": loaded.title or f"Model of the schema {path.name}.",
-    }
-    return type(name, (DataModel,), body)

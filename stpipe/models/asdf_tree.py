@@ -25,8 +25,11 @@ from stpipe.models.hdus import Hdu
 
 __all__ = [
     "Block",
+    "CarriedBlock",
+    "attach_blocks",
     "block_header",
     "datatype",
+    "document_end",
     "in_fits",
     "numpy_dtype",
     "parse",
@@ -56,6 +59,37 @@ class Block:
     def nbytes(self) -> int:
         """Length with its header."""
         return self.offset - self.start + self.size
+
+
+@dataclass(frozen=True)
+class CarriedBlock:
+    """A block of another file, written as it is."""
+
+    block: Block
+
+    @property
+    def nbytes(self) -> int:
+        """Length with header."""
+        return self.block.nbytes
+
+    def pieces(self) -> Iterator[Any]:
+        """The bytes of the block."""
+        block = self.block
+        return Stored(block.source, block.start, np.dtype("u1"), (block.nbytes,)).pieces()
+
+
+def attach_blocks(tree: dict[str, Any], first: int = 0) -> list[CarriedBlock]:
+    """The blocks that nodes of ``tree`` bring along, and their new numbers in the nodes."""
+    blocks: list[CarriedBlock] = []
+    numbers: dict[Block, int] = {}
+    for node in tagged.nodes(tree):
+        block = getattr(node, "block", None)
+        if block is not None:
+            if block not in numbers:
+                numbers[block] = first + len(blocks)
+                blocks.append(CarriedBlock(block))
+            node["source"] = numbers[block]
+    return blocks
 
 
 def in_fits(unit: Hdu) -> Deferred | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from stpipe import __version__
-from stpipe.models import asdf_tree, tagged
+from stpipe.models import asdf_tree, rich, tagged
 from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.asdf_reader import FITS_KEY
 from stpipe.models.cards import Header
@@ -19,38 +18,7 @@ from stpipe.models.content import Content, put
 from stpipe.models.schema import Schema
 from stpipe.models.validation import plain
 
-__all__ = ["CarriedBlock", "attach_blocks", "software", "write_asdf"]
-
-
-@dataclass(frozen=True)
-class CarriedBlock:
-    """A block of another file, written as it is."""
-
-    block: asdf_tree.Block
-
-    @property
-    def nbytes(self) -> int:
-        """Length with header."""
-        return self.block.nbytes
-
-    def pieces(self) -> Iterator[Any]:
-        """The bytes of the block."""
-        block = self.block
-        return Stored(block.source, block.start, np.dtype("u1"), (block.nbytes,)).pieces()
-
-
-def attach_blocks(tree: dict[str, Any], first: int = 0) -> list[CarriedBlock]:
-    """The blocks that nodes of ``tree`` bring along, and their new numbers in the nodes."""
-    blocks: list[CarriedBlock] = []
-    numbers: dict[asdf_tree.Block, int] = {}
-    for node in tagged.nodes(tree):
-        block = getattr(node, "block", None)
-        if block is not None:
-            if block not in numbers:
-                numbers[block] = first + len(blocks)
-                blocks.append(CarriedBlock(block))
-            node["source"] = numbers[block]
-    return blocks
+__all__ = ["software", "write_asdf"]
 
 
 def software() -> tagged.TaggedDict:
@@ -83,19 +51,19 @@ class ArrayBlock:
 def write_asdf(content: Content, schema: Schema, stream: BinaryIO) -> None:
     """Write everything in ``content`` (its deferred metadata included) to ``stream``."""
     content.complete()
-    blocks: list[ArrayBlock | CarriedBlock] = []
+    blocks: list[ArrayBlock | asdf_tree.CarriedBlock] = []
     tree = {"asdf_library": software(), **_tree(content, schema, blocks)}
-    blocks += attach_blocks(tree, len(blocks))
+    blocks += asdf_tree.attach_blocks(tree, len(blocks))
     stream.write(tagged.dump(tree))
     for block in blocks:
         stream.writelines(block.pieces())
 
 
 def _tree(
-    content: Content, schema: Schema, blocks: list[ArrayBlock | CarriedBlock]
+    content: Content, schema: Schema, blocks: list[ArrayBlock | asdf_tree.CarriedBlock]
 ) -> dict[str, Any]:
     """Metadata and nodes of arrays; their blocks are appended to ``blocks``."""
-    tree: dict[str, Any] = plain(copy.deepcopy(content.tree), "")
+    tree: dict[str, Any] = plain(rich.serialised(content.tree), "")
     for path, array in content.arrays.items():
         field = schema.arrays[path]
         dtype = array.dtype if field.is_table or field.dtype is None else field.dtype

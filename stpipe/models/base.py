@@ -314,7 +314,7 @@ class DataModel(HasMetadata):
                 yield problem
         yield from validation.extra_problems(fields, values)
         for path in sorted(self._schema.required):
-            if self.get(path) is None and not self.has(path):
+            if self._raw(path) is None and not self.has(path):
                 yield f"{path} is required and not set."
         for path, array in self._content.arrays.items():
             if problem := validation.array_problem(self._schema.arrays[path], array):

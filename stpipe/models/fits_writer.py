@@ -8,16 +8,16 @@ the cards of their group.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from stpipe.models import asdf_tree, tagged
+from stpipe.models import asdf_tree, rich, tagged
 from stpipe.models.arrays import Array, Stored, blocks_of
-from stpipe.models.asdf_writer import attach_blocks, software
+from stpipe.models.asdf_tree import attach_blocks
+from stpipe.models.asdf_writer import software
 from stpipe.models.cards import BLOCK, Card, Header, format_card, is_representable, text_cards
 from stpipe.models.content import Content, lookup, merge, put, remove
 from stpipe.models.fits_reader import ASDF_EXTENSION, conforming
@@ -49,7 +49,7 @@ class _Unit:
 def write_fits(content: Content, schema: Schema, stream: BinaryIO) -> None:
     """Write everything in ``content`` (its deferred metadata included) to ``stream``."""
     content.complete()
-    rest = copy.deepcopy(content.tree)
+    rest = rich.serialised(content.tree)
     units = [_primary(content), *_arrays(content, schema), *_extras(content)]
     for unit in units:
         unit.schema, unit.rest = schema, rest
@@ -74,7 +74,7 @@ class _Part:
     version: int
 
     def __post_init__(self) -> None:
-        self.rest = copy.deepcopy(self.content.tree)
+        self.rest = rich.serialised(self.content.tree)
         self.units = list(_arrays(self.content, self.schema, self.version)) or [self._placeholder]
         for unit in self.units:
             unit.schema, unit.rest = self.schema, self.rest

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from stpipe.errors import ValidationError, did_you_mean
 from stpipe.models.content import Content, flatten, lookup, put, remove
 from stpipe.models.schema import Field, Schema
+from stpipe.models.tagged import Tagged
 from stpipe.models.validation import check_value, plain
 
 __all__ = ["Found", "HasMetadata", "Metadata", "Node"]
@@ -47,19 +48,29 @@ class HasMetadata:
         """Metadata value at a dotted path such as ``meta.exposure.nints``.
 
         A value that is not set is the schema's default, or else ``default``. Mappings come as
-        dictionaries.
+        dictionaries, and objects such as ``meta.wcs`` alive.
         """
         if (part := self._inside_list(path)) is not None:
             return part[0].get(part[1], default)
+        value = self._raw(path)
+        if isinstance(value, (Tagged, list)):
+            from stpipe.models import rich
+
+            value = rich.revived(value, path, self._content.source)
+            put(self._content.tree, path, value)
+        if value is None and path in self._schema.metadata:
+            value = self._schema.metadata[path].default
+        return default if value is None else value
+
+    def _raw(self, path: str) -> Any:
+        """The value as it is stored, which may be a tagged node."""
         value = lookup(self._content.tree, path)
         if value is None or isinstance(value, dict):
             deferred = self._content.deferred
             if deferred is not None and (isinstance(value, dict) or deferred.mentions(path)):
                 self._content.complete()
                 value = lookup(self._content.tree, path)
-        if value is None and path in self._schema.metadata:
-            value = self._schema.metadata[path].default
-        return default if value is None else value
+        return value
 
     def set(self, path: str, value: Any) -> None:
         """Set the value at a dotted path; a path that the schema does not know is allowed.
@@ -116,7 +127,7 @@ class HasMetadata:
         if path in self._schema.groups:
             return Node(self, path)
         value = self.get(path)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not isinstance(value, Tagged):
             return Node(self, path)
         if value is None and path not in self._schema.fields:
             raise AttributeError(self._unknown(group, name))
@@ -207,7 +218,7 @@ class Node:
 
     def to_dict(self) -> dict[str, Any]:
         """The values that are set, as nested dictionaries."""
-        value = self._owner.get(self._path)
+        value = self._owner._raw(self._path)  # noqa: SLF001
         return dict(value) if isinstance(value, dict) else {}
 
     def __repr__(self) -> str:

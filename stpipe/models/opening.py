@@ -18,6 +18,7 @@ from stpipe.models.base import REGISTRY, DataModel, Init, check_readable
 from stpipe.models.content import Content, lookup
 from stpipe.models.hdus import Hdu, scan
 from stpipe.models.metadata import Metadata
+from stpipe.models.registering import known_class
 from stpipe.models.schema import Schema
 
 __all__ = ["content_for", "open_metadata", "open_model"]
@@ -86,7 +87,7 @@ def open_model(init: Init) -> DataModel:
     if isinstance(init, Mapping):
         name = str(lookup(init, "meta.model_type") or "")
         fits = init.get("data", init.get("dq"))
-        return (REGISTRY.get(name) or _class_for_array(fits))(init)
+        return (known_class(name) or _class_for_array(fits))(init)
     return _class_for_array(init)(init)
 
 
@@ -137,7 +138,7 @@ def _inspect(path: Path) -> _File:
 
 
 def _class_of(file: _File) -> type[DataModel]:
-    known = REGISTRY.get(file.model_type)
+    known = known_class(file.model_type)
     if known is not None:
         return known
     guess = file.guess()

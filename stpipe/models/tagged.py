@@ -16,6 +16,20 @@ __all__ = ["NDARRAY", "Tagged", "TaggedDict", "TaggedList", "TaggedStr", "dump",
 _PREFIX = "tag:stsci.edu:asdf/"
 NDARRAY = f"{_PREFIX}core/ndarray-"
 _ROOT = f"{_PREFIX}core/asdf-1.1.0"
+# Tags of older standards whose nodes are valid nodes of the newer tag, so that every tree that is
+# written is of one standard, whatever it was read from.
+_RENEWED = {
+    f"{_PREFIX}{old}": f"{_PREFIX}{new}"
+    for old, new in {
+        "core/column-1.0.0": "table/column-1.1.0",
+        "core/integer-1.0.0": "core/integer-1.1.0",
+        "core/ndarray-1.0.0": "core/ndarray-1.1.0",
+        "core/table-1.0.0": "table/table-1.1.0",
+        "fits/fits-1.0.0": "fits/fits-1.1.0",
+        "time/time-1.1.0": "time/time-1.2.0",
+        "unit/quantity-1.1.0": "unit/quantity-1.2.0",
+    }.items()
+}
 _HEADER = b"#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n"
 
 
@@ -104,14 +118,15 @@ def _loader() -> Any:
         pass
 
     def tag(loader: Any, _: str, node: Any) -> Iterator[Any]:
+        name = _RENEWED.get(node.tag, node.tag)
         if isinstance(node, yaml.ScalarNode):
-            yield TaggedStr.of(node.tag, node.value)
+            yield TaggedStr.of(name, node.value)
         elif isinstance(node, yaml.SequenceNode):
-            items: TaggedList = TaggedList.of(node.tag, [])
+            items: TaggedList = TaggedList.of(name, [])
             yield items
             items.extend(loader.construct_sequence(node))
         else:
-            pairs: TaggedDict = TaggedDict.of(node.tag, {})
+            pairs: TaggedDict = TaggedDict.of(name, {})
             yield pairs
             pairs.update(loader.construct_mapping(node))
 

@@ -67,6 +67,8 @@ def from_header(field: Field, value: Any, token: str) -> Any:
 def plain(value: Any, path: str) -> Any:
     """``value`` in the types that metadata may have: str, bool, int, float, list, dict, None.
 
+    Objects that the asdf library can store stay as they are.
+
     Raises
     ------
     ValidationError
@@ -76,21 +78,23 @@ def plain(value: Any, path: str) -> Any:
         return value
     if isinstance(value, np.generic):
         return plain(value.item(), path)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, PurePath):
-        return str(value)
+    if isinstance(value, (bytes, PurePath)):
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if isinstance(value, (Mapping, list, tuple)):
+        return _plain_children(value, path)
+    from stpipe.models import rich
+
+    return rich.accepted(value, path)
+
+
+def _plain_children(value: Any, path: str) -> Any:
+    """A plain dictionary or list; tagged nodes of an ASDF tree keep their class."""
+    found: Any
     if isinstance(value, Mapping):
-        # Tagged nodes of an ASDF tree keep their class.
-        items = {str(key): plain(item, f"{path}.{key}") for key, item in value.items()}
-        return value.like(items) if hasattr(value, "like") else items
-    if isinstance(value, (list, tuple)):
+        found = {str(key): plain(item, f"{path}.{key}") for key, item in value.items()}
+    else:
         found = [plain(item, f"{path}.{number}") for number, item in enumerate(value)]
-        return value.like(found) if hasattr(value, "like") else found
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    raise ValidationError(
-        f"{path} is a {kind}; metadata are text, numbers, booleans, lists and dictionaries."
-    )
+    return value.like(found) if hasattr(value, "like") else found
 
 
 def extra_problems(fields: Mapping[str, Field], values: Mapping[str, Any]) -> Iterator[str]:

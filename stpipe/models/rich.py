@@ -1,0 +1,141 @@
+"""Live objects in metadata, such as a gwcs in ``meta.wcs``.
+
+They travel as nodes of an ASDF tree and become objects when somebody asks for them. Only then is
+the asdf library imported, which knows the objects of astropy, gwcs and whatever else is installed.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stpipe.errors import InputError, ValidationError
+from stpipe.models import asdf_tree, tagged
+from stpipe.models.arrays import Source, Stored, read_only
+from stpipe.models.asdf_tree import attach_blocks
+from stpipe.models.tagged import Tagged, TaggedDict
+
+__all__ = ["accepted", "revived", "serialised"]
+
+_YAML = "tag:yaml.org,"
+_PLAIN = (str, bool, int, float, type(None))
+# Which package brings the classes of a family of tags.
+_PACKAGES = {"gwcs": "gwcs", "transform": "asdf-astropy", "unit": "asdf-astropy"}
+_PACKAGES |= {"astropy": "asdf-astropy", "jwst_pipeline": "stdatamodels", "time": "asdf-astropy"}
+
+
+def revived(value: Any, path: str, source: Source | None) -> Any:
+    """``value`` with live objects in the place of tagged nodes; plain values stay as they are.
+
+    Raises
+    ------
+    InputError
+        When a package is missing that knows the objects, or they are damaged.
+    """
+    if isinstance(value, TaggedDict) and value.is_ndarray:
+        return _array(value, source)
+    tags = {node.tag for node in tagged.nodes(value) if isinstance(node, Tagged)}
+    if tags and not all(tag.startswith(_YAML) for tag in tags):
+        return _objects(value, tags, f"{source.path}: {path}" if source else path)
+    return value
+
+
+def accepted(value: Any, path: str) -> Any:
+    """``value`` if the asdf library can store its like.
+
+    Raises
+    ------
+    ValidationError
+        When it cannot.
+    """
+    import asdf
+
+    if asdf.AsdfFile().extension_manager.handles_type(type(value)):
+        return value
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise ValidationError(
+        f"{path} is a {kind}; metadata are text, numbers, booleans, lists, dictionaries, "
+        "and objects that the asdf library can store."
+    )
+
+
+def serialised(tree: dict[str, Any]) -> dict[str, Any]:
+    """A copy of ``tree`` with nodes in the place of live objects."""
+    objects = list(_live(tree))
+    if not objects:
+        return copy.deepcopy(tree)
+    nodes = _nodes([value for _, value in objects])
+    known = {id(value): node for (_, value), node in zip(objects, nodes, strict=True)}
+    found: dict[str, Any] = _replaced(tree, known)
+    return found
+
+
+def _live(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, (dict, list)):
+        children = node.items() if isinstance(node, dict) else enumerate(node)
+        for name, child in children:
+            yield from _live(child, f"{path}.{name}")
+    elif not isinstance(node, _PLAIN):
+        yield path, node
+
+
+def _replaced(node: Any, known: dict[int, Any]) -> Any:
+    if id(node) in known:
+        return known[id(node)]
+    if type(node) is dict:
+        return {name: _replaced(child, known) for name, child in node.items()}
+    if type(node) is list:
+        return [_replaced(child, known) for child in node]
+    return copy.deepcopy(node)
+
+
+def _nodes(objects: list[Any]) -> list[Any]:
+    import asdf
+
+    stream = io.BytesIO()
+    try:
+        asdf.AsdfFile({"objects": objects}).write_to(stream)
+    except (TypeError, ValueError, asdf.ValidationError) as error:
+        raise ValidationError(f"metadata hold an object that cannot be stored: {error}") from error
+    content = stream.getvalue()
+    source = Source(Path("memory"), (0, 0, 0), len(content), content)
+    end = asdf_tree.document_end(content)
+    nodes: list[Any] = asdf_tree.parse(source, content[:end], end, len(content))["objects"]
+    return nodes
+
+
+def _objects(value: Any, tags: set[str], what: str) -> Any:
+    import asdf
+
+    manager = asdf.AsdfFile().extension_manager
+    unknown = sorted(t for t in tags if not t.startswith(_YAML) and not manager.handles_tag(t))
+    if unknown:
+        names = sorted({name for word, name in _PACKAGES.items() if word in " ".join(unknown)})
+        raise InputError(
+            f"{what} is an object of a kind that no installed package knows "
+            f"({', '.join(unknown)}); install {' and '.join(names) or 'the package it is from'}."
+        )
+    tree = {"value": copy.deepcopy(value)}
+    blocks = attach_blocks(tree)
+    parts = [tagged.dump(tree), *(bytes(p) for block in blocks for p in block.pieces())]
+    try:
+        with warnings.catch_warnings():
+            # A node that cannot be converted would be left as it is, with no more than a warning.
+            warnings.simplefilter("error", asdf.exceptions.AsdfConversionWarning)
+            with asdf.open(io.BytesIO(b"".join(parts)), lazy_load=False, memmap=False) as file:
+                return file["value"]
+    except Exception as error:
+        raise InputError(f"{what} is damaged: {type(error).__name__}: {error}.") from error
+
+
+def _array(node: TaggedDict, source: Source | None) -> Any:
+    if source is None:
+        return node
+    found = asdf_tree.stored_array(node, source)
+    if found is None:
+        return node
+    return read_only(found.read() if isinstance(found, Stored) else found)
