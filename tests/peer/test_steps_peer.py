@@ -102,7 +102,8 @@ def test_saturation(peer: Any, seed: int, nframes: int, grow: int) -> None:
     rng = np.random.default_rng(seed)
     a = raw_ramp(rng, (2, 2 + seed, 24, 30))
     shape = a["pixeldq"].shape
-    threshold = rng.normal(45000, 6000, shape).astype(np.float32)
+    threshold = np.round(rng.normal(45000, 6000, shape)).astype(np.float32)
+    a["data"][0, 1] = np.where(sparse(rng, shape, 0.05), threshold, a["data"][0, 1])
     threshold[sparse(rng, shape, 0.05)] = np.nan
     dq = np.where(sparse(rng, shape, 0.05), dqflags.NO_SAT_CHECK, 0).astype(np.uint32)
     bias = rng.normal(10000, 100, shape).astype(np.float32) if seed % 2 else None
@@ -229,13 +230,15 @@ def linear_ramp(rng: np.random.Generator, shape: tuple[int, ...]) -> Arrays:
     steps += np.where(sparse(rng, shape, 0.05), rng.exponential(800, shape), 0)
     data = np.cumsum(steps, axis=1) + rng.normal(0, 8, shape)
     data[sparse(rng, shape, 0.01)] = np.nan
-    data[:, :, 0, 0] = 7  # differences of exactly 0
+    data[:, :, 0, :2] = 7  # differences of exactly 0
+    data[:, -1, 0, 1] = 100
     gain = rng.normal(2, 0.1, shape[2:])
     readnoise = rng.normal(12, 1, shape[2:])
     for value in (0, np.nan, -1):
         gain[sparse(rng, shape[2:], 0.02)] = value
     for value in (0, np.nan):
         readnoise[sparse(rng, shape[2:], 0.02)] = value
+    gain[0, :2], readnoise[0, :2] = 2, 0
     saturated = np.maximum.accumulate(data > 1500, axis=1)
     groupdq = random_bits(rng, shape, 0.03) | np.where(saturated, dqflags.SATURATED, 0)
     return {
@@ -396,6 +399,7 @@ REFPIX_CASES = [
     (*NIR, -1, 2, 1, 1, 4, (2, 3, 64, 2048)),
     (*NIR, -1, 2, 1, 1985, 4, (1, 3, 64, 2048)),
     (*NIR, 1, -2, 1, 901, 4, (1, 3, 64, 2048)),
+    (*NIR, -1, 2, 1, 1, 4, (1, 2, 64, 1000)),
     (*NIR, -1, 2, 1, 1, 1, (2, 3, 48, 60)),
     (*NIR, -1, 2, 1982, 2002, 1, (2, 3, 47, 67)),
     ("NIRISS", "NIS", -2, -1, 1, 1969, 1, (2, 3, 80, 80)),
@@ -582,7 +586,9 @@ def test_scales(peer: Any) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_charge_migration(peer: Any, seed: int) -> None:
     """Pixels above the threshold and their neighbours, from that group on."""
-    a = raw_ramp(np.random.default_rng(seed), (2, 4, 15, 16))
+    rng = np.random.default_rng(seed)
+    a = raw_ramp(rng, (2, 4, 15, 16))
+    a["groupdq"] |= rng.choice([0, 1, 9], a["groupdq"].shape, p=[0.8, 0.1, 0.1]).astype(np.uint8)
     expected = peer("charge_migration", {"threshold": 45000.0}, **a)
     groupdq = charge_migration.flag_charge_loss(a["data"], a["groupdq"], 45000.0)
     assert_agrees(expected["groupdq"], groupdq)

@@ -83,6 +83,24 @@ def test_short_ramps_have_thresholds_of_their_own(ndiffs: int, threshold: float)
         assert flagged == detect(data)[0, 1, 0, 0]
 
 
+def test_largest_difference_is_compared_with_the_others() -> None:
+    """Of four differences the largest takes no part in the median that it is compared with."""
+    differences = np.array([10, 30, 10, 33], dtype=np.float32)  # median of the others 10, of all 20
+    data = np.concatenate([[0], np.cumsum(differences)])[None, :, None, None].astype(np.float32)
+    assert [0, 0, 0, 0, JUMP] == detect(data).ravel().tolist()
+
+
+def test_pixels_without_noise_have_no_jumps() -> None:
+    """A deviation of 0 would make every difference a jump."""
+    data = np.zeros((1, 6, 1, 1), dtype=np.float32)
+    data[0, 3:] = 100
+    one, none = np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32)
+    for single_pass in (True, False):
+        given_rules = rules(single_pass=single_pass)
+        flags, _ = jump.detect_jumps(data, np.zeros(data.shape, np.uint8), one, none, given_rules)
+        assert not flags.any()
+
+
 def test_averaged_frames_have_less_read_noise() -> None:
     """The variance of the read noise is divided by NFRAMES."""
     data = steady(6)

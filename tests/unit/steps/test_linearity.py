@@ -63,3 +63,18 @@ def test_reads_are_corrected_before_they_are_averaged() -> None:
     truth = (reads + 1e-3 * reads**2).reshape(4, 4).mean(axis=1)
     assert np.abs(by_reads.ravel() - truth).max() < 1e-4
     assert np.abs(by_groups.ravel() - truth).max() > 4e-3
+
+
+def test_last_good_group_predicts_no_reads() -> None:
+    """The last group before saturation may be touched by it: the others do not depend on it."""
+    polynomials = coefficients(0, 1, 1e-3), coefficients(0, 1, -1e-3)
+    data = np.array([4, 12, 20, 28, 90], np.float32).reshape(1, 5, 1, 1)
+    groupdq = np.array([0, 0, 0, 0, dqflags.SATURATED], np.uint8).reshape(1, 5, 1, 1)
+    corrected = linearity.correct_reads(data, groupdq, polynomials, 4)
+    data[0, 3] = 80
+    other = linearity.correct_reads(data, groupdq, polynomials, 4)
+    np.testing.assert_array_equal(corrected[0, :3], other[0, :3])
+    assert other[0, 4] == 90
+    data[0, 2] = 80
+    third = linearity.correct_reads(data, groupdq, polynomials, 4)
+    assert (corrected[0, :2] != third[0, :2]).all()

@@ -88,6 +88,40 @@ def test_jump_splits_a_ramp() -> None:
     assert rate.dq == JUMP
 
 
+def test_unusable_jump_starts_no_segment() -> None:
+    """A jump that is DO_NOT_USE as well is left out altogether."""
+    rate, _ = fit(ramps([0, 10, 20, 9000, 30, 40, 50], [0, 0, 0, JUMP | DNU, 0, 0, 0]))
+    assert rate.data == pytest.approx(10 / TIME)
+
+
+def test_jumps_do_not_count_for_poisson_noise() -> None:
+    """The median rate leaves differences over jumps and unusable groups out."""
+    rate, _ = fit(ramps([0, 10, 1000], [0, 0, JUMP]))
+    assert rate.var_poisson == pytest.approx(10 / TIME / (TIME * GAIN))
+    rate, _ = fit(ramps([0, 10, 1000, 5000], [0, 0, DNU, DNU]))
+    assert rate.var_poisson == pytest.approx(10 / TIME / (TIME * GAIN))
+
+
+def test_enormous_variance_means_that_nothing_is_known() -> None:
+    """Variances from 1e6 on become 0, and with the read noise the slope."""
+    noisy = np.full((1, 1), 1e5, np.float32)
+    rate, rateints = fit(ramps([0, 10], readnoise=noisy))
+    assert (rate.var_rnoise, rate.data, rateints.err[0]) == (0, 0, 0)
+    assert rate.var_poisson > 0
+
+
+def test_power_of_the_weights_steps_at_signal_to_noise_20() -> None:
+    """Below 20 weights grow with the distance from the middle, above with its cube."""
+    k = np.arange(10) - 4.5
+    for snr, power in ((19.9, 1), (20.1, 3)):
+        # Signal in e- with this ratio to the root of itself plus the square of the read noise.
+        signal = (snr**2 + np.sqrt(snr**4 + 4 * snr**2 * NOISE**2)) / 2 / GAIN
+        rate, _ = fit(ramps(signal * np.array([0] * 9 + [1])))
+        weights = np.abs(k / 4.5) ** power
+        expected = signal * weights[-1] * k[-1] / (weights * k**2).sum() / TIME
+        assert rate.data == pytest.approx(expected, rel=1e-5)
+
+
 def test_segments_of_one_group_count_only_alone() -> None:
     """Single groups are left out beside longer segments; else the first of them is used."""
     rate, _ = fit(ramps([0, 10, 500, 7, 900], [0, 0, DNU, 0, DNU]))

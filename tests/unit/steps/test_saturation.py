@@ -68,13 +68,34 @@ def test_averaged_group_before_saturation_is_unusable() -> None:
     assert [0, SAT, SAT, SAT] == flags.ravel().tolist()
 
 
-def test_sudden_rise_in_the_second_group_is_unusable() -> None:
+def test_hidden_saturation_spreads_once() -> None:
+    """Neighbours of a group before saturation are unusable, and hide no saturation themselves."""
+    data = np.full((1, 3, 1, 4), 99, dtype=np.float32)
+    data[0, :, 0, 1:] = 1
+    data[0, 2, 0, 0] = 200
+    flags = saturation.flag_saturation(
+        data, np.zeros(data.shape, np.uint8), level((1, 4), 100, nframes=4), 1
+    )
+    assert [[0, 0, 0, 0], [DNU, DNU, 0, 0], [SAT, SAT, 0, 0]] == flags[0, :, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([1, 30, 200], [0, DNU, SAT]),
+        ([1, 25, 200], [0, 0, SAT]),  # no more than a quarter of the way to saturation
+        ([30, 60, 200], [0, 0, SAT]),  # 12 frames at this rate saturate anyway
+    ],
+)
+def test_sudden_rise_in_the_second_group_is_unusable(
+    groups: list[float], expected: list[int]
+) -> None:
     """A second group that rises by a share of the last frame, before a saturated third."""
-    data = np.array([1, 30, 200], dtype=np.float32).reshape(1, 3, 1, 1)
+    data = np.array(groups, dtype=np.float32).reshape(1, 3, 1, 1)
     flags = saturation.flag_saturation(
         data, np.zeros(data.shape, np.uint8), level((1, 1), 100, nframes=4), 0
     )
-    assert [0, DNU, SAT] == flags.ravel().tolist()
+    assert expected == flags.ravel().tolist()
 
 
 def test_zeroframe_keeps_usable_pixels_only() -> None:
