@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stpipe.parameters import Parameters
     from stpipe.step import Step
 
-__all__ = ["asdf_tree", "export", "write"]
+__all__ = ["asdf_tree", "checked", "export", "write"]
 
 
 def write(path: str | Path, cls: type[Step], parameters: Parameters) -> Path:
@@ -26,11 +26,7 @@ def write(path: str | Path, cls: type[Step], parameters: Parameters) -> Path:
     ParameterError
         When the extension is neither `.cfg` nor `.asdf`, or the file cannot be written.
     """
-    path = Path(path)
-    if path.suffix not in EXTENSIONS:
-        raise ParameterError(
-            f"parameter file {path}: allowed: a name that ends in {' or '.join(EXTENSIONS)}."
-        )
+    path = checked(path)
     try:
         if path.suffix == ".asdf":
             from stpipe.models import tagged
@@ -40,6 +36,22 @@ def write(path: str | Path, cls: type[Step], parameters: Parameters) -> Path:
             path.write_text(export(cls.target(), parameters), encoding="utf-8")
     except OSError as error:
         raise ParameterError(f"parameter file {path}: {error.strerror}.") from None
+    return path
+
+
+def checked(path: str | Path) -> Path:
+    """The path, when its extension says in which format to write.
+
+    Raises
+    ------
+    ParameterError
+        When it does not.
+    """
+    path = Path(path)
+    if path.suffix not in EXTENSIONS:
+        raise ParameterError(
+            f"parameter file {path}: allowed: a name that ends in {' or '.join(EXTENSIONS)}."
+        )
     return path
 
 

@@ -111,7 +111,7 @@ def _allowed(step: type[Step], settings: Settings, where: str) -> Settings:
     values = {
         name: Raw(raw.value, where, raw.folder)
         for name, raw in settings.values.items()
-        if name in known and not name.startswith(OVERRIDE)
+        if name in known and not name.startswith(OVERRIDE) and raw.value is not None
     }
     steps = {
         name: _allowed(step.step_defs[name], inner, where)

@@ -80,6 +80,8 @@ class Rule:
         """
         if self.default is None and not self.required and _is_none(value):
             return None
+        if value is None:
+            raise ValidateError("nothing")
         if self.is_list and not isinstance(value, (list, tuple)):
             value = [value]
         parsed = _validator(folder).check(self.check, _python_number(value))

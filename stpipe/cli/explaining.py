@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from stpipe.cli.style import heading, rows
+from stpipe.cli.style import columns, heading
 from stpipe.parameters import OVERRIDE, UNIVERSAL, Parameters
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def lines(step: Step, source: str) -> Iterator[str]:
     shown = [row for row in _rows(step.current_parameters()) if _tells(*row[:2])]
     table = [["name", "value", "source"]]
     table += [[name, _text(value), origin] for name, value, origin in shown]
-    yield from rows(table)
+    yield from columns(table)
     yield f"  (left out, at their defaults: {', '.join(sorted(UNIVERSAL))}, override_*)"
 
 

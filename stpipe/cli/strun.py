@@ -155,9 +155,15 @@ class _Request:
 
     def carry_out(self) -> None:
         """Do what the flags ask for."""
+        from stpipe import export
+
         step = self.step()
+        if path := self.given.options.get("save-parameters"):
+            export.checked(path)
         if len(self.inputs) > 1 and step.output_file:
             raise UsageError("output_file names one product, but there are several inputs.")
+        if missing := [path for path in self.inputs if not Path(path).exists()]:
+            raise InputError(f"there is no file {', '.join(missing)} (in {Path.cwd()}).")
         if path := self.given.options.get("save-parameters"):
             self.settled(next(iter(self.inputs), "")).export_config(path)
         if "explain-parameters" in self.given.flags:
@@ -220,8 +226,6 @@ class _Request:
     def _run(self) -> None:
         from stpipe import logs, plugins
 
-        if missing := [path for path in self.inputs if not Path(path).exists()]:
-            raise InputError(f"there is no file {', '.join(missing)} (in {Path.cwd()}).")
         _warn_of_conflict(plugins.conflict())
         with logs.of_process(self._logging()):
             logs.log_platform(self.step().log)

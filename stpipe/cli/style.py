@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-__all__ = ["heading", "rows", "wrap"]
+__all__ = ["columns", "heading", "rows"]
 
 WIDTH = 100
 _BOLD, _PLAIN = "\033[1m", "\033[0m"
@@ -18,33 +18,27 @@ def heading(text: str) -> str:
     return f"{_BOLD}{text}{_PLAIN}" if wanted and os.environ.get("TERM") != "dumb" else text
 
 
-def wrap(text: str, indent: str = "") -> str:
-    """`text` in lines of the terminal's width, all but the first indented."""
-    import textwrap
-
-    return textwrap.fill(
-        text,
-        _width(),
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def columns(table: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
+    """Lines of columns, however long."""
+    widths = [max(map(len, column)) for column in list(zip(*table, strict=True))[:-1]]
+    return [
+        indent + "  ".join([*(c.ljust(w) for c, w in zip(cells, widths, strict=True)), last])
+        for *cells, last in table
+    ]
 
 
 def rows(table: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
     """Lines of columns; the last column wraps below itself."""
     import textwrap
 
-    widths = [max(map(len, column)) for column in list(zip(*table, strict=True))[:-1]]
-    start = len(indent) + sum(width + 2 for width in widths)
     lines = []
-    for *cells, last in table:
-        padded = "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True))
-        first, *more = textwrap.wrap(
-            last, max(30, _width() - start), break_long_words=False, break_on_hyphens=False
-        ) or [""]
-        lines.append(f"{indent}{padded}  {first}".rstrip())
-        lines += [" " * start + line for line in more]
+    for line, row in zip(columns(table, indent), table, strict=True):
+        start = len(line) - len(row[-1])
+        wrapped = textwrap.wrap(
+            row[-1], max(30, _width() - start), break_long_words=False, break_on_hyphens=False
+        )
+        lines.append(line[:start] + "".join(wrapped[:1]))
+        lines += [" " * start + more for more in wrapped[1:]]
     return lines
 
 
