@@ -10,6 +10,7 @@ Importing this package imports numpy and nothing else that takes time.
 from __future__ import annotations
 
 from stpipe.models.base import DataModel
+from stpipe.models.checksum import verify
 from stpipe.models.flux import (
     ABVegaOffsetModel,
     BarshadowModel,
@@ -300,4 +301,5 @@ __all__ = [
     "open",
     "open_metadata",
     "register",
+    "verify",
 ]

@@ -12,7 +12,7 @@ from stpipe.models.content import Content, lookup, remove
 from stpipe.models.hdus import Hdu
 from stpipe.models.schema import Schema
 
-__all__ = ["FITS_KEY", "read_tree", "sort_tree"]
+__all__ = ["FITS_KEY", "read_text", "read_tree", "sort_tree"]
 
 FITS_KEY = "_fits"
 """Where a tree keeps what a FITS file held beyond the schema: headers and extensions."""
@@ -20,8 +20,8 @@ FITS_KEY = "_fits"
 _READ_AHEAD = 1 << 16
 
 
-def read_tree(source: Source) -> dict[str, Any]:
-    """The tree of an ASDF file, its arrays tied to blocks that are not read."""
+def read_text(source: Source) -> bytes:
+    """The YAML at the start of an ASDF file, up to its blocks."""
     text = b""
     with source.open() as stream:
         while asdf_tree.document_end(text) == len(text):
@@ -29,8 +29,13 @@ def read_tree(source: Source) -> dict[str, Any]:
             if not more:
                 break
             text += more
-    end = asdf_tree.document_end(text)
-    return asdf_tree.parse(source, text[:end], end, source.size)
+    return text[: asdf_tree.document_end(text)]
+
+
+def read_tree(source: Source) -> dict[str, Any]:
+    """The tree of an ASDF file, its arrays tied to blocks that are not read."""
+    text = read_text(source)
+    return asdf_tree.parse(source, text, len(text), source.size)
 
 
 def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:

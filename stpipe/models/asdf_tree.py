@@ -28,6 +28,7 @@ __all__ = [
     "CarriedBlock",
     "attach_blocks",
     "block_header",
+    "blocks_between",
     "datatype",
     "document_end",
     "in_fits",
@@ -46,14 +47,20 @@ _EXTRA = "extra_fits"
 
 @dataclass(frozen=True)
 class Block:
-    """A binary block of ``source``; its header starts at byte ``start``."""
+    """A binary block of ``source``; its header starts at byte ``start``.
+
+    ``size`` bytes are set aside, ``used`` of them hold the data, which are ``length`` bytes when
+    they are unpacked.
+    """
 
     source: Source
     start: int
     offset: int
     size: int
     used: int
+    length: int
     compression: bytes
+    checksum: bytes = b""
 
     @property
     def nbytes(self) -> int:
@@ -116,7 +123,7 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{source.path} is damaged: its ASDF tree is not YAML: {reason}") from None
-    blocks = list(_blocks(source, first_block, end))
+    blocks = list(blocks_between(source, first_block, end))
     for node in tagged.nodes(tree) if blocks else ():
         if isinstance(node, tagged.TaggedDict) and isinstance(node.get("source"), int):
             node.block = blocks[node["source"]] if abs(node["source"]) < len(blocks) else None
@@ -174,9 +181,13 @@ def datatype(dtype: np.dtype[Any], byteorder: str) -> Any:
     return "bool8" if dtype.kind == "b" else dtype.name
 
 
-def block_header(size: int) -> bytes:
-    """Header of an uncompressed block of ``size`` bytes; no checksum."""
-    return _HEAD.pack(_MAGIC, _HEAD.size - 6, 0, b"", size, size, size, b"")
+def block_header(
+    size: int, used: int | None = None, compression: str = "", checksum: bytes = b""
+) -> bytes:
+    """Header of a block of ``size`` bytes, ``used`` of them in the file when it is compressed."""
+    used = size if used is None else used
+    name = compression.encode("ascii")
+    return _HEAD.pack(_MAGIC, _HEAD.size - 6, 0, name, used, used, size, checksum)
 
 
 def pop_extra_headers(tree: dict[str, Any]) -> dict[str, list[Any]]:
@@ -228,30 +239,31 @@ def _tree_end(text: bytes) -> int:
     return match.end() if match else len(text)
 
 
-def _blocks(source: Source, at: int, end: int) -> Iterator[Block]:
+def blocks_between(source: Source, at: int, end: int) -> Iterator[Block]:
+    """The binary blocks between two bytes of a file."""
     with source.open() as stream:
         while at + _HEAD.size <= end:
             stream.seek(at)
             head = stream.read(_HEAD.size)
             if not head.startswith(_MAGIC):
                 return
-            _, length, _, compression, allocated, used, _, _ = _HEAD.unpack(head)
-            offset = at + 6 + length
+            _, head_size, _, compression, allocated, used, length, sum_ = _HEAD.unpack(head)
+            offset = at + 6 + head_size
             if offset + allocated > end:
                 raise InputError(
                     f"{source.path} is incomplete: a block should end at byte "
                     f"{offset + allocated}, but the file ends at byte {end}; "
                     "get it or make it again."
                 )
-            yield Block(source, at, offset, allocated, used, compression)
+            yield Block(source, at, offset, allocated, used, length, compression, sum_)
             at = offset + allocated
 
 
 def _unpacked(block: Block) -> bytes:
     import bz2
 
-    tools: dict[bytes, Callable[[bytes], bytes]] = {b"zlib": zlib.decompress}
-    tools[b"bzp2"] = bz2.decompress
+    tools: dict[bytes, Callable[[], Any]] = {b"zlib": zlib.decompressobj}
+    tools[b"bzp2"] = bz2.BZ2Decompressor
     if block.compression not in tools:
         name = block.compression.decode("ascii", "replace")
         raise InputError(f"{block.source.path}: blocks compressed with {name} are not understood.")
@@ -259,9 +271,16 @@ def _unpacked(block: Block) -> bytes:
         stream.seek(block.offset)
         packed = stream.read(block.used)
     try:
-        return tools[block.compression](packed)
-    except (OSError, ValueError, zlib.error) as error:
+        # No more than the header says, whatever the packed bytes would become.
+        unpacked: bytes = tools[block.compression]().decompress(packed, block.length + 1)
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise InputError(f"{block.source.path} is damaged: a block of it: {error}.") from None
+    if len(unpacked) != block.length:
+        raise InputError(
+            f"{block.source.path} is damaged: a block of it should hold {block.length} bytes and "
+            f"does not; get it or make it again."
+        )
+    return unpacked
 
 
 def _strided(stored: Stored, strides: list[int]) -> Array:

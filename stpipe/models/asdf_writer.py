@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,33 +36,68 @@ class ArrayBlock:
     array: Array | Stored
     dtype: np.dtype[Any]
 
-    @property
-    def _size(self) -> int:
-        return int(np.prod(self.array.shape, dtype=np.int64)) * self.dtype.itemsize
+    def write(self, stream: BinaryIO, compression: str, *, checksum: bool) -> None:
+        """Header and values; the header again when length and checksum are known."""
+        size = int(np.prod(self.array.shape, dtype=np.int64)) * self.dtype.itemsize
+        start = stream.tell()
+        stream.write(asdf_tree.block_header(size))
+        digest = hashlib.md5(usedforsecurity=False) if checksum else None
+        for piece in _packed(self._pieces(size), compression):
+            stream.write(piece)
+            if digest:
+                digest.update(piece)
+        if digest or compression:
+            end = stream.tell()
+            used = end - start - len(asdf_tree.block_header(size))
+            sum_ = digest.digest() if digest else b""
+            stream.seek(start)
+            stream.write(asdf_tree.block_header(size, used, compression, sum_))
+            stream.seek(end)
 
-    def pieces(self) -> Iterator[Any]:
-        """Header and values."""
-        yield asdf_tree.block_header(self._size)
-        if not self._size:
-            return
-        for block in blocks_of(self.array):
+    def _pieces(self, size: int) -> Iterator[Any]:
+        for block in blocks_of(self.array) if size else ():
             yield np.ascontiguousarray(block, self.dtype).reshape(-1).view(np.uint8).data
 
 
-def write_asdf(content: Content, schema: Schema, stream: BinaryIO) -> None:
-    """Write everything in ``content`` (its deferred metadata included) to ``stream``."""
+def _packed(pieces: Iterator[Any], compression: str) -> Iterator[Any]:
+    """The pieces, compressed with ``zlib`` or ``bzp2``."""
+    import bz2
+    import zlib
+
+    if not compression:
+        yield from pieces
+        return
+    tool: Any = zlib.compressobj() if compression == "zlib" else bz2.BZ2Compressor()
+    for piece in pieces:
+        yield tool.compress(piece)
+    yield tool.flush()
+
+
+def write_asdf(
+    content: Content,
+    schema: Schema,
+    stream: BinaryIO,
+    *,
+    compression: str = "",
+    checksum: bool = False,
+) -> None:
+    """Write everything in ``content`` (its deferred metadata included) to ``stream``.
+
+    ``compression`` is that of the arrays: ``zlib``, ``bzp2`` or nothing; with ``checksum`` their
+    blocks carry an MD5 sum.
+    """
     content.complete()
-    blocks: list[ArrayBlock | asdf_tree.CarriedBlock] = []
+    blocks: list[ArrayBlock] = []
     tree = {"asdf_library": software(), **_tree(content, schema, blocks)}
-    blocks += asdf_tree.attach_blocks(tree, len(blocks))
+    carried = asdf_tree.attach_blocks(tree, len(blocks))
     stream.write(tagged.dump(tree))
     for block in blocks:
-        stream.writelines(block.pieces())
+        block.write(stream, compression, checksum=checksum)
+    for each in carried:
+        stream.writelines(each.pieces())
 
 
-def _tree(
-    content: Content, schema: Schema, blocks: list[ArrayBlock | asdf_tree.CarriedBlock]
-) -> dict[str, Any]:
+def _tree(content: Content, schema: Schema, blocks: list[ArrayBlock]) -> dict[str, Any]:
     """Metadata and nodes of arrays; their blocks are appended to ``blocks``."""
     tree: dict[str, Any] = plain(rich.serialised(content.tree), "")
     for path, array in content.arrays.items():

@@ -17,8 +17,12 @@ __all__ = ["replacing"]
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """A stream whose bytes become ``target`` at the end, or never.
 
-    They go to a hidden temporary name beside the target, reach the disk, and are renamed. When
-    anything fails, the temporary file is removed and the target stays as it was.
+    They go to a hidden temporary name beside the target, which is renamed. When anything fails, the
+    temporary file is removed and the target stays as it was.
+
+    Before a file is replaced, the new one has reached the disk, so that not even a power cut loses
+    what was there. A new name does not wait for the disk: after a power cut the file may be too
+    short, which is noticed when it is opened, and nothing but the moment's work is lost.
 
     Raises
     ------
@@ -29,8 +33,9 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     try:
         with temporary.open("xb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            if target.exists():
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(target)
     except OSError as error:
         raise StpipeError(

@@ -291,11 +291,22 @@ class DataModel(HasMetadata):
                 + "".join(f"\n  {problem}" for problem in problems)
             )
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(
+        self, path: str | os.PathLike[str], *, checksum: bool = False, compression: str = ""
+    ) -> Path:
         """Write the model to a FITS or ASDF file, whole or not at all, and return its path.
 
         The extension decides: ``.fits``, ``.fits.gz`` or ``.asdf``. The model is validated and
         told its file name, date and model type.
+
+        Parameters
+        ----------
+        path
+            Where to write to.
+        checksum
+            Write CHECKSUM and DATASUM into every extension, or MD5 sums into an ASDF file.
+        compression
+            Of the arrays in an ASDF file: ``zlib`` or ``bzp2``.
 
         Raises
         ------
@@ -304,7 +315,7 @@ class DataModel(HasMetadata):
         """
         from stpipe.models.saving import save
 
-        return save(self, Path(path))
+        return save(self, Path(path), checksum=checksum, compression=compression)
 
     def _problems(self) -> Iterator[str]:
         values = self.to_flat_dict()

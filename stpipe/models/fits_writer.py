@@ -8,13 +8,16 @@ the cards of their group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from stpipe.models import asdf_tree, rich, tagged
+from stpipe.models import checksum as checksums
 from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.asdf_tree import attach_blocks
 from stpipe.models.asdf_writer import software
@@ -33,6 +36,9 @@ _LETTERS = {"b1": "L", "u1": "B", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f
 _LETTERS |= {"c8": "C", "c16": "M", "i1": "B", "u2": "I", "u4": "J", "u8": "K"}
 
 
+_LITTLE = sys.byteorder == "little"
+
+
 @dataclass
 class _Unit:
     """One extension about to be written; its keywords come from ``rest``, as ``schema`` has it."""
@@ -41,13 +47,18 @@ class _Unit:
     structure: Header
     template: Header
     size: int
-    pieces: Iterator[Any]
+    pieces: Callable[[], Iterator[Any]]
     schema: Schema | None = None
     rest: dict[str, Any] = field(default_factory=dict)
 
 
-def write_fits(content: Content, schema: Schema, stream: BinaryIO) -> None:
-    """Write everything in ``content`` (its deferred metadata included) to ``stream``."""
+def write_fits(
+    content: Content, schema: Schema, stream: BinaryIO, *, checksum: bool = False
+) -> None:
+    """Write everything in ``content`` (its deferred metadata included) to ``stream``.
+
+    With ``checksum`` every unit gets CHECKSUM and DATASUM.
+    """
     content.complete()
     rest = rich.serialised(content.tree)
     units = [_primary(content), *_arrays(content, schema), *_extras(content)]
@@ -58,10 +69,10 @@ def write_fits(content: Content, schema: Schema, stream: BinaryIO) -> None:
     links = _links(content, schema, 1, [unit.name for unit in units])
     for unit in (*units[:own], *(unit for part in parts for unit in part.units), *units[own:]):
         header = Header([*unit.structure, *_metadata(unit)])
-        _write(stream, header, unit.size, unit.pieces)
+        _write(stream, header, unit, checksum=checksum)
     for part in parts:
         put(rest, part.path, [*(lookup(rest, part.path) or []), part.tree()])
-    _write_tree(stream, merge(rest, links))
+    _write_tree(stream, merge(rest, links), checksum=checksum)
 
 
 @dataclass
@@ -83,7 +94,7 @@ class _Part:
     def _placeholder(self) -> _Unit:
         """An extension without data, so that a part without arrays has a number, too."""
         name = next(iter(self.schema.arrays.values())).hdu
-        return _Unit(name, _image(name, np.dtype("u1"), (), self.version), Header(), 0, iter(()))
+        return _Unit(name, _image(name, np.dtype("u1"), (), self.version), Header(), 0, _nothing)
 
     def tree(self) -> dict[str, Any]:
         """What has no place in the extensions, and links to them."""
@@ -102,15 +113,19 @@ def _primary(content: Content) -> _Unit:
     template = content.headers.get("PRIMARY", Header())
     with_data = next((unit for unit in content.extras if unit.start == 0), None)
     if with_data is not None:
-        structure = Header(card for card in with_data.header if card.is_structural)
-        return _Unit("PRIMARY", structure, template, with_data.size, _raw(with_data))
+        structure = Header(
+            card
+            for card in with_data.header
+            if card.is_structural and card.keyword not in checksums.KEYWORDS
+        )
+        return _Unit("PRIMARY", structure, template, with_data.size, partial(_raw, with_data))
     structure = _cards(
         ("SIMPLE", True, "conforms to FITS standard"),
         ("BITPIX", 8, "array data type"),
         ("NAXIS", 0, "number of array dimensions"),
         ("EXTEND", True, ""),
     )
-    return _Unit("PRIMARY", structure, template, 0, iter(()))
+    return _Unit("PRIMARY", structure, template, 0, _nothing)
 
 
 def _arrays(content: Content, schema: Schema, version: int = 1) -> Iterator[_Unit]:
@@ -121,7 +136,7 @@ def _arrays(content: Content, schema: Schema, version: int = 1) -> Iterator[_Uni
         elif field_.hdu in content.headers:
             # An extension without data can still hold keywords.
             structure = _image(field_.hdu, np.dtype("u1"), (), version)
-            yield _Unit(field_.hdu, structure, template, 0, iter(()))
+            yield _Unit(field_.hdu, structure, template, 0, _nothing)
 
 
 def _array(field_: Field, array: Array | Stored, template: Header, version: int) -> _Unit:
@@ -130,21 +145,25 @@ def _array(field_: Field, array: Array | Stored, template: Header, version: int)
         structure, encoded = _table(field_.hdu, table, version)
         if _columns_of(template) not in (0, len(table.dtype.names or ())):
             template = Header(card for card in template if not card.keyword.startswith("TUNIT"))
-        return _Unit(field_.hdu, structure, template, encoded.nbytes, iter([encoded.tobytes()]))
+        return _Unit(
+            field_.hdu, structure, template, encoded.nbytes, lambda: iter([encoded.tobytes()])
+        )
     dtype = array.dtype if field_.dtype is None else field_.dtype
     size = int(np.prod(array.shape, dtype=np.int64)) * dtype.itemsize
     structure = _image(field_.hdu, dtype, array.shape, version)
-    return _Unit(field_.hdu, structure, template, size, _encoded(array, dtype))
+    return _Unit(field_.hdu, structure, template, size, partial(_encoded, array, dtype))
 
 
 def _extras(content: Content) -> Iterator[_Unit]:
     for unit in content.extras:
         if unit.start:
             # All cards are the template: structure and data are written as they are.
-            structure, rest = Header(), unit.header
-            yield _Unit(
-                unit.name if unit.version == 1 else "", structure, rest, unit.size, _raw(unit)
-            )
+            name = unit.name if unit.version == 1 else ""
+            yield _Unit(name, Header(), unit.header, unit.size, partial(_raw, unit))
+
+
+def _nothing() -> Iterator[Any]:
+    return iter(())
 
 
 def _raw(unit: Hdu) -> Iterator[Any]:
@@ -156,8 +175,24 @@ def _encoded(array: Array | Stored, dtype: np.dtype[Any]) -> Iterator[Any]:
     if isinstance(array, Stored) and array.dtype == dtype and array.raw.byteorder in ">|":
         yield from array.pieces()
         return
+    # One buffer for all pieces: fresh memory for each would cost as much as the bytes themselves.
+    native = np.empty(0, dtype)
     for block in blocks_of(array):
-        yield _big_endian(block, dtype).data.cast("B")
+        native = native if native.size >= block.size else np.empty(block.size, dtype)
+        yield _into(native[: block.size], block).data.cast("B")
+
+
+def _into(native: Array, block: Array) -> Array:
+    """The stored form of ``block`` in the memory of ``native``."""
+    dtype = native.dtype
+    if not _offset(dtype):
+        stored: Array = native.view(dtype.newbyteorder(">"))
+        np.copyto(stored, block, casting="unsafe")
+        return stored
+    bits = native.view(f"u{dtype.itemsize}")
+    values = np.ascontiguousarray(block, dtype).view(bits.dtype)
+    np.bitwise_xor(values, bits.dtype.type(1 << (8 * dtype.itemsize - 1)), out=bits)
+    return bits.byteswap(inplace=True) if _LITTLE else bits
 
 
 def _big_endian(block: Array, dtype: np.dtype[Any]) -> Array:
@@ -313,13 +348,18 @@ def _group(field_: Field) -> str:
     return ".".join(field_.path.split(".")[:-1][:2])
 
 
-def _write(stream: BinaryIO, header: Header, size: int, pieces: Iterator[Any]) -> None:
+def _write(stream: BinaryIO, header: Header, unit: _Unit, *, checksum: bool) -> None:
+    if checksum:
+        header = checksums.with_checksum(header, unit.pieces())
+    elif header != unit.template:
+        # The checksum of an extension that is carried along holds as long as nothing changes.
+        header = Header(card for card in header if card.keyword not in checksums.KEYWORDS)
     stream.write(header.to_bytes())
-    stream.writelines(pieces)
-    stream.write(bytes(-size % BLOCK))
+    stream.writelines(unit.pieces())
+    stream.write(bytes(-unit.size % BLOCK))
 
 
-def _write_tree(stream: BinaryIO, rest: dict[str, Any]) -> None:
+def _write_tree(stream: BinaryIO, rest: dict[str, Any], *, checksum: bool) -> None:
     """The extension ASDF: one row, one column of bytes."""
     tree: dict[str, Any] = {"asdf_library": software(), **plain(rest, "")}
     blocks = attach_blocks(tree)
@@ -330,8 +370,14 @@ def _write_tree(stream: BinaryIO, rest: dict[str, Any]) -> None:
         np.empty(1, [("ASDF_METADATA", "u1", (size,))]),
         [("TTYPE1", "ASDF_METADATA", ""), ("TFORM1", f"{size}B", "")],
     )
-    pieces = (piece for block in blocks for piece in block.pieces())
-    _write(stream, structure, size, iter([text, *pieces]))
+
+    def pieces() -> Iterator[Any]:
+        yield text
+        for block in blocks:
+            yield from block.pieces()
+
+    unit = _Unit(ASDF_EXTENSION, structure, Header(), size, pieces)
+    _write(stream, structure, unit, checksum=checksum)
 
 
 def _links(content: Content, schema: Schema, version: int, names: Sequence[str]) -> dict[str, Any]:

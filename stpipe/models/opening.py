@@ -21,7 +21,7 @@ from stpipe.models.metadata import Metadata
 from stpipe.models.registering import known_class
 from stpipe.models.schema import Schema
 
-__all__ = ["content_for", "open_metadata", "open_model"]
+__all__ = ["File", "content_for", "inspect", "open_metadata", "open_model"]
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _BY_DIMENSIONS = {2: "ImageModel", 3: "CubeModel", 4: "RampModel"}
 
 
 @dataclass(frozen=True)
-class _File:
+class File:
     """A file before it is known which model to read it as."""
 
     source: Source
@@ -83,7 +83,7 @@ def open_model(init: Init) -> DataModel:
     if isinstance(init, DataModel):
         return type(init)(init)
     if isinstance(init, (str, os.PathLike)):
-        return _class_of(_inspect(Path(init)))(init)
+        return _class_of(inspect(Path(init)))(init)
     if isinstance(init, Mapping):
         name = str(lookup(init, "meta.model_type") or "")
         fits = init.get("data", init.get("dq"))
@@ -99,7 +99,7 @@ def open_metadata(path: str | os.PathLike[str]) -> Metadata:
     InputError
         When the file is missing or damaged.
     """
-    file = _inspect(Path(path))
+    file = inspect(Path(path))
     model = _class_of(file)
     schema = model.load_schema()
     return Metadata(file.content(schema), schema, file.model_type or model.__name__)
@@ -113,7 +113,7 @@ def content_for(model: type[DataModel], path: Path) -> Content:
     InputError
         When the file holds another model, or arrays of other dimensions.
     """
-    file = _inspect(path)
+    file = inspect(path)
     check_readable(model, file.model_type, str(path))
     schema = model.load_schema()
     content = file.content(schema)
@@ -123,21 +123,28 @@ def content_for(model: type[DataModel], path: Path) -> Content:
     return content
 
 
-def _inspect(path: Path) -> _File:
+def inspect(path: Path) -> File:
+    """The file at ``path``, its headers or tree read.
+
+    Raises
+    ------
+    InputError
+        When it is missing, damaged, or neither FITS nor ASDF.
+    """
     source = Source.of(path)
     with source.open() as stream:
         start = stream.read(9)
     if start.startswith(b"SIMPLE  ="):
-        return _File(source, scan(source), {})
+        return File(source, scan(source), {})
     if start.startswith(b"#ASDF"):
         from stpipe.models.asdf_reader import read_tree
 
-        return _File(source, [], read_tree(source))
+        return File(source, [], read_tree(source))
     found = "is empty" if not source.size else f"starts with {start!r}"
     raise InputError(f"{path} is neither FITS nor ASDF: it {found}; give a .fits or .asdf file.")
 
 
-def _class_of(file: _File) -> type[DataModel]:
+def _class_of(file: File) -> type[DataModel]:
     known = known_class(file.model_type)
     if known is not None:
         return known

@@ -6,7 +6,7 @@ import datetime as dt
 import gzip
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from stpipe.errors import UsageError
 from stpipe.models import dq_def
@@ -20,14 +20,14 @@ from stpipe.models.schema import Schema
 __all__ = ["save"]
 
 
-def save(model: DataModel, path: Path) -> Path:
+def save(model: DataModel, path: Path, *, checksum: bool = False, compression: str = "") -> Path:
     """Write ``model`` to ``path``; see `DataModel.save`."""
-    kind = _kind(path)
+    kind = _kind(path, compression)
     _stamp(model, path.name)
     model.validate()
     content = _encoded(model)
     with replacing(path) as stream:
-        _write(kind, content, model.schema, stream)
+        _write(kind, content, model.schema, stream, _Wishes(checksum, compression))
     if _reads(content, path):
         # The arrays that were not read yet are in the new file now.
         model._content = content_for(type(model), path)  # noqa: SLF001 - this is its save method
@@ -41,11 +41,28 @@ def _reads(content: Content, path: Path) -> bool:
     return own or any(_reads(part, path) for parts in content.lists.values() for part in parts)
 
 
-def _kind(path: Path) -> str:
+class _Wishes(NamedTuple):
+    """What a file may have on request."""
+
+    checksum: bool
+    compression: str
+
+
+def _kind(path: Path, compression: str) -> str:
     for kind in (".fits", ".fits.gz", ".asdf"):
         if path.name.endswith(kind) and path.name != kind:
-            return kind
-    raise UsageError(f"{path} cannot be written: its name must end in .fits, .fits.gz or .asdf.")
+            break
+    else:
+        raise UsageError(
+            f"{path} cannot be written: its name must end in .fits, .fits.gz or .asdf."
+        )
+    if compression not in ("", "zlib", "bzp2"):
+        raise UsageError(f'compression is "{compression}"; allowed are zlib and bzp2.')
+    if compression and kind != ".asdf":
+        raise UsageError(
+            f"{path}: only ASDF has compression; give a FITS file the ending .fits.gz."
+        )
+    return kind
 
 
 def _stamp(model: DataModel, name: str) -> None:
@@ -65,17 +82,17 @@ def _encoded(model: DataModel) -> Content:
     return replace(content, arrays=arrays)
 
 
-def _write(kind: str, content: Content, schema: Schema, stream: BinaryIO) -> None:
+def _write(kind: str, content: Content, schema: Schema, stream: BinaryIO, wishes: _Wishes) -> None:
     if kind == ".asdf":
         from stpipe.models.asdf_writer import write_asdf
 
-        write_asdf(content, schema, stream)
+        write_asdf(content, schema, stream, **wishes._asdict())
         return
     from stpipe.models.fits_writer import write_fits
 
     if kind == ".fits":
-        write_fits(content, schema, stream)
+        write_fits(content, schema, stream, checksum=wishes.checksum)
         return
     # No time stamp: the same model gives the same file.
     with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=6, mtime=0) as packed:
-        write_fits(content, schema, cast("BinaryIO", packed))
+        write_fits(content, schema, cast("BinaryIO", packed), checksum=wishes.checksum)
