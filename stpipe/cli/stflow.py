@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stpipe.cli import show
 from stpipe.cli.errors import guarded
 from stpipe.errors import UsageError
 
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stflow",
         allow_abbrev=False,
-        description="Make Snakemake projects from pipelines, draw and explain them.",
+        description="Make Snakemake projects from pipelines, draw and explain them; show products.",
         epilog="exit codes: 0 done, 1 failed, 2 usage or parameters, 3 input unusable, "
         "4 reference file missing",
     )
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument("--output", metavar="FILE", help="write into a file")
     why = _add(commands, "why", _why, "say why a product will be made again, or why not")
     why.add_argument("target", metavar="TARGET", help="a product, such as cal/ROOT_rate.fits")
+    show.add_commands(commands, _refuse)
     return parser
 
 

@@ -1,0 +1,140 @@
+"""`stflow show` and `stflow diff`: what a product holds, and in what two products differ."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from stpipe.errors import InputError
+
+if TYPE_CHECKING:
+    from stpipe.models.checksum import Verified
+    from stpipe.models.comparing import Difference
+
+__all__ = ["add_commands", "diff", "show"]
+
+_COLUMN = 30
+_WIDTH = 80
+
+
+def add_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    refuse: Callable[[list[str]], None],
+) -> None:
+    """Add the two sub-commands; `refuse` says what is wrong with words that nobody knows."""
+    text = "show what a file holds: arrays, metadata, and how it was made"
+    shown = commands.add_parser("show", help=text, description=text, allow_abbrev=False)
+    shown.add_argument("files", metavar="FILE", nargs="+")
+    shown.add_argument("--statistics", action="store_true", help="read the arrays, too")
+    shown.add_argument("--verify", action="store_true", help="compare the file with its checksums")
+    shown.add_argument("--json", action="store_true", help="everything, as JSON")
+    shown.set_defaults(action=_without_more(show, refuse))
+    text = "show in what two products differ; exit code 1 when they do"
+    compared = commands.add_parser("diff", help=text, description=text, allow_abbrev=False)
+    compared.add_argument("first", metavar="A")
+    compared.add_argument("second", metavar="B")
+    compared.add_argument("--rtol", type=float, default=0.0, help="relative tolerance (default 0)")
+    compared.add_argument("--atol", type=float, default=0.0, help="absolute tolerance (default 0)")
+    compared.add_argument("--json", action="store_true", help="as JSON")
+    compared.set_defaults(action=_without_more(diff, refuse))
+
+
+def _without_more(
+    action: Callable[[argparse.Namespace], None], refuse: Callable[[list[str]], None]
+) -> Callable[[argparse.Namespace, list[str]], None]:
+    """The action of a command that takes no words beyond its own."""
+
+    def checked(options: argparse.Namespace, extra: list[str]) -> None:
+        refuse(extra)
+        action(options)
+
+    return checked
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print what every file holds; with `--verify` compare it with its checksums.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be read, or its bytes are not those that were written.
+    """
+    found = []
+    for number, path in enumerate(options.files):
+        if options.json:
+            found.append(_described(path, options))
+        else:
+            print("\n" * bool(number) + _text(path, options))
+    if options.json:
+        print(json.dumps(found, indent=2))
+
+
+def diff(options: argparse.Namespace) -> None:
+    """Print in what two files differ, and exit with 1 when they do."""
+    from stpipe import models
+    from stpipe.models.comparing import Tolerance, compare
+
+    tolerance = Tolerance(options.rtol, options.atol)
+    with models.open(options.first) as first, models.open(options.second) as second:
+        found = compare(first, second, tolerance)
+    if options.json:
+        from stpipe.models.describing import as_json
+
+        print(json.dumps([as_json(each._asdict()) for each in found], indent=2))
+    else:
+        for line in _lines(found):
+            print(line)
+    if found:
+        raise SystemExit(1)
+
+
+def _described(path: str, options: argparse.Namespace) -> dict[str, object]:
+    from stpipe import models
+    from stpipe.models.describing import describe
+
+    found = describe(models.open_metadata(path), with_statistics=options.statistics)
+    if options.verify:
+        found["checksums"] = [each._asdict() for each in _verified(path)]
+    return found
+
+
+def _text(path: str, options: argparse.Namespace) -> str:
+    from stpipe import models
+    from stpipe.models.describing import text
+
+    lines = text(models.open_metadata(path), with_statistics=options.statistics)
+    if options.verify:
+        present = sum(each.present for each in _verified(path))
+        lines += f"\n\nchecksums: {present} verified" if present else "\n\nchecksums: none"
+    return lines
+
+
+def _verified(path: str) -> list[Verified]:
+    from stpipe import models
+
+    found = models.verify(path)
+    if wrong := [f"{each.name}: {each.problem}" for each in found if each.problem]:
+        raise InputError(f"{path} is damaged: {'; '.join(wrong)}. Get it or make it again.")
+    return found
+
+
+def _lines(found: Sequence[Difference]) -> list[str]:
+    """The differences under headings, each on one line where it fits."""
+    lines: list[str] = []
+    before = ""
+    for each in found:
+        if each.kind != before:
+            lines.append(each.kind)
+            before = each.kind
+        lines += _line(each)
+    return lines or ["no differences"]
+
+
+def _line(each: Difference) -> list[str]:
+    joined = f"{each.first} -> {each.second}"
+    if each.note:
+        joined = f"{each.first} {each.second}, {each.note}"
+    line = f"  {each.name:<{_COLUMN}} {joined}"
+    return [line] if len(line) <= _WIDTH else [f"  {each.name}", f"    {joined}"]
