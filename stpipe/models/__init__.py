@@ -9,6 +9,7 @@ Importing this package imports numpy and nothing else that takes time.
 
 from __future__ import annotations
 
+from stpipe.models.associations import Association, load_association
 from stpipe.models.base import DataModel
 from stpipe.models.checksum import verify
 from stpipe.models.flux import (
@@ -50,6 +51,7 @@ from stpipe.models.flux import (
     TsoPhotModel,
     WfssBkgModel,
 )
+from stpipe.models.library import ModelLibrary
 from stpipe.models.lists import ModelList, Part
 from stpipe.models.metadata import Metadata
 from stpipe.models.opening import open_metadata
@@ -162,6 +164,7 @@ from stpipe.models.spectra import (
 __all__ = [
     "ABVegaOffsetModel",
     "AmiLgFitModel",
+    "Association",
     "BarshadowModel",
     "CameraModel",
     "ChromCorrModel",
@@ -220,6 +223,7 @@ __all__ = [
     "MiriLRSSpecwcsModel",
     "MiriResolutionModel",
     "MiriWFSSSpecwcsModel",
+    "ModelLibrary",
     "ModelList",
     "MultiCombinedSpecModel",
     "MultiExposureModel",
@@ -297,6 +301,7 @@ __all__ = [
     "WaveCorrModel",
     "WavelengthrangeModel",
     "WfssBkgModel",
+    "load_association",
     "model_class",
     "open",
     "open_metadata",

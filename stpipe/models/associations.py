@@ -1,0 +1,137 @@
+"""Associations: which exposures belong together, and what is made of them.
+
+The archive ships them as JSON; paths of members are relative to the association's own file::
+
+    {"asn_type": "image3", "asn_rule": "DMS_Level3_Base", "asn_id": "a3001", "asn_pool": "pool.csv",
+     "program": "01234",
+     "products": [{"name": "jw01234-a3001_t001_nircam_f200w",
+                   "members": [{"expname": "x_cal.fits", "exptype": "science"}]}]}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stpipe.errors import InputError
+
+__all__ = ["Association", "Member", "Product", "load_association"]
+
+_OWN = ("asn_type", "asn_rule", "asn_id", "asn_pool", "program", "products")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One exposure: its file, what it is for, and whatever else the association says of it."""
+
+    path: Path
+    exptype: str = "science"
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Product:
+    """What is made of some members."""
+
+    name: str
+    members: tuple[Member, ...]
+
+    def of_type(self, exptype: str) -> tuple[Member, ...]:
+        """The members of a type, such as ``science`` or ``background``."""
+        return tuple(member for member in self.members if member.exptype == exptype)
+
+
+@dataclass(frozen=True)
+class Association:
+    """Products and their members; ``more`` holds what else the file says."""
+
+    path: Path
+    products: tuple[Product, ...]
+    asn_id: str = ""
+    asn_pool: str = ""
+    asn_type: str = ""
+    asn_rule: str = ""
+    program: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members of all products."""
+        return tuple(member for product in self.products for member in product.members)
+
+    def require_members(self) -> None:
+        """Check that all members are there.
+
+        Raises
+        ------
+        InputError
+            Naming every member that is missing.
+        """
+        missing = sorted({str(m.path) for m in self.members if not m.path.is_file()})
+        if missing:
+            names = "".join(f"\n  {name}" for name in missing)
+            raise InputError(
+                f"{self.path}: {len(missing)} of {len(self.members)} members are missing:{names}\n"
+                f"Paths are relative to {self.path.parent.resolve()}."
+            )
+
+
+def load_association(path: str | os.PathLike[str]) -> Association:
+    """Read an association file; whether its members are there is not asked.
+
+    Raises
+    ------
+    InputError
+        When it is missing, is not JSON, or is not an association; with every problem.
+    """
+    file = Path(path)
+    tree = _read(file)
+    if problems := list(_problems(tree)):
+        raise InputError(f"{file} is no association:" + "".join(f"\n  {p}" for p in problems))
+    return Association(
+        path=file,
+        products=tuple(_product(product, file.parent) for product in tree["products"]),
+        **{name: str(tree.get(name) or "") for name in _OWN[:-1]},
+        more={name: value for name, value in tree.items() if name not in _OWN},
+    )
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"There is no file {file}; check the name and the folder.") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no association: it is not JSON: {error}.") from None
+
+
+def _problems(tree: Any) -> Iterator[str]:
+    products = tree.get("products") if isinstance(tree, dict) else None
+    if not isinstance(products, list) or not products:
+        yield 'there is no list "products"'
+        return
+    for number, product in enumerate(products):
+        members = product.get("members") if isinstance(product, dict) else None
+        if not isinstance(members, list):
+            yield f'products[{number}] has no list "members"'
+            continue
+        for place, member in enumerate(members):
+            name = member.get("expname") if isinstance(member, dict) else None
+            if not isinstance(name, str) or not name:
+                yield f'products[{number}].members[{place}] has no "expname"'
+
+
+def _product(product: Mapping[str, Any], folder: Path) -> Product:
+    members = tuple(_member(member, folder) for member in product["members"])
+    return Product(str(product.get("name") or ""), members)
+
+
+def _member(member: Mapping[str, Any], folder: Path) -> Member:
+    more = {name: value for name, value in member.items() if name not in ("expname", "exptype")}
+    return Member(folder / member["expname"], str(member.get("exptype", "science")).lower(), more)

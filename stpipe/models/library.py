@@ -1,0 +1,205 @@
+"""Many exposures, one at a time.
+
+>>> from stpipe import models
+>>> with models.ModelLibrary("jw01234-a3001_image3_asn.json") as library:  # doctest: +SKIP
+...     for number, model in enumerate(library):
+...         model.data = model.data - 1.0
+...         library[number] = model
+...     library.save("levelled")
+
+However many members there are, one of them at a time is in memory. Members that were replaced go to
+a scratch folder, never over the files that they came from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from stpipe.errors import InputError
+from stpipe.models.associations import Association, Member, load_association
+from stpipe.models.base import DataModel
+from stpipe.models.metadata import Metadata
+from stpipe.models.opening import open_metadata, open_model
+
+if TYPE_CHECKING:
+    import tempfile
+
+__all__ = ["ModelLibrary"]
+
+Source = str | os.PathLike[str] | Association | Sequence[str | os.PathLike[str] | DataModel]
+# What tells exposures apart: detectors that saw the sky together have all of it in common.
+_EXPOSURE = (
+    "program_number",
+    "observation_number",
+    "visit_number",
+    "visit_group",
+    "sequence_id",
+    "activity_id",
+    "exposure_number",
+)
+
+
+class ModelLibrary:
+    """Exposures from an association file, or a list of files and models.
+
+    Parameters
+    ----------
+    source
+        An association file (``.json``), an `Association`, or a list of paths and models.
+    scratch
+        Folder for members that are replaced; without it, a temporary one that goes away with
+        `close`.
+
+    Raises
+    ------
+    InputError
+        When the association cannot be read, or members are missing: all of them are named.
+    """
+
+    def __init__(self, source: Source, *, scratch: str | os.PathLike[str] | None = None) -> None:
+        self._given = None if scratch is None else Path(scratch)
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._replaced: dict[int, Path] = {}
+        self.association = _association(source)
+        if self.association is not None:
+            self.association.require_members()
+            self.members = self.association.members
+        else:
+            self.members = self._listed(source)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[DataModel]:
+        """The members, one after the other; what was read of one is forgotten at the next."""
+        for number in range(len(self)):
+            with self[number] as model:
+                yield model
+
+    def __getitem__(self, number: int) -> DataModel:
+        """Open a member; it knows its association and what it is for."""
+        model = open_model(self.path(number))
+        if self.association is not None:
+            model.set("meta.asn.table_name", self.association.path.name)
+            model.set("meta.asn.pool_name", self.association.asn_pool or None)
+            model.set("meta.asn.exptype", self.members[number].exptype)
+        return model
+
+    def __setitem__(self, number: int, model: DataModel) -> None:
+        """Replace a member for the rest of this library's life; its file stays as it is."""
+        member = self.members[number]
+        folder = self._scratch / f"{range(len(self))[number]:05d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._replaced[range(len(self))[number]] = model.copy().save(folder / member.path.name)
+
+    def path(self, number: int) -> Path:
+        """The file that holds a member now."""
+        return self._replaced.get(range(len(self))[number], self.members[number].path)
+
+    def metadata(self, number: int) -> Metadata:
+        """What the headers of a member tell, without its pixels."""
+        return open_metadata(self.path(number))
+
+    def of_type(self, exptype: str) -> list[int]:
+        """The numbers of the members of a type, such as ``science`` or ``background``."""
+        return [n for n, member in enumerate(self.members) if member.exptype == exptype]
+
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """The numbers of the members of every exposure, by ``meta.group_id`` or what tells it."""
+        found: dict[str, list[int]] = {}
+        for number in range(len(self)):
+            found.setdefault(self._group(number), []).append(number)
+        return found
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write all members, replaced or not, into a folder under their own names.
+
+        Raises
+        ------
+        InputError
+            When two members have the same name, or the folder is that of an input.
+        """
+        target = Path(folder)
+        names = [member.path.name for member in self.members]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"{target}: two members have the name {', '.join(twice)}.")
+        if over := [m.path for m in self.members if m.path.resolve().parent == target.resolve()]:
+            raise InputError(f"{over[0]} would be overwritten; give another folder than {target}.")
+        target.mkdir(parents=True, exist_ok=True)
+        return [model.save(target / name) for name, model in zip(names, self, strict=True)]
+
+    def close(self) -> None:
+        """Remove the temporary folder; members are again what their files hold."""
+        self._replaced.clear()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def _group(self, number: int) -> str:
+        metadata = self.metadata(number)
+        if group := metadata.get("meta.group_id"):
+            return str(group)
+        parts = [metadata.get(f"meta.observation.{name}") for name in _EXPOSURE]
+        if None in parts:
+            return f"exposure{number:04d}"
+        program, observation, visit, *parallel, exposure = map(str, parts)
+        return f"jw{program}{observation}{visit}_{''.join(parallel)}_{exposure}"
+
+    def _listed(self, source: object) -> tuple[Member, ...]:
+        """Members from a list; models go to the scratch folder."""
+        entries = list(source) if isinstance(source, Sequence) else []
+        paths = [_path_of(entry, number) for number, entry in enumerate(entries)]
+        missing = [
+            str(path)
+            for path, entry in zip(paths, entries, strict=True)
+            if not isinstance(entry, DataModel) and not path.is_file()
+        ]
+        if missing:
+            raise InputError("Members are missing:" + "".join(f"\n  {name}" for name in missing))
+        self.members = tuple(Member(path) for path in paths)
+        for number, entry in enumerate(entries):
+            if isinstance(entry, DataModel):
+                self[number] = entry
+        return self.members
+
+    @property
+    def _scratch(self) -> Path:
+        if self._given is not None:
+            return self._given
+        if self._temporary is None:
+            import tempfile
+
+            self._temporary = tempfile.TemporaryDirectory(prefix="stpipe-library-")
+        return Path(self._temporary.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = f" of {self.association.path.name}" if self.association else ""
+        return f"<ModelLibrary{where}: {len(self)} members, {len(self._replaced)} replaced>"
+
+
+def _association(source: Source) -> Association | None:
+    if isinstance(source, (str, os.PathLike)):
+        return load_association(source)
+    return source if isinstance(source, Association) else None
+
+
+def _path_of(entry: str | os.PathLike[str] | DataModel, number: int) -> Path:
+    if isinstance(entry, DataModel):
+        return Path(entry.get("meta.filename") or f"member{number:05d}.fits")
+    return Path(entry)

@@ -1,0 +1,169 @@
+"""Associations, and libraries that hold many exposures one at a time."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stpipe import models
+from stpipe.errors import InputError
+
+
+def exposure(number: int, detector: str = "NRCA1") -> models.ImageModel:
+    image = models.ImageModel(np.full((50, 50), number, np.float32))
+    image.meta.instrument.detector = detector
+    parts = {"program_number": "01234", "observation_number": "001", "visit_number": "002"}
+    parts |= {"visit_group": "02", "sequence_id": "1", "activity_id": "01"}
+    for name, value in (parts | {"exposure_number": f"{number:05d}"}).items():
+        image.set(f"meta.observation.{name}", value)
+    return image
+
+
+@pytest.fixture
+def asn(tmp_path: Path) -> Path:
+    """Two exposures, one of them with two detectors, and a background elsewhere."""
+    (tmp_path / "data").mkdir()
+    exposure(1).save(tmp_path / "data" / "a_cal.fits")
+    exposure(1, "NRCA2").save(tmp_path / "data" / "b_cal.fits")
+    exposure(2).save(tmp_path / "data" / "c_cal.fits")
+    background = models.ImageModel(np.zeros((2, 2))).save(tmp_path / "background.fits")
+    members = [{"expname": f"data/{name}_cal.fits", "exptype": "science"} for name in "abc"]
+    members.append({"expname": str(background), "exptype": "BACKGROUND", "note": "dark"})
+    tree = {"asn_id": "a3001", "asn_pool": "pool.csv", "asn_type": "image3", "version_id": 5}
+    tree["products"] = [{"name": "combined", "members": members}]
+    path = tmp_path / "x_asn.json"
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def test_association_files_of_the_archive(asn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are relative to the file, wherever one is; absolute ones and extra keys are kept."""
+    monkeypatch.chdir(asn.parent / "data")
+    found = models.load_association("../x_asn.json")
+    assert ("a3001", "pool.csv", "image3", 5) == (
+        found.asn_id,
+        found.asn_pool,
+        found.asn_type,
+        found.more["version_id"],
+    )
+    assert "combined" == found.products[0].name
+    assert ["a_cal.fits", "b_cal.fits", "c_cal.fits"] == [
+        member.path.name for member in found.products[0].of_type("science")
+    ]
+    (background,) = found.products[0].of_type("background")
+    assert (asn.parent / "background.fits", {"note": "dark"}) == (background.path, background.more)
+    found.require_members()
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ("{", "is not JSON"),
+        ([], 'there is no list "products"'),
+        ({"products": []}, 'there is no list "products"'),
+        ({"products": [{"name": "x"}]}, r'products\[0\] has no list "members"'),
+        ({"products": [{"members": [{}, 5]}]}, r'members\[0\] has no "expname"\n.*members\[1\]'),
+    ],
+)
+def test_wrong_associations(tmp_path: Path, tree: Any, message: str) -> None:
+    """Every problem in one go."""
+    (tmp_path / "x.json").write_text(tree if isinstance(tree, str) else json.dumps(tree))
+    with pytest.raises(InputError, match=rf"x.json is no association:(.|\n)*{message}"):
+        models.load_association(tmp_path / "x.json")
+    with pytest.raises(InputError, match="There is no file"):
+        models.load_association(tmp_path / "y.json")
+
+
+def test_missing_members_are_named_all_at_once(asn: Path) -> None:
+    """The user sees every file that has to be fetched."""
+    for name in "ac":
+        (asn.parent / "data" / f"{name}_cal.fits").unlink()
+    with pytest.raises(InputError, match=r"2 of 4 members are missing:\n.*a_cal.fits\n.*c_cal"):
+        models.ModelLibrary(asn)
+    with pytest.raises(InputError, match=r"Members are missing:\n  nothing.fits\n  more.fits"):
+        models.ModelLibrary(["nothing.fits", "more.fits"])
+
+
+def test_members_know_what_they_are_for(asn: Path) -> None:
+    """Opened members name the association, their type among it, and have all their data."""
+    with models.ModelLibrary(asn) as library:
+        assert 4 == len(library)
+        assert ([0, 1, 2], [3]) == (library.of_type("science"), library.of_type("background"))
+        model = library[3]
+        assert ("x_asn.json", "pool.csv") == (model.meta.asn.table_name, model.meta.asn.pool_name)
+        assert "background" == model.meta.asn.exptype
+        assert [1.0, 1.0, 2.0, 0.0] == [float(model.data.max()) for model in library]
+
+
+def test_detectors_of_an_exposure_are_a_group(asn: Path) -> None:
+    """Groups follow from headers, or from `meta.group_id`; exposures without either stand alone."""
+    with models.ModelLibrary(asn) as library:
+        first, second = (f"jw01234001002_02101_{number:05d}" for number in (1, 2))
+        assert {first: [0, 1], second: [2], "exposure0003": [3]} == library.groups
+        model = library[2]
+        model.set("meta.group_id", first)
+        library[2] = model
+        assert {first: [0, 1, 2], "exposure0003": [3]} == library.groups
+
+
+def test_replaced_members_never_touch_the_inputs(asn: Path) -> None:
+    """A replaced member is what the library gives from now on; the file is as it was."""
+    before = {path: path.read_bytes() for path in asn.parent.rglob("*") if path.is_file()}
+    with models.ModelLibrary(asn) as library:
+        for number, model in enumerate(library):
+            model.data = model.data + 10.0
+            library[number] = model
+        library[-1] = library[0]
+        scratch = library.path(0).parents[1]
+        assert [11.0, 11.0, 12.0, 11.0] == [float(model.data.max()) for model in library]
+        assert "4 replaced" in repr(library)
+        saved = library.save(asn.parent / "out")
+        with pytest.raises(InputError, match="would be overwritten; give another folder"):
+            library.save(asn.parent / "data")
+    assert not scratch.exists()
+    assert 12.0 == models.open(saved[2]).data.max()
+    assert "c_cal.fits" == models.open(saved[2]).meta.filename
+    for path, content in before.items():
+        assert content == path.read_bytes()
+
+
+def test_lists_of_files_and_models(tmp_path: Path) -> None:
+    """Files and models may be mixed; a scratch folder of one's own is kept."""
+    path = exposure(5).save(tmp_path / "five.fits")
+    scratch = tmp_path / "scratch"
+    with models.ModelLibrary([path, exposure(6)], scratch=scratch) as library:
+        assert [5.0, 6.0] == [float(model.data.max()) for model in library]
+        assert "NRCA1" == library.metadata(1).meta.instrument.detector
+        assert "asn" not in library[0].to_flat_dict()
+        with pytest.raises(IndexError):
+            library[2]
+    assert 1 == len(list(scratch.rglob("*.fits")))
+    with (
+        models.ModelLibrary([path, path]) as library,
+        pytest.raises(InputError, match=r"two members have the name five.fits"),
+    ):
+        library.save(tmp_path / "out")
+
+
+def test_one_member_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    """Twenty exposures take the memory of one, read and replaced."""
+    paths = []
+    for number in range(20):
+        image = models.ImageModel(np.full((500, 500), number, np.float32))
+        paths.append(image.save(tmp_path / f"{number}.fits"))
+    size = 500 * 500 * 4
+    tracemalloc.start()
+    with models.ModelLibrary(paths) as library:
+        for number, model in enumerate(library):
+            model.data = model.data * np.float32(2)
+            library[number] = model
+        total = sum(float(model.data[0, 0]) for model in library)
+        peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 380.0 == total
+    assert peak < 6 * size
