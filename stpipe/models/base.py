@@ -335,6 +335,30 @@ class DataModel(HasMetadata):
                 problems = part._problems()  # noqa: SLF001 - a model, too
                 yield from (f"{path}.{number}.{problem}" for problem in problems)
 
+    def plot(
+        self, name: str | None = None, index: tuple[int, ...] | None = None, axes: Any = None
+    ) -> Any:
+        """A quick look at an image, with matplotlib (``pip install 'stpipe-flow[plot]'``).
+
+        Parameters
+        ----------
+        name
+            The array; without it the primary one.
+        index
+            Which image of an array with more than two dimensions, such as ``(0, 4)`` for
+            integration 0, group 4 of a ramp; without it the last one.
+        axes
+            Where to draw; without it a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            For whatever is to be added.
+        """
+        from stpipe.models.display import plot
+
+        return plot(self, name or self.primary, index, axes)
+
     def close(self) -> None:
         """Forget arrays that were read; they are read again when touched."""
         self._made.clear()

@@ -106,6 +106,17 @@ class HasMetadata:
                 flat |= {f"{path}.{number}.{name}": value for name, value in values}
         return flat
 
+    def info(self) -> None:
+        """Print model, arrays, metadata and provenance."""
+        from stpipe.models.describing import text
+
+        print(text(self))  # noqa: T201 - what it is for
+
+    def _repr_html_(self) -> str:
+        from stpipe.models.display import html
+
+        return html(self)
+
     def search(self, text: str) -> list[Found]:
         """Attributes whose path, FITS keyword, title or value contains ``text``, in any case."""
         values = self.to_flat_dict()

@@ -1,0 +1,101 @@
+"""Models in a notebook: a table of what they hold, and a quick look at an image."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import InputError, StpipeError
+from stpipe.models import describing
+
+if TYPE_CHECKING:
+    from stpipe.models.arrays import Array
+    from stpipe.models.base import DataModel
+    from stpipe.models.metadata import HasMetadata
+
+__all__ = ["html", "image_of", "plot"]
+
+_IMAGE_DIMENSIONS = 2
+_STRETCH = (1.0, 99.0)
+
+
+def html(holder: HasMetadata) -> str:
+    """Arrays as a table, metadata and provenance folded away."""
+    found = describing.describe(holder)
+    where = escape(found["path"] or "in memory")
+    parts = [f"<b>{escape(found['model'])}</b> <small>{where}</small>"]
+    parts.append(_table(("array", "type", "shape", "extension"), map(_row, found["arrays"])))
+    metadata = found["metadata"].items()
+    parts.append(_folded(f"metadata ({len(metadata)})", _table(("attribute", "value"), metadata)))
+    if records := found["provenance"]:
+        steps = [(r.get("step", ""), r.get("status", ""), r.get("reason", "")) for r in records]
+        table = _table(("step", "status", "reason"), steps)
+        parts.append(_folded(f"provenance ({len(steps)} steps)", table))
+    return "".join(parts)
+
+
+def image_of(model: DataModel, name: str, index: tuple[int, ...] | None) -> Array:
+    """A two-dimensional image: of an array with more dimensions the last plane, or that at `index`.
+
+    Raises
+    ------
+    InputError
+        When there is no such array, or it cannot be an image.
+    """
+    shape = model.shapes.get(name)
+    if shape is None:
+        names = ", ".join(model.shapes) or "none"
+        raise InputError(f"{model!r} has no array {name} to look at; there are: {names}.")
+    planes = len(shape) - _IMAGE_DIMENSIONS
+    if planes < 0 or model.schema.arrays[name].is_table:
+        raise InputError(f"{name} of {model!r} is no image: its shape is {shape}.")
+    place = (-1,) * planes if index is None else tuple(index)
+    if len(place) != planes or not all(-n <= i < n for i, n in zip(place, shape, strict=False)):
+        raise InputError(
+            f"{name} has the shape {shape}; the index {place} is not that of an image."
+        )
+    return model.read(name, place) if place else model.read(name)
+
+
+def plot(
+    model: DataModel, name: str, index: tuple[int, ...] | None = None, axes: Any = None
+) -> Any:
+    """Draw an image between its 1st and 99th percentile; see `DataModel.plot`."""
+    image = image_of(model, name, index)
+    try:
+        from matplotlib import pyplot as plt
+    except ImportError:
+        raise StpipeError(
+            "A plot needs matplotlib, which is not installed: pip install 'stpipe-flow[plot]'."
+        ) from None
+    axes = axes or plt.subplots()[1]
+    finite = image[np.isfinite(image)]
+    low, high = np.percentile(finite, _STRETCH) if finite.size else (0.0, 1.0)
+    drawn = axes.imshow(image, origin="lower", vmin=low, vmax=high, interpolation="nearest")
+    unit = model.get("meta.bunit_data") if name == model.primary else None
+    axes.figure.colorbar(drawn, ax=axes, label=unit or "")
+    axes.set_title(f"{model.path.name if model.path else type(model).__name__}: {name}")
+    axes.set_xlabel("column [pixel]")
+    axes.set_ylabel("row [pixel]")
+    return axes
+
+
+def _row(array: Any) -> tuple[str, ...]:
+    return (array["name"], array["dtype"], " x ".join(map(str, array["shape"])), array["extension"])
+
+
+def _table(names: tuple[str, ...], rows: Any) -> str:
+    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in names)
+    lines = (
+        "<tr>"
+        + "".join(f"<td style='text-align:left'>{escape(str(v))}</td>" for v in row)
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def _folded(title: str, content: str) -> str:
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
