@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import logging
 import os
 import sys
@@ -17,6 +18,8 @@ from stpipe.errors import ReferenceMissing
 from stpipe.references import Candidate, Explanation, Reference
 
 __all__ = ["CrdsResolver"]
+
+_log = logging.getLogger("stpipe.references")
 
 
 class CrdsResolver:
@@ -125,7 +128,8 @@ class _UnknownInstrument(ReferenceMissing):
 def _explained() -> Iterator[None]:
     """Turn what the client raises into one message."""
     try:
-        yield
+        with _quiet():
+            yield
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the client raises anything, and exits
         kind = ReferenceMissing
         if type(error).__name__ == "CrdsUnknownInstrumentError":
@@ -142,6 +146,18 @@ def _rules(context: str, instrument: str, reference_type: str) -> Any | None:
         return instruments.get_rmap(reference_type)
     except (CrdsUnknownReftypeError, IrrelevantReferenceTypeError):
         return None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the client prints, whole tracebacks among it, for the level DEBUG."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            _log.debug("crds: %s", line)
 
 
 def _criteria(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +185,8 @@ def _fetch(
 ) -> None:
     """Have the client download selected files."""
     try:
-        _client().getreferences(criteria, reftypes=list(absent), **asked)
+        with _quiet():
+            _client().getreferences(criteria, reftypes=list(absent), **asked)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the client raises anything, and exits
         reason = _reason(error)
     else:
@@ -245,7 +262,7 @@ def _located(reference_type: str, name: str, context: str) -> Reference:
 @cache
 def _client() -> Any:
     """The client's functions; what it says goes to our log and not through its own handler."""
-    with _stdatamodels_for_crds():
+    with _quiet(), _stdatamodels_for_crds():
         from crds.core import heavy_client
         from crds.jwst import locate  # noqa: F401 - imported while the stand-in is there
     logger = logging.getLogger("CRDS")

@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     graph = _add(commands, "graph", _graph, "draw the steps that the exposures take")
     graph.add_argument("--format", choices=("mermaid", "svg"), default="mermaid")
     graph.add_argument("--output", metavar="FILE", help="write into a file")
+    _add_lock(commands)
+    _add_references(commands)
     why = _add(commands, "why", _why, "say why a product will be made again, or why not")
     why.add_argument("target", metavar="TARGET", help="a product, such as cal/ROOT_rate.fits")
     show.add_commands(commands, _refuse)
@@ -75,8 +77,29 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     init.add_argument("inputs", metavar="INPUT", nargs="+", help="exposures")
     init.add_argument("--pipeline", required=True, help="alias, class path or file.py:Class")
     init.add_argument("--parameters", metavar="FILE.cfg", help="a parameter file to start from")
+    init.add_argument("--references", metavar="DIR", help="a directory with rules instead of CRDS")
     init.epilog = "Parameters are given as to strun: --steps.jump.rejection_threshold=5"
     init.set_defaults(action=_init)
+
+
+def _add_lock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "compare the reference files that are selected now with those the project is held to"
+    lock = _add(commands, "lock", _lock, text)
+    lock.add_argument("--update", action="store_true", help="hold it to those selected now")
+    lock.add_argument(
+        "--context", metavar="NAME", help="with --update: another CRDS context, or `latest`"
+    )
+
+
+def _add_references(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "show the reference files that an exposure would be calibrated with, and why"
+    parser = commands.add_parser("references", help=text, description=text, allow_abbrev=False)
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="exposures")
+    parser.add_argument("--pipeline", default="calwebb_detector1", help="a step or a pipeline")
+    parser.add_argument("--references", metavar="DIR", help="a directory with rules, not CRDS")
+    parser.add_argument("--context", metavar="NAME", help="a CRDS context, not the one in force")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.set_defaults(action=_references)
 
 
 def _add(
@@ -107,10 +130,34 @@ def _init(options: argparse.Namespace, extra: list[str]) -> None:
     if words.positional or words.flags or words.options:
         raise UsageError(f"unknown words: {' '.join(extra)}. See stflow init --help.")
     request = init.Request(
-        options.folder, options.pipeline, tuple(options.inputs), options.parameters
+        options.folder,
+        options.pipeline,
+        tuple(options.inputs),
+        options.parameters,
+        options.references,
     )
     for line in init.init(request, words.parameters):
         print(line)
+
+
+def _lock(options: argparse.Namespace, extra: list[str]) -> None:
+    from stpipe.generate import locking
+
+    _refuse(extra)
+    if options.context and not options.update:
+        raise UsageError("--context goes with --update.")
+    for line in locking.run(options.directory, update=options.update, context=options.context):
+        print(line)
+
+
+def _references(options: argparse.Namespace, extra: list[str]) -> None:
+    from stpipe.cli import choosing
+
+    _refuse(extra)
+    request = choosing.Request(
+        tuple(options.inputs), options.pipeline, options.references, options.context
+    )
+    print(choosing.as_json(request) if options.json else "\n".join(choosing.lines(request)))
 
 
 def _generate(options: argparse.Namespace, extra: list[str]) -> None:

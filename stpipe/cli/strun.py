@@ -195,7 +195,10 @@ class _Request:
 
     def _resolver(self) -> Resolver:
         from stpipe.crds_client import CrdsResolver
+        from stpipe.directory import DirectoryResolver
 
+        if folder := self.given.options.get("references"):
+            return DirectoryResolver(folder)
         return CrdsResolver(parameters="disable-crds-steppars" not in self.given.flags)
 
     def settled(self, source: str) -> Step:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from stpipe import resources
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, UsageError
-from stpipe.generate import project
-from stpipe.generate.plan import Plan, load
+from stpipe.generate import lock, project
+from stpipe.generate.plan import Plan, load, select
 from stpipe.generate.snakefile import of_pipeline, snakefile
 from stpipe.parameters import Settings, from_options, read_cfg, resolve, rules
 from stpipe.registry import load as load_class
@@ -39,6 +39,7 @@ class Request:
     pipeline: str
     inputs: tuple[str, ...]
     parameters: str | None = None
+    references: str | None = None
 
 
 def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -64,6 +65,7 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
     with _undone_on_failure(folder):
         _write_parameters(folder, cls, given)
         plan = _write_workflow(folder, config)
+        _write_lock(folder, config, plan)
         _write_config(folder, config)
     yield from _summary(folder, plan)
 
@@ -119,8 +121,11 @@ def _config(cls: type[Step], request: Request, exposures: Sequence[str]) -> dict
         "pipeline": cls.target() if ":" in request.pipeline else request.pipeline,
         "inputs": [_relative(path, folder) for path in exposures],
         "parameters": [f"config/{_cfg_name(cls)}"],
-        "crds": _crds(cls),
     }
+    if request.references:
+        content["references"] = _relative(request.references, folder)
+    else:
+        content["crds"] = _crds(cls)
     if home := _import_folder(cls):
         content["python_path"] = [_relative(home, folder)]
     return content
@@ -133,6 +138,14 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
     heading = "# What this project calibrates. Paths are relative to the project's folder.\n"
     text = heading + yaml.safe_dump(dict(config), sort_keys=False)
     (folder / project.CONFIG).write_text(text, encoding="utf-8")
+
+
+def _write_lock(folder: Path, config: Mapping[str, Any], plan: Plan) -> None:
+    """Hold the project to the references that were just selected."""
+    with project.inside(folder):
+        traced = len(plan.selected) == len(plan.exposures)
+        chosen = plan.selected if traced else select(config)
+        list(lock.update(project.Project.from_config(config), chosen))
 
 
 def _relative(path: str | Path, folder: Path) -> str:

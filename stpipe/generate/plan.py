@@ -18,15 +18,15 @@ from typing import Any
 
 import stpipe
 from stpipe import job, layers, naming
-from stpipe.crds_client import CrdsResolver
 from stpipe.errors import UsageError, did_you_mean
+from stpipe.generate import lock
 from stpipe.generate.fingerprint import fingerprint, source_files
 from stpipe.generate.project import CONFIG, Project
 from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
 from stpipe.references import Reference, sha256
 from stpipe.step import Step
 
-__all__ = ["Plan", "load", "use_own_commands"]
+__all__ = ["Plan", "load", "select", "use_own_commands"]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class Plan:
 
     exposures: Mapping[str, Mapping[str, Any]]
     rules: set[str] = field(default_factory=set)
+    selected: Mapping[str, lock.Selection] = field(default_factory=dict)  # where just traced
 
     # --- for the Snakefile: functions of wildcards --------------------------------------------------
 
@@ -151,6 +152,16 @@ def _siblings(path: str) -> list[str]:
 # --- making a plan ---------------------------------------------------------------------------------
 
 
+def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
+    """What is selected now for every exposure, whatever was remembered or held."""
+    project = Project.from_config(config)
+    project.use_crds()
+    planner = _Planner(project)
+    for source in project.exposures():
+        planner.plan(source)
+    return planner.selected
+
+
 def load(config: Mapping[str, Any]) -> Plan:
     """The plan of the project in the working directory, traced where something changed."""
     project = Project.from_config(config)
@@ -163,11 +174,13 @@ def load(config: Mapping[str, Any]) -> Plan:
         if exposure is None or not _still_true(exposure):
             exposure = planner.plan(source)
         _add(exposures, exposure)
+    if planner.used:
+        lock.hold(project, planner.selected)
     if planner.used or len(remembered) != len(exposures):
         _remember(project, exposures)
     if not exposures:
         log.warning("%s lists no exposures: there is nothing to do.", CONFIG)
-    return Plan(exposures)
+    return Plan(exposures, selected=planner.selected)
 
 
 def _add(exposures: dict[str, Any], exposure: Mapping[str, Any]) -> None:
@@ -185,11 +198,15 @@ class _Planner:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.used = False
-        self._resolver = CrdsResolver(project.crds_context)
+        self.selected: dict[str, lock.Selection] = {}  # of the exposures that were traced
+        self._resolver = project.resolver()
+
+    @property
+    def used(self) -> bool:
+        """Whether any exposure was traced."""
+        return bool(self.selected)
 
     def plan(self, source: str) -> Entry:
-        self.used = True
         pipeline = self.project.pipeline_class().from_settings(self.project.settings())
         pipeline.resolver = self._resolver
         graph = trace(pipeline, source)
@@ -201,6 +218,7 @@ class _Planner:
             rules[_rule_name(rules, f"save_{suffix}", source)] = _save_entry(product, suffix, namer)
         states = {f: _state(f) for r in rules.values() for f in r["references"]}
         states |= {str(r.path): _state(r.path) for r in pipeline.parameter_files.values() if r.path}
+        self.selected[namer.root] = _selected(graph, pipeline)
         steps = {type(s) for n in graph.nodes for s in (n.step, *(r.step for r in n.refinements))}
         code = {str(f): _state(f) for s in steps for f in source_files(s)}
         return {
@@ -210,6 +228,16 @@ class _Planner:
             "results": _results(graph, rules, namer),
             "depends_on": {source: _state(source), **states, **code},
         }
+
+
+def _selected(graph: Graph, pipeline: Step) -> lock.Selection:
+    """Every reference and parameter file of an exposure that its user did not put in."""
+    groups = [n.references for n in graph.nodes]
+    groups += [r.references for n in graph.nodes for r in n.refinements]
+    found: dict[str, tuple[str, str]] = {}
+    for group in (*groups, pipeline.parameter_files):
+        found |= lock.selection(group)
+    return found
 
 
 @dataclass(frozen=True)
@@ -320,11 +348,14 @@ def _still_true(exposure: Mapping[str, Any]) -> bool:
 
 def _key(project: Project) -> list[Any]:
     """What all exposures depend on; a change traces everything again."""
-    files = [p for p in (*project.parameters, *_pipeline_files(project)) if Path(p).is_file()]
+    rules = list(Path(project.references).glob("rules.*")) if project.references else []
+    parts = (*project.parameters, *_pipeline_files(project), *map(str, rules))
+    files = [p for p in parts if Path(p).is_file()]
     names = ("CRDS_PATH", "CRDS_CONTEXT", "CRDS_SERVER_URL", layers.SWITCH)
     crds = [os.environ.get(name) for name in names]
     states = [[p, *_state(p)] for p in files]
-    return [stpipe.__version__, project.pipeline, project.crds_context, crds, states]
+    where = [project.crds_context, project.references, crds]
+    return [stpipe.__version__, project.pipeline, where, states]
 
 
 def _pipeline_files(project: Project) -> Iterator[str]:

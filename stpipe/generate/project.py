@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import resources
+from stpipe.crds_client import CrdsResolver
+from stpipe.directory import DirectoryResolver
 from stpipe.errors import InputError, ParameterError, UsageError
 from stpipe.parameters import Settings, read_cfg
 from stpipe.registry import load
 
 if TYPE_CHECKING:
+    from stpipe.references import Resolver
     from stpipe.step import Step
 
 __all__ = ["CONFIG", "Project", "all_steps", "inside", "read"]
@@ -34,6 +37,7 @@ class Project:
     crds_path: str | None
     crds_context: str | None
     python_path: tuple[str, ...]
+    references: str | None = None  # a directory instead of CRDS
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Project:
@@ -53,6 +57,7 @@ class Project:
             crds.get("path"),
             crds.get("context"),
             _listed(config.get("python_path")),
+            config.get("references"),
         )
 
     @property
@@ -73,6 +78,12 @@ class Project:
         for path in self.parameters:
             settings = read_cfg(path).settings.over(settings)
         return settings
+
+    def resolver(self) -> Resolver:
+        """Who selects reference files: the rules of a directory, or of CRDS."""
+        if self.references:
+            return DirectoryResolver(self.references)
+        return CrdsResolver(self.crds_context)
 
     def use_crds(self) -> None:
         """Let the CRDS client find the project's cache, unless the environment names one."""

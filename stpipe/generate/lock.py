@@ -1,0 +1,138 @@
+"""Lock: the context and the reference files that a project is held to.
+
+`config/references.lock` says for every exposure which file of each type was selected, and each file's
+SHA-256. When CRDS, or a directory of references, selects anything else later, planning stops: products
+of one project never mix two sets of references unnoticed. Files that the user puts in are not held.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stpipe.errors import ReferenceMissing
+from stpipe.generate.project import CONFIG, Project
+from stpipe.references import NOT_APPLICABLE, Reference, sha256
+
+__all__ = ["LOCK", "Lock", "hold", "pin", "selection", "update"]
+
+LOCK = Path("config/references.lock")
+_HEADING = "Written by stflow; `stflow lock --update` takes what is selected now."
+Selection = Mapping[str, tuple[str, str]]  # name and SHA-256 of each type's file
+
+
+@dataclass
+class Lock:
+    """What is held: the context, checksums by file name, and file names by exposure and type."""
+
+    context: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    exposures: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls) -> Lock | None:
+        """The lock of the project in the working directory; None when it has none."""
+        try:
+            content = json.loads(LOCK.read_text(encoding="utf-8"))
+            return cls(content["context"], content["files"], content["exposures"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ReferenceMissing(
+                f"{LOCK} cannot be understood ({error}): run stflow lock --update."
+            ) from None
+
+    def write(self) -> None:
+        """Replace the file at once."""
+        content = {
+            "about": _HEADING,
+            "context": self.context,
+            "files": dict(sorted(self.files.items())),
+            "exposures": dict(sorted(self.exposures.items())),
+        }
+        partial = LOCK.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(LOCK)
+
+    def add(self, root: str, selected: Selection) -> bool:
+        """Hold an exposure to files that are not held yet; whether there was any."""
+        held = self.exposures.setdefault(root, {})
+        new = {t: file for t, file in selected.items() if t not in held}
+        held.update({t: name for t, (name, _) in new.items()})
+        self.files.update({name: number for name, number in new.values() if number})
+        return bool(new)
+
+    def drift(self, root: str, selected: Selection) -> Iterator[str]:
+        """A sentence for each file that is another than the one held."""
+        held = self.exposures.get(root, {})
+        for reference_type, (name, number) in selected.items():
+            before = held.get(reference_type, name)
+            if before != name:
+                yield f"{root}: {reference_type} is {name} now, it was {before}"
+            elif number and self.files.get(name, number) != number:
+                yield (
+                    f"{root}: the content of {name} ({reference_type}) changed: SHA-256 "
+                    f"{number[:12]}..., it was {self.files[name][:12]}..."
+                )
+
+
+def selection(references: Mapping[str, Reference]) -> dict[str, tuple[str, str]]:
+    """What to hold of an exposure's references: all but those that the user puts in."""
+    return {
+        reference_type: (r.path.name, sha256(r.path)) if r.path else (NOT_APPLICABLE, "")
+        for reference_type, r in references.items()
+        if r.context or r.origin != "override"
+    }
+
+
+def hold(project: Project, exposures: Mapping[str, Selection]) -> None:
+    """Check exposures against the project's lock, if it has one, and add those that are new.
+
+    Raises
+    ------
+    ReferenceMissing
+        With every file that is another than the one held.
+    """
+    lock = Lock.read()
+    if lock is None:
+        return
+    problems = [s for root, chosen in exposures.items() for s in lock.drift(root, chosen)]
+    if lock.context != project.crds_context:
+        problems.insert(0, f"the CRDS context is {project.crds_context} now, it was {lock.context}")
+    if problems:
+        raise ReferenceMissing(
+            f"{LOCK} holds other reference files than are selected now:\n"
+            + "\n".join(f"{problem}." for problem in problems)
+            + "\nTake what is selected now with stflow lock --update, or restore what was."
+        )
+    new = [root for root, chosen in exposures.items() if lock.add(root, chosen)]
+    if new:
+        lock.write()
+
+
+def pin(context: str) -> None:
+    """Write another CRDS context into config.yaml, leaving everything else as it is."""
+    text = CONFIG.read_text(encoding="utf-8")
+    new, count = re.subn(r"(?m)^(\s+context:).*$", rf"\g<1> {context}", text, count=1)
+    if not count:
+        block = re.subn(r"(?m)^crds:\s*(\{\})?\s*$", f"crds:\n  context: {context}", text, count=1)
+        new = block[0] if block[1] else f"{text.rstrip()}\ncrds:\n  context: {context}\n"
+    CONFIG.write_text(new, encoding="utf-8")
+
+
+def update(project: Project, exposures: Mapping[str, Any]) -> Iterator[str]:
+    """Hold the project to what is selected now; yields a line for each change."""
+    before = Lock.read() or Lock(project.crds_context)
+    lock = Lock(project.crds_context)
+    if before.context != project.crds_context:
+        yield f"context: {before.context} -> {project.crds_context}"
+    for root, chosen in exposures.items():
+        yield from before.drift(root, chosen)
+        lock.add(root, chosen)
+    lock.write()
+    yield f"{LOCK}: {len(lock.files)} files for {len(lock.exposures)} exposures"

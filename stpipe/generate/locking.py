@@ -1,0 +1,47 @@
+"""What `stflow lock` does: compare a project with its lock, or hold it to what is selected now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from stpipe.crds_client import CrdsResolver
+from stpipe.errors import UsageError
+from stpipe.generate import lock, plan, project
+
+__all__ = ["run"]
+
+LATEST = "latest"
+
+
+def run(folder: str | Path, *, update: bool, context: str | None) -> Iterator[str]:
+    """Check or update the lock of the project in `folder`; yields what there is to say.
+
+    Raises
+    ------
+    ReferenceMissing
+        When something else is selected than the project is held to, and `update` is not asked for.
+    """
+    project.read(folder)
+    with project.inside(folder):
+        if context:
+            _pin(context)
+        # The configuration as it is now: a changed context stands in it.
+        config = project.read(".")
+        checked = project.Project.from_config(config)
+        selected = plan.select(config)
+        if update:
+            yield from lock.update(checked, selected)
+        elif lock.Lock.read() is None:
+            raise UsageError(f"the project has no {lock.LOCK}: make one with stflow lock --update.")
+        else:
+            lock.hold(checked, selected)
+            yield f"{lock.LOCK}: what is selected now is what the project is held to."
+
+
+def _pin(context: str) -> None:
+    checked = project.Project.from_config(project.read("."))
+    if checked.references:
+        raise UsageError(f"{project.CONFIG} names a directory of references: it has no context.")
+    checked.use_crds()
+    lock.pin(CrdsResolver().context if context == LATEST else context)
