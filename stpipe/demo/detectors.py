@@ -107,6 +107,7 @@ _NIRCAM = Detector(
     subarrays=(
         Subarray("SUB160", 1889, 1889, 160, 160, 0.27864),
         Subarray("SUB320", 1729, 1729, 320, 320, 1.06904),
+        Subarray("SUBGRISM256", 1, 1, 2048, 256, 1.34669, 4),
         Subarray(FULL, 1, 1, 2048, 2048, 10.73677, 4),
     ),
     patterns=(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["PLANES", "Band", "Rectangle"]
 
 Array = npt.NDArray[Any]
-PLANES = ("data", "groupdq", "pixeldq", "zeroframe", "refout", "average_dark_current")
+PLANES = ("data", "groupdq", "pixeldq", "zeroframe", "average_dark_current")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,8 @@ class Band:
         (integrations, groups, rows, columns), float32 in DN and uint8.
     pixeldq
         (rows, columns), uint32.
-    zeroframe, refout, average_dark_current
-        (integrations, rows, columns), (integrations, groups, rows, columns / 4), (rows, columns);
-        None where the exposure has none.
+    zeroframe, average_dark_current
+        (integrations, rows, columns) and (rows, columns); None where the exposure has none.
     meta
         Metadata of the exposure, for reading.
     place, own
@@ -86,15 +85,9 @@ class Band:
     own: Rectangle
     frame: tuple[int, int]
     zeroframe: Array | None = None
-    refout: Array | None = None
     average_dark_current: Array | None = None
     known: Any = None
     totals: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def own_rows(self) -> slice:
-        """The rows of the arrays that are this band's own."""
-        return slice(self.own.y0 - self.place.y0, self.own.y1 - self.place.y0)
 
     def count(self, name: str, mask: Array) -> None:
         """Add the number of set samples of `mask` (..., rows, columns) in this band's own part."""
@@ -105,12 +98,10 @@ class Band:
         if place == self.place:
             return
         inside = place.within(self.place)
-        for name in ("data", "groupdq", "pixeldq", "zeroframe", "average_dark_current"):
+        for name in PLANES:
             array = getattr(self, name)
             if array is not None:
                 setattr(self, name, array[inside])
-        if self.refout is not None:
-            self.refout = self.refout[inside[:-1]]
         self.place = place
 
 
@@ -120,8 +111,14 @@ def read(ramp: DataModel, place: Rectangle, frame: tuple[int, int]) -> Band:
     def stored(name: str, section: tuple[Any, ...]) -> Array | None:
         return ramp.read(name, section) if ramp.has(name) else None
 
-    data = ramp.read("data", place.section)
-    groupdq, pixeldq = stored("groupdq", place.section), stored("pixeldq", place.section)
+    def by_integration(name: str) -> Array:
+        # Pages of a mapped file count as our memory while they are mapped: map few at a time.
+        parts = [ramp.read(name, (i, *place.section)) for i in range((ramp.shape or ())[0])]
+        return np.stack(parts) if len(parts) > 1 else parts[0][None]
+
+    data = by_integration("data")
+    groupdq = by_integration("groupdq") if ramp.has("groupdq") else None
+    pixeldq = stored("pixeldq", place.section)
     return Band(
         data=data,
         groupdq=np.zeros(data.shape, np.uint8) if groupdq is None else groupdq,
@@ -131,6 +128,5 @@ def read(ramp: DataModel, place: Rectangle, frame: tuple[int, int]) -> Band:
         own=place,
         frame=frame,
         zeroframe=stored("zeroframe", place.section),
-        refout=stored("refout", (..., slice(place.y0, place.y1), slice(None))),
         average_dark_current=stored("average_dark_current", place.section),
     )

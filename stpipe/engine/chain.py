@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,19 +17,21 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from stpipe.engine.band import PLANES, Array, Band, Rectangle, read
-from stpipe.models.arrays import Source, Stored
+from stpipe.engine.spool import Spool
+from stpipe.models.arrays import Source, Stored, blocks_of
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
     from stpipe.references import References
     from stpipe.step import RampStep
 
-__all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "settle"]
+__all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "hold", "settle"]
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 BAND_BYTES = 5_000_000  # of float32 data; with its flags and one copy it stays in cache
+THINNEST = 24  # rows; thinner bands would be mostly halo
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Chain:
     height: int | None = None  # rows of a band; None: what fits in cache
     totals: list[Counter[str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    arrays: dict[str, Array] | None = None  # everything, once somebody wanted it
+    arrays: dict[str, Array | Stored] | None = None  # everything, once somebody wanted it
     answers: dict[tuple[tuple[Stage, ...], int], Array] = field(
         default_factory=dict
     )  # of `everywhere`
@@ -103,13 +106,17 @@ class Chain:
             self.seconds[number] += seconds
 
     def rectangles(self) -> list[Rectangle]:
-        """Bands of whole rows that cover the exposure."""
+        """Bands that cover the exposure: whole rows, or squares where rows would be too thin."""
         nints, ngroups, rows, columns = self.shape
-        height = self.height or max(1, BAND_BYTES // (4 * nints * ngroups * columns))
-        # Equal bands: a last one of a single row would be all halo.
-        count = -(-rows // height)
-        edges = [rows * n // count for n in range(count + 1)]
-        return [Rectangle(a, b, 0, columns) for a, b in pairwise(edges)]
+        pixels = BAND_BYTES // (4 * nints * ngroups)
+        height, width = self.height or pixels // columns, columns
+        if height < THINNEST and self.height is None:
+            height = width = max(math.isqrt(pixels), THINNEST)
+        return [
+            Rectangle(y0, y1, x0, x1)
+            for y0, y1 in _edges(rows, height)
+            for x0, x1 in _edges(columns, width)
+        ]
 
     def map(self, function: Callable[[Band], Result]) -> Iterator[tuple[Rectangle, Result]]:
         """`function` of every corrected band, with the rectangle that it is of."""
@@ -130,23 +137,22 @@ class Chain:
         for stage, totals in zip(self.stages, self.totals, strict=False):
             stage.step.conclude(meta, totals, stage.known)
 
-    def materialize(self) -> dict[str, Array]:
-        """All arrays in memory, computed once."""
+    def materialize(self) -> dict[str, Array | Stored]:
+        """All arrays, computed once; large ones are in scratch files."""
         if self.arrays is None:
-            arrays: dict[str, Array] = {}
+            spool = Spool()
             for place, band in self.map(lambda band: band):
                 for name in PLANES:
                     array = getattr(band, name)
                     if array is not None:
-                        self._place(arrays, name, array, place)
-            self.arrays = {name: _read_only(array) for name, array in arrays.items()}
+                        self._place(spool, name, array, place)
+            self.arrays = spool.finished()
         return self.arrays
 
-    def _place(self, arrays: dict[str, Array], name: str, part: Array, place: Rectangle) -> None:
-        if name not in arrays:
-            shape = (*part.shape[:-2], self.frame[0], part.shape[-1])
-            arrays[name] = np.empty(shape, part.dtype)
-        arrays[name][..., place.y0 : place.y1, :] = part
+    def _place(self, spool: Spool, name: str, part: Array, place: Rectangle) -> None:
+        if spool.shape(name) is None:
+            spool.make(name, (*part.shape[:-2], *self.frame), part.dtype)
+        spool.fill(name, place.section, part)
 
     # --- questions that steps ask before they correct anything ------------------------------------
 
@@ -190,9 +196,10 @@ class Chain:
         )
 
 
-def _read_only(array: Array) -> Array:
-    array.flags.writeable = False
-    return array
+def _edges(size: int, step: int) -> list[tuple[int, int]]:
+    """Equal parts of about `step`: a last one of a single row would be all halo."""
+    count = -(-size // step)
+    return list(pairwise(size * n // count for n in range(count + 1)))
 
 
 # --- arrays that wait for their chain ---------------------------------------------------------------
@@ -208,15 +215,18 @@ class Later(Stored):
     def read(self, dtype: np.dtype[Any] | None = None) -> Array:
         """Run the chain."""
         array = self.chain.materialize()[self.name]
-        return array if dtype is None else array.astype(dtype, copy=False)
+        values = array.read() if isinstance(array, Stored) else array
+        return values if dtype is None else values.astype(dtype, copy=False)
 
     def section(self, key: Any) -> Array:
         """A part of the array; the whole chain runs."""
-        return self.read()[key]
+        array = self.chain.materialize()[self.name]
+        return array.section(key) if isinstance(array, Stored) else array[key]
 
     def pieces(self) -> Iterator[memoryview]:
-        """The bytes of the array."""
-        yield memoryview(np.ascontiguousarray(self.read()).reshape(-1).view(np.uint8))
+        """The bytes of the array, native."""
+        for block in blocks_of(self.chain.materialize()[self.name]):
+            yield np.ascontiguousarray(block, self.raw).data.cast("B")
 
 
 def chain_of(ramp: DataModel) -> Chain:
@@ -274,6 +284,14 @@ def _forms(chain: Chain) -> dict[str, tuple[tuple[int, ...], str]]:
     if chain.ramp.has("zeroframe"):
         forms["zeroframe"] = ((nints, rows, columns), "f4")
     return forms
+
+
+def hold(model: DataModel, name: str, array: Array | Stored) -> None:
+    """Give a model an array, in memory or in a file."""
+    if isinstance(array, Stored):
+        _arrays(model)[name] = array
+    else:
+        setattr(model, name, array)
 
 
 def _arrays(ramp: DataModel) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from stpipe.engine.band import PLANES, Array, Rectangle
 from stpipe.engine.chain import Chain, Stage
+from stpipe.models.arrays import Stored
 from stpipe.step import RampStep
 
 __all__ = ["apply"]
@@ -30,7 +31,7 @@ def apply(
     stages = (Stage(step, cast("Any", given), known),)
     whole = Chain(cast("Any", exposure), stages, height=chain.height)
     for name, array in whole.materialize().items():
-        setattr(ramp, name, array)
+        setattr(ramp, name, array.read() if isinstance(array, Stored) else array)
     whole.conclude(ramp.meta)
 
 
@@ -47,7 +48,8 @@ class _Arrays:
         return self._planes[name] is not None
 
     def read(self, name: str, section: tuple[Any, ...]) -> Array:
-        return np.asarray(self._planes[name])[section]
+        part: Array = np.asarray(self._planes[name])[section]
+        return part
 
 
 class _References(Mapping[str, Any]):

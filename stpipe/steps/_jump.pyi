@@ -11,7 +11,7 @@ def detect(
     gain: Floats,
     noise2: Floats,
     rules: Mapping[str, float | bool],
-    counts: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int32],
 ) -> None: ...
 def flag_after(
     data: Floats,

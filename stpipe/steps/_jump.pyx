@@ -46,7 +46,7 @@ cdef struct Block:
     float *values  # of one pixel
 
 
-def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, rules, long long[:] counts):
+def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, rules, int[:, :] counts):
     """Set JUMP_DET in `flags`, in place, and count the groups that have it, without neighbours.
 
     Parameters
@@ -62,7 +62,7 @@ def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const 
     rules
         Mapping of the members of `Rules`.
     counts
-        Filled with the number of flagged groups in each row.
+        Filled with the number of flagged groups of each pixel, (rows, columns).
     """
     cdef Rules r = rules
     cdef Shape shape = shape_of(data)
@@ -82,7 +82,7 @@ def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const 
             here = sources + (y % 2) * row_size
             below = sources + ((y + 1) % 2) * row_size
             memset(here, 0, row_size)
-            counts[y] = search_row(data, flags, gain, noise2, y, &r, &shape, &block, here)
+            search_row(data, flags, gain, noise2, y, &r, &shape, &block, here, counts)
             if r.spread_above < r.spread_below:
                 spread_row(flags, y, &shape, here, below)
     release(&block)
@@ -207,12 +207,11 @@ cdef struct Range:
     float upper
 
 
-cdef long long search_row(
+cdef void search_row(
     const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, Py_ssize_t y, const Rules *rules,
-    const Shape *shape, Block *block, unsigned char *sources,
+    const Shape *shape, Block *block, unsigned char *sources, int[:, :] counts,
 ) noexcept nogil:
     cdef Py_ssize_t b, x, c, n
-    cdef long long found = 0
     cdef double variance
     cdef Range quiet
     cdef bint jumps
@@ -230,11 +229,10 @@ cdef long long search_row(
             if jumps:
                 flag_pixel(flags, y, x, c, &quiet, rules, shape, block)
             if jumps or block.seen[c] & JUMP:
-                found += count_pixel(flags, y, x + c, shape)
+                counts[y, x + c] = <int> count_pixel(flags, y, x + c, shape)
                 if rules.spread_above < rules.spread_below:
                     find_sources(flags, y, x, c, variance, rules, shape, block, sources)
                 drop_redundant(flags, y, x + c, shape)
-    return found
 
 
 cdef inline double deviation(double median, double variance) noexcept nogil:

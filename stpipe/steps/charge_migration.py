@@ -13,7 +13,7 @@ from stpipe.steps._arrays import or_where
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference, References
+    from stpipe.references import CutReference, Reference
     from stpipe.steps._arrays import Booleans, Floats, GroupBits
 
 __all__ = ["ChargeMigrationStep", "flag_charge_loss"]
@@ -45,7 +45,7 @@ class ChargeMigrationStep(RampStep):
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Flag groups above the threshold."""
         del references
         ramp.groupdq = flag_charge_loss(ramp.data, ramp.groupdq, self.signal_threshold)

@@ -14,7 +14,7 @@ from stpipe.step import RampStep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import CutReference, Reference, References
+    from stpipe.references import CutReference, Reference
     from stpipe.steps._arrays import Bits, Doubles, Floats
 
 __all__ = [
@@ -75,7 +75,7 @@ class DarkCurrentStep(RampStep):
             return ""
         return f"the dark was taken with {taken}, more than the exposure's {wanted}"
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Subtract the dark that matches the exposure's readout."""
         dark, exposure = references["dark"], ramp.meta.exposure
         taken = Readout(dark.meta.exposure.nframes, dark.meta.exposure.groupgap)

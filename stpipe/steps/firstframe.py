@@ -13,7 +13,7 @@ from stpipe.steps._arrays import bits_where, has
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference, References
+    from stpipe.references import CutReference, Reference
     from stpipe.steps._arrays import Booleans, GroupBits
 
 __all__ = ["FirstFrameStep", "flag_first_group", "saturate_in_third"]
@@ -47,7 +47,7 @@ class FirstFrameStep(RampStep):
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Flag the first group."""
         del references
         bright = saturate_in_third(ramp.groupdq) & np.bool_(self.bright_use_group1)

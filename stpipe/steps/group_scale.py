@@ -11,7 +11,7 @@ from stpipe.step import RampStep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference, References
+    from stpipe.references import CutReference, Reference
     from stpipe.steps._arrays import Floats
 
 __all__ = ["GroupScaleStep", "scale_groups"]
@@ -39,7 +39,7 @@ class GroupScaleStep(RampStep):
             return f"{'NFRAMES' if nframes is None else 'FRMDIVSR'} is missing in the header"
         return f"NFRAMES and FRMDIVSR are equal ({nframes})" if nframes == divisor else ""
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Scale all groups by FRMDIVSR / NFRAMES."""
         del references
         exposure = ramp.meta.exposure

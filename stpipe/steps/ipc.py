@@ -10,8 +10,10 @@ import numpy as np
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stpipe.engine.band import Rectangle
-    from stpipe.references import References
+    from stpipe.references import CutReference
     from stpipe.steps._arrays import Floats
 
 __all__ = ["IPCStep", "ReferenceBorder", "deconvolve"]
@@ -37,7 +39,7 @@ class IPCStep(RampStep):
     halo = 2  # kernels of up to 5 x 5
     flags = 0
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Convolve every group with the kernel."""
         border = ReferenceBorder.of(ramp.meta, ramp.frame).within(ramp.place, ramp.frame)
         ramp.data = deconvolve(ramp.data, references["ipc"].data, border)
@@ -92,21 +94,25 @@ def deconvolve(data: Floats, kernel: Floats, border: ReferenceBorder) -> Floats:
     if kernel.ndim > 2:  # noqa: PLR2004 - a kernel for each pixel
         kernel = kernel[:, :, *at]
     out = data.copy()
-    if 0 in out[0, 0][at].shape:
-        return out
-    for index in np.ndindex(data.shape[:2]):
-        out[index][at] = _convolve(data[index][at], kernel)
+    if 0 not in out[(..., *at)].shape:
+        out[(..., *at)] = _convolve(data[(..., *at)], kernel)
     return out
 
 
-def _convolve(image: Floats, kernel: Floats) -> Floats:
-    """Sum over the kernel in single precision, its central and largest element last."""
+def _convolve(images: Floats, kernel: Floats) -> Floats:
+    """Sum over the kernel in single precision, its central and largest element last.
+
+    `images` is (..., rows, columns).
+    """
     height, width = kernel.shape[:2]
     middle = height // 2, width // 2
-    padded = np.pad(image, [(n // 2, n - n // 2 - 1) for n in (height, width)])
-    rows, columns = image.shape
-    total = np.zeros_like(image)
+    margins = [(n // 2, n - n // 2 - 1) for n in (height, width)]
+    padded = np.pad(images, [(0, 0)] * (images.ndim - 2) + margins)
+    rows, columns = images.shape[-2:]
+    total = np.zeros_like(images)
+    term = np.empty_like(images)
     for j, i in sorted(np.ndindex(height, width), key=lambda place: place == middle):
-        shifted = padded[height - j - 1 :, width - i - 1 :][:rows, :columns]
-        total += kernel[j, i] * shifted
+        y, x = height - j - 1, width - i - 1
+        np.multiply(padded[..., y : y + rows, x : x + columns], kernel[j, i], out=term)
+        total += term
     return total

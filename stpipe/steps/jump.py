@@ -116,7 +116,7 @@ class JumpStep(RampStep):
             groupdq = flag_after_jumps(ramp.data, groupdq, gain, search.after)
         ramp.groupdq = groupdq
         ramp.pixeldq = flag_gain(ramp.pixeldq, gain)
-        ramp.totals["events"] += int(counts[ramp.own_rows].sum())
+        ramp.totals["events"] += int(counts[ramp.own.within(ramp.place)].sum())
 
     def _rules(self, usable: int, nframes: int) -> JumpRules:
         spread = (self.min_jump_to_flag_neighbors, self.max_jump_to_flag_neighbors)
@@ -185,8 +185,8 @@ def flag_gain(pixeldq: Bits, gain: Floats) -> Bits:
 
 def detect_jumps(
     data: Floats, groupdq: GroupBits, gain: Floats, readnoise: Floats, rules: JumpRules
-) -> tuple[GroupBits, npt.NDArray[np.int64]]:
-    """Flags with JUMP_DET at jumps and their neighbours, and the number of jumps in each row.
+) -> tuple[GroupBits, npt.NDArray[np.int32]]:
+    """Flags with JUMP_DET at jumps and their neighbours, and the number of jumps in each pixel.
 
     Parameters
     ----------
@@ -203,11 +203,11 @@ def detect_jumps(
     Returns
     -------
     tuple
-        Flags; flagged groups before neighbours in each row. Neighbours of rows outside a band are
+        Flags; flagged groups before neighbours, (rows, columns). Neighbours of rows outside a band are
         not known: the first and last row of a band are final only at the edges of the frame.
     """
     flags = groupdq.copy()
-    counts = np.zeros(data.shape[2], dtype=np.int64)
+    counts = np.zeros(data.shape[2:], dtype=np.int32)
     noise2 = np.square(readnoise * gain)
     above, below = rules.spread or (np.inf, -np.inf)
     members = {

@@ -12,7 +12,7 @@ from stpipe.step import RampStep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference, References
+    from stpipe.references import CutReference, Reference
     from stpipe.steps._arrays import Booleans, GroupBits
 
 __all__ = ["LastFrameStep", "flag_last_group"]
@@ -45,7 +45,7 @@ class LastFrameStep(RampStep):
         certain[:, -1] = bool(bits & dqflags.DO_NOT_USE)
         return certain
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Flag the last group."""
         del references
         ramp.groupdq = flag_last_group(ramp.groupdq)

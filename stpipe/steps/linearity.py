@@ -12,9 +12,11 @@ from stpipe.step import RampStep
 from stpipe.steps._arrays import bits_where, has
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
-    from stpipe.references import References
+    from stpipe.references import CutReference
     from stpipe.steps._arrays import Bits, Floats, GroupBits
 
 __all__ = [
@@ -47,7 +49,7 @@ class LinearityStep(RampStep):
     reference_types = ("linearity",)
     prerequisites = ("meta.exposure.nframes",)
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Apply the polynomials of the reference to groups and zero frame."""
         reference, exposure = references["linearity"], ramp.meta.exposure
         forward = Polynomials.of(reference.coeffs, reference.dq)

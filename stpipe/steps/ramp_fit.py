@@ -11,6 +11,8 @@ import numpy as np
 
 from stpipe.engine import Band, Chain, chain_of
 from stpipe.engine.band import Rectangle
+from stpipe.engine.chain import hold
+from stpipe.engine.spool import Spool
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
@@ -28,6 +30,7 @@ __all__ = [
     "Ramps",
     "Rates",
     "Segments",
+    "count_segments",
     "describe_segments",
     "fit_ramps",
     "groups_outside",
@@ -137,8 +140,10 @@ class RampFitStep(Step):
 
         segments = models.RampFitOutputModel()
         segments.update(ramp)
-        (arrays,) = assemble(exposure.map(fit.segments), exposure.frame)
-        assign(segments, arrays)
+        # The longest ramp of any band decides how many segments all of them have room for.
+        room = np.max([found for _, found in exposure.map(fit.room)], axis=0)
+        described = exposure.map(lambda band: (fit.segments(band, tuple(room)),))
+        assign(segments, *assemble(described, exposure.frame))
         self.save(segments, "fitopt")
 
 
@@ -157,10 +162,14 @@ class Fit:
         """Rates of the exposure and of its integrations in a band."""
         return fit_ramps(self._ramps(band), self.times, keep_single=not self.suppress)
 
-    def segments(self, band: Band) -> tuple[Segments]:
+    def room(self, band: Band) -> tuple[int, int]:
+        """The most segments and jumps that a ramp of a band has."""
+        return count_segments(self._ramps(band), self.times, keep_single=not self.suppress)
+
+    def segments(self, band: Band, room: tuple[int, int]) -> Segments:
         """Segments of the ramps of a band."""
         keep_single = not self.suppress
-        return (describe_segments(self._ramps(band), self.times, keep_single=keep_single),)
+        return describe_segments(self._ramps(band), self.times, keep_single=keep_single, room=room)
 
     def _ramps(self, band: Band) -> Ramps:
         """Arrays to fit, with groups left out as the parameters and the instrument demand."""
@@ -255,44 +264,33 @@ class Segments:
     crmag: Floats  # heights of jumps in DN, (integrations, jumps, rows, columns)
 
 
-Arrays = dict[str, "npt.NDArray[Any]"]
-
-
 def assemble(
     parts: Iterable[tuple[Rectangle, Sequence[Any]]], frame: tuple[int, int]
-) -> list[Arrays]:
-    """Whole arrays by name from bands of rows, one dictionary for each result of a band.
-
-    Where bands have different numbers of segments, the missing ones are 0.
-    """
-    whole: list[Arrays] = []
+) -> list[dict[str, Any]]:
+    """Whole arrays by name from bands, one dictionary for each result of a band."""
+    spools: list[Spool] = []
     for place, results in parts:
-        whole = whole or [{} for _ in results]
-        for arrays, result in zip(whole, results, strict=True):
+        spools = spools or [Spool() for _ in results]
+        for spool, result in zip(spools, results, strict=True):
             for field in fields(result):
-                _insert(arrays, field.name, getattr(result, field.name), (place, frame))
-    return whole
+                _insert(spool, field.name, getattr(result, field.name), (place, frame))
+    return [spool.finished() for spool in spools]
 
 
 def _insert(
-    arrays: Arrays, name: str, part: npt.NDArray[Any], at: tuple[Rectangle, tuple[int, int]]
+    spool: Spool, name: str, part: npt.NDArray[Any], at: tuple[Rectangle, tuple[int, int]]
 ) -> None:
     place, frame = at
-    there = arrays.get(name)
-    leading = part.shape[:-2]
-    if there is None or any(n > m for n, m in zip(leading, there.shape, strict=False)):
-        had = leading if there is None else there.shape[:-2]
-        arrays[name] = np.zeros((*np.maximum(had, leading), *frame), part.dtype)
-        if there is not None:
-            arrays[name][tuple(slice(n) for n in there.shape)] = there
-    rows = slice(place.y0, place.y1)
-    arrays[name][(*(slice(n) for n in leading), rows)] = part
+    leading, there = part.shape[:-2], spool.shape(name)
+    if there is None:
+        spool.make(name, (*leading, *frame), part.dtype)
+    spool.fill(name, place.section, part)
 
 
 def assign(product: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Give a model its arrays."""
+    """Give a model its arrays, which may be in scratch files."""
     for name, array in arrays.items():
-        setattr(product, name, array)
+        hold(product, name, array)
 
 
 def is_integral_field(meta: Any) -> bool:
@@ -371,11 +369,23 @@ def fit_ramps(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> tuple[Rate
     return Rates(*(a[-1] for a in fitted)), Rates(*(a[:-1] for a in fitted))
 
 
-def describe_segments(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> Segments:
-    """The segments that `fit_ramps` averages, with their intercepts, and the jumps between them."""
+def count_segments(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> tuple[int, int]:
+    """The most segments, and the most jumps, that any of the ramps has."""
+    inputs = _ramp_fit.Inputs(vars(ramps), times.members(), keep_single)
+    segments, jumps = _ramp_fit.count(inputs)
+    return segments, jumps
+
+
+def describe_segments(
+    ramps: Ramps, times: FitTimes, *, keep_single: bool, room: tuple[int, int] | None = None
+) -> Segments:
+    """The segments that `fit_ramps` averages, with their intercepts, and the jumps between them.
+
+    There is `room` for so many segments and jumps; by default for as many as there are.
+    """
     nints, _, rows, columns = ramps.data.shape
     inputs = _ramp_fit.Inputs(vars(ramps), times.members(), keep_single)
-    nsegments, njumps = _ramp_fit.count(inputs)
+    nsegments, njumps = room or _ramp_fit.count(inputs)
     segments = np.zeros((7, nints, nsegments, rows, columns), dtype=np.float32)
     pedestal = np.zeros((nints, rows, columns), dtype=np.float32)
     crmag = np.zeros((nints, njumps, rows, columns), dtype=np.float32)

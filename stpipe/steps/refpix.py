@@ -100,7 +100,9 @@ class RefPixStep(RampStep):
         subarray = meta.get("meta.instrument.name") == "MIRI" and size != (MIRI_ROWS, MIRI_COLUMNS)
         return "subarrays of MIRI have no correction" if subarray else ""
 
-    def survey(self, exposure: Chain, references: References) -> Drift | MiriDrift:
+    def survey(
+        self, exposure: Chain, references: References
+    ) -> MiriDrift | tuple[Drift, Drift | None]:
         """Measure the drift with the reference pixels."""
         del references
         if max(exposure.frame) > SIZE:
@@ -158,10 +160,11 @@ class RefPixStep(RampStep):
         self, exposure: Chain, window: Window, samples: Samples
     ) -> Drift | None:
         columns = window.columns_of_pixels()
+        standing_in = reference_columns(window.shape, exposure.meta.subarray.name)
         found = []
         for place in exposure.rectangles():
             band = exposure.part(*place.section[1:])
-            dq = with_reference_columns(band.pixeldq, exposure.meta.subarray.name)
+            dq = band.pixeldq | standing_in[place.section]
             bits = dqflags.REFERENCE_PIXEL | dqflags.DO_NOT_USE
             good = (dq & bits) == dqflags.REFERENCE_PIXEL
             found.append((samples(band)[..., good], columns[place.section][good]))
@@ -191,14 +194,12 @@ def _zero_frame(band: Band) -> Floats:
     return cast("Floats", band.zeroframe)[:, None]
 
 
-def with_reference_columns(dq: Bits, subarray: str | None) -> Bits:
-    """Flags (rows, columns) with the columns that stand in for reference pixels marked."""
-    if subarray not in WITHOUT_EDGES:
-        return dq
-    marked = dq.copy()
-    marked[:, :BORDER] |= dqflags.REFERENCE_PIXEL
-    marked[:, -BORDER:] |= dqflags.REFERENCE_PIXEL
-    return marked
+def reference_columns(shape: tuple[int, int], subarray: str | None) -> Bits:
+    """REFERENCE_PIXEL in the columns of an exposure that stand in for reference pixels, 0 elsewhere."""
+    bits = np.zeros(shape, dtype=np.uint32)
+    if subarray in WITHOUT_EDGES:
+        bits[:, :BORDER] = bits[:, -BORDER:] = dqflags.REFERENCE_PIXEL
+    return bits
 
 
 @dataclass(frozen=True)

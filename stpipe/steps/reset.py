@@ -9,7 +9,9 @@ import numpy as np
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
-    from stpipe.references import References
+    from collections.abc import Mapping
+
+    from stpipe.references import CutReference
     from stpipe.steps._arrays import Floats
 
 __all__ = ["ResetStep", "subtract_reset"]
@@ -29,7 +31,7 @@ class ResetStep(RampStep):
     flags = 0
     reference_types = ("reset",)
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Subtract the reference and pass its flags on."""
         reset = references["reset"]
         first = (ramp.meta.exposure.integration_start or 1) - 1

@@ -12,7 +12,9 @@ from stpipe.step import RampStep
 from stpipe.steps._arrays import bits_where, has, or_where
 
 if TYPE_CHECKING:
-    from stpipe.references import References
+    from collections.abc import Mapping
+
+    from stpipe.references import CutReference
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats, GroupBits
 
 __all__ = [
@@ -54,7 +56,7 @@ class SaturationStep(RampStep):
     n_pix_grow_sat: int
     use_readpatt: bool
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Flag groups, pass the reference's flags on, clear the zero frame."""
         reference, superbias = references["saturation"], references.get("superbias")
         nframes = ramp.meta.exposure.nframes if self.use_readpatt else 1

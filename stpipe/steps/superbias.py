@@ -9,7 +9,9 @@ import numpy as np
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
-    from stpipe.references import References
+    from collections.abc import Mapping
+
+    from stpipe.references import CutReference
     from stpipe.steps._arrays import Floats
 
 __all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe", "without_nan"]
@@ -29,7 +31,7 @@ class SuperBiasStep(RampStep):
     flags = 0
     reference_types = ("superbias",)
 
-    def correct(self, ramp: Any, references: References) -> None:
+    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Subtract the bias from groups and zero frame, and pass its flags on."""
         superbias = references["superbias"]
         bias = without_nan(superbias.data)

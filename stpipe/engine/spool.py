@@ -1,0 +1,99 @@
+"""Spool: arrays that are made piece by piece, in memory while small and in a scratch file when not."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stpipe.engine.band import Array
+from stpipe.models.arrays import Source, Stored, read_only
+
+__all__ = ["IN_MEMORY_BYTES", "Spool"]
+
+# An array above this goes to a scratch file (TMPDIR): one full-frame float32 image stays in memory.
+IN_MEMORY_BYTES = 40_000_000
+
+
+@dataclass
+class Spool:
+    """Arrays of one product, filled in any order of pieces."""
+
+    arrays: dict[str, Array | _Scratch] = field(default_factory=dict)
+
+    def make(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """An array of zeros, to be filled."""
+        large = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > IN_MEMORY_BYTES
+        self.arrays[name] = _Scratch(shape, dtype) if large else np.zeros(shape, dtype)
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Shape of an array; None when it is not made yet."""
+        return self.arrays[name].shape if name in self.arrays else None
+
+    def fill(self, name: str, section: tuple[Any, ...], part: Array) -> None:
+        """Set a section (..., rows, columns) of an array."""
+        array = self.arrays[name]
+        if isinstance(array, _Scratch):
+            array.fill(section, part)
+        else:
+            array[section] = part
+
+    def finished(self) -> dict[str, Array | Stored]:
+        """The arrays as models hold them."""
+        return {
+            name: array.stored() if isinstance(array, _Scratch) else read_only(array)
+            for name, array in self.arrays.items()
+        }
+
+
+class _Scratch:
+    """An array in a scratch file, big-endian as FITS wants it; gone with the last that reads it."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self._raw = dtype.newbyteorder(">")
+        handle, name = tempfile.mkstemp(prefix="stpipe-", suffix=".spool")
+        self._handle = handle
+        self._path = Path(name)
+        self._keeper = weakref.finalize(self, _remove, handle, self._path)
+        os.truncate(handle, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+
+    def fill(self, section: tuple[Any, ...], part: Array) -> None:
+        """Write rows of planes where they belong: one write for each row, or plane of whole rows."""
+        rows, columns = section[-2:]
+        planes = part.reshape(-1, *part.shape[-2:]).astype(self._raw, copy=False)
+        height, width = self.shape[-2:]
+        whole = part.shape[-1] == width
+        numbers = np.arange(int(np.prod(self.shape[:-2], dtype=np.int64))).reshape(self.shape[:-2])
+        for number, plane in zip(numbers[section[:-2]].ravel(), planes, strict=True):
+            start = (int(number) * height + rows.start) * width + columns.start
+            if whole:
+                self._write(start, plane)
+            else:
+                for y, row in enumerate(plane):
+                    self._write(start + y * width, row)
+
+    def _write(self, start: int, block: Array) -> None:
+        os.pwrite(self._handle, np.ascontiguousarray(block).data, start * self.dtype.itemsize)
+
+    def stored(self) -> Stored:
+        """The array for a model, which keeps the scratch file alive."""
+        return _Kept(Source.of(self._path), 0, self._raw, self.shape, None, self)
+
+
+@dataclass(frozen=True)
+class _Kept(Stored):
+    """A stored array that owns its file."""
+
+    scratch: Any = None
+
+
+def _remove(handle: int, path: Path) -> None:
+    os.close(handle)
+    path.unlink(missing_ok=True)

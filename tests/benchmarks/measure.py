@@ -1,0 +1,82 @@
+"""Time whole processes: wall and CPU seconds and peak memory, as the operating system accounts them."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Cost", "alternate", "copy_speed", "run"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process cost."""
+
+    wall: float  # s
+    cpu: float  # s, user and system
+    peak: float  # MB, the largest resident set
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s, {self.cpu:.1f} s CPU, {self.peak:.0f} MB"
+
+
+def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> Cost:
+    """Run a command once; its output goes to `folder`/bench.log.
+
+    Raises
+    ------
+    RuntimeError
+        When the command fails.
+    """
+    with (folder / "bench.log").open("w") as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        tail = (folder / "bench.log").read_text()[-2000:]
+        raise RuntimeError(f"{command} failed with {process.returncode}:\n{tail}")
+    # Linux counts in kB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6)
+
+
+def alternate(runs: int, *contestants: Callable[[], Cost]) -> list[Cost]:
+    """Medians of several runs of each contestant, one after the other in turn."""
+    costs: list[list[Cost]] = [[] for _ in contestants]
+    for _ in range(runs):
+        for results, contestant in zip(costs, contestants, strict=True):
+            results.append(contestant())
+    return [_median(results) for results in costs]
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    parts = zip(*((c.wall, c.cpu, c.peak) for c in costs), strict=True)
+    return Cost(*(statistics.median(part) for part in parts))
+
+
+def copy_speed(megabytes: int = 400) -> float:
+    """Bytes per second at which this machine copies memory."""
+    import numpy as np
+
+    source = np.ones(megabytes * 125_000)
+    target = np.empty_like(source)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        np.copyto(target, source)
+        times.append(time.perf_counter() - started)
+    return source.nbytes / min(times)
