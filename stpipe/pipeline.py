@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stpipe import hooks, provenance
+from stpipe import provenance
 from stpipe.errors import NoProduct, did_you_mean
 from stpipe.parameters import Parameters
 from stpipe.step import Products, StandIn, Step
@@ -72,12 +72,12 @@ class Pipeline(Step):
     def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
         # The steps record themselves and select their references; nothing is added for the whole.
         del started
-        given = hooks.run_all(self.pre_hooks, model.copy(), self.log)
+        given = self.hooked(self.pre_hooks, model.copy())
         result = self.process(given, *more)
         if result is None:
             raise NoProduct("process returned nothing")
         if not self.post_hooks:
             return result
         first, *rest = result if isinstance(result, tuple) else (result,)
-        hooked = hooks.run_all(self.post_hooks, first, self.log)
+        hooked = self.hooked(self.post_hooks, first)
         return Products(result.names, (hooked, *rest)) if isinstance(result, Products) else hooked

@@ -112,6 +112,7 @@ class Step:
     save_results: bool
     pre_hooks: Sequence[Any]
     post_hooks: Sequence[Any]
+    hook_timeout: float | None
     output_file: str | None
     output_dir: str | None
 
@@ -339,11 +340,15 @@ class Step:
             raise Skip(reason)
         self._references = References(self.selected, model)
         try:
-            given = hooks.run_all(self.pre_hooks, model.copy(), self.log)
+            given = self.hooked(self.pre_hooks, model.copy())
             result = self.process(given, *more)
             return self._finished(model, result, started)
         finally:
             self._references.close()
+
+    def hooked(self, given: Sequence[Any], model: DataModel) -> DataModel:
+        """What hooks leave of a model."""
+        return hooks.run_all(given, model, self.log, self.hook_timeout)
 
     def _finished(self, model: DataModel, result: Any, started: str) -> Any:
         """Run post-hooks on what `process` made and write down how it was made."""
@@ -354,9 +359,7 @@ class Step:
         record = provenance.done(self, self.selected, started)
         finished = []
         for output, product in zip(declared, made, strict=True):
-            hooked = hooks.run_all(
-                self.post_hooks if output == declared[0] else (), product, self.log
-            )
+            hooked = self.hooked(self.post_hooks if output == declared[0] else (), product)
             suffix = {} if self.refining else {"suffix": output.suffix}
             self._stamp(hooked, model, record | suffix)
             finished.append(hooked)

@@ -24,6 +24,7 @@ VALUED = {
     "like": "PRODUCT   Repeat the parameters that a product was made with",
     "save-parameters": "FILE   Write all parameters into a .cfg or .asdf that repeats them",
     "references": "DIR   Reference files by the rules of a directory instead of CRDS",
+    "threads": "N   Threads for corrections of ramps (default: 1)",
     "log-level": "LEVEL   DEBUG, INFO, WARNING, ERROR or CRITICAL",
     "log-file": "FILE   Log into a file as well",
     "log-stream": "STREAM   stderr, stdout or null",

@@ -233,7 +233,15 @@ class _Request:
         with logs.of_process(self._logging()):
             logs.log_platform(self.step().log)
             for source in self.inputs:
-                _run_one(self.step(), self.configuration.job, source)
+                step = self.step()
+                step.set_threads(self._threads())
+                _run_one(step, self.configuration.job, source)
+
+    def _threads(self) -> int:
+        given = self.given.options.get("threads", "1")
+        if not given.isdecimal() or int(given) < 1:
+            raise UsageError(f"--threads: found {given!r}, allowed: a whole number from 1 on.")
+        return int(given)
 
     def _logging(self) -> dict[str, str]:
         settings = dict(self.configuration.logging)

@@ -95,7 +95,7 @@ GOOD: Final = 0
 
 pixel: Final[dict[str, int]] = {"GOOD": GOOD} | {name: 1 << bit for bit, name in enumerate(_NAMES)}
 group: Final[dict[str, int]] = {
-    name: value for name, value in pixel.items() if value < 256 and name != _PIXEL_ONLY
+    name: value for name, value in pixel.items() if value < 1 << 8 and name != _PIXEL_ONLY
 }
 
 DO_NOT_USE: Final = pixel["DO_NOT_USE"]
