@@ -19,4 +19,5 @@ $outputs
     params:
         job=plan.job("$rule"),
     shell:
-        "strun {params.job:q} {input.exposure:q} --output_file={output.$first:q} > {log:q} 2>&1"
+        "strun {params.job:q} {input.exposure:q} --output_file={output.$first:q}"
+        " --threads={threads} > {log:q} 2>&1"
