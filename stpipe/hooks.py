@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from stpipe.errors import HookError, StpipeError
 
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Hook", "parse", "run_all", "text"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+# Quotes around a placeholder are ours to replace: the path comes quoted.
+_PLACE = re.compile(r"""(["']?)\{(input|output)\}\1""")
+_PIECE = 8192  # characters of a line that go into one record
 
 
 @dataclass(frozen=True)
@@ -49,40 +55,58 @@ def parse(text: str | Callable[..., Any]) -> Hook | Callable[..., Any]:
 
 def text(hook: str | Callable[..., Any]) -> str:
     """The hook as a parameter file writes it."""
-    return hook if isinstance(hook, str) else f"python:{hook.__module__}.{hook.__qualname__}"
+    if isinstance(hook, str):
+        return hook
+    owner = hook if hasattr(hook, "__qualname__") else type(hook)
+    return f"python:{owner.__module__}.{owner.__qualname__}"
 
 
 def run_all(
-    hooks: Sequence[str | Callable[..., Any]], model: DataModel, log: logging.Logger
+    hooks: Sequence[str | Callable[..., Any]],
+    model: DataModel,
+    log: logging.Logger,
+    limit: float | None = None,
 ) -> DataModel:
     """Run hooks in their order, each on what the one before left.
+
+    `limit` is the time in seconds that each command may take.
 
     Raises
     ------
     HookError
-        When one fails, makes nothing where it names `{output}`, or makes something unreadable.
+        When one fails, takes longer than `limit`, makes nothing where it names `{output}`, or makes
+        something that is not the kind of model that it was given.
     """
-    for text in hooks:
-        hook = parse(text)
-        log.info("Hook %s", text)
-        if isinstance(hook, Hook):
-            model = (
-                _run_shell(hook, model, log) if hook.kind == "shell" else _run_python(hook, model)
-            )
+    for given in hooks:
+        hook = parse(given)
+        label = text(given)
+        log.info("Hook %s", label)
+        if not isinstance(hook, Hook):
+            model = _call(hook, model, label)
+        elif hook.kind == "python":
+            model = _call(_function(hook), model, label)
         else:
-            model = _call(hook, model, repr(text))
+            model = _run_shell(hook, model, log, limit)
     return model
 
 
-def _run_python(hook: Hook, model: DataModel) -> DataModel:
+# --- Python ----------------------------------------------------------------------------------------
+
+
+def _function(hook: Hook) -> Callable[..., Any]:
     module_name, _, name = hook.text.rpartition(".")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise HookError(f'hook "{hook.text}": {error}. Nothing was handed to a shell.') from error
-    return _call(function, model, hook.text)
+        found = getattr(importlib.import_module(module_name), name)
+    except Exception as error:
+        raise HookError(
+            f'hook "{hook.text}": importing it failed: {type(error).__name__}: {error}. It was not '
+            f'handed to a shell; write "shell:{hook.text}" where a command is meant.'
+        ) from error
+    if not callable(found):
+        raise HookError(f'hook "{hook.text}" is a {type(found).__name__}, allowed: a function.')
+    return cast("Callable[..., Any]", found)
 
 
 def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataModel:
@@ -95,33 +119,46 @@ def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataMod
         raise
     except Exception as error:
         raise HookError(f'hook "{label}" failed: {type(error).__name__}: {error}') from error
-    return model if result is None else result
+    return model if result is None else _same_kind(result, model, f'hook "{label}" returned')
 
 
-def _run_shell(hook: Hook, model: DataModel, log: logging.Logger) -> DataModel:
-    from stpipe import models
+def _same_kind(made: Any, before: DataModel, what: str) -> DataModel:
+    """What a hook made, when the step can go on with it."""
+    if type(made) is not type(before):
+        raise HookError(f"{what} a {type(made).__name__}, allowed: a {type(before).__name__}.")
+    return made
 
+
+# --- shell -----------------------------------------------------------------------------------------
+
+
+def _run_shell(hook: Hook, model: DataModel, log: logging.Logger, limit: float | None) -> DataModel:
     with tempfile.TemporaryDirectory(prefix="stpipe-hook-") as folder:
-        source, target = Path(folder) / "input.fits", Path(folder) / "output.fits"
-        model.save(source)
-        _stream(_command(hook.text, source, target), log)
+        source, target = (Path(folder, way, _file_name(model)) for way in ("in", "out"))
+        for path in (source, target):
+            path.parent.mkdir()
+        model.copy().save(source)
+        _stream(_command(hook.text, source, target), log, limit)
         if "{output}" not in hook.text:
             return model
         if not target.is_file():
             raise HookError(f'hook "{hook.text}" made no {{output}} file.')
-        try:
-            return _read_whole(models.open(target), model)
-        except StpipeError as error:
-            raise HookError(f'hook "{hook.text}" made an unusable file: {error}') from error
+        return _read(hook, target, model)
+
+
+def _file_name(model: DataModel) -> str:
+    """The name of the exposure: tools derive names of their own from it."""
+    name = Path(model.get("meta.filename") or "input.fits").name
+    return name if name.endswith((".fits", ".fits.gz", ".asdf")) else f"{name}.fits"
 
 
 def _command(text: str, source: Path, target: Path) -> str:
     # Plain replacement, not str.format: braces of awk and the shell must survive.
-    quoted = text.replace("{input}", shlex.quote(str(source)))
-    return quoted.replace("{output}", shlex.quote(str(target)))
+    paths = {"input": shlex.quote(str(source)), "output": shlex.quote(str(target))}
+    return _PLACE.sub(lambda place: paths[place[2]], text)
 
 
-def _stream(command: str, log: logging.Logger) -> None:
+def _stream(command: str, log: logging.Logger, limit: float | None) -> None:
     """Run a shell command; every line it prints goes to the log as it comes."""
     with subprocess.Popen(  # noqa: S602 - running the user's own command line is what a hook is
         command,
@@ -131,17 +168,82 @@ def _stream(command: str, log: logging.Logger) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,  # so that what the command started ends with it
     ) as process:
-        for line in process.stdout or ():
-            log.info("  %s", line.rstrip())
+        late = threading.Event()
+        timer = threading.Timer(limit or 0, _end_late, (process, late))
+        if limit is not None:
+            timer.start()
+        try:
+            _log_output(process, log)
+            process.wait()
+        except BaseException:
+            _kill(process)
+            raise
+        finally:
+            timer.cancel()
+    if late.is_set():
+        raise HookError(
+            f'hook "{command}" took longer than {limit:g} s (hook_timeout) and was ended.'
+        )
     if process.returncode:
-        raise HookError(f'hook "{command}" failed with exit code {process.returncode}.')
+        raise HookError(f'hook "{command}" failed with {_how(process.returncode)}.')
 
 
-def _read_whole(made: DataModel, before: DataModel) -> DataModel:
-    """Take the arrays into memory: the file is about to go."""
-    for name in made.shapes:
-        getattr(made, name)
+def _log_output(process: subprocess.Popen[str], log: logging.Logger) -> None:
+    stream = process.stdout
+    # In pieces: a line may be as long as memory.
+    while stream is not None and (line := stream.readline(_PIECE)):
+        log.info("  %s", line.rstrip())
+
+
+def _end_late(process: subprocess.Popen[str], late: threading.Event) -> None:
+    late.set()
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a command and everything that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+
+
+def _read(hook: Hook, target: Path, before: DataModel) -> DataModel:
+    """What a command made, in memory: the file is about to go."""
+    import numpy as np
+
+    from stpipe import models
+
+    what = f'hook "{hook.text}" made'
+    try:
+        made = models.open(target)
+        if type(made) is not type(before) and made.get("meta.model_type") is None:
+            made = type(before)(made)  # a tool that does not write which model it is
+        _same_kind(made, before, what)
+        for name in made.shapes:
+            setattr(made, name, np.array(getattr(made, name)))
+        _keep(made, before)
+    except HookError:
+        raise
+    except StpipeError as error:
+        raise HookError(f"{what} an unusable file: {error}") from error
     made.close()
-    made.meta.filename = before.meta.filename
     return made
+
+
+def _keep(made: DataModel, before: DataModel) -> None:
+    """Keep metadata and arrays that the tool did not write."""
+    for name, value in before.to_flat_dict().items():
+        if not name.startswith("provenance") and made.get(name) is None:
+            made.set(name, value)
+    made.meta.filename = before.meta.filename
+    made.provenance = list(made.provenance or before.provenance or [])
+    if made.shape == before.shape:
+        for name in before.shapes.keys() - made.shapes.keys():
+            setattr(made, name, getattr(before, name))
