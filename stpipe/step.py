@@ -167,6 +167,7 @@ class Step:
         self._threads = 1
         self.parameters = parameters
         self.source: Path | None = None
+        self.warnings: list[str] = []
         self.made_for: list[dict[str, Any]] = []  # pipelines of a plan that this step runs for
         self.resolver: Resolver = parent.resolver if parent else CrdsResolver()
         for parameter, value in parameters.values.items():
@@ -340,8 +341,9 @@ class Step:
             raise Skip(reason)
         self._references = References(self.selected, model)
         try:
-            given = self.hooked(self.pre_hooks, model.copy())
-            result = self.process(given, *more)
+            with logs.noticed() as self.warnings:
+                given = self.hooked(self.pre_hooks, model.copy())
+                result = self.process(given, *more)
             return self._finished(model, result, started)
         finally:
             self._references.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from stpipe.errors import InputError
 from stpipe.models import asdf_tree
 from stpipe.models.arrays import Source
 from stpipe.models.cards import Card, Header, format_card, is_representable, parse_header
@@ -18,18 +19,30 @@ FITS_KEY = "_fits"
 """Where a tree keeps what a FITS file held beyond the schema: headers and extensions."""
 
 _READ_AHEAD = 1 << 16
+_LONGEST_TREE = 1 << 28
 
 
 def read_text(source: Source) -> bytes:
-    """The YAML at the start of an ASDF file, up to its blocks."""
-    text = b""
+    """The YAML at the start of an ASDF file, up to its blocks.
+
+    Raises
+    ------
+    InputError
+        When it has no end.
+    """
+    text, step = b"", _READ_AHEAD
     with source.open() as stream:
-        while asdf_tree.document_end(text) == len(text):
-            more = stream.read(_READ_AHEAD)
+        while (end := asdf_tree.document_end(text)) is None and len(text) < _LONGEST_TREE:
+            more = stream.read(step)
             if not more:
                 break
-            text += more
-    return text[: asdf_tree.document_end(text)]
+            text, step = text + more, 2 * step
+    if end is None:
+        raise InputError(
+            f"{source.path} is incomplete: its tree has no end before byte {len(text)}; "
+            "get it or make it again."
+        )
+    return text[:end]
 
 
 def read_tree(source: Source) -> dict[str, Any]:

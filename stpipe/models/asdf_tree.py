@@ -43,6 +43,9 @@ _HEAD = struct.Struct(">4sHI4sQQQ16s")
 _END = re.compile(rb"\r?\n\.\.\.\r?\n")
 _SOFTWARE_KEYS = ("asdf_library", "_fits_hash")
 _EXTRA = "extra_fits"
+# What few bytes may claim to become: more than that is a bomb, not an image.
+_LARGEST_CLAIM = 1 << 28
+_MOST_PACKED = 2000
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,9 @@ def in_fits(unit: Hdu) -> Deferred | None:
     with unit.source.open() as stream:
         stream.seek(unit.offset)
         text = stream.read(unit.size)
-    end = _tree_end(text)
+    end = document_end(text)
+    if end is None:
+        raise InputError(f"{unit} is damaged: its tree has no end; get it or make it again.")
     return Deferred(text[:end], functools.partial(_load_from_fits, unit, text[:end]))
 
 
@@ -120,14 +125,23 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
 
     try:
         tree = tagged.load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{source.path} is damaged: its ASDF tree is not YAML: {reason}") from None
     blocks = list(blocks_between(source, first_block, end))
-    for node in tagged.nodes(tree) if blocks else ():
-        if isinstance(node, tagged.TaggedDict) and isinstance(node.get("source"), int):
-            node.block = blocks[node["source"]] if abs(node["source"]) < len(blocks) else None
+    for node in tagged.nodes(tree):
+        if isinstance(node, tagged.TaggedDict) and type(node.get("source")) is int:
+            node.block = _block_of(node["source"], blocks, source)
     return tree
+
+
+def _block_of(number: int, blocks: list[Block], source: Source) -> Block:
+    if not -len(blocks) <= number < len(blocks):
+        raise InputError(
+            f"{source.path} is incomplete: an array should be in block {number}, but there are "
+            f"{len(blocks)} blocks; get it or make it again."
+        )
+    return blocks[number]
 
 
 def stored_array(node: Any, source: Source) -> Stored | Array | None:
@@ -139,13 +153,7 @@ def stored_array(node: Any, source: Source) -> Stored | Array | None:
         When the description is incomplete or contradicts the block.
     """
     try:
-        if isinstance(node, tagged.TaggedList) and node.is_ndarray:
-            return np.array(node)
-        if not isinstance(node, tagged.TaggedDict) or not node.is_ndarray:
-            return None
-        if "data" in node:
-            return np.array(node["data"])
-        return None if node.block is None else _in_block(node, node.block)
+        return _array(node)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{source.path} is damaged: its ASDF tree describes an array wrongly "
@@ -200,9 +208,20 @@ def pop_extra_headers(tree: dict[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
-def document_end(text: bytes) -> int:
-    """Where the tree ends and blocks may begin."""
-    return _tree_end(text)
+def document_end(text: bytes) -> int | None:
+    """Where the tree ends and blocks may begin; None when it has no end."""
+    match = _END.search(text)
+    return match.end() if match else None
+
+
+def _array(node: Any) -> Stored | Array | None:
+    if node is None or isinstance(node, list):
+        return None if node is None else np.array(node)
+    if not isinstance(node, tagged.TaggedDict) or not node.is_ndarray:
+        raise TypeError(f"a {type(node).__name__} stands in the place of an array")
+    if "data" in node:
+        return np.array(node["data"])
+    return None if node.block is None else _in_block(node, node.block)
 
 
 def _in_block(node: tagged.TaggedDict, block: Block) -> Stored | Array:
@@ -234,11 +253,6 @@ def _column(entry: Mapping[str, Any], byteorder: str) -> Any:
     return (entry["name"], numpy_dtype(entry["datatype"], order), tuple(entry.get("shape", ())))
 
 
-def _tree_end(text: bytes) -> int:
-    match = _END.search(text)
-    return match.end() if match else len(text)
-
-
 def blocks_between(source: Source, at: int, end: int) -> Iterator[Block]:
     """The binary blocks between two bytes of a file."""
     with source.open() as stream:
@@ -249,6 +263,12 @@ def blocks_between(source: Source, at: int, end: int) -> Iterator[Block]:
                 return
             _, head_size, _, compression, allocated, used, length, sum_ = _HEAD.unpack(head)
             offset = at + 6 + head_size
+            packed = any(compression)
+            if used > allocated or head_size < _HEAD.size - 6 or (used != length and not packed):
+                raise InputError(
+                    f"{source.path} is damaged: the header of the block at byte {at} contradicts "
+                    "itself; get it or make it again."
+                )
             if offset + allocated > end:
                 raise InputError(
                     f"{source.path} is incomplete: a block should end at byte "
@@ -267,6 +287,11 @@ def _unpacked(block: Block) -> bytes:
     if block.compression not in tools:
         name = block.compression.decode("ascii", "replace")
         raise InputError(f"{block.source.path}: blocks compressed with {name} are not understood.")
+    if block.length > max(_LARGEST_CLAIM, _MOST_PACKED * block.used):
+        raise InputError(
+            f"{block.source.path} is damaged: a block of {block.used} bytes claims to hold "
+            f"{block.length}; get it or make it again."
+        )
     with block.source.open() as stream:
         stream.seek(block.offset)
         packed = stream.read(block.used)
@@ -287,6 +312,8 @@ def _strided(stored: Stored, strides: list[int]) -> Array:
     if min(strides, default=0) < 0:
         raise ValueError(f"strides {strides}")
     length = _extent(stored, strides)
+    if stored.nbytes > max(_LARGEST_CLAIM, length):
+        raise ValueError(f"{stored.nbytes} bytes of values in {length} bytes of the file")
     flat = Stored(stored.source, stored.offset, np.dtype("u1"), (length,)).read()
     return np.array(np.ndarray(stored.shape, stored.raw, flat.data, strides=strides), stored.dtype)
 

@@ -65,6 +65,8 @@ def write_fits(
     for unit in units:
         unit.schema, unit.rest = schema, rest
     parts = list(_parts(content, schema))
+    count = len(units) + sum(len(part.units) for part in parts)
+    units[0].structure.append(format_card("EXTCOUNT", count, "number of extensions"))
     own = len(units) - sum(1 for unit in content.extras if unit.start)
     links = _links(content, schema, 1, [unit.name for unit in units])
     for unit in (*units[:own], *(unit for part in parts for unit in part.units), *units[own:]):
@@ -116,7 +118,7 @@ def _primary(content: Content) -> _Unit:
         structure = Header(
             card
             for card in with_data.header
-            if card.is_structural and card.keyword not in checksums.KEYWORDS
+            if card.is_structural and card.keyword not in (*checksums.KEYWORDS, "EXTCOUNT")
         )
         return _Unit("PRIMARY", structure, template, with_data.size, partial(_raw, with_data))
     structure = _cards(

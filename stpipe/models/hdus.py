@@ -24,6 +24,10 @@ __all__ = ["Hdu", "scan"]
 _CARDS = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
 _FORMAT = re.compile(r"(\d*)([A-Z])")
 _READ_AHEAD = 8 * BLOCK
+# Far beyond any header that means something; without a limit a large damaged file would be read whole.
+_LONGEST_HEADER = 5000 * BLOCK
+_MOST_COLUMNS = 999  # FITS standard 7.3.1
+_LARGEST_EMPTY = 1 << 28
 # Bits per pixel, and the letters of table columns, to numpy.
 _PIXELS = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _LETTERS = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8"}
@@ -174,7 +178,18 @@ def scan(source: Source) -> list[Hdu]:
             _check(unit)
             units.append(unit)
             at = offset + unit.size + -unit.size % BLOCK
+    _check_count(source, units)
     return units
+
+
+def _check_count(source: Source, units: list[Hdu]) -> None:
+    """Notice a file that was cut between two extensions: the last one is ``ASDF`` where EXTCOUNT is."""
+    claimed = units[0].header.get("EXTCOUNT") if units else None
+    if isinstance(claimed, int) and claimed > len(units) - 1 and units[-1].name != "ASDF":
+        raise InputError(
+            f"{source.path} is incomplete: it should have {claimed} extensions and has "
+            f"{len(units) - 1}; get it or make it again (or correct EXTCOUNT, if you removed some)."
+        )
 
 
 def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, int]:
@@ -184,11 +199,11 @@ def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, i
     if at and not text.startswith(b"XTENSION"):
         return None, at
     while (match := _CARDS.match(text)) is None:
-        more = stream.read(_READ_AHEAD)
+        more = stream.read(len(text)) if len(text) < _LONGEST_HEADER else b""
         if not more:
             raise InputError(
-                f"{source.path} is damaged: the header at byte {at} has no END before the file "
-                f"ends at byte {source.size}; get it or make it again."
+                f"{source.path} is damaged: the header at byte {at} has no END before byte "
+                f"{at + len(text)}; get it or make it again."
             )
         text += more
     length = match.end()
@@ -200,7 +215,9 @@ def _check(unit: Hdu) -> None:
         axes = int(unit._values["NAXIS"]), *unit.shape, unit.size, unit.version  # noqa: SLF001 - ours
         if min(axes) < 0 or unit.bits not in _PIXELS:
             raise ValueError(f"BITPIX is {unit.bits}, the axes are {unit.shape}")
-    end = unit.offset + unit.size
+        if not unit.size and math.prod(axis or 1 for axis in unit.shape) > _LARGEST_EMPTY:
+            raise ValueError(f"there are no data, and the axes are {unit.shape}")
+    end = unit.offset + unit.size + -unit.size % BLOCK
     if end > unit.source.size:
         raise InputError(
             f"{unit.source.path} is incomplete: the data of extension {unit.name} should end at "
@@ -227,7 +244,10 @@ def _columns(unit: Hdu) -> tuple[np.dtype[Any], Columns]:
         return header[keyword].value if keyword in header else default
 
     raw, names, decoders, logical = [], [], [], set()
-    for number in range(1, int(get("TFIELDS", 0)) + 1):
+    count = int(get("TFIELDS", 0))
+    if not 0 <= count <= _MOST_COLUMNS:
+        raise ValueError(f"TFIELDS is {count}")
+    for number in range(1, count + 1):
         name = str(get(f"TTYPE{number}") or f"col{number}")
         letter, column = _column(unit, str(get(f"TFORM{number}")), get(f"TDIM{number}"))
         scale, zero = float(get(f"TSCAL{number}", 1)), float(get(f"TZERO{number}", 0))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,14 @@ class File:
 
     def content(self, schema: Schema) -> Content:
         """The content as ``schema`` sees it."""
-        if self.units:
-            from stpipe.models.fits_reader import read_fits
+        with _blaming(self.source.path):
+            if self.units:
+                from stpipe.models.fits_reader import read_fits
 
-            return read_fits(self.source, self.units, schema)
-        from stpipe.models.asdf_reader import sort_tree
+                return read_fits(self.source, self.units, schema)
+            from stpipe.models.asdf_reader import sort_tree
 
-        return sort_tree(self.source, self.tree, schema)
+            return sort_tree(self.source, self.tree, schema)
 
     def guess(self) -> type[DataModel]:
         """The class for a file that does not say: from REFTYPE, else from the array's shape."""
@@ -83,7 +85,10 @@ def open_model(init: Init) -> DataModel:
     if isinstance(init, DataModel):
         return type(init)(init)
     if isinstance(init, (str, os.PathLike)):
-        return _class_of(inspect(Path(init)))(init)
+        file = inspect(Path(init))
+        with _blaming(file.source.path):
+            model = _class_of(file)
+        return model(init)
     if isinstance(init, Mapping):
         name = str(lookup(init, "meta.model_type") or "")
         fits = init.get("data", init.get("dq"))
@@ -100,7 +105,8 @@ def open_metadata(path: str | os.PathLike[str]) -> Metadata:
         When the file is missing or damaged.
     """
     file = inspect(Path(path))
-    model = _class_of(file)
+    with _blaming(file.source.path):
+        model = _class_of(file)
     schema = model.load_schema()
     return Metadata(file.content(schema), schema, file.model_type or model.__name__)
 
@@ -142,6 +148,18 @@ def inspect(path: Path) -> File:
         return File(source, [], read_tree(source))
     found = "is empty" if not source.size else f"starts with {start!r}"
     raise InputError(f"{path} is neither FITS nor ASDF: it {found}; give a .fits or .asdf file.")
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Whatever is of another kind than it should be in a file is the file's fault."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} is damaged: something in it is not what it should be "
+            f"({type(error).__name__}: {error}); get it or make it again."
+        ) from error
 
 
 def _class_of(file: File) -> type[DataModel]:

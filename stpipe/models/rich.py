@@ -103,7 +103,7 @@ def _nodes(objects: list[Any]) -> list[Any]:
         raise ValidationError(f"metadata hold an object that cannot be stored: {error}") from error
     content = stream.getvalue()
     source = Source(Path("memory"), (0, 0, 0), len(content), content)
-    end = asdf_tree.document_end(content)
+    end = asdf_tree.document_end(content) or len(content)
     nodes: list[Any] = asdf_tree.parse(source, content[:end], end, len(content))["objects"]
     return nodes
 

@@ -8,6 +8,7 @@ packages are installed. Binary blocks travel with the ``core/ndarray`` nodes tha
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -30,6 +31,9 @@ _RENEWED = {
         "unit/quantity-1.1.0": "unit/quantity-1.2.0",
     }.items()
 }
+# Trees of a thousand slits have a million nodes; beyond this somebody wants to fill the memory.
+_MOST_NODES = 20_000_000
+_DEEPEST = 200
 _HEADER = b"#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n"
 
 
@@ -79,9 +83,12 @@ def load(text: bytes) -> dict[str, Any]:
     """The tree of an ASDF document; raises `yaml.YAMLError` when it is none."""
     import yaml
 
+    _check_depth(text)
     tree = yaml.load(text, Loader=_loader())  # noqa: S506 - derives from the safe loader
     if not isinstance(tree or {}, dict):
         raise yaml.YAMLError("it is no mapping")
+    if _weight(tree) > _MOST_NODES:
+        raise yaml.YAMLError("its aliases unfold into too many nodes, or into themselves")
     return dict(tree or {})
 
 
@@ -95,6 +102,44 @@ def dump(tree: Mapping[str, Any]) -> bytes:
     root = TaggedDict.of(_ROOT, tree)
     text = yaml.dump(root, Dumper=_dumper(), encoding="utf-8", width=1000, **options)
     return _HEADER + bytes(text)
+
+
+def _check_depth(text: bytes) -> None:
+    """Refuse trees that are nested so deeply that the parser would run out of stack and crash."""
+    import yaml
+
+    brackets = text.count(b"[") + text.count(b"{")
+    if brackets <= _DEEPEST and b" " * _DEEPEST not in text and b"- " * _DEEPEST not in text:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST} times")
+
+
+def _weight(tree: Any) -> float:
+    """How many nodes a tree has when every alias is written out; infinite for a cycle."""
+    known: dict[int, float] = {}
+    stack = [tree]
+    while stack:
+        node = stack[-1]
+        children = _children(node)
+        if id(node) not in known:
+            # Whoever meets this node again before it is finished has found a cycle.
+            known[id(node)] = math.inf
+            stack.extend(child for child in children if id(child) not in known)
+        else:
+            stack.pop()
+            if known[id(node)] == math.inf:
+                known[id(node)] = 1 + sum(known[id(child)] for child in children)
+    return known[id(tree)]
+
+
+def _children(node: Any) -> list[Any]:
+    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [child for child in values if isinstance(child, (dict, list))]
 
 
 def nodes(tree: Any) -> Iterator[Any]:

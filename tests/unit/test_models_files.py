@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import random
+import re
 import string
 import subprocess
 import sys
@@ -204,7 +205,9 @@ def test_cards_are_what_astropy_reads(value: Any, comment: str) -> None:
     card = cards.format_card("TESTING", value, comment)
     assert 0 == len(card.image) % 80
     assert value == card.value
-    assert value == fits.Header.fromstring(card.image)["TESTING"]
+    # astropy takes a quote before a slash for the end of the text, even in cards of its own.
+    if not re.search("' */", str(value)):
+        assert value == fits.Header.fromstring(card.image)["TESTING"]
 
 
 @hypothesis.given(
@@ -479,7 +482,7 @@ def damage(path: Path, kind: str) -> None:
     ("ending", "kind", "message"),
     [
         (".fits", "empty", "is neither FITS nor ASDF: it is empty"),
-        (".fits", "header", r"is damaged: the header at byte 0 has no END before .* byte 300"),
+        (".fits", "header", r"is damaged: the header at byte 0 has no END before byte 300"),
         (".fits", "data", r"x.fits is incomplete: the data of extension \w+ should end at byte"),
         (".fits", "noise", r"is neither FITS nor ASDF: it starts with b'.x7fELF"),
         (".asdf", "data", r"is incomplete: a block should end at byte"),
