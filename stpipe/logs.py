@@ -14,14 +14,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePath
 
 from stpipe.errors import ParameterError, did_you_mean
 
-__all__ = ["LEVELS", "STREAMS", "for_call", "log_platform", "of_process", "software"]
+__all__ = ["LEVELS", "STREAMS", "for_call", "log_platform", "noticed", "of_process", "software"]
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-8s %(name)s: %(message)s"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 STREAMS = ("stderr", "stdout", "null")
+KEPT = 100  # warnings of a step
 _SETTINGS = ("level", "file", "stream", "format")
 _PACKAGES = ("stpipe-flow", "numpy", "astropy", "asdf", "crds")
 
@@ -55,6 +57,53 @@ def for_call(settings: Mapping[str, str] | None = None) -> Iterator[None]:
         return
     with _logging_to(log, settings or {}):
         yield
+
+
+@contextlib.contextmanager
+def noticed() -> Iterator[list[str]]:
+    """Collect the warnings of a step, to be kept in its product.
+
+    Paths among the arguments of a record are cut to their names, so that a product tells nothing of
+    the machine that made it.
+    """
+    collector = _Collector(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("stpipe", "py.warnings")]
+    for log in loggers:
+        log.addHandler(collector)
+    try:
+        yield collector.found
+    finally:
+        for log in loggers:
+            log.removeHandler(collector)
+
+
+class _Collector(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the text; show the record where no other handler would."""
+        text = record.msg % tuple(map(_name, record.args)) if record.args else record.msg
+        if len(self.found) < KEPT and text not in self.found:
+            self.found.append(str(text))
+        if logging.lastResort is not None and not self._others(record.name):
+            logging.lastResort.handle(record)
+
+    @staticmethod
+    def _others(name: str) -> bool:
+        """Whether the program has a handler of its own for a logger."""
+        log: logging.Logger | None = logging.getLogger(name)
+        while log is not None:
+            if any(not isinstance(h, (_Collector, logging.NullHandler)) for h in log.handlers):
+                return True
+            log = log.parent if log.propagate else None
+        return False
+
+
+def _name(argument: object) -> object:
+    path = isinstance(argument, (str, PurePath)) and str(argument).startswith("/")
+    return PurePath(str(argument)).name if path else argument
 
 
 @contextlib.contextmanager

@@ -42,6 +42,7 @@ def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[
         "parameters": {n: _name_of(v) if n in paths else v for n, v in values.items()},
         "sources": {name: _without_folder(step.source_of(name)) for name in values},
         "references": {t: r.record() for t, r in references.items()},
+        **({"warnings": list(step.warnings)} if step.warnings else {}),
         "software": logs.software(),
         "started": started,
         "finished": now(),
