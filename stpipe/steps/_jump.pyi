@@ -13,6 +13,7 @@ def detect(
     rules: Mapping[str, float | bool],
     counts: npt.NDArray[np.int32],
 ) -> None: ...
+def clip(data: Floats, flags: GroupBits, gain: Floats, sigma: float, pooled: bool) -> None: ...
 def flag_after(
     data: Floats,
     flags: GroupBits,

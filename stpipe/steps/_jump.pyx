@@ -18,12 +18,16 @@ from stpipe.steps._network cimport WIDTH, sort_rows
 cdef unsigned char JUMP = dqflags.JUMP_DET
 cdef unsigned char UNUSABLE = dqflags.DO_NOT_USE | dqflags.SATURATED
 
+cdef enum:
+    CLIPPING_ROUNDS = 5
+
 cdef struct Rules:
     double many  # threshold in sigma for four or more differences
     double three
     double two
     double nframes
     bint single_pass
+    bint found  # the flags hold the jumps already: only count them and flag their neighbours
     double spread_above  # sigma between which a jump reaches its neighbours; none when inverted
     double spread_below
 
@@ -34,6 +38,12 @@ cdef struct Shape:
     Py_ssize_t columns
     Py_ssize_t blocks  # of WIDTH columns, the last perhaps incomplete
     Py_ssize_t ndiffs  # of a pixel, over all integrations
+
+cdef struct Span:
+    # Some of the differences of a pixel.
+    Py_ssize_t start
+    Py_ssize_t step
+    Py_ssize_t count
 
 cdef struct Block:
     # Differences of WIDTH columns: rows of WIDTH values, one for each difference of the pixel.
@@ -87,6 +97,34 @@ def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const 
                 spread_row(flags, y, &shape, here, below)
     release(&block)
     free(sources)
+
+
+def clip(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double sigma, bint pooled):
+    """Set JUMP_DET in `flags`, in place, at differences that clipping at `sigma` leaves out.
+
+    A difference is compared with the same one in all integrations, or with all differences of the
+    pixel when they are `pooled`. The arrays are those of `detect`.
+    """
+    cdef Shape shape = shape_of(data)
+    cdef Block block
+    cdef Span span
+    cdef Py_ssize_t y, b, x, n, j
+    cdef Py_ssize_t intervals = shape.ngroups - 1
+    if allocate(&block, shape.ndiffs):
+        release(&block)
+        raise MemoryError
+    with nogil:
+        for y in range(shape.rows):
+            for b in range(shape.blocks):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, shape.columns - x)
+                load(data, flags, gain, y, x, n, &shape, &block)
+                for j in range(1 if pooled else intervals):
+                    span.start, span.step, span.count = j, intervals, shape.nints
+                    if pooled:
+                        span.step, span.count = 1, shape.ndiffs
+                    clip_block(flags, y, x, n, &span, sigma, &shape, &block)
+    release(&block)
 
 
 def flag_after(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double[::1] limits, long long[::1] ngroups):
@@ -179,23 +217,23 @@ cdef void electrons(
         block.after[c] = <float> NAN
 
 
-cdef void order(Block *block, Py_ssize_t ndiffs, bint signed) noexcept nogil:
-    """Count and sort the differences of each column; missing ones go to the end as +inf."""
+cdef void order(Block *block, const Span *span, bint signed) noexcept nogil:
+    """Count and sort differences of each column; missing ones go to the end as +inf."""
     cdef Py_ssize_t j, c
     cdef float value
     cdef const float *source
     cdef float *target
     for c in range(WIDTH):
         block.count[c] = 0
-    for j in range(ndiffs):
-        source = block.differences + j * WIDTH
+    for j in range(span.count):
+        source = block.differences + (span.start + j * span.step) * WIDTH
         target = block.ordered + j * WIDTH
         for c in range(WIDTH):
             value = source[c] if signed else fabsf(source[c])
             target[c] = value if value == value else <float> INFINITY
         for c in range(WIDTH):
             block.count[c] += source[c] == source[c]
-    sort_rows(block.ordered, ndiffs)
+    sort_rows(block.ordered, span.count)
 
 
 # --- searching ----------------------------------------------------------------------------------
@@ -214,15 +252,20 @@ cdef void search_row(
     cdef Py_ssize_t b, x, c, n
     cdef double variance
     cdef Range quiet
-    cdef bint jumps
+    cdef bint jumps = False
+    cdef Span everything
+    everything.start, everything.step, everything.count = 0, 1, shape.ndiffs
     for b in range(shape.blocks):
         x = b * WIDTH
         n = min(<Py_ssize_t> WIDTH, shape.columns - x)
         load(data, flags, gain, y, x, n, shape, block)
-        order(block, shape.ndiffs, rules.single_pass)
+        if not rules.found:
+            order(block, &everything, rules.single_pass)
         for c in range(n):
             variance = noise2[y, x + c] / rules.nframes
-            if rules.single_pass:
+            if rules.found:
+                jumps = False
+            elif rules.single_pass:
                 jumps = search_at_once(block, c, variance, rules, &quiet)
             else:
                 jumps = search_in_turn(block, c, variance, rules, &quiet)
@@ -277,6 +320,61 @@ cdef bint search_in_turn(
             low += 1
         # After the first round the reference implementation keeps medians in single precision.
         median = <float> middle_of_rest(s, low, high)
+
+
+cdef void clip_block(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n, const Span *span, double sigma,
+    const Shape *shape, Block *block,
+) noexcept nogil:
+    cdef Py_ssize_t j, c, k
+    cdef Py_ssize_t intervals = shape.ngroups - 1
+    cdef float value
+    cdef Limits kept[WIDTH]
+    order(block, span, True)
+    for c in range(n):
+        kept[c] = clipping_limits(block.ordered + c, block.count[c], sigma)
+    for j in range(span.count):
+        k = span.start + j * span.step
+        for c in range(n):
+            value = block.differences[k * WIDTH + c]
+            if value < kept[c].lower or value > kept[c].upper:
+                flags[k // intervals, k % intervals + 1, y, x + c] |= JUMP
+
+
+cdef struct Limits:
+    double lower
+    double upper
+
+
+cdef Limits clipping_limits(const float *s, Py_ssize_t n, double sigma) noexcept nogil:
+    """Median and standard deviation, again without what is outside, until nothing is."""
+    cdef Limits kept
+    cdef Py_ssize_t low = 0, high = n, before, turn
+    cdef double median, width
+    kept.lower, kept.upper = -INFINITY, INFINITY
+    for turn in range(CLIPPING_ROUNDS):
+        median = middle(s, WIDTH, low, high)
+        width = sigma * standard_deviation(s, low, high)
+        kept.lower, kept.upper = median - width, median + width
+        before = high - low
+        while high > low and s[(high - 1) * WIDTH] > kept.upper:
+            high -= 1
+        while low < high and s[low * WIDTH] < kept.lower:
+            low += 1
+        if high - low == before:
+            break
+    return kept
+
+
+cdef double standard_deviation(const float *s, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double mean = 0, squares = 0
+    for j in range(low, high):
+        mean += s[j * WIDTH]
+    mean /= high - low
+    for j in range(low, high):
+        squares += (s[j * WIDTH] - mean) ** 2
+    return sqrt(squares / (high - low))
 
 
 cdef inline double threshold_for(Py_ssize_t ndiffs, const Rules *rules) noexcept nogil:

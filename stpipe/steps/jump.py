@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 from stpipe.steps import _jump
-from stpipe.steps._arrays import bits_where
+from stpipe.steps._arrays import bits_where, has
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
     from stpipe.engine.chain import Chain
     from stpipe.references import CutReference, Reference, References
-    from stpipe.steps._arrays import Bits, Floats, GroupBits
+    from stpipe.steps._arrays import Bits, Booleans, Floats, GroupBits
 
 __all__ = [
     "AfterJump",
+    "Clipping",
     "JumpRules",
     "JumpSearch",
     "JumpStep",
+    "clip_jumps",
     "detect_jumps",
     "flag_after_jumps",
     "flag_gain",
@@ -49,11 +51,15 @@ class JumpStep(RampStep):
     neighbours. Jumps above `after_jump_flag_dn1` (or `2`) are followed by a transient: groups
     within `after_jump_flag_time1` seconds after them are flagged, too.
 
-    Sigma clipping over many integrations, snowballs and showers are not implemented: exposures of
-    100 integrations and more are searched like shorter ones.
+    An exposure of `minimum_sigclip_groups` integrations has enough differences to tell their scatter
+    itself: each is compared with the same one in all integrations, by clipping at
+    `rejection_threshold` standard deviations around the median. Without `only_use_ints` all
+    differences of a pixel are compared together, once there are as many groups. A group in which
+    every pixel would be a jump has none: it is the scene that has changed.
 
-    Differences from jwst 3.0.0: an exposure with fewer than three usable groups is skipped, with no
-    PRIMECRS, where jwst reports COMPLETE and a negative rate of cosmic rays.
+    Differences from jwst 3.0.0: an exposure with too few usable groups is skipped, with no
+    PRIMECRS, where jwst reports COMPLETE and a negative rate of cosmic rays; `minimum_groups`, which
+    is always 3 in jwst, can be changed.
     """
 
     alias = "jump"
@@ -75,6 +81,9 @@ class JumpStep(RampStep):
         after_jump_flag_dn2 = float(default=0)  # DN of a second kind of jump with a time of its own
         after_jump_flag_time2 = float(default=0)  # Seconds after such a jump to flag
         min_diffs_single_pass = integer(default=10)  # Differences for a single pass
+        minimum_groups = integer(default=3)  # Usable groups of an integration to search at all
+        minimum_sigclip_groups = integer(default=100)  # Integrations (or groups) for sigma clipping
+        only_use_ints = boolean(default=True)  # Clip each difference over integrations only
     """
     rejection_threshold: float
     three_group_rejection_threshold: float
@@ -87,6 +96,9 @@ class JumpStep(RampStep):
     after_jump_flag_dn2: float
     after_jump_flag_time2: float
     min_diffs_single_pass: int
+    minimum_groups: int
+    minimum_sigclip_groups: int
+    only_use_ints: bool
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Not without three groups to compare."""
@@ -98,25 +110,39 @@ class JumpStep(RampStep):
         """Count the groups that can be used at all."""
         unusable = exposure.everywhere(dqflags.DO_NOT_USE)
         usable = exposure.shape[1] - int(unusable.sum(axis=1).max())
-        if usable < FEWEST_GROUPS:
-            raise Skip(f"{usable} usable groups, {FEWEST_GROUPS} are needed")
+        clipping = self._clipping(unusable)
+        if usable < self.minimum_groups and clipping is None:
+            raise Skip(f"{usable} usable groups, {self.minimum_groups} are needed")
         nints, ngroups, rows, columns = exposure.shape
         return JumpSearch(
-            self._rules(usable, exposure.meta.exposure.nframes),
+            replace(
+                self._rules(usable, exposure.meta.exposure.nframes), found=clipping is not None
+            ),
             self._after(references["gain"].data, exposure.meta.exposure.group_time),
             (nints * (ngroups - 1) - int(unusable.sum())) * rows * columns,
+            clipping and clipping.survey(exposure, references, ~unusable),
         )
 
     def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Flag jumps in GROUPDQ, pixels without gain in PIXELDQ, and count the events."""
         gain, readnoise = references["gain"].data, references["readnoise"].data
         search = ramp.known
-        groupdq, counts = detect_jumps(ramp.data, ramp.groupdq, gain, readnoise, search.rules)
+        groupdq = ramp.groupdq
+        if search.clipping:
+            groupdq = search.clipping.apply(ramp.data, groupdq, gain)
+        groupdq, counts = detect_jumps(ramp.data, groupdq, gain, readnoise, search.rules)
         if search.after:
             groupdq = flag_after_jumps(ramp.data, groupdq, gain, search.after)
         ramp.groupdq = groupdq
         ramp.pixeldq = flag_gain(ramp.pixeldq, gain)
         ramp.totals["events"] += int(counts[ramp.own.within(ramp.place)].sum())
+
+    def _clipping(self, unusable: Booleans) -> Clipping | None:
+        """Sigma clipping, where there are enough differences for it."""
+        there = len(unusable) if self.only_use_ints else int((~unusable).sum())
+        if there < self.minimum_sigclip_groups:
+            return None
+        return Clipping(self.rejection_threshold, pooled=not self.only_use_ints)
 
     def _rules(self, usable: int, nframes: int) -> JumpRules:
         spread = (self.min_jump_to_flag_neighbors, self.max_jump_to_flag_neighbors)
@@ -159,6 +185,7 @@ class JumpRules:
     nframes: int  # frames averaged in a group
     single_pass: bool  # find all jumps of a pixel at once
     spread: tuple[float, float] | None  # jumps between these reach the four neighbours
+    found: bool = False  # the flags hold the jumps already; only neighbours are missing
 
 
 @dataclass(frozen=True)
@@ -176,6 +203,37 @@ class JumpSearch:
     rules: JumpRules
     after: list[AfterJump]
     intervals: int  # between usable groups, over all pixels
+    clipping: Clipping | None = None
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """The search by sigma clipping, in exposures of many integrations."""
+
+    sigma: float
+    pooled: bool  # all differences of a pixel together, not one after the other
+    changed: Booleans | None = None  # groups (integrations, groups) in which the scene has changed
+
+    def survey(self, exposure: Chain, references: References, suspects: Booleans) -> Clipping:
+        """Find groups in which every pixel is a jump; bands are looked at until none is left."""
+        for place in exposure.rectangles():
+            if not suspects.any():
+                break
+            _, rows, columns = place.section
+            band = exposure.part(rows, columns)
+            gain = references.part(place)["gain"].data
+            flags = clip_jumps(band.data, band.groupdq, gain, self.sigma, pooled=self.pooled)
+            bits = dqflags.JUMP_DET | dqflags.DO_NOT_USE
+            suspects = suspects & has(flags, bits).all(axis=(2, 3))
+        return replace(self, changed=suspects)
+
+    def apply(self, data: Floats, groupdq: GroupBits, gain: Floats) -> GroupBits:
+        """Flags with JUMP_DET at jumps, but not where the scene has changed."""
+        flags = clip_jumps(data, groupdq, gain, self.sigma, pooled=self.pooled)
+        if self.changed is not None:
+            for i, k in np.argwhere(self.changed):
+                flags[i, k][flags[i, k] == dqflags.JUMP_DET] = 0
+        return flags
 
 
 def flag_gain(pixeldq: Bits, gain: Floats) -> Bits:
@@ -216,11 +274,26 @@ def detect_jumps(
         "two": rules.two,
         "nframes": rules.nframes,
         "single_pass": rules.single_pass,
+        "found": rules.found,
         "spread_above": above,
         "spread_below": below,
     }
     _jump.detect(_rows(data), flags, _rows(gain), noise2, members, counts)
     return flags, counts
+
+
+def clip_jumps(
+    data: Floats, groupdq: GroupBits, gain: Floats, sigma: float, *, pooled: bool
+) -> GroupBits:
+    """Flags with JUMP_DET at differences that sigma clipping leaves out.
+
+    Clipping is around the median, at `sigma` standard deviations, in at most five rounds: of each
+    difference over all integrations, or of all differences of a pixel together when they are
+    `pooled`. The arrays are those of `detect_jumps`.
+    """
+    flags = groupdq.copy()
+    _jump.clip(_rows(data), flags, _rows(gain), sigma, pooled)
+    return flags
 
 
 def flag_after_jumps(

@@ -162,7 +162,7 @@ def jump(a: Arrays, p: Parameters) -> Arrays:
     )
     data.set_after_jump(*p["after_jump"])
     data.min_diffs_single_pass = p["min_diffs_single_pass"]
-    data.set_sigma_clipping_info(3, 100000, True)
+    data.set_sigma_clipping_info(3, *p["clipping"])
     data.max_cores = "1"
     data.expand_large_events = data.find_showers = False
     gdq, pdq, count, _ = peer_jump.detect_jumps_data(data)

@@ -251,6 +251,78 @@ def linear_ramp(rng: np.random.Generator, shape: tuple[int, ...]) -> Arrays:
 
 
 JUMP_SHAPES = [(1, 3), (1, 4), (1, 5), (2, 3), (1, 10), (3, 4), (4, 9), (1, 12), (2, 25), (40, 5)]
+MANY = 100000  # integrations that no exposure has
+CLIPPING = [(40, True), (120, False)]  # least integrations, or groups when all are pooled
+
+
+def jump_parameters(step: jump.JumpStep, nframes: int, after: tuple[int, int]) -> dict[str, Any]:
+    """Parameters of the step as the peer's function takes them; times in groups."""
+    names = (
+        "rejection_threshold",
+        "three_group_rejection_threshold",
+        "four_group_rejection_threshold",
+        "flag_4_neighbors",
+        "min_jump_to_flag_neighbors",
+        "max_jump_to_flag_neighbors",
+        "min_diffs_single_pass",
+    )
+    return {name: getattr(step, name) for name in names} | {
+        "nframes": nframes,
+        "after_jump": (step.after_jump_flag_dn1, after[0], step.after_jump_flag_dn2, after[1]),
+        "clipping": (step.minimum_sigclip_groups, step.only_use_ints),
+    }
+
+
+def assert_jumps_agree(peer: Any, a: Arrays, step: jump.JumpStep, height: int) -> Arrays:
+    """The step in bands of some height and the peer give the same; return the peer's answer."""
+    nframes = 1 + a["data"].shape[1] % 2 * 3
+    times = (step.after_jump_flag_time1, step.after_jump_flag_time2)
+    parameters = jump_parameters(step, nframes, (int(times[0]), int(times[1])))
+    expected = peer("jump", parameters, **a)
+    meta = {"meta.exposure.nframes": nframes, "meta.exposure.group_time": 1.0}
+    arrays = {name: a[name] for name in ("data", "groupdq", "pixeldq")}
+    ramp = FakeRamp(meta, **arrays)
+    references = {name: SimpleNamespace(data=a[name]) for name in ("gain", "readnoise")}
+    apply(step, ramp, references, height)
+    assert_agrees(expected["groupdq"], ramp.groupdq)
+    assert_agrees(expected["pixeldq"], ramp.pixeldq)
+    nints, ngroups, rows, columns = a["data"].shape
+    unusable = int((a["groupdq"] & dqflags.DO_NOT_USE).all(axis=(2, 3)).sum())
+    seconds = (nints * (ngroups - 1) - unusable) * rows * columns
+    assert ramp.meta.exposure.primary_cosmic_rays == 1000 * expected["count"] / seconds
+    flagged = np.count_nonzero(ramp.groupdq & dqflags.JUMP_DET & ~a["groupdq"])
+    assert flagged > ramp.groupdq.size / 300, "the ramps must hold jumps"
+    return expected
+
+
+@pytest.mark.parametrize("after", [None, (100.0, 1, 500.0, 3), (0.0, 0, 300.0, 60)])
+@pytest.mark.parametrize("clipping", CLIPPING)
+@pytest.mark.parametrize(("nints", "ngroups"), [(40, 5), (41, 3), (130, 4)])
+def test_jump_by_sigma_clipping(
+    peer: Any, nints: int, ngroups: int, clipping: tuple[int, bool], after: Any
+) -> None:
+    """Clipping over integrations and of all differences; groups in which every pixel jumps."""
+    rng = np.random.default_rng(nints * 100 + ngroups)
+    a = linear_ramp(rng, (nints, ngroups, 21, 70))
+    a["groupdq"][:, -1] |= dqflags.DO_NOT_USE if ngroups == 4 else 0
+    a["groupdq"][7, :2] = 0
+    a["data"][7, 1:] += np.float32(1e6)  # everywhere
+    found = jump.clip_jumps(a["data"], a["groupdq"], a["gain"], sigma=4, pooled=not clipping[1])
+    a["groupdq"][7, 1][found[7, 1] == 0] = dqflags.DO_NOT_USE  # where too few are left to clip
+    dn1, time1, dn2, time2 = after or (0, 0, 0, 0)
+    step = jump.JumpStep(
+        minimum_sigclip_groups=clipping[0],
+        only_use_ints=clipping[1],
+        after_jump_flag_dn1=dn1,
+        after_jump_flag_time1=time1,
+        after_jump_flag_dn2=dn2,
+        after_jump_flag_time2=time2,
+    )
+
+    expected = assert_jumps_agree(peer, a, step, height=6)
+
+    assert np.mean(found[7, 1] == dqflags.JUMP_DET) > 0.5
+    assert np.mean(expected["groupdq"][7, 1] == dqflags.JUMP_DET) < 0.5
 
 
 @pytest.mark.parametrize("after", [None, (100.0, 1, 500.0, 3), (0.0, 0, 300.0, 60)])
@@ -261,35 +333,20 @@ def test_jump(peer: Any, nints: int, ngroups: int, spread: Any, after: Any) -> N
     rng = np.random.default_rng(nints * 100 + ngroups)
     a = linear_ramp(rng, (nints, ngroups, 21, 70))
     a["groupdq"][:, -1] |= dqflags.DO_NOT_USE if ngroups in (5, 12) else 0
-    nframes = 1 + ngroups % 2 * 3
-    parameters = {
-        "nframes": nframes,
-        "rejection_threshold": 4.0,
-        "three_group_rejection_threshold": 6.0,
-        "four_group_rejection_threshold": 5.0,
-        "flag_4_neighbors": spread is not None,
-        "min_jump_to_flag_neighbors": (spread or (0, 0))[0],
-        "max_jump_to_flag_neighbors": (spread or (0, 0))[1],
-        "after_jump": after or (0, 0, 0, 0),
-        "min_diffs_single_pass": 10,
-    }
-    expected = peer("jump", parameters, **a)
+    low, high = spread or (0.0, 0.0)
+    dn1, time1, dn2, time2 = after or (0, 0, 0, 0)
+    step = jump.JumpStep(
+        flag_4_neighbors=spread is not None,
+        min_jump_to_flag_neighbors=low,
+        max_jump_to_flag_neighbors=high,
+        after_jump_flag_dn1=dn1,
+        after_jump_flag_time1=time1,
+        after_jump_flag_dn2=dn2,
+        after_jump_flag_time2=time2,
+        minimum_sigclip_groups=MANY,
+    )
 
-    unusable = (a["groupdq"] & dqflags.DO_NOT_USE).all(axis=(2, 3))
-    usable = ngroups - int(unusable.sum(axis=1).max())
-    rules = jump.JumpRules(4.0, 5.0, 6.0, nframes, usable - 1 >= 10, spread)
-    data, gain = a["data"], a["gain"]
-    groupdq, counts = jump.detect_jumps(data, a["groupdq"], gain, a["readnoise"], rules)
-    if after:
-        median = np.nanmedian(gain)
-        kinds = [jump.AfterJump(dn * median, n) for dn, n in (after[:2], after[2:])]
-        groupdq = jump.flag_after_jumps(data, groupdq, gain, kinds)
-
-    assert_agrees(expected["groupdq"], groupdq)
-    assert_agrees(expected["count"], counts.sum())
-    assert_agrees(expected["pixeldq"], jump.flag_gain(a["pixeldq"], gain))
-    flagged = np.count_nonzero(groupdq & dqflags.JUMP_DET & ~a["groupdq"])
-    assert flagged > groupdq.size / 300, "the ramps must hold jumps for this test to mean anything"
+    assert_jumps_agree(peer, a, step, height=6)
 
 
 def ramp_to_fit(rng: np.random.Generator, shape: tuple[int, ...]) -> Arrays:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stpipe.engine.testing import apply
+from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.steps import jump
 
@@ -161,6 +162,83 @@ def test_bands_with_a_halo_of_one_row_give_the_same_flags(seed: int, height: int
         band = detect(data[:, :, low:high], spread=(10.0, 1000.0))
         inner = band[:, :, start - low : start - low + height]
         np.testing.assert_array_equal(inner, whole[:, :, start : start + height])
+
+
+def clipped(data: np.ndarray, height: int = 100, **parameters: object) -> np.ndarray:
+    """Flags that the step sets with a gain of 1 e-/DN, when 20 integrations are many."""
+    ramp = SimpleNamespace(
+        data=data,
+        groupdq=np.zeros(data.shape, np.uint8),
+        pixeldq=np.zeros(data.shape[2:], np.uint32),
+        meta=SimpleNamespace(exposure=SimpleNamespace(nframes=1, group_time=3.0)),
+    )
+    one = SimpleNamespace(data=np.ones(data.shape[2:], np.float32))
+    step = jump.JumpStep(minimum_sigclip_groups=20, flag_4_neighbors=False, **parameters)
+    apply(step, ramp, {"gain": one, "readnoise": one}, height)
+    return ramp.groupdq
+
+
+def noisy(nints: int, ngroups: int = 4) -> np.ndarray:
+    """Ramps without noise of photons but with a scatter of 100 DN, whatever the references say."""
+    rng = np.random.default_rng(1)
+    data = rng.uniform(-100, 100, (nints, ngroups, 30, 8)).astype(np.float32)
+    data[:, 2] += 5000  # a step that all integrations have
+    return data
+
+
+def test_many_integrations_tell_their_own_scatter() -> None:
+    """Clipping leaves scatter and common steps alone, which the noise of the references does not."""
+    data = noisy(20)
+    data[7, 3:, 5, 5] += 2000
+
+    flags = clipped(data)
+
+    assert [[7, 3, 5, 5]] == np.argwhere(flags).tolist()
+    assert np.count_nonzero(clipped(data[:19])) > 100
+
+
+def test_all_differences_of_a_pixel_may_be_pooled() -> None:
+    """Without only_use_ints groups are counted, and a common step is one of many outliers."""
+    data = noisy(6, ngroups=40)
+    data[:, 2, :, 4:] -= 5000
+
+    flags = clipped(data, only_use_ints=False)
+
+    assert flags[:, 2:4, :, :4].all()
+    assert np.count_nonzero(flags) == flags[:, 2:4, :, :4].size
+
+
+@pytest.mark.parametrize("height", [7, 100])
+def test_a_group_in_which_everything_jumps_has_no_jumps(height: int) -> None:
+    """It is the scene that has changed; one quiet pixel in any band is enough to doubt that."""
+    data = noisy(20)
+    data[7, 3:] += 20000
+    assert not clipped(data, height).any()
+
+    data[7, 3:, 29, 7] -= 20000
+    assert data[7, 3].size - 1 == np.count_nonzero(clipped(data, height))
+
+
+def test_exposures_with_few_groups_can_be_clipped() -> None:
+    """Groups of an integration are not needed when integrations are compared."""
+    data = noisy(20)
+    data[7, 3:, 5, 5] += 2000
+    groupdq = np.zeros(data.shape, np.uint8)
+    groupdq[:, :2] = DNU
+    ramp = SimpleNamespace(
+        data=data,
+        groupdq=groupdq,
+        pixeldq=np.zeros((30, 8), np.uint32),
+        meta=SimpleNamespace(exposure=SimpleNamespace(nframes=1, group_time=3.0)),
+    )
+    one = SimpleNamespace(data=np.ones((30, 8), np.float32))
+    references = {"gain": one, "readnoise": one}
+    with pytest.raises(Skip):
+        apply(jump.JumpStep(), ramp, references)
+
+    apply(jump.JumpStep(minimum_sigclip_groups=20, flag_4_neighbors=False), ramp, references)
+
+    assert [[7, 3, 5, 5]] == np.argwhere(ramp.groupdq & JUMP).tolist()
 
 
 def test_inputs_stay_as_they_are() -> None:
