@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 NOT_APPLICABLE = "N/A"
+EXPOSURES = ("Level1bModel", "RampModel", "GuiderRawModel")  # read like references, but none
 FULL_FRAMES = ((2048, 2048), (1024, 1032))  # NIR detectors; MIRI (rows, columns)
 LARGEST_KERNEL = 15  # pixels; anything larger on both axes is an image of the detector
 
@@ -170,7 +171,10 @@ class References(Mapping[str, "CutReference"]):
             path = self.selected[reference_type].path
             if path is None:
                 raise KeyError(reference_type)
-            self._opened[reference_type] = _open_cut(path, self._exposure)
+            opened = _open_cut(path, self._exposure)
+            if self.selected[reference_type].origin == "override":
+                opened.must_be(reference_type, path)
+            self._opened[reference_type] = opened
         return self._opened[reference_type]
 
     def __iter__(self) -> Iterator[str]:
@@ -232,6 +236,20 @@ class CutReference:
     def part(self, place: Rectangle) -> CutReference:
         """The same reference cut to a rectangle of the exposure."""
         return CutReference(self._model, self._cut.part(place))
+
+    def must_be(self, reference_type: str, path: Path) -> None:
+        """Refuse what a user put in by mistake: an exposure, or a reference file of another type."""
+        found = self._model.get("meta.reftype")
+        kind = type(self._model).__name__
+        if found is None and kind not in EXPOSURES:
+            return
+        if found is None or str(found).lower() != reference_type:
+            stated = f"a reference file of type {str(found).lower()}"
+            what = f"a {kind}" if found is None else stated
+            raise ReferenceMissing(
+                f"override_{reference_type}: {path} is {what}, allowed: a reference file of type "
+                f"{reference_type}, or N/A."
+            )
 
     def close(self) -> None:
         """Close the file behind it."""

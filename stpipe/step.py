@@ -508,7 +508,13 @@ class Step:
         return path
 
     def _write(self, product: Any, path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ParameterError(
+                f"{self.name}: the product {path} cannot be written: {error.strerror}: "
+                f"{error.filename}. Give another output_dir."
+            ) from None
         product.save(path)
         self.log.info("Saved %s", path)
         return path

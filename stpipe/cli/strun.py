@@ -155,9 +155,12 @@ class _Request:
 
     def carry_out(self) -> None:
         """Do what the flags ask for."""
-        from stpipe import export
+        from stpipe import export, naming
 
         step = self.step()
+        if step.output_file:
+            # Better now than after an hour.
+            naming.output_path("", "", output_file=step.output_file)
         if path := self.given.options.get("save-parameters"):
             export.checked(path)
         if len(self.inputs) > 1 and step.output_file:
