@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.naming import output_path
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class DarkCurrentStep(RampStep):
     `average_dark_current` (else the reference's image or keyword AVDRKCUR) is kept for the Poisson
     variance of the ramp fit. It is documented in e-/s, but the fit adds it to DN/s.
 
+    `dark_output` names a file for the dark as it is subtracted, with the groups of the exposure.
+
     Differences from jwst 3.0.0: `status` is the one name of this step in metadata, so that a skip
     by parameter reaches S_DARK; a skipped step leaves the average dark current alone, too; averaged
     MIRI darks fill every plane, so that later segments of an exposure do not subtract zeros.
@@ -59,8 +62,10 @@ class DarkCurrentStep(RampStep):
     reference_types = ("dark",)
     prerequisites = ("meta.exposure.nframes", "meta.exposure.groupgap")
     spec = """
+        dark_output = string(default=None)  # File for the dark as it is subtracted
         average_dark_current = float(default=None)  # Average dark current in e-/s, for the variance
     """
+    dark_output: str | None
     average_dark_current: float | None
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
@@ -74,6 +79,27 @@ class DarkCurrentStep(RampStep):
         if taken.divides(wanted):
             return ""
         return f"the dark was taken with {taken}, more than the exposure's {wanted}"
+
+    def process(self, ramp: Any) -> Any:
+        """Subtract the dark, and save it when asked to."""
+        if self.dark_output is not None:
+            self._save_dark(ramp, self.dark_output)
+        return super().process(ramp)
+
+    def _save_dark(self, ramp: Any, name: str) -> None:
+        from stpipe import models
+
+        path = output_path(name, "", output_dir=self.root.output_dir, output_file=name)
+        dark, ngroups = self.references["dark"], ramp.shape[1]
+        wanted = Readout.of(ramp)
+        saved = models.DarkMIRIModel() if dark.data.ndim == _OF_INTEGRATIONS else models.DarkModel()
+        with models.open(self.selected["dark"].path) as reference:
+            saved.update(reference)
+        saved.data = match_dark(dark.data, Readout.of(dark), wanted, ngroups).astype(np.float32)
+        saved.dq = dark.dq
+        saved.meta.exposure.nframes, saved.meta.exposure.groupgap = wanted.nframes, wanted.groupgap
+        saved.meta.exposure.ngroups = ngroups
+        self._write(saved, path)
 
     def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Subtract the dark that matches the exposure's readout."""

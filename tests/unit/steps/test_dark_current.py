@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stpipe import models
 from stpipe.engine.testing import apply
 from stpipe.models import dqflags
 from stpipe.steps import dark_current
@@ -102,3 +104,23 @@ def test_average_dark_current_comes_from_the_first_that_knows(
     assert [9, 8] == ramp.data.ravel().tolist()
     assert [[expected]] == ramp.average_dark_current.tolist()
     assert [[dqflags.UNRELIABLE_DARK]] == ramp.pixeldq.tolist()
+
+
+@pytest.mark.parametrize("detector", ["nrca1", "mirimage"])
+@pytest.mark.usefixtures("crds")
+def test_the_dark_that_is_subtracted_can_be_saved(
+    demo_folder: Path, tmp_path: Path, detector: str
+) -> None:
+    """It has the groups of the exposure, says so, and is a reference file that can be used."""
+    source = next(demo_folder.glob(f"uncal/*00001_{detector}_uncal.fits"))
+    step = dark_current.DarkCurrentStep(dark_output="dark.fits", output_dir=str(tmp_path))
+    subtracted = step.run(source)
+    with models.open(tmp_path / "dark.fits") as dark, models.RampModel(source) as ramp:
+        assert ramp.meta.exposure.nframes == dark.meta.exposure.nframes
+        assert ramp.meta.exposure.ngroups == dark.meta.exposure.ngroups
+        assert ramp.shape[1] == dark.shape[-3]
+        np.testing.assert_array_equal((ramp.data - dark.data)[0], subtracted.data[0])
+
+    override = str(tmp_path / "dark.fits")
+    again = dark_current.DarkCurrentStep(override_dark=override).run(source)
+    np.testing.assert_array_equal(subtracted.data, again.data)
