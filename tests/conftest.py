@@ -14,6 +14,8 @@ from stpipe.demo import write_demo
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BIN = Path(sys.executable).parent
+# As in an activated environment: `python` and our commands are those that run the tests.
+os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +47,9 @@ def run() -> Run:
     """`run("strun", "jump", path, cwd=folder)`: a command as a user runs it, output captured."""
 
     def command(*words: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(
             [str(w) for w in words],
             cwd=cwd,
-            env=environment,
             capture_output=True,
             text=True,
             check=False,
