@@ -1,7 +1,7 @@
 # make demo   simulate four instruments, calibrate them under Snakemake, compare with the truth
 # make test   run the tests
 # make lint   check style and types
-# make bench  time it beside the peer
+# make bench  time it beside the peer (RUNS=3 times each) and write the tables of the documentation
 # make docs   build the documentation
 #
 # Everything is installed into .venv; PYTHON chooses the interpreter that makes it.
@@ -11,6 +11,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+RUNS ?= 3
 SOURCES := pyproject.toml setup.py $(wildcard stpipe/steps/*.pyx)
 
 .PHONY: demo test test-peer lint bench docs clean
@@ -29,6 +30,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow/Snakefile
+
+bench: $(VENV)/.installed-dev
+	@mkdir -p docs/benchmarks
+	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python tests/benchmarks/detector1.py $(RUNS) \
+	  | tee docs/benchmarks/detector1.md
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html

@@ -369,3 +369,25 @@ def test_a_reference_that_is_gone_is_named(
     assert "jwst_niriss_gain_0001.fits (gain)" in done.stderr
     assert "--override_gain=PATH" in done.stderr
     assert not list(tmp_path.glob("*.fits"))
+
+
+@pytest.mark.usefixtures("crds")
+def test_awkward_names_and_compressed_exposures(
+    run: Run, exposures: list[Path], tmp_path: Path
+) -> None:
+    """Blanks, quotes, brackets and dollars in names of files and folders; gzip."""
+    import gzip
+
+    nis = next(e for e in exposures if "nis" in e.name)
+    awkward = tmp_path / "it's $x [1]_uncal.fits"
+    shutil.copyfile(nis, awkward)
+    packed = tmp_path / "packed_uncal.fits.gz"
+    packed.write_bytes(gzip.compress(nis.read_bytes(), 1))
+    words = ["--pipeline=calwebb_detector1", awkward.name, packed.name]
+
+    run("stflow", "init", "my project", *words, cwd=tmp_path)
+    run("snakemake", "--cores", "2", "cal/*.fits", cwd=tmp_path / "my project")
+
+    assert {"it's $x [1]_rate.fits", "packed_rate.fits"} <= products(tmp_path / "my project")
+    done = run("sh", "-c", "snakemake --cores 2 cal/*.fits", cwd=tmp_path / "my project")
+    assert "Nothing to be done" in done.stdout + done.stderr

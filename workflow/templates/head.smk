@@ -21,7 +21,7 @@ plan = load(config)
 
 
 wildcard_constraints:
-    root=r"[^/*?\[\]]+",
+    root=r"[^/]+",
 
 
 rule all:
