@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_MAY_HOLD_SPACES = ("--steps.", "--pre_hooks=", "--post_hooks=", "--override_")
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Entry point of the command."""
@@ -23,7 +25,11 @@ def main(words: Sequence[str] | None = None) -> int:
     if given[:1] in (["--complete"], ["--completion"]):
         return guarded("stflow", lambda: _complete(*given), debug=False)
     parser = _parser()
-    options, extra = parser.parse_known_args([w for w in given if w != "--debug"])
+    # argparse takes an option that it does not know for a file when there is a space in it.
+    spaced = [word for word in given if word.startswith(_MAY_HOLD_SPACES)]
+    ours = [w for w in given if w != "--debug" and w not in spaced]
+    options, extra = parser.parse_known_args(ours)
+    extra += spaced
     action: Callable[[argparse.Namespace, list[str]], None] = options.action
     return guarded("stflow", lambda: action(options, extra), debug="--debug" in given)
 

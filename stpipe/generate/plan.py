@@ -210,6 +210,7 @@ class _Planner:
         pipeline = self.project.pipeline_class().from_settings(self.project.settings())
         pipeline.resolver = self._resolver
         graph = trace(pipeline, source)
+        _refuse_hooks(pipeline)
         namer = _Namer(naming.split(source).root, source, self.project.absolute_python_path)
         rules: dict[str, Entry] = {}
         for node in graph.nodes:
@@ -228,6 +229,20 @@ class _Planner:
             "results": _results(graph, rules, namer),
             "depends_on": {source: _state(source), **states, **code},
         }
+
+
+def _refuse_hooks(step: Step) -> None:
+    """Hooks belong to steps here: a pipeline as a whole is no job that could run them."""
+    if not step.step_defs:
+        return
+    if step.pre_hooks or step.post_hooks:
+        first, last = next(iter(step.step_defs)), next(reversed(step.step_defs))
+        raise UsageError(
+            f"{step.name}: hooks of a whole pipeline cannot run in a project, where each step is a "
+            f"job. Give them to a step: --steps.{first}.pre_hooks, --steps.{last}.post_hooks."
+        )
+    for name in step.step_defs:
+        _refuse_hooks(getattr(step, name))
 
 
 def _selected(graph: Graph, pipeline: Step) -> lock.Selection:

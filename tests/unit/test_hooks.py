@@ -402,3 +402,18 @@ def test_a_hook_may_not_skip_its_step() -> None:
 
     with pytest.raises(HookError, match="not today"):
         value(pre_hooks=[skips])
+
+
+def test_hooks_of_a_step_run_in_its_job(
+    crds: Path, exposures: list[Path], run: Any, tmp_path: Path
+) -> None:
+    """In a project: the same command, on the step's file, with its output in the step's log."""
+    del crds
+    niriss = next(path for path in exposures if "nis" in path.name)
+    hook = "--steps.bias.post_hooks=shell:echo saw $(basename {input})"
+    run("stflow", "init", "project", "--pipeline=sloper", niriss, hook, cwd=tmp_path)
+
+    run("snakemake", "--cores", "2", "cal/*.fits", cwd=tmp_path / "project")
+
+    (text,) = [p.read_text() for p in (tmp_path / "project/logs").glob("*_bias.log")]
+    assert "saw jw" in text

@@ -306,6 +306,11 @@ def test_words_that_are_wrong(words: list[str], says: str, niriss: str, capsys: 
         (["init", "p", "--pipeline=sloper", "NIRISS", "--steps.jmp.skip"], 2, "did you mean"),
         (["init", "p", "--pipeline=sloper", "NIRISS", "--references=no"], 4, "is no folder"),
         (["init", "p", "--pipeline=sloper", "NIRISS", "--parameters=no.cfg"], 2, "no.cfg"),
+        (
+            ["init", "p", "--pipeline=sloper", "NIRISS", "--pre_hooks=shell:true"],
+            2,
+            "Give them to a step: --steps.dq.pre_hooks, --steps.ramp_fit.post_hooks",
+        ),
         (["references", "no.fits"], 3, "no.fits"),
         (["references", "NIRISS", "--pipeline=jmp"], 2, 'did you mean "jump"'),
         (["references", "NIRISS", "--references=no"], 4, "is no folder"),
