@@ -174,7 +174,7 @@ def _raw(unit: Hdu) -> Iterator[Any]:
 
 def _encoded(array: Array | Stored, dtype: np.dtype[Any]) -> Iterator[Any]:
     """The bytes of an image, big-endian, a piece at a time."""
-    if isinstance(array, Stored) and array.dtype == dtype and array.raw.byteorder in ">|":
+    if isinstance(array, Stored) and _is_stored_as(array, dtype):
         yield from array.pieces()
         return
     # One buffer for all pieces: fresh memory for each would cost as much as the bytes themselves.
@@ -182,6 +182,16 @@ def _encoded(array: Array | Stored, dtype: np.dtype[Any]) -> Iterator[Any]:
     for block in blocks_of(array):
         native = native if native.size >= block.size else np.empty(block.size, dtype)
         yield _into(native[: block.size], block).data.cast("B")
+
+
+def _is_stored_as(array: Stored, dtype: np.dtype[Any]) -> bool:
+    """Whether the bytes of an array are already what FITS wants for ``dtype``."""
+    if array.dtype != dtype or array.raw.byteorder not in ">|":
+        return False
+    # Integers that FITS offsets are of the other sign in the file; nothing else may be scaled.
+    if _offset(dtype):
+        return array.raw.kind != dtype.kind
+    return array.decoder is None
 
 
 def _into(native: Array, block: Array) -> Array:

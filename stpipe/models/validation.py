@@ -222,7 +222,10 @@ def _cast_table(field: Field, array: Array, model: str) -> Array:
             f"it has {', '.join(theirs.values()) or 'none'}."
         )
     rest = [name for name in array.dtype.names or () if name.lower() not in map(str.lower, wanted)]
-    columns = [(name, _column(schema[name], array.dtype[theirs[name.lower()]])) for name in wanted]
+    columns = [
+        (name, _column(schema[name], array.dtype[theirs[name.lower()]], field.cell_ndim.get(name)))
+        for name in wanted
+    ]
     table = np.empty(array.shape, np.dtype([*columns, *((n, array.dtype[n]) for n in rest)]))
     for name, ndim in field.cell_ndim.items():
         if table.dtype[name].ndim != ndim:
@@ -237,17 +240,19 @@ def _cast_table(field: Field, array: Array, model: str) -> Array:
                 f"{model}: {_named(field)} has in column {name} values of {column.dtype}; "
                 f"allowed is {table.dtype[name].base} or what casts to it without loss."
             )
-        table[name] = column
+        # FITS does not tell a cell of one value from a cell with axes of length 1.
+        cells = table[name]
+        cells[...] = column.reshape(cells.shape) if column.size == cells.size else column
     return table
 
 
-def _column(schema: np.dtype[Any], found: np.dtype[Any]) -> np.dtype[Any]:
+def _column(schema: np.dtype[Any], found: np.dtype[Any], ndim: int | None) -> np.dtype[Any]:
     """The schema's type; text as wide as it is, and the found shape where the schema has none."""
     base = schema.base
     if base.kind == "S" and found.base.kind in "SU":
         width = found.base.itemsize // (4 if found.base.kind == "U" else 1)
         base = np.dtype(f"S{max(base.itemsize, width)}")
-    return np.dtype((base, schema.shape or found.shape))
+    return np.dtype((base, schema.shape or found.shape or (1,) * (ndim or 0)))
 
 
 def _safe_column(column: Array, dtype: np.dtype[Any]) -> bool:

@@ -157,8 +157,16 @@ def test_cells_may_be_vectors(tmp_path: Path) -> None:
     assert ((4, 7), 2) == (again.spec_table["FLUX"].shape, again.spectral_order)
     reference = models.MirLrsApcorrModel()
     assert 1 == reference.schema.fields["apcorr_table"].cell_ndim["wavelength"]
-    with pytest.raises(ValidationError, match=r"column \w+ cells of the shape \(\); allowed are 1"):
-        reference.apcorr_table = np.ones(4, reference.schema.fields["apcorr_table"].dtype)
+    reference.apcorr_table = np.ones(4, reference.schema.fields["apcorr_table"].dtype)
+    assert (4, 1) == reference.apcorr_table["wavelength"].shape
+    deep = [
+        (n, reference.apcorr_table.dtype[n].base, (2, 2))
+        for n in reference.apcorr_table.dtype.names
+    ]
+    with pytest.raises(
+        ValidationError, match=r"column \w+ cells of the shape \(2, 2\); allowed are"
+    ):
+        reference.apcorr_table = np.ones(4, deep)
 
 
 def test_columns_are_cast_without_loss() -> None:

@@ -1,0 +1,185 @@
+"""Data models beside those of the peer, in one run: ``python tests/benchmarks/models.py``.
+
+Prints a table in Markdown. The peer (stdatamodels) is run in the environment of PEER_PYTHON; without
+it its column stays empty. Times are medians; every file is new, in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIDE = 2887  # data, err and dq of SIDE x SIDE pixels are 100 MB
+REPEATS = 9
+PATIENCE = 10_000  # ms for all repeats of one action
+SLITS = 200
+
+
+def median(action: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
+    """Median time of an action in milliseconds; the first does not count unless it is slow."""
+    times: list[float] = []
+    while len(times) <= REPEATS and sum(times) < PATIENCE:
+        before()
+        start = time.perf_counter()
+        action()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times[1:] or times)
+
+
+def image_of(model: Any) -> Any:
+    """Fill a model of either package with 100 MB."""
+    pixels = np.random.default_rng(1).normal(size=(SIDE, SIDE)).astype(np.float32)
+    model.data, model.err = pixels, pixels.copy()
+    model.dq = np.zeros((SIDE, SIDE), np.uint32)
+    model.meta.instrument.name = "NIRCAM"
+    return model
+
+
+def touch(model: Any) -> None:
+    """Read every pixel."""
+    for name in ("data", "err", "dq"):
+        np.asarray(getattr(model, name)).max()
+
+
+def ours(folder: Path) -> dict[str, float]:
+    """Everything measured of this package."""
+    from stpipe import models
+
+    image, path = image_of(models.ImageModel()), folder / "ours.fits"
+    found = {"save": median(lambda: image.save(path), lambda: path.unlink(missing_ok=True))}
+    found["open"] = median(lambda: touch(models.open(path)))
+    found["metadata"] = median(lambda: models.open_metadata(path).meta.instrument.name)
+    found["ramp"] = megabytes_of(lambda: open_ramp(sparse_ramp(folder / "ramp.fits")))
+    slits = models.MultiSlitModel()
+    for number in range(SLITS):
+        slits.slits.append({"data": np.ones((10, 20)), "name": str(number)})
+        for name in ("err", "dq", "wavelength", "var_poisson", "var_rnoise"):
+            slits.slits[number].set(
+                name, np.ones((10, 20), slits.slits[0].schema.arrays[name].dtype)
+            )
+    many = slits.save(folder / "slits.fits")
+    found["slits"] = median(lambda: [part.name for part in models.open(many).slits])
+    found["astropy"] = median(lambda: headers(many))
+    return found
+
+
+def peer(folder: Path) -> dict[str, float]:
+    """The same, of stdatamodels; runs in its environment."""
+    from stdatamodels.jwst import datamodels
+    from stdatamodels.jwst.datamodels.util import read_metadata
+
+    image, path = image_of(datamodels.ImageModel()), folder / "peer.fits"
+    found = {"save": median(lambda: image.save(str(path)), lambda: path.unlink(missing_ok=True))}
+
+    def open_and(action: Callable[[Any], object], name: Path) -> None:
+        with datamodels.open(str(name)) as model:
+            action(model)
+
+    found["open"] = median(lambda: open_and(touch, path))
+    found["metadata"] = median(lambda: read_metadata(str(path))["meta.instrument.name"])
+    ramp = folder / "ramp.fits"
+    found["ramp"] = megabytes_of(lambda: open_and(lambda model: model.shape, ramp))
+    names: Callable[[Any], object] = lambda model: [slit.name for slit in model.slits]  # noqa: E731
+    found["slits"] = median(lambda: open_and(names, folder / "slits.fits"))
+    return found
+
+
+def headers(path: Path) -> list[Any]:
+    """What raw astropy takes for the same: all headers, one keyword of each slit."""
+    from astropy.io import fits
+
+    with fits.open(path) as units:
+        return [unit.header["SLTNAME"] for unit in units if unit.name == "SCI"]
+
+
+def sparse_ramp(path: Path) -> Path:
+    """A ramp of 10 GB that takes no room on the disk."""
+    shape = (10, 60, 2048, 2048)
+    cards = ["SIMPLE  =                    T", "BITPIX  =                    8"]
+    cards += ["NAXIS   =                    0", "DATAMODL= 'RampModel'", "END"]
+    axes = [f"NAXIS{n}  = {size:>20}" for n, size in enumerate(reversed(shape), start=1)]
+    more = [
+        "XTENSION= 'IMAGE   '",
+        "BITPIX  =                  -32",
+        "NAXIS   =                    4",
+    ]
+    more += [*axes, "PCOUNT  =                    0", "GCOUNT  =                    1"]
+    more += ["EXTNAME = 'SCI     '", "END"]
+    with path.open("wb") as stream:
+        for unit in (cards, more):
+            text = "".join(f"{card:<80}" for card in unit)
+            stream.write(f"{text:<2880}".encode())
+        end = stream.tell() + 4 * int(np.prod(shape))
+        stream.truncate(end + -end % 2880)
+    return path
+
+
+def open_ramp(path: Path) -> None:
+    """Open, ask for the shape, read a few rows of one group."""
+    from stpipe import models
+
+    with models.open(path) as ramp:
+        assert (10, 60, 2048, 2048) == ramp.shape
+        ramp.read("data", np.s_[0, 0, 100:104])
+
+
+def megabytes_of(action: Callable[[], object]) -> float:
+    """The most memory that an action allocates."""
+    tracemalloc.start()
+    action()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 1e6
+
+
+ROWS = {
+    "save": ("100 MB ImageModel: save", "ms", "half the peer"),
+    "open": ("100 MB ImageModel: open, touch every array", "ms", "half the peer"),
+    "metadata": ("metadata of an exposure", "ms", "5"),
+    "ramp": ("10 GB ramp: open, shape, 4 rows; memory", "MB", "50"),
+    "slits": ("200 slits of 6 arrays: open, name of each", "ms", "twice raw astropy"),
+}
+
+
+def table(found: dict[str, float], theirs: dict[str, float]) -> str:
+    """The figures in Markdown."""
+    lines = ["| what | unit | stpipe | stdatamodels | goal |", "|---|---|---|---|---|"]
+    for key, (what, unit, goal) in ROWS.items():
+        text = f"{theirs[key]:.1f}" if key in theirs else "-"
+        more = f" ({found['astropy']:.1f})" if key == "slits" else ""
+        lines.append(f"| {what} | {unit} | {found[key]:.1f} | {text} | {goal}{more} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure both, one after the other, and print the table."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if sys.argv[1:2] == ["--peer"]:
+            json.dump(peer(Path(sys.argv[2])), sys.stdout)
+            return
+        found = ours(folder)
+        theirs: dict[str, float] = {}
+        if interpreter := os.environ.get("PEER_PYTHON"):
+            # Isolated: a PYTHONPATH with our package would hide the stpipe that the peer needs.
+            command = [interpreter, "-I", __file__, "--peer", str(folder)]
+            with contextlib.suppress(subprocess.CalledProcessError):
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                theirs = json.loads(done.stdout)
+        print(table(found, theirs))
+
+
+if __name__ == "__main__":
+    main()
