@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.engine.chain import settle
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 from stpipe.steps import _jump
 from stpipe.steps._arrays import bits_where, has
+from stpipe.steps.large_events import (
+    Electrons,
+    ShowerRules,
+    SnowballRules,
+    flag_showers,
+    flag_snowballs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +65,12 @@ class JumpStep(RampStep):
     differences of a pixel are compared together, once there are as many groups. A group in which
     every pixel would be a jump has none: it is the scene that has changed.
 
-    Differences from jwst 3.0.0: an exposure with too few usable groups is skipped, with no
+    With `expand_large_events` snowballs of the near infrared are flagged, with `find_showers`
+    showers of the mid-infrared (see `large_events`). Both look at whole frames after the search, and
+    the whole exposure is kept in memory for it.
+
+    Differences from jwst 3.0.0: `max_shower_amplitude` decides, as e-/s, where jwst overrides it
+    with 6; an exposure with too few usable groups is skipped, with no
     PRIMECRS, where jwst reports COMPLETE and a negative rate of cosmic rays; `minimum_groups`, which
     is always 3 in jwst, can be changed.
     """
@@ -84,6 +97,25 @@ class JumpStep(RampStep):
         minimum_groups = integer(default=3)  # Usable groups of an integration to search at all
         minimum_sigclip_groups = integer(default=100)  # Integrations (or groups) for sigma clipping
         only_use_ints = boolean(default=True)  # Clip each difference over integrations only
+        expand_large_events = boolean(default=False)  # Flag snowballs, in the near infrared
+        min_sat_area = float(default=1.0)  # Saturated pixels in the core of a snowball
+        min_jump_area = float(default=5.0)  # Pixels that jump in a snowball
+        expand_factor = float(default=2.0)  # Factor by which the ellipse of a snowball grows
+        sat_required_snowball = boolean(default=True)  # No snowball without a saturated core
+        min_sat_radius_extend = float(default=2.5)  # Short axis of a core that grows, in pixels
+        sat_expand = integer(default=2)  # Pixels by which the radius of a core grows
+        edge_size = integer(default=25)  # Pixels from an edge where no core is required
+        mask_snowball_core_next_int = boolean(default=True)  # Flag cores in the next integration
+        snowball_time_masked_next_int = integer(default=4000)  # Seconds to flag there
+        find_showers = boolean(default=False)  # Flag showers, in the mid-infrared
+        max_shower_amplitude = float(default=4)  # Change of a rate that a shower explains
+        extend_snr_threshold = float(default=1.2)  # Sigma in a ring of a shower
+        extend_min_area = integer(default=90)  # Pixels of a shower
+        extend_inner_radius = float(default=1)  # Inner radius of the ring, in pixels
+        extend_outer_radius = float(default=2.6)  # Width of the ring, in pixels
+        extend_ellipse_expand_ratio = float(default=1.1)  # Factor by which the ellipse grows
+        time_masked_after_shower = float(default=15)  # Seconds after a shower to flag
+        max_extended_radius = integer(default=200)  # Largest radius to flag, in pixels
     """
     rejection_threshold: float
     three_group_rejection_threshold: float
@@ -99,12 +131,88 @@ class JumpStep(RampStep):
     minimum_groups: int
     minimum_sigclip_groups: int
     only_use_ints: bool
+    expand_large_events: bool
+    min_sat_area: float
+    min_jump_area: float
+    expand_factor: float
+    sat_required_snowball: bool
+    min_sat_radius_extend: float
+    sat_expand: int
+    edge_size: int
+    mask_snowball_core_next_int: bool
+    snowball_time_masked_next_int: int
+    find_showers: bool
+    max_shower_amplitude: float
+    extend_snr_threshold: float
+    extend_min_area: int
+    extend_inner_radius: float
+    extend_outer_radius: float
+    extend_ellipse_expand_ratio: float
+    time_masked_after_shower: float
+    max_extended_radius: int
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Not without three groups to compare."""
         del selected
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
+
+    def process(self, ramp: Any) -> Any:
+        """Search band by band; then look at whole frames, where large events are wanted."""
+        searched = super().process(ramp)
+        if self.expand_large_events or self.find_showers:
+            settle(searched)
+            self.flag_large_events(searched)
+        return searched
+
+    def flag_large_events(self, ramp: Any) -> None:
+        """Flag snowballs and showers in a ramp that has been searched, and count them."""
+        exposure, groupdq, found = ramp.meta.exposure, ramp.groupdq, 0
+        if self.expand_large_events:
+            groupdq, found = flag_snowballs(groupdq, self.snowball_rules(exposure.group_time))
+        if self.find_showers:
+            electrons = self._electrons(ramp)
+            rules = self.shower_rules(exposure.group_time, exposure.nframes)
+            groupdq, found = flag_showers(electrons, groupdq, ramp.pixeldq, rules)
+        ramp.groupdq = groupdq
+        if exposure.extended_emission_events is not None:
+            unusable: Booleans = np.all(has(groupdq, dqflags.DO_NOT_USE), axis=(2, 3))
+            intervals = unusable.size - len(unusable) - int(unusable.sum())
+            time = exposure.group_time * intervals * groupdq[0, 0].size
+            exposure.extended_emission_events = 1e6 * found / time
+
+    def _electrons(self, ramp: Any) -> Electrons:
+        gain, readnoise = self.references["gain"].data, self.references["readnoise"].data
+        return Electrons(ramp.data * gain, readnoise * gain)
+
+    def snowball_rules(self, group_time: float) -> SnowballRules:
+        """The parameters of snowballs."""
+        groups_next = int(self.snowball_time_masked_next_int // group_time)
+        return SnowballRules(
+            least_core=self.min_sat_area,
+            least_area=self.min_jump_area,
+            ratio=self.expand_factor,
+            need_core=self.sat_required_snowball,
+            least_core_axis=self.min_sat_radius_extend,
+            core_growth=2 * self.sat_expand,
+            edge=self.edge_size,
+            widest=2 * self.max_extended_radius,
+            groups_next=groups_next if self.mask_snowball_core_next_int else 0,
+        )
+
+    def shower_rules(self, group_time: float, nframes: int) -> ShowerRules:
+        """The parameters of showers."""
+        return ShowerRules(
+            threshold=self.extend_snr_threshold,
+            least_area=self.extend_min_area,
+            ring=(self.extend_inner_radius, self.extend_outer_radius),
+            ratio=self.extend_ellipse_expand_ratio,
+            widest=2 * self.max_extended_radius,
+            groups_after=int(self.time_masked_after_shower // group_time),
+            most_change=self.max_shower_amplitude * group_time,
+            nframes=nframes,
+            many=self.minimum_sigclip_groups,
+        )
 
     def survey(self, exposure: Chain, references: References) -> JumpSearch:
         """Count the groups that can be used at all."""

@@ -169,6 +169,29 @@ def jump(a: Arrays, p: Parameters) -> Arrays:
     return {"groupdq": gdq, "pixeldq": pdq, "count": np.array(count)}
 
 
+def large_events(a: Arrays, p: Parameters) -> Arrays:
+    """Flags of a searched ramp with snowballs and showers, and their numbers."""
+    data = JumpData(None, a["gain"], a["readnoise"], dqflags.pixel)
+    data.nframes = p["nframes"]
+    data.set_snowball_info(True, *p["snowballs"])
+    data.set_shower_info(True, *p["showers"])
+    data.set_sigma_clipping_info(3, p["many"], True)
+    data.mask_persist_grps_next_int = p["groups_next"] > 0
+    data.persist_grps_flagged = p["groups_next"]
+    data.grps_masked_after_shower = p["groups_after"]
+    data.max_shower_amplitude = p["most_change"]
+    snowy, snowballs = peer_jump.flag_large_events(
+        a["groupdq"].copy(), dqflags.pixel["JUMP_DET"], dqflags.pixel["SATURATED"], data
+    )
+    electrons = a["data"] * a["gain"]
+    electrons[a["groupdq"] & 3 != 0] = np.nan  # as the search leaves them
+    showery, showers = peer_jump.find_faint_extended(
+        electrons, a["groupdq"].copy(), a["pixeldq"], a["readnoise"] * a["gain"], data
+    )
+    found = {"snowballs": np.array(snowballs), "showers": np.array(showers)}
+    return found | {"snowy": snowy, "showery": showery}
+
+
 def ramp_fit(a: Arrays, p: Parameters) -> Arrays:
     """Arrays of rate, rateints and optional products, prefixed; none without product."""
     meta = {f"meta.exposure.{k}": v for k, v in p["exposure"].items()}

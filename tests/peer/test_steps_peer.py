@@ -24,6 +24,7 @@ from stpipe.steps import (
     group_scale,
     ipc,
     jump,
+    large_events,
     lastframe,
     linearity,
     ramp_fit,
@@ -347,6 +348,77 @@ def test_jump(peer: Any, nints: int, ngroups: int, spread: Any, after: Any) -> N
     )
 
     assert_jumps_agree(peer, a, step, height=6)
+
+
+def events(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Flags of regions of all shapes that jump, some with saturated cores, and of single pixels."""
+    flags = np.where(sparse(rng, shape, 0.01), dqflags.JUMP_DET, 0).astype(np.uint8)
+    y, x = np.mgrid[: shape[2], : shape[3]]
+    for i, k in np.ndindex(*shape[:2]):
+        for _ in range(4 if k else 0):
+            yc, xc = rng.uniform(0, shape[2]), rng.uniform(0, shape[3])
+            ry, rx, turn = rng.uniform(0.3, 9), rng.uniform(0.3, 9), rng.uniform(0, np.pi)
+            dy, dx = y - yc, x - xc
+            along, across = (
+                dy * np.cos(turn) + dx * np.sin(turn),
+                dy * np.sin(turn) - dx * np.cos(turn),
+            )
+            distance = (along / ry) ** 2 + (across / rx) ** 2
+            flags[i, k, distance < 1] |= dqflags.JUMP_DET
+            later = min(k + rng.integers(0, 2), shape[1] - 1)
+            flags[i, later:, distance < rng.choice([0, 0.1, 0.6])] |= dqflags.SATURATED
+    flags[(flags & dqflags.SATURATED) != 0] &= 0xFF ^ dqflags.JUMP_DET
+    return flags | np.where(sparse(rng, shape, 0.02), dqflags.DO_NOT_USE, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize("many", [3, 100])
+@pytest.mark.parametrize("need_core", [True, False])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_large_events(peer: Any, seed: int, need_core: bool, many: int) -> None:
+    """Snowballs of all shapes, at edges, across integrations; showers on top of noise."""
+    rng = np.random.default_rng(seed)
+    shape = (3, 6, 120, 110)
+    a = linear_ramp(rng, shape)
+    a["data"] = np.nan_to_num(a["data"], nan=5)
+    a["data"][1, 3:, 30:60, 40:80] += np.float32(40)
+    a["data"][2, 1:, 90:, :30] += np.float32(25)
+    a["groupdq"] = events(rng, shape)
+    a["pixeldq"] |= np.where(sparse(rng, shape[2:], 0.02), dqflags.REFERENCE_PIXEL, 0).astype("u4")
+    a["pixeldq"] |= np.where(sparse(rng, shape[2:], 0.02), dqflags.DO_NOT_USE, 0).astype("u4")
+    step = jump.JumpStep(
+        minimum_sigclip_groups=many,
+        sat_required_snowball=need_core,
+        min_sat_radius_extend=1.5,
+        expand_factor=1.7,
+        sat_expand=1,
+        max_extended_radius=10 + seed,
+        edge_size=12,
+        snowball_time_masked_next_int=3 * seed,
+        max_shower_amplitude=20,
+        extend_min_area=30,
+        extend_inner_radius=seed % 2,
+        time_masked_after_shower=2,
+    )
+    balls, rain = step.snowball_rules(1.0), step.shower_rules(1.0, 4)
+    limits = (balls.least_area, balls.least_core, balls.ratio, balls.need_core)
+    parameters = {
+        "nframes": 4,
+        "snowballs": (*limits, balls.least_core_axis, balls.core_growth, balls.edge),
+        "showers": (rain.threshold, rain.least_area, *rain.ring, rain.ratio, 10, rain.widest),
+        "many": many,
+        "groups_next": balls.groups_next,
+        "groups_after": rain.groups_after,
+        "most_change": rain.most_change,
+    }
+    expected = peer("large_events", parameters, **a)
+
+    flags, found = large_events.flag_snowballs(a["groupdq"], balls)
+    assert_agrees(expected["snowy"], flags)
+    assert expected["snowballs"] == found > 10
+    electrons = large_events.Electrons(a["data"] * a["gain"], a["readnoise"] * a["gain"])
+    flags, found = large_events.flag_showers(electrons, a["groupdq"], a["pixeldq"], rain)
+    assert_agrees(expected["showery"], flags)
+    assert expected["showers"] == found > 0
 
 
 def ramp_to_fit(rng: np.random.Generator, shape: tuple[int, ...]) -> Arrays:
