@@ -28,7 +28,7 @@ _INTEGER = re.compile(r"[+-]?\d+$")
 # What describes the bytes of an array belongs to the array, not to the metadata; checksums would
 # be wrong as soon as anything changes.
 _STRUCTURE = re.compile(
-    r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND|EXTCOUNT|GROUPS|BSCALE|BZERO|BLANK|EXTNAME|EXTVER"
+    r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|EXTEND|GROUPS|BSCALE|BZERO|BLANK|EXTNAME|EXTVER"
     r"|TFIELDS|T(FORM|TYPE|DIM|SCAL|ZERO|NULL|BCOL)\d+|THEAP|CHECKSUM|DATASUM)$"
 )
 

@@ -66,7 +66,10 @@ def write_fits(
         unit.schema, unit.rest = schema, rest
     parts = list(_parts(content, schema))
     count = len(units) + sum(len(part.units) for part in parts)
-    units[0].structure.append(format_card("EXTCOUNT", count, "number of extensions"))
+    extend = format_card("EXTEND", value=True, comment=f"{count} extensions follow")
+    units[0].structure = Header(
+        [*(card for card in units[0].structure if card.keyword != "EXTEND"), extend]
+    )
     own = len(units) - sum(1 for unit in content.extras if unit.start)
     links = _links(content, schema, 1, [unit.name for unit in units])
     for unit in (*units[:own], *(unit for part in parts for unit in part.units), *units[own:]):
@@ -118,14 +121,13 @@ def _primary(content: Content) -> _Unit:
         structure = Header(
             card
             for card in with_data.header
-            if card.is_structural and card.keyword not in (*checksums.KEYWORDS, "EXTCOUNT")
+            if card.is_structural and card.keyword not in checksums.KEYWORDS
         )
         return _Unit("PRIMARY", structure, template, with_data.size, partial(_raw, with_data))
     structure = _cards(
         ("SIMPLE", True, "conforms to FITS standard"),
         ("BITPIX", 8, "array data type"),
         ("NAXIS", 0, "number of array dimensions"),
-        ("EXTEND", True, ""),
     )
     return _Unit("PRIMARY", structure, template, 0, _nothing)
 

@@ -22,6 +22,7 @@ from stpipe.models.cards import BLOCK, Header, parse_header
 __all__ = ["Hdu", "scan"]
 
 _CARDS = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
+_COUNT = re.compile(r"(\d+) extensions follow")
 _FORMAT = re.compile(r"(\d*)([A-Z])")
 _READ_AHEAD = 8 * BLOCK
 # Far beyond any header that means something; without a limit a large damaged file would be read whole.
@@ -183,12 +184,17 @@ def scan(source: Source) -> list[Hdu]:
 
 
 def _check_count(source: Source, units: list[Hdu]) -> None:
-    """Notice a file that was cut between two extensions: the last one is ``ASDF`` where EXTCOUNT is."""
-    claimed = units[0].header.get("EXTCOUNT") if units else None
-    if isinstance(claimed, int) and claimed > len(units) - 1 and units[-1].name != "ASDF":
+    """Notice a file of ours that was cut between two extensions: the last one is ``ASDF``.
+
+    How many there are stands in the comment of EXTEND, which no other software copies to files of
+    its own, as it would a keyword.
+    """
+    card = units[0].header.find("EXTEND") if units else None
+    match = _COUNT.match(card.comment) if card else None
+    if match and int(match[1]) > len(units) - 1 and units[-1].name != "ASDF":
         raise InputError(
-            f"{source.path} is incomplete: it should have {claimed} extensions and has "
-            f"{len(units) - 1}; get it or make it again (or correct EXTCOUNT, if you removed some)."
+            f"{source.path} is incomplete: it should have {match[1]} extensions and has "
+            f"{len(units) - 1}; get it or make it again (or correct EXTEND, if you removed some)."
         )
 
 

@@ -26,6 +26,7 @@ RNG = np.random.default_rng(5)
 TRANSFORMS = """ABVegaOffset Camera ChromCorr Collimator Disperser Distortion DistortionMRS FORE FPA
     Filteroffset
     IFUFORE IFUPost IFUSlicer MSA MiriWFSSSpecwcs NIRCAMGrism NIRISSGrism OTE Regions Specwcs
+    TsoPhot
     WaveCorr Wavelengthrange"""
 ELSEWHERE = {f"{name}Model" for name in (*TRANSFORMS.split(), "SourceCatalog")} | {"DataModel"}
 MODELS = sorted(
@@ -36,7 +37,7 @@ MODELS = sorted(
     and name not in (*ELSEWHERE, "Part")
 )
 # What the peer's validation demands of some models beyond their schema.
-REFTYPES = {"EmiModel": "emicorr", "SIRSKernelModel": "sirskernel", "TsoPhotModel": "tsophot"}
+REFTYPES = {"EmiModel": "emicorr", "SIRSKernelModel": "sirskernel"}
 REFTYPES |= {"MiriLRSSpecwcsModel": "specwcs"}
 SIDES = (1, 2, 8, 8)
 
@@ -111,9 +112,6 @@ def filled(name: str) -> models.DataModel:
         model.meta.description = "made by a test"
         model.meta.author = "test"
         model.meta.useafter = "2022-01-01T00:00:00"
-        if model.knows("radii"):
-            model.radii = [{"pupil": "CLEAR", "radius": 3.0}]
-            model.meta.exposure.type = "NRC_TSIMAGE"
         return model
     model.meta.exposure.type = "MIR_IMAGE"
     model.meta.exposure.start_time = 59112.69750740741

@@ -164,7 +164,9 @@ def test_scaled_columns_and_images(
         expected[stored == blank] = np.nan
     model = models.model_class(schema)(folder / "x.fits")
     for _ in range(2):
-        np.testing.assert_allclose(expected, model.table["x"], rtol=1e-6, atol=1e-6 * abs(zero))
+        np.testing.assert_allclose(
+            expected, model.table["x"], rtol=1e-6, atol=1e-30 + 1e-6 * abs(zero)
+        )
         np.testing.assert_allclose(expected, model.image, rtol=1e-3, atol=1e-3 * (1 + abs(zero)))
         before = np.array(model.table["x"]), np.array(model.image)
         again = type(model)(model.save(folder / "y.asdf")).save(folder / "y.fits")
