@@ -39,6 +39,7 @@ STEPS: dict[str, str] = {
     "dark_current": "stpipe.steps.dark_current:DarkCurrentStep",
     "charge_migration": "stpipe.steps.charge_migration:ChargeMigrationStep",
     "jump": "stpipe.steps.jump:JumpStep",
+    "persistence": "stpipe.steps.persistence:PersistenceStep",
     "ramp_fit": "stpipe.steps.ramp_fit:RampFitStep",
     "gain_scale": "stpipe.steps.gain_scale:GainScaleStep",
 }

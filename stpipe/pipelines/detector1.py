@@ -16,6 +16,7 @@ from stpipe.steps.ipc import IPCStep
 from stpipe.steps.jump import JumpStep
 from stpipe.steps.lastframe import LastFrameStep
 from stpipe.steps.linearity import LinearityStep
+from stpipe.steps.persistence import PersistenceStep
 from stpipe.steps.ramp_fit import RampFitStep
 from stpipe.steps.refpix import RefPixStep
 from stpipe.steps.reset import ResetStep
@@ -49,6 +50,7 @@ class Detector1Pipeline(Pipeline):
         "dark_current": DarkCurrentStep,
         "charge_migration": ChargeMigrationStep,
         "jump": JumpStep,
+        "persistence": PersistenceStep,
         "ramp_fit": RampFitStep,
         "gain_scale": GainScaleStep,
     }
@@ -76,6 +78,7 @@ class Detector1Pipeline(Pipeline):
             ramp = self.dark_current(ramp)
         ramp = self.charge_migration(ramp)
         ramp = self.jump(ramp)
+        ramp = self.persistence(ramp)
         if self.save_calibrated_ramp:
             self.save(ramp, "ramp")
         products = self.ramp_fit(ramp)

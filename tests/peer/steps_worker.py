@@ -21,6 +21,7 @@ from jwst.gain_scale import gain_scale as peer_gain_scale
 from jwst.group_scale import group_scale as peer_group_scale
 from jwst.ipc import ipc_corr
 from jwst.lastframe import lastframe_sub
+from jwst.persistence import persistence as peer_persistence
 from jwst.refpix import reference_pixels
 from jwst.reset import reset_sub
 from jwst.rscd import rscd_sub
@@ -288,6 +289,19 @@ def gain_scale(a: Arrays, p: Parameters) -> Arrays:
 def charge_migration(a: Arrays, p: Parameters) -> Arrays:
     """Flagged ramp."""
     return results_of(peer_charge_migration(ramp_model(a, {}), p["threshold"]))
+
+
+def persistence(a: Arrays, p: Parameters) -> Arrays:
+    """Flagged ramp and the windows that stay open."""
+    model = ramp_model(a, p["meta"])
+    if "starts" in a:
+        table = np.zeros(len(a["starts"]), dtype=model.get_dtype("int_times"))
+        table["int_start_MJD_UTC"] = a["starts"]
+        model.int_times = table
+    rules = (p["time"], p["threshold"], a["windows"], p["unusable"])
+    data = peer_persistence.DataSet(model, None, *rules)
+    data.do_all()
+    return results_of(model) | {"windows": data.persistence_array}
 
 
 def main() -> None:

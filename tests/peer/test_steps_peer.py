@@ -27,6 +27,7 @@ from stpipe.steps import (
     large_events,
     lastframe,
     linearity,
+    persistence,
     ramp_fit,
     refpix,
     reset,
@@ -721,3 +722,30 @@ def test_charge_migration(peer: Any, seed: int) -> None:
     expected = peer("charge_migration", {"threshold": 45000.0}, **a)
     groupdq = charge_migration.flag_charge_loss(a["data"], a["groupdq"], 45000.0)
     assert_agrees(expected["groupdq"], groupdq)
+
+
+@pytest.mark.parametrize("threshold", [None, 45000.0])
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_persistence(peer: Any, seed: int, timed: bool, threshold: float | None) -> None:
+    """Windows of saturation and of bright groups, of earlier exposures and in the wrong order."""
+    rng = np.random.default_rng(seed)
+    a = raw_ramp(rng, (3, 5, 15, 16))
+    a["groupdq"] |= np.where(a["data"] > 50000, dqflags.SATURATED, 0).astype(np.uint8)
+    exposure = {"start_time": 59000.25, "integration_time": 55.0, "group_time": 11.0}
+    starts = 59000.3 + np.arange(2) * 0.001 if timed else None
+    begin = (59000.25 - 40587) * 86400
+    windows = np.where(rng.random((15, 16)) < 0.3, begin + rng.uniform(-50, 6000, (15, 16)), 0)
+    time, unusable = int(rng.integers(10, 90)), bool(seed % 2)
+    meta = {f"meta.exposure.{name}": value for name, value in exposure.items()}
+    parameters = {"meta": meta, "time": time, "threshold": threshold, "unusable": unusable}
+    expected = peer("persistence", parameters, **a, windows=windows, starts=starts)
+
+    bits = dqflags.PERSISTENCE | (dqflags.DO_NOT_USE if unusable else 0)
+    rules = persistence.WindowRules(time, threshold, bits)
+    ramp_meta = SimpleNamespace(exposure=SimpleNamespace(**exposure))
+    times = persistence.group_times(ramp_meta, () if starts is None else starts, (3, 5))
+    groupdq, after = persistence.flag_windows(a["data"], a["groupdq"], windows, times, rules)
+    assert_agrees(expected["groupdq"], groupdq)
+    np.testing.assert_allclose(after, expected["windows"], rtol=0, atol=1e-4)
+    assert np.count_nonzero(groupdq != a["groupdq"]) > 100
