@@ -27,6 +27,7 @@ OWN = "stpipe-flow"  # the package of the built-in steps
 STEPS: dict[str, str] = {
     "group_scale": "stpipe.steps.group_scale:GroupScaleStep",
     "dq_init": "stpipe.steps.dq_init:DQInitStep",
+    "emicorr": "stpipe.steps.emicorr:EmiCorrStep",
     "saturation": "stpipe.steps.saturation:SaturationStep",
     "ipc": "stpipe.steps.ipc:IPCStep",
     "superbias": "stpipe.steps.superbias:SuperBiasStep",

@@ -9,6 +9,7 @@ from stpipe.step import Products
 from stpipe.steps.charge_migration import ChargeMigrationStep
 from stpipe.steps.dark_current import DarkCurrentStep
 from stpipe.steps.dq_init import DQInitStep
+from stpipe.steps.emicorr import EmiCorrStep
 from stpipe.steps.firstframe import FirstFrameStep
 from stpipe.steps.gain_scale import GainScaleStep
 from stpipe.steps.group_scale import GroupScaleStep
@@ -38,6 +39,7 @@ class Detector1Pipeline(Pipeline):
     step_defs = {
         "group_scale": GroupScaleStep,
         "dq_init": DQInitStep,
+        "emicorr": EmiCorrStep,
         "saturation": SaturationStep,
         "ipc": IPCStep,
         "superbias": SuperBiasStep,
@@ -61,6 +63,8 @@ class Detector1Pipeline(Pipeline):
         """Correct the ramp and fit slopes; return (rate, rateints)."""
         ramp = self.group_scale(ramp)
         ramp = self.dq_init(ramp)
+        if ramp.meta.instrument.name == "MIRI":
+            ramp = self.emicorr(ramp)
         ramp = self.saturation(ramp)
         ramp = self.ipc(ramp)
         if ramp.meta.instrument.name == "MIRI":

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from jwst.charge_migration.charge_migration import charge_migration as peer_charge_migration
+from jwst.emicorr import emicorr as peer_emicorr
 from jwst.firstframe import firstframe_sub
 from jwst.gain_scale import gain_scale as peer_gain_scale
 from jwst.group_scale import group_scale as peer_group_scale
@@ -302,6 +303,17 @@ def persistence(a: Arrays, p: Parameters) -> Arrays:
     data = peer_persistence.DataSet(model, None, *rules)
     data.do_all()
     return results_of(model) | {"windows": data.persistence_array}
+
+
+def emicorr(a: Arrays, p: Parameters) -> Arrays:
+    """Ramp without interference."""
+    model = ramp_model(a, p["meta"])
+    reference = None
+    if "wave" in a:
+        waves = {n: {"frequency": f, "phase_amplitudes": a["wave"]} for n, f in p["waves"].items()}
+        reference = datamodels.EmiModel()
+        reference.frequencies, reference.subarray_cases = waves, p["cases"]
+    return {"data": peer_emicorr.apply_emicorr(model, reference, **p["options"]).data}
 
 
 def main() -> None:

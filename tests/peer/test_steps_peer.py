@@ -6,9 +6,11 @@ goes wrong: flags of all kinds, NaN, saturation, jumps, ramps of one, two and th
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import asdf
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,9 +18,11 @@ import pytest
 from stpipe.engine.testing import apply
 from stpipe.errors import Skip
 from stpipe.models import dqflags
+from stpipe.references import Reference
 from stpipe.steps import (
     charge_migration,
     dark_current,
+    emicorr,
     firstframe,
     gain_scale,
     group_scale,
@@ -749,3 +753,64 @@ def test_persistence(peer: Any, seed: int, timed: bool, threshold: float | None)
     assert_agrees(expected["groupdq"], groupdq)
     np.testing.assert_allclose(after, expected["windows"], rtol=0, atol=1e-4)
     assert np.count_nonzero(groupdq != a["groupdq"]) > 100
+
+
+EMI_CASES = [
+    ("SUB64", "FASTR1", "FAST", (2, 5, 64, 72), (28, 8512)),
+    ("SUB64", "FAST", "FAST", (1, 12, 64, 72), (28, 8512)),
+    ("MASK1550", "SLOWR1", "SLOW", (3, 6, 40, 48), (82, 23968)),
+]
+EMI_OPTIONS = [
+    {"algorithm": "joint"},
+    {"algorithm": "joint", "fit_ints_separately": True},
+    {"algorithm": "sequential"},
+    {"algorithm": "sequential", "nbins": 60, "scale_reference": False, "nints_to_phase": 1},
+    {"algorithm": "sequential", "use_n_cycles": 20},
+    {"onthefly_corr_freq": [390.625, 218.52055]},
+]
+
+
+@pytest.mark.parametrize("options", EMI_OPTIONS)
+@pytest.mark.parametrize("case", EMI_CASES)
+def test_emicorr(peer: Any, case: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    """Both algorithms and waves without reference, of two frequencies one after the other."""
+    subarray, pattern, speed, shape, (row, frame) = case
+    rng = np.random.default_rng(shape[0])
+    a = raw_ramp(rng, shape)
+    a["data"] = (rng.exponential(20, shape[2:]) * np.arange(shape[1])[:, None, None]).astype("f4")
+    a["data"] = a["data"] + rng.normal(5000, 3, shape).astype(np.float32)
+    wave = np.sin(2 * np.pi * np.arange(64) / 64) + 0.3 * np.cos(4 * np.pi * np.arange(64) / 64)
+    clocks = emicorr.Clocks(row, frame, 1 if speed == "FAST" else 9, pattern.endswith("R1"))
+    waves = {"Hz390": 390.625, "Hz218": 218.52055}
+    for frequency in waves.values():
+        phase = emicorr._phases(shape, 1e5 / frequency, clocks)
+        noise = 12 * wave[(phase * 64).astype(int)]
+        a["data"] += np.repeat(noise, 4, axis=-1).astype(np.float32)
+    names: Any = list(waves)
+    names = names if speed == "FAST" else {"MIRIMAGE": names}
+    cases = {subarray: {"rowclocks": row, "frameclocks": frame, "freqs": {speed: names}}}
+    meta = {
+        "meta.instrument.name": "MIRI",
+        "meta.instrument.detector": "MIRIMAGE",
+        "meta.subarray.name": subarray,
+        "meta.subarray.xsize": shape[-1],
+        "meta.subarray.xstart": 1,
+        "meta.exposure.readpatt": pattern,
+        "meta.exposure.nsamples": clocks.samples,
+        "meta.exposure.ngroups": shape[1],
+    }
+    parameters = {"meta": meta, "waves": waves, "cases": cases, "options": options}
+    given = None if "onthefly_corr_freq" in options else wave
+    expected = peer("emicorr", parameters, **a, wave=given)
+
+    frequencies = {n: {"frequency": f, "phase_amplitudes": wave} for n, f in waves.items()}
+    path = tmp_path / "emi.asdf"
+    asdf.AsdfFile({"subarray_cases": cases, "frequencies": frequencies}).write_to(path)
+    step = emicorr.EmiCorrStep(**options)
+    step.selected = {"emicorr": Reference("emicorr", path, "")}
+    ramp = FakeRamp(meta, **a)
+    assert step.not_needed(meta, step.selected) == ""
+    step.correct(ramp, {})
+
+    assert_agrees(expected["data"], ramp.data, atol=2e-3)
+    assert np.abs(ramp.data - a["data"]).max() > 1
