@@ -47,6 +47,7 @@ STEPS: dict[str, str] = {
 
 PIPELINES: dict[str, str] = {
     "calwebb_detector1": "stpipe.pipelines.detector1:Detector1Pipeline",
+    "calwebb_dark": "stpipe.pipelines.dark:DarkPipeline",
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",
 }
 

@@ -1,0 +1,66 @@
+"""From raw dark ramps to corrected ones, from which reference darks are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stpipe.pipeline import Pipeline
+from stpipe.steps.dq_init import DQInitStep
+from stpipe.steps.emicorr import EmiCorrStep
+from stpipe.steps.firstframe import FirstFrameStep
+from stpipe.steps.group_scale import GroupScaleStep
+from stpipe.steps.ipc import IPCStep
+from stpipe.steps.lastframe import LastFrameStep
+from stpipe.steps.linearity import LinearityStep
+from stpipe.steps.refpix import RefPixStep
+from stpipe.steps.reset import ResetStep
+from stpipe.steps.rscd import RscdStep
+from stpipe.steps.saturation import SaturationStep
+from stpipe.steps.superbias import SuperBiasStep
+
+__all__ = ["DarkPipeline"]
+
+
+class DarkPipeline(Pipeline):
+    """From raw dark ramps to corrected ones: detector corrections up to linearity.
+
+    The product is a ramp, from which nothing dark has been subtracted. MIRI's reference pixels are
+    left alone, as they are subtracted after the dark. The product is named after the last step that
+    ran: `_linearity` in the near infrared, `_rscd` for MIRI.
+    """
+
+    alias = "calwebb_dark"
+    step_defs = {
+        "group_scale": GroupScaleStep,
+        "dq_init": DQInitStep,
+        "emicorr": EmiCorrStep,
+        "saturation": SaturationStep,
+        "ipc": IPCStep,
+        "superbias": SuperBiasStep,
+        "refpix": RefPixStep,
+        "reset": ResetStep,
+        "rscd": RscdStep,
+        "firstframe": FirstFrameStep,
+        "lastframe": LastFrameStep,
+        "linearity": LinearityStep,
+    }
+
+    def process(self, ramp: Any) -> Any:
+        """Correct the ramp."""
+        ramp = self.group_scale(ramp)
+        ramp = self.dq_init(ramp)
+        if ramp.meta.instrument.name == "MIRI":
+            ramp = self.emicorr(ramp)
+        ramp = self.saturation(ramp)
+        ramp = self.ipc(ramp)
+        if ramp.meta.instrument.name == "MIRI":
+            ramp = self.firstframe(ramp)
+            ramp = self.lastframe(ramp)
+            ramp = self.reset(ramp)
+            ramp = self.linearity(ramp)
+            ramp = self.rscd(ramp)
+        else:
+            ramp = self.superbias(ramp)
+            ramp = self.refpix(ramp)
+            ramp = self.linearity(ramp)
+        return ramp
