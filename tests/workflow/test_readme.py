@@ -1,0 +1,36 @@
+"""The transcript in the README is what a user sees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_the_demo_prints_what_the_readme_shows(run: Run, tmp_path: Path) -> None:
+    """Every line of the first, the second and the third transcript, in its order."""
+    os.environ.pop("CRDS_PATH", None)
+    first, second, third = (ROOT / "README.md").read_text().split("```")[3:8:2]
+    script = ROOT / "stpipe/demo/demo.sh"
+
+    printed = run("sh", script, "demo", cwd=tmp_path).stdout
+    assert_shows(printed, first)
+    assert_shows(run("sh", script, "demo", cwd=tmp_path).stdout, second)
+
+    cfg = tmp_path / "demo/config/calwebb_detector1.cfg"
+    text = cfg.read_text().replace("# rejection_threshold = 4.0", "rejection_threshold = 5", 1)
+    cfg.write_text(text)
+    why = third.split("stflow why ")[1].splitlines()[0]
+    assert_shows(run("stflow", "why", why, cwd=tmp_path / "demo").stdout, third)
+
+
+def assert_shows(printed: str, transcript: str) -> None:
+    """Each line of output in the transcript is printed; commands may be cut with `...`."""
+    lines = [line.rstrip() for line in printed.splitlines()]
+    for line in transcript.strip().splitlines():
+        if line and not line.startswith(("$ make", "$ stflow", "$ cd demo && stflow")):
+            assert line.rstrip() in lines, f"the README shows: {line}"
