@@ -17,7 +17,7 @@ from stpipe.models.arrays import Source, Stored, read_only
 __all__ = ["IN_MEMORY_BYTES", "Spool"]
 
 # An array above this goes to a scratch file (TMPDIR): one full-frame float32 image stays in memory.
-IN_MEMORY_BYTES = 40_000_000
+IN_MEMORY_BYTES = 20_000_000
 
 
 @dataclass
