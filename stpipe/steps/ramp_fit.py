@@ -17,6 +17,7 @@ from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
 from stpipe.steps import _ramp_fit
+from stpipe.steps.likely import FEWEST_GROUPS, Resultants, fit_likely_ramps, read_times
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -60,10 +61,18 @@ class RampFitStep(Step):
     the zero frame, gives a rate on its own. `firstgroup` and `lastgroup` (from 0) limit the groups
     that are used. Charge migration (CHARGELOSS) does not count for the read noise.
 
+    The algorithm LIKELY maximizes the likelihood with the covariance of photon and read noise
+    (Brandt 2024, PASP 136, 045004) and drops differences that spoil the fit (045005). Groups with
+    any flag are left out, the zero frame is one more resultant, `suppress_one_group` has no effect.
+    It needs four groups and is replaced by OLS_C where there are fewer; exposures that list the
+    times of their reads are always fitted by it. With `save_opt` chi squared is saved.
+
     Caveats kept from jwst 3.0.0: the error of `rate` is the root of its two variances, that of
     `rateints` the weighted sum over segments; the average dark current, documented in e-/s, is
     added to DN/s; a ramp of jumps alone gets the rate 0 without a flag; of two groups, a jump and a
-    good one, `suppress_one_group` sees a single good group.
+    good one, `suppress_one_group` sees a single good group. LIKELY takes a 0 of the zero frame for
+    a sample, a NaN for one of all groups of its ramp, and gives ramps without good groups an
+    infinite error.
 
     Raises `NoProduct` when all first groups are saturated, or MIRI has fewer than two usable ones.
     """
@@ -84,12 +93,16 @@ class RampFitStep(Step):
         Output("rateints", "CubeModel", suffix="rateints"),
     )
     spec = """
-        save_opt = boolean(default=False)  # Save the segments of every ramp as _fitopt
+        algorithm = option('OLS_C', 'LIKELY', default='OLS_C')  # Least squares, or likelihood
+        save_opt = boolean(default=False)  # Save _fitopt (segments) or _likely_chisq
+        opt_name = string(default=None)  # File name of what save_opt saves
         suppress_one_group = boolean(default=True)  # Drop ramps with a single good group
         firstgroup = integer(default=None)  # First group to use, from 0
         lastgroup = integer(default=None)  # Last group to use, from 0
     """
+    algorithm: str
     save_opt: bool
+    opt_name: str | None
     suppress_one_group: bool
     firstgroup: int | None
     lastgroup: int | None
@@ -100,10 +113,10 @@ class RampFitStep(Step):
 
         image = models.IFUImageModel if is_integral_field(ramp.meta) else models.ImageModel
         exposure = chain_of(ramp)
-        fit = self._fit(exposure)
+        fit = self._likely_fit(exposure) if self._is_likely(exposure) else self._fit(exposure)
         products = image(), models.CubeModel()
-        whole = assemble(exposure.map(fit.rates), exposure.frame)
-        for product, arrays in zip(products, whole, strict=True):
+        rate, rateints, *extra = assemble(exposure.map(fit.rates), exposure.frame)
+        for product, arrays in zip(products, (rate, rateints), strict=True):
             product.update(ramp)
             exposure.conclude(product.meta)
             assign(product, arrays)
@@ -112,9 +125,34 @@ class RampFitStep(Step):
                 product.meta.exposure.gain_factor = fit.gain_factor
         if ramp.has("int_times"):
             products[1].int_times = ramp.int_times
-        if self.save_opt:
+        if self.save_opt and isinstance(fit, Fit):
             self._save_segments(ramp, exposure, fit)
+        elif self.save_opt:
+            self._save_chisq(ramp, *extra)
         return products
+
+    def _is_likely(self, exposure: Chain) -> bool:
+        """Is the likelihood asked for, or needed as reads are uneven, and can it be had?"""
+        ngroups, uneven = exposure.shape[1], exposure.meta.exposure.read_times
+        wanted = self.algorithm == "LIKELY" or bool(uneven)
+        if wanted and ngroups < FEWEST_GROUPS:
+            self.log.warning(
+                "LIKELY needs %d groups, there are %d: OLS_C is used", FEWEST_GROUPS, ngroups
+            )
+        return wanted and ngroups >= FEWEST_GROUPS
+
+    def _likely_fit(self, exposure: Chain) -> LikelyFit:
+        """The fit by likelihood of all bands."""
+        times = read_times(exposure.meta.exposure, exposure.shape[1])
+        has_zeroframe = exposure.ramp.has("zeroframe")
+        if has_zeroframe and len(times[0]) == 1:
+            self.log.warning("The zero frame is the first group and is not used")
+        return LikelyFit(
+            self.references,
+            Resultants.of(times, has_zeroframe=has_zeroframe),
+            groups_outside(exposure.shape[1], self.firstgroup, self.lastgroup),
+            self.references["gain"].meta.exposure.gain_factor,
+        )
 
     def _fit(self, exposure: Chain) -> Fit:
         """What holds for all bands: which groups to use, and how."""
@@ -144,7 +182,18 @@ class RampFitStep(Step):
         room = np.max([found for _, found in exposure.map(fit.room)], axis=0)
         described = exposure.map(lambda band: (fit.segments(band, tuple(room)),))
         assign(segments, *assemble(described, exposure.frame))
-        self.save(segments, "fitopt")
+        self._save_extra(segments, "fitopt")
+
+    def _save_chisq(self, ramp: Any, arrays: Mapping[str, Any]) -> None:
+        from stpipe import models
+
+        chisq = models.ImageModel()
+        chisq.update(ramp)
+        assign(chisq, arrays)
+        self._save_extra(chisq, "likely_chisq")
+
+    def _save_extra(self, product: Any, suffix: str) -> None:
+        self._write(product, self._path(suffix, product, output_file=self.opt_name))
 
 
 @dataclass(frozen=True)
@@ -173,21 +222,43 @@ class Fit:
 
     def _ramps(self, band: Band) -> Ramps:
         """Arrays to fit, with groups left out as the parameters and the instrument demand."""
-        references = self.references.part(band.place)
-        selected = band.groupdq | self.outside[:, None, None]
-        groupdq = suppress_single_groups(selected) if self.suppress else selected
-        dark = band.average_dark_current
-        ramps = Ramps(
-            data=band.data,
-            groupdq=groupdq,
-            original=selected,
-            pixeldq=band.pixeldq,
-            gain=references["gain"].data,
-            readnoise=references["readnoise"].data,
-            dark=np.zeros(band.pixeldq.shape, dtype=np.float32) if dark is None else dark,
-            zeroframe=band.zeroframe,
-        )
+        ramps = ramps_of(band, self.references, self.outside)
+        if self.suppress:
+            ramps = replace(ramps, groupdq=suppress_single_groups(ramps.groupdq))
         return trim_groups(ramps, *self.kept)
+
+
+@dataclass(frozen=True)
+class LikelyFit:
+    """The fit by likelihood of any band of an exposure."""
+
+    references: References
+    resultants: Resultants
+    outside: GroupBits  # DO_NOT_USE in groups (groups) that the user leaves out
+    gain_factor: float | None
+
+    def rates(self, band: Band) -> tuple[Rates, Rates, ChiSquared]:
+        """Rates of the exposure and of its integrations in a band, and how well they fit."""
+        ramps = ramps_of(band, self.references, self.outside)
+        exposure, integrations = fit_likely_ramps(ramps, self.resultants)
+        return Rates.of(exposure), Rates.of(integrations), ChiSquared(exposure.chisq)
+
+
+def ramps_of(band: Band, references: References, outside: GroupBits) -> Ramps:
+    """The arrays of a band that are fitted, with the flags of `outside` (groups) added."""
+    parts = references.part(band.place)
+    groupdq = band.groupdq | outside[:, None, None]
+    dark = band.average_dark_current
+    return Ramps(
+        data=band.data,
+        groupdq=groupdq,
+        original=groupdq,
+        pixeldq=band.pixeldq,
+        gain=parts["gain"].data,
+        readnoise=parts["readnoise"].data,
+        dark=np.zeros(band.pixeldq.shape, dtype=np.float32) if dark is None else dark,
+        zeroframe=band.zeroframe,
+    )
 
 
 @dataclass(frozen=True)
@@ -248,6 +319,18 @@ class Rates:
     var_rnoise: Floats
     err: Floats
 
+    @classmethod
+    def of(cls, fitted: Any) -> Rates:
+        """The rates among the attributes of an object."""
+        return cls(**{field.name: getattr(fitted, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class ChiSquared:
+    """Chi squared of the fit by likelihood, summed over integrations, (rows, columns)."""
+
+    data: Floats
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -272,8 +355,8 @@ def assemble(
     for place, results in parts:
         spools = spools or [Spool() for _ in results]
         for spool, result in zip(spools, results, strict=True):
-            for field in fields(result):
-                _insert(spool, field.name, getattr(result, field.name), (place, frame))
+            for array in fields(result):
+                _insert(spool, array.name, getattr(result, array.name), (place, frame))
     return [spool.finished() for spool in spools]
 
 

@@ -206,7 +206,7 @@ def ramp_fit(a: Arrays, p: Parameters) -> Arrays:
         p["save_opt"],
         a["readnoise"],
         a["gain"],
-        "OLS_C",
+        p.get("algorithm", "OLS_C"),
         "optimal",
         "1",
         dqflags.pixel,
@@ -216,7 +216,7 @@ def ramp_fit(a: Arrays, p: Parameters) -> Arrays:
         return {}
     out = {f"rate_{k}": v for k, v in rate.items()}
     out |= {f"rateints_{k}": v for k, v in rateints.items()}
-    return out | ({f"opt_{k}": v for k, v in optional.items()} if p["save_opt"] else {})
+    return out | {f"opt_{k}": v for k, v in (optional or {}).items()}
 
 
 def ipc(a: Arrays, p: Parameters) -> Arrays:

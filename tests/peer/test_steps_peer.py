@@ -30,6 +30,7 @@ from stpipe.steps import (
     jump,
     large_events,
     lastframe,
+    likely,
     linearity,
     persistence,
     ramp_fit,
@@ -503,6 +504,49 @@ def test_ramp_fit(peer: Any, nints: int, ngroups: int, instrument: str, suppress
         assert_agrees(kept, getattr(segments, name), atol=1e-3 if name == "yint" else 1e-6)
     assert_agrees(expected["opt_pedestal"], segments.pedestal, atol=1e-3)
     assert_agrees(expected["opt_crmag"], segments.crmag)
+
+
+READ_PATTERNS = [(1, 0), (4, 1), (2, 0)]  # frames in a group, frames between groups
+
+
+@pytest.mark.parametrize("with_frame", [True, False])
+@pytest.mark.parametrize("pattern", READ_PATTERNS)
+@pytest.mark.parametrize(("nints", "ngroups"), [(1, 4), (1, 5), (3, 7), (2, 12), (1, 45)])
+def test_likely_ramp_fit(
+    peer: Any, nints: int, ngroups: int, pattern: tuple[int, int], with_frame: bool
+) -> None:
+    """Jumps of one and two differences, flags of all kinds, the zero frame, integrations."""
+    rng = np.random.default_rng(nints * 100 + ngroups + with_frame)
+    a = ramp_to_fit(rng, (nints, ngroups, 23, 61))
+    zeroframe = zeroframe_of(rng, np.nan_to_num(a["data"])) if with_frame else None
+    exposure = {
+        "frame_time": 10.73677,
+        "group_time": 10.73677 * sum(pattern),
+        "nframes": pattern[0],
+        "groupgap": pattern[1],
+    }
+    parameters = {
+        "exposure": exposure,
+        "instrument": "MIRI",
+        "save_opt": True,
+        "suppress_one_group": True,
+        "algorithm": "LIKELY",
+    }
+    expected = peer("ramp_fit", parameters, **a, zeroframe=zeroframe)
+
+    given = (a[n] for n in ("pixeldq", "gain", "readnoise", "dark_current"))
+    ramps = ramp_fit.Ramps(a["data"], a["groupdq"], a["groupdq"], *given, zeroframe)
+    times = likely.read_times(SimpleNamespace(**exposure, read_times=None), ngroups)
+    resultants = likely.Resultants.of(times, has_zeroframe=with_frame)
+    with np.errstate(all="ignore"):
+        fitted = likely.fit_likely_ramps(ramps, resultants)
+
+    for prefix, rates in zip(("rate", "rateints"), fitted, strict=True):
+        for name in ("data", "dq", "var_poisson", "var_rnoise", "err", "chisq"):
+            theirs = expected[f"{prefix}_{name.replace('data', 'slope')}"]
+            assert_agrees(theirs, getattr(rates, name), atol=1e-6 if name == "data" else 0)
+    found = np.count_nonzero(expected["rateints_dq"] & dqflags.JUMP_DET)
+    assert found > np.count_nonzero((a["groupdq"] & dqflags.JUMP_DET).any(axis=1))
 
 
 def biased_ramp(rng: np.random.Generator, shape: tuple[int, ...], *, columns_only: bool) -> Arrays:
