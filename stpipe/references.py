@@ -34,7 +34,8 @@ __all__ = [
 
 NOT_APPLICABLE = "N/A"
 EXPOSURES = ("Level1bModel", "RampModel", "GuiderRawModel")  # read like references, but none
-FULL_FRAMES = ((2048, 2048), (1024, 1032))  # NIR detectors; MIRI (rows, columns)
+INTERLEAVED = (3200, 2048)  # rows and columns of NIRSpec's IRS2 readout
+FULL_FRAMES = ((2048, 2048), (1024, 1032), INTERLEAVED)  # NIR detectors; MIRI (rows, columns)
 LARGEST_KERNEL = 15  # pixels; anything larger on both axes is an image of the detector
 
 
@@ -294,6 +295,8 @@ def _cut(reference: DataModel, exposure: DataModel, path: Path) -> Cut:
     if area == (0, 0):
         return Cut(area, slice(0, 0), slice(0, 0))
     rows, columns = (exposure.shape or (0, 0))[-2:]
+    if (rows, columns) == INTERLEAVED and area == (columns, columns):
+        rows = columns  # the reference is for the science pixels alone
     y0 = _start(exposure, "ystart", (rows, columns)) - _start(reference, "ystart", area)
     x0 = _start(exposure, "xstart", (rows, columns)) - _start(reference, "xstart", area)
     if min(y0, x0) < 0 or y0 + rows > area[0] or x0 + columns > area[1]:

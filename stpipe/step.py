@@ -447,12 +447,20 @@ class Step:
     def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
         """The reference file of each type: overrides first, the resolver for the rest."""
         selected: dict[str, Reference] = {}
-        wanted = (*self.reference_types, *self.optional_reference_types)
+        wanted = self.wanted_references(meta)
         for reference_type in wanted:
             if value := getattr(self, f"override_{reference_type}", None):
                 selected[reference_type] = override(reference_type, value)
         open_types = [t for t in wanted if t not in selected]
         return selected | self.root.resolver.select(meta, open_types)
+
+    def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+        """The reference types that this step uses for an exposure.
+
+        Override it when parameters or the exposure's mode leave some out: it spares the search.
+        """
+        del meta
+        return (*self.reference_types, *self.optional_reference_types)
 
     def not_applicable(self, selected: Mapping[str, Reference]) -> str:
         """Why the step does not apply, when a reference that it needs is N/A; empty otherwise."""
@@ -540,11 +548,16 @@ class RampStep(Step):
 
     def process(self, ramp: Any) -> Any:
         """Apply `correct` to the ramp."""
-        if self.halo is not None:
+        if self.halo is not None and not self.takes_whole(ramp.shape):
             return extend(ramp, self, self.references)
         settle(ramp)
         self.correct(ramp, self.references)
         return ramp
+
+    def takes_whole(self, shape: tuple[int, ...]) -> bool:
+        """Must an exposure of `shape` be corrected as a whole, although there is a halo?"""
+        del shape
+        return False
 
     def survey(self, exposure: Chain, references: References) -> Any:
         """Look at the whole exposure as the steps before leave it, before any band is corrected.

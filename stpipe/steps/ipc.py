@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.step import RampStep
+from stpipe.steps.irs2 import SIZE, Interleaving, is_interleaved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ class IPCStep(RampStep):
 
     The reference holds one kernel for the detector, (rows, columns), or one for each pixel, with
     two more axes. Reference pixels are left alone and do not contribute. Flags do not matter.
-    NIRSpec IRS2 readout is not implemented.
+    Of IRS2 readouts the science pixels are corrected, as they lie side by side.
     """
 
     alias = "ipc"
@@ -41,8 +42,23 @@ class IPCStep(RampStep):
 
     def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Convolve every group with the kernel."""
+        if is_interleaved(ramp.data.shape):
+            self._correct_interleaved(ramp, references["ipc"].data)
+            return
         border = ReferenceBorder.of(ramp.meta, ramp.frame).within(ramp.place, ramp.frame)
         ramp.data = deconvolve(ramp.data, references["ipc"].data, border)
+
+    def takes_whole(self, shape: tuple[int, ...]) -> bool:
+        """IRS2 readouts, whose neighbours are not neighbours in the file."""
+        return is_interleaved(shape)
+
+    def _correct_interleaved(self, ramp: Any, kernel: Floats) -> None:
+        rows = Interleaving.of(ramp.meta).science_rows
+        border = ReferenceBorder.of(ramp.meta, (SIZE, SIZE))
+        data = ramp.data.copy()
+        for group in np.ndindex(data.shape[:2]):
+            data[group][rows] = deconvolve(data[group][rows], kernel, border)
+        ramp.data = data
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,7 @@ class ReferenceBorder:
 
 
 def deconvolve(data: Floats, kernel: Floats, border: ReferenceBorder) -> Floats:
-    """Data (integrations, groups, rows, columns) in DN, convolved with the kernel inside `border`.
+    """Data (..., rows, columns) in DN, convolved with the kernel inside `border`.
 
     `kernel` is (rows, columns), or has two more axes for the pixels that it belongs to. Beyond
     the border everything is 0.

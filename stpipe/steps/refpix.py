@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from stpipe.engine.band import Band
-from stpipe.errors import InputError, Skip
+from stpipe.engine.chain import settle
+from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 from stpipe.steps._arrays import has
+from stpipe.steps.irs2 import is_interleaved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +60,11 @@ class RefPixStep(RampStep):
     clipped mean of the reference columns on both sides, relative to the first group.
 
     MIRI subarrays and subarrays without reference pixels are skipped. The zero frame is corrected
-    like a group; 0 means no data and stays. NIRSpec IRS2 readout is not implemented.
+    like a group; 0 means no data and stays.
+
+    NIRSpec's IRS2 readout interleaves reference pixels and has a reference output: both, weighted
+    by frequency as the reference file `refpix` says, tell the noise. Bad samples are replaced by
+    neighbours first (`ovr_corr_mitigation_ftr`). The product has the science pixels alone.
 
     Differences from jwst 3.0.0: all groups are corrected in double precision, where jwst treats the
     first one in single precision (about 1e-4 DN in 1000 DN); a correction for which there were no
@@ -72,6 +78,7 @@ class RefPixStep(RampStep):
     status = "refpix"
     halo = 0
     flags = 0
+    optional_reference_types = ("refpix",)
     prerequisites = (
         "meta.subarray.xstart",
         "meta.subarray.ystart",
@@ -85,6 +92,9 @@ class RefPixStep(RampStep):
         side_gain = float(default=1.0)  # Factor on what the sides measure
         odd_even_rows = boolean(default=True)  # MIRI: correct odd and even rows by themselves
         siglimit = float(min=0, default=3.0)  # Sigma at which reference pixels are clipped
+        ovr_corr_mitigation_ftr = float(min=0, default=3.0)  # IRS2: sigma of bad reference samples
+        preserve_irs2_refpix = boolean(default=False)  # IRS2: keep the reference samples
+        irs2_mean_subtraction = boolean(default=False)  # IRS2: subtract means of the edges first
     """
     odd_even_columns: bool
     use_side_ref_pixels: bool
@@ -92,6 +102,13 @@ class RefPixStep(RampStep):
     side_gain: float
     odd_even_rows: bool
     siglimit: float
+    ovr_corr_mitigation_ftr: float
+    preserve_irs2_refpix: bool
+    irs2_mean_subtraction: bool
+
+    def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+        """The weights of IRS2 readouts."""
+        return ("refpix",) if "IRS2" in (meta.get("meta.exposure.readpatt") or "") else ()
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Not for subarrays of MIRI."""
@@ -100,16 +117,30 @@ class RefPixStep(RampStep):
         subarray = meta.get("meta.instrument.name") == "MIRI" and size != (MIRI_ROWS, MIRI_COLUMNS)
         return "subarrays of MIRI have no correction" if subarray else ""
 
+    def process(self, ramp: Any) -> Any:
+        """Subtract the drift; of IRS2 readouts as a whole, which changes the shape."""
+        if not is_interleaved(ramp.shape):
+            return super().process(ramp)
+        from stpipe.steps.irs2_refpix import InterleavedRules, correct_interleaved
+
+        if "refpix" not in self.references:
+            raise Skip("no refpix reference applies (N/A)")
+        rules = InterleavedRules(
+            self.ovr_corr_mitigation_ftr,
+            self.preserve_irs2_refpix,
+            self.irs2_mean_subtraction,
+            self.odd_even_columns,
+            self.siglimit,
+        )
+        settle(ramp)
+        correct_interleaved(ramp, self.references["refpix"], rules)
+        return ramp
+
     def survey(
         self, exposure: Chain, references: References
     ) -> MiriDrift | tuple[Drift, Drift | None]:
         """Measure the drift with the reference pixels."""
         del references
-        if max(exposure.frame) > SIZE:
-            raise InputError(
-                f"{self.name}: {exposure.meta.filename} is of {exposure.frame} rows and columns; "
-                f"near-infrared detectors have up to {SIZE}. IRS2 readout is not implemented."
-            )
         miri = exposure.meta.instrument.name == "MIRI"
         return self._survey_miri(exposure) if miri else self._survey_infrared(exposure)
 

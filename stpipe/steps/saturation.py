@@ -10,6 +10,7 @@ import numpy as np
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 from stpipe.steps._arrays import bits_where, has, or_where
+from stpipe.steps.irs2 import Interleaving, is_interleaved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,9 @@ class SaturationStep(RampStep):
     a second test looks for sudden jumps in the second group. GROUPGAP does not enter either test.
 
     In the zero frame, unusable pixels become 0.
+
+    Of IRS2 readouts the science pixels are looked at, as they lie side by side. There is no look
+    backward in time, and a sudden second group is SATURATED with its neighbours.
     """
 
     alias = "saturation"
@@ -63,6 +67,11 @@ class SaturationStep(RampStep):
         level, dq = saturation_level(reference.data, reference.dq, nframes)
         bias = None if superbias is None else superbias.data
         grow = self.n_pix_grow_sat
+        if is_interleaved(ramp.data.shape):
+            rows = Interleaving.of(ramp.meta).science_rows
+            bias = None if bias is None else bias[rows]
+            correct_interleaved(ramp, (level, dq), rows, grow, bias)
+            return
         ramp.groupdq = flag_saturation(ramp.data, ramp.groupdq, level, grow, bias)
         ramp.pixeldq = ramp.pixeldq | dq
         if ramp.zeroframe is not None:
@@ -72,6 +81,10 @@ class SaturationStep(RampStep):
     def halo(self) -> int:  # type: ignore[override] # depends on a parameter
         """Saturation found with its own growth can hide more of it once again as far."""
         return 2 * self.n_pix_grow_sat
+
+    def takes_whole(self, shape: tuple[int, ...]) -> bool:
+        """IRS2 readouts, whose neighbours are not neighbours in the file."""
+        return is_interleaved(shape)
 
 
 @dataclass(frozen=True)
@@ -158,15 +171,73 @@ def _flag_hidden_in_second(
     if len(data) <= 2:  # noqa: PLR2004 - the test compares three groups
         return
     at = np.nonzero(_precedes_saturation(flags, 1))
+    sudden = _is_sudden(data, level, bias, at)
+    flags[1][at] |= sudden.astype(np.uint8) * dqflags.DO_NOT_USE
+
+
+def _is_sudden(data: Floats, level: SaturationLevel, bias: Floats | None, at: Any) -> Booleans:
+    """Did the second group rise more than the first promised, which foretold no saturation?"""
     first, second, threshold = data[0][at], data[1][at], level.threshold[at]
     zero = np.float32(0) if bias is None else bias[at]
     expected = (first - zero) / np.float64(level.mean_frame(0)) * (3 * level.nframes) + zero
     sudden = (second - first) > (threshold - first) / level.nframes
-    flags[1][at] |= ((expected < threshold) & sudden).astype(np.uint8) * dqflags.DO_NOT_USE
+    found: Booleans = (expected < threshold) & sudden
+    return found
 
 
 def _precedes_saturation(flags: GroupBits, group: int) -> Booleans:
     return has(flags[group + 1], dqflags.SATURATED) & ~has(flags[group], dqflags.SATURATED)
+
+
+def correct_interleaved(
+    ramp: Any,
+    reference: tuple[SaturationLevel, Bits],
+    rows: Booleans,
+    grow: int,
+    bias: Floats | None,
+) -> None:
+    """Flag the science `rows` of a ramp; `reference` and `bias` are for those alone."""
+    level, dq = reference
+    ramp.groupdq = flag_interleaved(ramp.data, ramp.groupdq, level, (rows, grow), bias)
+    pixeldq = ramp.pixeldq.copy()
+    pixeldq[rows] |= dq
+    ramp.pixeldq = pixeldq
+    if ramp.zeroframe is not None:
+        zeroframe = ramp.zeroframe.copy()
+        zeroframe[:, rows] = clear_zeroframe(zeroframe[:, rows], level.threshold, grow)
+        ramp.zeroframe = zeroframe
+
+
+def flag_interleaved(
+    data: Floats,
+    groupdq: GroupBits,
+    level: SaturationLevel,
+    where: tuple[Booleans, int],
+    bias: Floats | None,
+) -> GroupBits:
+    """Flags of the science rows of IRS2 readouts, with SATURATED, AD_FLOOR and DO_NOT_USE added.
+
+    `where` is which rows are science pixels, and by how many pixels flags spread.
+    """
+    rows, grow = where
+    flags = groupdq.copy()
+    for counts, bits in zip(data, flags, strict=True):
+        ever = np.zeros(level.threshold.shape, dtype=bool)
+        for k, group in enumerate(counts):
+            science = group[rows]
+            reached = science >= level.threshold
+            if k == 2 and level.nframes > 1:  # noqa: PLR2004 - the third group tells on the second
+                sudden = reached & _is_sudden(counts[:2, rows], level, bias, ...)
+                bits[1, rows] |= bits_of_groups(dilate(sudden, grow), dqflags.SATURATED)
+            ever |= dilate(reached, grow)
+            low = bits_of_groups(science <= 0, dqflags.AD_FLOOR | dqflags.DO_NOT_USE)
+            bits[k, rows] |= bits_of_groups(ever, dqflags.SATURATED) | low
+    return flags
+
+
+def bits_of_groups(where: Booleans, bits: int) -> GroupBits:
+    """Group flags with `bits` where asked and none elsewhere."""
+    return where.view(np.uint8) * np.uint8(bits)
 
 
 def clear_zeroframe(zeroframe: Floats, threshold: Floats, grow: int) -> Floats:

@@ -120,7 +120,7 @@ def test_the_product_is_valid_and_says_how_it_was_made(
             if record["status"] == "SKIPPED":
                 assert record["reason"]
             else:
-                wanted = {*step.reference_types, *step.optional_reference_types}
+                wanted = set(step().wanted_references(again.to_flat_dict()))
                 assert wanted == set(record["references"])
                 assert all(
                     "sha256" in r or r["name"] == "N/A" for r in record["references"].values()

@@ -23,9 +23,10 @@ from jwst.group_scale import group_scale as peer_group_scale
 from jwst.ipc import ipc_corr
 from jwst.lastframe import lastframe_sub
 from jwst.persistence import persistence as peer_persistence
-from jwst.refpix import reference_pixels
+from jwst.refpix import irs2_subtract_reference, reference_pixels
 from jwst.reset import reset_sub
 from jwst.rscd import rscd_sub
+from jwst.saturation import saturation as peer_saturation
 from jwst.superbias import bias_sub
 from stcal.dark_current import dark_class, dark_sub
 from stcal.jump import jump as peer_jump
@@ -125,16 +126,12 @@ def dark_current(a: Arrays, p: Parameters) -> Arrays:
     }
 
 
+SIDES = {"refpix_algorithm": "median", "sigreject": 4.0, "gaussmooth": 1.0, "halfwidth": 30}
+
+
 def refpix(a: Arrays, p: Parameters) -> Arrays:
     """Ramp corrected with reference pixels."""
     model = ramp_model(a, p["meta"])
-    kernel = {
-        "refpix_algorithm": "median",
-        "sirs_kernel_model": None,
-        "sigreject": 4.0,
-        "gaussmooth": 1.0,
-        "halfwidth": 30,
-    }
     status = reference_pixels.correct_model(
         model,
         p["odd_even_columns"],
@@ -142,10 +139,53 @@ def refpix(a: Arrays, p: Parameters) -> Arrays:
         p["side_smoothing_length"],
         p["side_gain"],
         p["odd_even_rows"],
-        kernel,
+        SIDES | {"sirs_kernel_model": None},
         p["siglimit"],
     )
     return results_of(model, zeroframe="zeroframe" in a) | {"status": np.array(status)}
+
+
+def interleaved_saturation(a: Arrays, p: Parameters) -> Arrays:
+    """Flags of an IRS2 readout."""
+    model = ramp_model(a, p["meta"])
+    reference = datamodels.SaturationModel(data=a["threshold"], dq=a["dq"])
+    bias = datamodels.SuperBiasModel(data=a["bias"]) if "bias" in a else None
+    for of_frame in (model, reference, bias):
+        for name in ("xstart", "ystart", "xsize", "ysize"):
+            if of_frame is not None:
+                of_frame[f"meta.subarray.{name}"] = p["meta"][f"meta.subarray.{name}"]
+    model = peer_saturation.irs2_flag_saturation(
+        model, reference, p["grow"], p["use_readpatt"], bias
+    )
+    return results_of(model)
+
+
+def interleaved_ipc(a: Arrays, p: Parameters) -> Arrays:
+    """Deconvolved IRS2 readout."""
+    reference = datamodels.IPCModel(data=a["kernel"])
+    return results_of(ipc_corr.do_correction(ramp_model(a, p["meta"]), reference))
+
+
+def interleaved_refpix(a: Arrays, p: Parameters) -> Arrays:
+    """Corrected IRS2 readout."""
+    model = ramp_model(a, p["meta"])
+    columns = [(f"{n}_{i}", a["table"].dtype) for n in ("alpha", "beta") for i in range(4)]
+    table = np.zeros(a["table"].shape[1], dtype=columns)
+    for (name, _), column in zip(columns, a["table"], strict=True):
+        table[name] = column
+    reference = datamodels.IRS2Model(irs2_table=table)
+    listed = np.zeros(len(a["listed"]), dtype=reference.get_dtype("dq_table"))
+    for name, column in zip(listed.dtype.names, a["listed"].T, strict=True):
+        listed[name] = column
+    reference.dq_table = listed
+    irs2_subtract_reference.flag_bad_refpix(model, n_sigma=p["sigma"], flag_only=True)
+    if p["means"]:
+        sides = SIDES | {"sirs_kernel_model": None}
+        rules = (p["by_parity"], False, 11, 1.0, True, sides, p["siglimit"])
+        reference_pixels.correct_model(model, *rules)
+    irs2_subtract_reference.flag_bad_refpix(model, replace_only=True)
+    model = irs2_subtract_reference.correct_model(model, reference, preserve_refpix=p["preserve"])
+    return results_of(model)
 
 
 def jump(a: Arrays, p: Parameters) -> Arrays:

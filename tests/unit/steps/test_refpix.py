@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stpipe.engine.testing import apply
-from stpipe.errors import InputError, Skip
+from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.steps import refpix
 
@@ -103,12 +103,6 @@ def test_subarray_beyond_the_detector_is_skipped() -> None:
     data = np.ones((1, 1, 20, 30))
     with pytest.raises(Skip, match="not on the detector"):
         apply(refpix.RefPixStep(), exposure(data, np.zeros((20, 30)), xstart=2040), {})
-
-
-def test_larger_readouts_are_refused() -> None:
-    """IRS2 frames are not mistaken for others."""
-    with pytest.raises(InputError, match="IRS2"):
-        apply(refpix.RefPixStep(), exposure(np.ones((1, 1, 3200, 4)), np.zeros((3200, 4))), {})
 
 
 def test_zero_frame_is_corrected_except_where_it_has_no_data() -> None:
