@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from stpipe.engine.chain import Chain
     from stpipe.references import CutReference, Reference, References
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
+    from stpipe.steps.sirs import Filters
 
 __all__ = [
     "Drift",
     "MiriDrift",
+    "OutputDrift",
     "RefPixRules",
     "RefPixStep",
     "Window",
@@ -59,6 +61,10 @@ class RefPixStep(RampStep):
     reference pixels, for each column parity. MIRI full frame: for each output and row parity the
     clipped mean of the reference columns on both sides, relative to the first group.
 
+    With `refpix_algorithm=sirs`, full frames take the drift of rows from a filter of the reference
+    file `sirskernel`, made for each output, instead of running medians; without a filter for the
+    detector, and in subarrays, medians are used all the same.
+
     MIRI subarrays and subarrays without reference pixels are skipped. The zero frame is corrected
     like a group; 0 means no data and stays.
 
@@ -78,7 +84,7 @@ class RefPixStep(RampStep):
     status = "refpix"
     halo = 0
     flags = 0
-    optional_reference_types = ("refpix",)
+    optional_reference_types = ("refpix", "sirskernel")
     prerequisites = (
         "meta.subarray.xstart",
         "meta.subarray.ystart",
@@ -95,6 +101,10 @@ class RefPixStep(RampStep):
         ovr_corr_mitigation_ftr = float(min=0, default=3.0)  # IRS2: sigma of bad reference samples
         preserve_irs2_refpix = boolean(default=False)  # IRS2: keep the reference samples
         irs2_mean_subtraction = boolean(default=False)  # IRS2: subtract means of the edges first
+        refpix_algorithm = option('median', 'sirs', default='median')  # Smoothing of the sides
+        sigreject = float(min=0, default=4.0)  # sirs: deviations at which samples are left out
+        gaussmooth = float(min=0.01, default=1.0)  # sirs: width in rows that smoothes the filter
+        halfwidth = integer(min=1, default=30)  # sirs: rows of the filter to each side
     """
     odd_even_columns: bool
     use_side_ref_pixels: bool
@@ -105,10 +115,18 @@ class RefPixStep(RampStep):
     ovr_corr_mitigation_ftr: float
     preserve_irs2_refpix: bool
     irs2_mean_subtraction: bool
+    refpix_algorithm: str
+    sigreject: float
+    gaussmooth: float
+    halfwidth: int
 
     def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
-        """The weights of IRS2 readouts."""
-        return ("refpix",) if "IRS2" in (meta.get("meta.exposure.readpatt") or "") else ()
+        """The weights of IRS2 readouts, or the filters of sirs for full frames."""
+        if "IRS2" in (meta.get("meta.exposure.readpatt") or ""):
+            return ("refpix",)
+        full = "FULL" in (meta.get("meta.subarray.name") or "")
+        infrared = meta.get("meta.instrument.name") != "MIRI"
+        return ("sirskernel",) if self.refpix_algorithm == "sirs" and full and infrared else ()
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Not for subarrays of MIRI."""
@@ -185,7 +203,22 @@ class RefPixStep(RampStep):
             band = exposure.part(rows, columns)
             return samples(band), band.pixeldq
 
-        return measure_outputs(reference_borders(pixels, window), window, self._rules())
+        filters = self._filters(exposure.meta) if window.full else None
+        borders = reference_borders(pixels, window)
+        return measure_outputs(borders, window, replace(self._rules(), filters=filters))
+
+    def _filters(self, meta: Any) -> Filters | None:
+        """Filters for the sides, if they are asked for and known."""
+        if self.refpix_algorithm != "sirs":
+            return None
+        from stpipe.steps.sirs import Smoothing, filters_of
+
+        path, detector = self.selected["sirskernel"].path, meta.instrument.detector
+        smoothing = Smoothing(self.halfwidth, self.gaussmooth, self.sigreject)
+        filters = None if path is None else filters_of(path, detector, smoothing)
+        if filters is None:
+            self.log.warning("No filter is known for %s: running medians are used", detector)
+        return filters
 
     def _measure_one_output(
         self, exposure: Chain, window: Window, samples: Samples
@@ -241,6 +274,7 @@ class RefPixRules:
     by_parity: bool  # odd and even columns by themselves
     smoothing: int  # rows of the running median at the sides, odd
     side_gain: float  # factor on what the sides measure; 0 leaves them out
+    filters: Filters | None = None  # instead of medians at the sides; without `side_gain`
 
 
 @dataclass(frozen=True)
@@ -317,6 +351,12 @@ class Window:
         fast = by_column[..., columns][..., :: np.sign(self.fastaxis)]
         return Drift(slow, fast) if abs(self.fastaxis) == 1 else Drift(fast, slow)
 
+    def outputs_to_science(self, values: Doubles) -> OutputDrift:
+        """Drift of the rows of a full frame (integrations, groups, outputs, detector rows)."""
+        slow = values[..., :: np.sign(self.slowaxis)]
+        outputs = np.arange(SIZE)[:: np.sign(self.fastaxis)] // (SIZE // OUTPUTS)
+        return OutputDrift(slow, outputs, upright=abs(self.fastaxis) == 1)
+
 
 def _mirrored(part: slice, sign: int, size: int) -> slice:
     return part if sign > 0 else slice(size - part.stop, size - part.start)
@@ -328,10 +368,31 @@ class Drift:
 
     rows: Doubles  # (integrations, groups, rows)
     columns: Doubles  # (integrations, groups, columns)
+    by_output: OutputDrift | None = None
 
     def part(self, rows: slice, columns: slice) -> Drift:
         """Drift of a rectangle of the exposure."""
-        return Drift(self.rows[..., rows], self.columns[..., columns])
+        by_output = self.by_output and self.by_output.part(rows, columns)
+        return Drift(self.rows[..., rows], self.columns[..., columns], by_output)
+
+
+@dataclass(frozen=True)
+class OutputDrift:
+    """Drift of rows of the detector, in DN, that differs from output to output."""
+
+    values: Doubles  # (integrations, groups, outputs, pixels along the slow axis)
+    outputs: npt.NDArray[np.intp]  # of the pixels along the fast axis
+    upright: bool  # the slow axis is that of rows in the science frame
+
+    def part(self, rows: slice, columns: slice) -> OutputDrift:
+        """Drift of a rectangle of the exposure."""
+        slow, fast = (rows, columns) if self.upright else (columns, rows)
+        return OutputDrift(self.values[..., slow], self.outputs[fast], self.upright)
+
+    def plane(self, index: tuple[int, ...]) -> Doubles:
+        """Drift (rows, columns) of a group."""
+        plane: Doubles = self.values[index][self.outputs]
+        return plane.T if self.upright else plane
 
 
 @dataclass(frozen=True)
@@ -360,6 +421,8 @@ def subtract_drift(data: Floats, drift: Drift) -> Floats:
     for index in np.ndindex(data.shape[:2]):
         corrected = data[index] - drift.columns[index]
         corrected -= drift.rows[index][:, None]
+        if drift.by_output is not None:
+            corrected -= drift.by_output.plane(index)
         out[index] = corrected
     return out
 
@@ -415,6 +478,8 @@ def measure_outputs(borders: Borders, window: Window, rules: RefPixRules) -> Dri
     nints, ngroups = borders.top.shape[:2]
     by_column = np.zeros((nints, ngroups, SIZE))
     by_row = np.zeros((nints, ngroups, SIZE))
+    if rules.side_gain and rules.filters:
+        return _measure_filtered(borders, window, rules)
     for index in np.ndindex(nints, ngroups):
         by_column[index] = _drift_of_columns(borders, index, rules)
         if rules.side_gain:
@@ -422,6 +487,21 @@ def measure_outputs(borders: Borders, window: Window, rules: RefPixRules) -> Dri
                 borders, index, by_column[index], rules
             )
     return window.to_science(by_row, by_column)
+
+
+def _measure_filtered(borders: Borders, window: Window, rules: RefPixRules) -> Drift:
+    """Drift with that of rows from filters, for each output by itself."""
+    from stpipe.steps.sirs import filtered_drift
+
+    nints, ngroups = borders.top.shape[:2]
+    by_column = np.zeros((nints, ngroups, SIZE))
+    by_output = np.zeros((nints, ngroups, OUTPUTS, SIZE))
+    for index in np.ndindex(nints, ngroups):
+        by_column[index] = drift = _drift_of_columns(borders, index, rules)
+        left, right = borders.left[index] - drift[:BORDER], borders.right[index] - drift[-BORDER:]
+        by_output[index] = filtered_drift(left, right, cast("Filters", rules.filters))
+    level = window.to_science(np.zeros_like(by_column), by_column)
+    return replace(level, by_output=window.outputs_to_science(by_output))
 
 
 def _drift_of_columns(borders: Borders, index: tuple[int, ...], rules: RefPixRules) -> Doubles:

@@ -12,6 +12,7 @@ import logging
 import sys
 import traceback
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,13 @@ def dark_current(a: Arrays, p: Parameters) -> Arrays:
 SIDES = {"refpix_algorithm": "median", "sigreject": 4.0, "gaussmooth": 1.0, "halfwidth": 30}
 
 
+def sirs_of(a: Arrays, detector: str) -> Parameters:
+    """Arguments for filtered sides."""
+    flat = {f"{detector.lower()}.{name}": a[name] for name in ("gamma", "zeta")}
+    model = SimpleNamespace(to_flat_dict=lambda: flat)
+    return {"refpix_algorithm": "sirs", "sirs_kernel_model": model}
+
+
 def refpix(a: Arrays, p: Parameters) -> Arrays:
     """Ramp corrected with reference pixels."""
     model = ramp_model(a, p["meta"])
@@ -139,7 +147,7 @@ def refpix(a: Arrays, p: Parameters) -> Arrays:
         p["side_smoothing_length"],
         p["side_gain"],
         p["odd_even_rows"],
-        SIDES | {"sirs_kernel_model": None},
+        SIDES | ({"sirs_kernel_model": None} if "gamma" not in a else sirs_of(a, p["detector"])),
         p["siglimit"],
     )
     return results_of(model, zeroframe="zeroframe" in a) | {"status": np.array(status)}

@@ -652,6 +652,54 @@ def test_refpix(peer: Any, case: Any, odd_even: bool, sides: bool, smoothing: in
         assert_agrees(expected["zeroframe"], ramp.zeroframe, atol=2e-4)
 
 
+@pytest.mark.parametrize("detector", ["NRCA1", "NRCA2", "NIS"])
+def test_refpix_with_filters(peer: Any, detector: str, tmp_path: Path) -> None:
+    """Filters from spectra, outliers among the samples, all orientations."""
+    rng = np.random.default_rng(len(detector))
+    fast, slow = {"NRCA1": (-1, 2), "NRCA2": (1, -2), "NIS": (-2, -1)}[detector]
+    a = biased_ramp(rng, (1, 2, 2048, 2048), columns_only=False)
+    frequency = np.arange(1025)
+    spectra = {
+        name: (rng.normal(0.5, 0.2, (4, 1)) * np.exp(-frequency / 150)).astype(np.complex64)
+        for name in ("gamma", "zeta")
+    }
+    instrument = "NIRISS" if detector == "NIS" else "NIRCAM"
+    meta = {
+        "meta.instrument.name": instrument,
+        "meta.instrument.detector": detector,
+        "meta.exposure.noutputs": 4,
+        "meta.exposure.zero_frame": False,
+        "meta.subarray.name": "FULL",
+        "meta.subarray.xstart": 1,
+        "meta.subarray.ystart": 1,
+        "meta.subarray.xsize": 2048,
+        "meta.subarray.ysize": 2048,
+        "meta.subarray.fastaxis": fast,
+        "meta.subarray.slowaxis": slow,
+    }
+    parameters = {
+        "odd_even_columns": True,
+        "odd_even_rows": True,
+        "use_side_ref_pixels": True,
+        "side_smoothing_length": 11,
+        "side_gain": 1.0,
+        "siglimit": 3.0,
+        "meta": meta,
+        "detector": detector,
+    }
+    expected = peer("refpix", parameters, **a, **spectra)
+
+    path = tmp_path / "sirs.asdf"
+    asdf.AsdfFile({detector.lower(): spectra}).write_to(path)
+    step = refpix.RefPixStep(refpix_algorithm="sirs")
+    step.selected = {"sirskernel": Reference("sirskernel", path, "")}
+    ramp = FakeRamp(meta, **a, zeroframe=None)
+    apply(step, ramp, {}, height=300)
+
+    assert_agrees(expected["data"], ramp.data, atol=5e-4)
+    assert np.abs(expected["data"] - a["data"]).max() > 1
+
+
 IPC_BORDERS = [(0, 0, 0, 0), (4, 4, 4, 4), (0, 3, 4, 0)]
 
 
