@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["Request", "generate", "init"]
 
 SNAKEFILE = Path("workflow/Snakefile")
-_SHIPPED = ("envs/stpipe-flow.yaml", "profiles/default/config.yaml")
+_SHIPPED = (
+    "envs/stpipe-flow.yaml",
+    "profiles/default/config.yaml",
+    "profiles/slurm/config.yaml",
+)
 
 
 @dataclass(frozen=True)

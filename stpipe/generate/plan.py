@@ -19,14 +19,14 @@ from typing import Any
 import stpipe
 from stpipe import job, layers, naming
 from stpipe.errors import UsageError, did_you_mean
-from stpipe.generate import lock
+from stpipe.generate import frozen, lock
 from stpipe.generate.fingerprint import fingerprint, source_files
 from stpipe.generate.project import CONFIG, Project
 from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
 from stpipe.references import Reference, sha256
 from stpipe.step import Step
 
-__all__ = ["Plan", "load", "select", "use_own_commands"]
+__all__ = ["Plan", "freeze", "load", "select", "use_own_commands"]
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +61,10 @@ class Plan:
         """The job file of `rule`: its name stands for parameters, references and code."""
         return self._lookup(rule, "job")
 
-    def mem_mb(self, rule: str) -> Callable[[Any], int]:
-        """Memory that `rule` needs."""
-        return self._lookup(rule, "mem_mb")
+    def mem_mb(self, rule: str) -> Callable[[Any, int], int]:
+        """Memory that `rule` needs; twice as much each time that it is tried again."""
+        needed = self._lookup(rule, "mem_mb")
+        return lambda wildcards, attempt: int(needed(wildcards)) << (attempt - 1)
 
     def _lookup(self, rule: str, what: str) -> Callable[[Any], Any]:
         self.rules.add(rule)
@@ -138,6 +139,11 @@ class Plan:
         return [p for p in matched if p in results] or matched
 
 
+def freeze() -> None:
+    """Have the jobs that this run starts on a cluster follow its plan, whatever is edited later."""
+    frozen.freeze(CACHE)
+
+
 def use_own_commands() -> None:
     """Put the commands installed beside this Python first on the PATH of every job."""
     own = str(Path(sys.executable).parent)
@@ -163,7 +169,12 @@ def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
 
 
 def load(config: Mapping[str, Any]) -> Plan:
-    """The plan of the project in the working directory, traced where something changed."""
+    """The plan of the project in the working directory, traced where something changed.
+
+    A job on a cluster, which reads the Snakefile again, gets the plan of the run that it is part of.
+    """
+    if (content := frozen.plan()) is not None:
+        return Plan({e["root"]: e for e in content["exposures"]})
     project = Project.from_config(config)
     project.use_crds()
     remembered = _remembered(project)

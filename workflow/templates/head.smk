@@ -7,7 +7,7 @@
 import os
 import sys
 
-from stpipe.generate.plan import load, use_own_commands
+from stpipe.generate.plan import freeze, load, use_own_commands
 
 
 configfile: "config/config.yaml"
@@ -18,6 +18,8 @@ use_own_commands()
 
 # Which rules each exposure takes, read from its header; traced again when something changed.
 plan = load(config)
+# A job on a cluster reads this file again: it follows the plan of this run.
+freeze()
 
 
 wildcard_constraints:
