@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bits", "Booleans", "Doubles", "Floats", "GroupBits", "bits_where", "has", "or_where"]
+__all__ = [
+    "Bits",
+    "Booleans",
+    "Doubles",
+    "Floats",
+    "GroupBits",
+    "bits_where",
+    "has",
+    "or_where",
+    "rows_of",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Booleans: TypeAlias = npt.NDArray[np.bool_]
 Bits: TypeAlias = npt.NDArray[np.uint32]  # of pixels
 GroupBits: TypeAlias = npt.NDArray[np.uint8]
+Item = TypeVar("Item", bound=np.generic)
 
 
 def has(flags: Bits | GroupBits, bits: int) -> Booleans:
@@ -30,3 +41,8 @@ def bits_where(where: Booleans, bits: int) -> Bits:
 def or_where(flags: GroupBits, where: Booleans, bits: int) -> None:
     """Set `bits` of group `flags`, in place, where asked; one pass without branches."""
     flags |= where.view(np.uint8) * np.uint8(bits)
+
+
+def rows_of(array: npt.NDArray[Item]) -> npt.NDArray[Item]:
+    """The array with contiguous columns, as the kernels read it."""
+    return array if array.strides[-1] == array.itemsize else np.ascontiguousarray(array)

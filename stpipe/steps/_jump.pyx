@@ -51,8 +51,9 @@ cdef struct Block:
     float *ordered  # the same without signs (or with, in a single pass), sorted; +inf is missing
     float *before  # one group, in electrons
     float *after
-    Py_ssize_t *count  # differences that are there
+    int *count  # differences that are there
     unsigned char *seen  # all flags of the pixel together
+    unsigned char *quiet  # whether a glance tells that the pixel has no jump
     float *values  # of one pixel
 
 
@@ -162,13 +163,14 @@ cdef int allocate(Block *block, Py_ssize_t ndiffs) noexcept:
     block.ordered = <float *> malloc(ndiffs * WIDTH * sizeof(float))
     block.before = <float *> malloc(WIDTH * sizeof(float))
     block.after = <float *> malloc(WIDTH * sizeof(float))
-    block.count = <Py_ssize_t *> malloc(WIDTH * sizeof(Py_ssize_t))
+    block.count = <int *> malloc(WIDTH * sizeof(int))
     block.seen = <unsigned char *> malloc(WIDTH)
+    block.quiet = <unsigned char *> malloc(WIDTH)
     block.values = <float *> malloc(ndiffs * sizeof(float))
     return (
         block.differences == NULL or block.ordered == NULL or block.before == NULL
         or block.after == NULL or block.count == NULL or block.seen == NULL
-        or block.values == NULL
+        or block.quiet == NULL or block.values == NULL
     )
 
 
@@ -179,6 +181,7 @@ cdef void release(Block *block) noexcept:
     free(block.after)
     free(block.count)
     free(block.seen)
+    free(block.quiet)
     free(block.values)
 
 
@@ -210,9 +213,16 @@ cdef void electrons(
     const float *data, const unsigned char *flags, const float *gain, Py_ssize_t n, Block *block
 ) noexcept nogil:
     cdef Py_ssize_t c
+    cdef unsigned char all_flags = 0
     for c in range(n):
-        block.after[c] = data[c] * gain[c] if not flags[c] & UNUSABLE else <float> NAN
+        block.after[c] = data[c] * gain[c]
+    for c in range(n):
         block.seen[c] |= flags[c]
+        all_flags |= flags[c]
+    if all_flags & UNUSABLE:
+        for c in range(n):
+            if flags[c] & UNUSABLE:
+                block.after[c] = <float> NAN
     for c in range(n, WIDTH):
         block.after[c] = <float> NAN
 
@@ -231,8 +241,7 @@ cdef void order(Block *block, const Span *span, bint signed) noexcept nogil:
         for c in range(WIDTH):
             value = source[c] if signed else fabsf(source[c])
             target[c] = value if value == value else <float> INFINITY
-        for c in range(WIDTH):
-            block.count[c] += source[c] == source[c]
+            block.count[c] += value == value
     sort_rows(block.ordered, span.count)
 
 
@@ -259,11 +268,15 @@ cdef void search_row(
         x = b * WIDTH
         n = min(<Py_ssize_t> WIDTH, shape.columns - x)
         load(data, flags, gain, y, x, n, shape, block)
+        memset(block.quiet, rules.found, WIDTH)
         if not rules.found:
             order(block, &everything, rules.single_pass)
+            glance(&noise2[y, x], n, rules, shape, block)
         for c in range(n):
+            if block.quiet[c] and not block.seen[c] & JUMP:
+                continue
             variance = noise2[y, x + c] / rules.nframes
-            if rules.found:
+            if block.quiet[c]:
                 jumps = False
             elif rules.single_pass:
                 jumps = search_at_once(block, c, variance, rules, &quiet)
@@ -282,6 +295,34 @@ cdef inline double deviation(double median, double variance) noexcept nogil:
     """Expected standard deviation of a difference; NaN, which rejects nothing, instead of 0."""
     cdef double sigma = sqrt(fabs(median) + variance)
     return sigma if sigma != 0 else NAN
+
+
+cdef void glance(
+    const float *noise2, Py_ssize_t n, const Rules *rules, const Shape *shape, Block *block
+) noexcept nogil:
+    """See which pixels of a block surely have no jump: all differences, and no outlier among them.
+
+    The squares that are compared here are not the quotients of the search; what comes near the
+    threshold is left to it.
+    """
+    cdef Py_ssize_t c, last = shape.ndiffs - 1
+    cdef Py_ssize_t compared = last + 1 if rules.single_pass else last  # with the median of so many
+    cdef const float *s = block.ordered
+    cdef const float *lower = s + (compared - 1) // 2 * WIDTH
+    cdef const float *upper = s + compared // 2 * WIDTH
+    cdef float median, furthest
+    cdef float limit = <float> (0.999 * rules.many * rules.many)
+    cdef float scale = <float> (1 / rules.nframes)
+    memset(block.quiet, 0, WIDTH)
+    if shape.ndiffs < 4:
+        return
+    for c in range(n):
+        median = (lower[c] + upper[c]) * <float> 0.5
+        furthest = max(fabsf(s[c] - median), fabsf(s[c + last * WIDTH] - median))
+        block.quiet[c] = furthest * furthest < limit * (fabsf(median) + noise2[c] * scale)
+    for c in range(n):
+        # Of several that are the largest, the search in turn leaves out all.
+        block.quiet[c] &= block.count[c] > last and s[c + last * WIDTH] > s[c + (last - 1) * WIDTH]
 
 
 cdef bint search_at_once(

@@ -90,14 +90,21 @@ cdef struct Work:
     double *differences
     double **weights  # by power and length; NULL until needed
 
+cdef struct Run:
+    # Groups from `first` up to but without `end`.
+    Py_ssize_t first
+    Py_ssize_t end
+
 cdef struct Block:
     # WIDTH neighbouring pixels side by side, so that planes of the cubes are read in long strides.
     float *data
     unsigned char *flags
     unsigned char *seen  # (integrations)
     double *medians  # of differences, (integrations); NaN without any
-    double *ordered
-    Py_ssize_t *count
+    float *ordered
+    int *missing  # differences that are NaN, (integrations)
+    Run *runs  # groups that are not DO_NOT_USE in all pixels, (integrations)
+    unsigned char *clean  # pixels that `fit_clean` has done
 
 
 cdef class Inputs:
@@ -177,11 +184,13 @@ cdef int allocate_block(Block *b, const Work *w) except -1:
     b.flags = <unsigned char *> malloc(samples)
     b.seen = <unsigned char *> malloc(w.nints * WIDTH)
     b.medians = <double *> malloc(w.nints * WIDTH * sizeof(double))
-    b.ordered = <double *> malloc(w.ngroups * WIDTH * sizeof(double))
-    b.count = <Py_ssize_t *> malloc(WIDTH * sizeof(Py_ssize_t))
+    b.ordered = <float *> malloc(w.ngroups * WIDTH * sizeof(float))
+    b.missing = <int *> malloc(w.nints * WIDTH * sizeof(int))
+    b.runs = <Run *> malloc(w.nints * sizeof(Run))
+    b.clean = <unsigned char *> malloc(WIDTH)
     if (
         b.data == NULL or b.flags == NULL or b.seen == NULL or b.medians == NULL
-        or b.ordered == NULL or b.count == NULL
+        or b.ordered == NULL or b.missing == NULL or b.runs == NULL or b.clean == NULL
     ):
         raise MemoryError
     return 0
@@ -193,29 +202,50 @@ cdef void release_block(Block *b) noexcept:
     free(b.seen)
     free(b.medians)
     free(b.ordered)
-    free(b.count)
+    free(b.missing)
+    free(b.runs)
+    free(b.clean)
 
 
-def fit(
-    Inputs inputs, float[:, :, :] slope, unsigned int[:, :, :] dq, float[:, :, :] var_poisson,
-    float[:, :, :] var_rnoise, float[:, :, :] err,
-):
-    """Fill the arrays (integrations + 1, rows, columns); the last plane is for the exposure."""
-    cdef Py_ssize_t i, y, x
-    cdef Work *w = &inputs.work
+cdef class Rates:
+    """Arrays to fill, (integrations + 1, rows, columns); the last plane is for the exposure."""
+
+    cdef float[:, :, ::1] slope
+    cdef unsigned int[:, :, ::1] dq
+    cdef float[:, :, ::1] var_p
+    cdef float[:, :, ::1] var_r
+    cdef float[:, :, ::1] err
+
+    def __cinit__(self, slope, dq, var_poisson, var_rnoise, err):
+        self.slope, self.dq, self.err = slope, dq, err
+        self.var_p, self.var_r = var_poisson, var_rnoise
+
+
+def fit(Inputs inputs, Rates rates):
+    """Fill `rates`: what most pixels are, side by side; what has flags or gaps, one by one."""
+    cdef Py_ssize_t y, b, x, c, n
     with nogil:
         for y in range(inputs.data.shape[2]):
-            for x in range(inputs.data.shape[3]):
-                if x % WIDTH == 0:
-                    load_block(inputs, y, x)
-                load(inputs, y, x)
-                fit_pixel(w)
-                for i in range(w.nints + 1):
-                    slope[i, y, x] = <float> w.fits[i].slope
-                    dq[i, y, x] = w.fits[i].dq
-                    var_poisson[i, y, x] = <float> w.fits[i].var_p
-                    var_rnoise[i, y, x] = <float> w.fits[i].var_r
-                    err[i, y, x] = <float> w.fits[i].err
+            for b in range((inputs.data.shape[3] + WIDTH - 1) // WIDTH):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, inputs.data.shape[3] - x)
+                load_block(inputs, y, x)
+                fit_clean(inputs, rates, y, x, n)
+                for c in range(n):
+                    if not inputs.block.clean[c]:
+                        load(inputs, y, x + c)
+                        fit_pixel(&inputs.work)
+                        store(&inputs.work, rates, y, x + c)
+
+
+cdef void store(const Work *w, Rates to, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(w.nints + 1):
+        to.slope[i, y, x] = <float> w.fits[i].slope
+        to.dq[i, y, x] = w.fits[i].dq
+        to.var_p[i, y, x] = <float> w.fits[i].var_p
+        to.var_r[i, y, x] = <float> w.fits[i].var_r
+        to.err[i, y, x] = <float> w.fits[i].err
 
 
 def count(Inputs inputs):
@@ -287,7 +317,27 @@ cdef void load_block(Inputs a, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
             collect(a.block.seen + i * WIDTH, flags)
             data += WIDTH
             flags += WIDTH
+        a.block.runs[i] = find_run(a.block.flags + i * a.work.ngroups * WIDTH, a.work.ngroups, n)
         find_medians(&a.block, i, a.work.ngroups)
+
+
+cdef Run find_run(const unsigned char *flags, Py_ssize_t ngroups, Py_ssize_t n) noexcept nogil:
+    """The groups of an integration without those at both ends that no pixel of a block uses."""
+    cdef Run run
+    run.first, run.end = 0, ngroups
+    while run.first < run.end and nobody_uses(flags + run.first * WIDTH, n):
+        run.first += 1
+    while run.end > run.first and nobody_uses(flags + (run.end - 1) * WIDTH, n):
+        run.end -= 1
+    return run
+
+
+cdef inline bint nobody_uses(const unsigned char *flags, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(n):
+        if flags[c] != DO_NOT_USE:
+            return False
+    return True
 
 
 cdef inline void copy_row(
@@ -308,22 +358,184 @@ cdef inline void collect(unsigned char *seen, const unsigned char *flags) noexce
 
 
 cdef void find_medians(Block *b, Py_ssize_t i, Py_ssize_t ngroups) noexcept nogil:
-    """Medians of all differences in an integration, flagged or not, but without NaN."""
-    cdef const float *y = b.data + i * ngroups * WIDTH
-    cdef double *difference = b.ordered
+    """Medians of the differences in the run of an integration, flagged or not, but without NaN."""
+    cdef const float *y = b.data + (i * ngroups + b.runs[i].first) * WIDTH
+    cdef float *difference = b.ordered
     cdef double *medians = b.medians + i * WIDTH
-    cdef Py_ssize_t k, c
-    memset(b.count, 0, WIDTH * sizeof(Py_ssize_t))
-    for k in range(ngroups - 1):
+    cdef int *missing = b.missing + i * WIDTH
+    cdef Py_ssize_t k, c, there, n = max(b.runs[i].end - b.runs[i].first - 1, <Py_ssize_t> 0)
+    memset(missing, 0, WIDTH * sizeof(int))
+    for k in range(n):
         for c in range(WIDTH):
-            difference[c] = <double> y[c + WIDTH] - <double> y[c]
-            b.count[c] += difference[c] == difference[c]
-            difference[c] = difference[c] if difference[c] == difference[c] else INFINITY
+            difference[c] = y[c + WIDTH] - y[c]
+        for c in range(WIDTH):
+            missing[c] += difference[c] != difference[c]
+            difference[c] = difference[c] if difference[c] == difference[c] else <float> INFINITY
         y += WIDTH
         difference += WIDTH
-    sort_rows(b.ordered, ngroups - 1)
+    sort_rows(b.ordered, n)
     for c in range(WIDTH):
-        medians[c] = median_of_column(b.ordered + c, b.count[c]) if b.count[c] else NAN
+        there = n - missing[c]
+        medians[c] = median_of_column(b.ordered + c, there) if there else NAN
+
+
+# --- pixels side by side --------------------------------------------------------------------------
+
+
+cdef struct Clean:
+    # Pixels without flags or gaps in the runs of their block: one segment in each integration. The
+    # members are those of `Pixel` and `Sums`.
+    double[WIDTH] gain
+    double[WIDTH] noise
+    double[WIDTH] rate
+    double[WIDTH] inv_p
+    double[WIDTH] inv_r
+    double[WIDTH] slope
+    unsigned int[WIDTH] dq
+
+
+cdef struct Row:
+    # Where results of neighbouring pixels go.
+    float *slope
+    unsigned int *dq
+    float *var_p
+    float *var_r
+    float *err
+
+
+cdef inline Row row_of(Rates to, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    cdef Row row
+    row.slope, row.dq, row.err = &to.slope[i, y, x], &to.dq[i, y, x], &to.err[i, y, x]
+    row.var_p, row.var_r = &to.var_p[i, y, x], &to.var_r[i, y, x]
+    return row
+
+
+cdef void fit_clean(Inputs a, Rates to, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
+    """Do what `fit_pixel` does for all pixels of a block, and say for which ones it is right."""
+    cdef Work *w = &a.work
+    cdef Clean p
+    cdef Py_ssize_t i
+    memset(&p, 0, sizeof(Clean))
+    find_clean(a, &p, y, x, n)
+    for i in range(w.nints):
+        if a.block.runs[i].end - a.block.runs[i].first < 3:
+            memset(a.block.clean, 0, WIDTH)
+            return
+    rate_clean(a, &p, y, x, n)
+    for i in range(w.nints):
+        fit_clean_integration(a, &p, to, i, y, x, n)
+    combine_clean(&p, to, w.nints, y, x, n)
+
+
+cdef void find_clean(Inputs a, Clean *p, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
+    cdef unsigned char *clean = a.block.clean
+    cdef const unsigned char *flags
+    cdef const float *gain = &a.gain[y, x]
+    cdef const float *readnoise = &a.readnoise[y, x]
+    cdef const unsigned int *dq = &a.pixeldq[y, x]
+    cdef double inverse
+    cdef Py_ssize_t i, k, c
+    for c in range(n):
+        p.gain[c] = gain[c]
+        p.noise[c] = <float> (readnoise[c] * (p.gain[c] / a.noise_scale))
+    for c in range(n):
+        inverse = 1 / (p.noise[c] * p.noise[c])
+        clean[c] = (p.gain[c] > 0) & (inverse > 0) & (inverse < INFINITY)
+    for c in range(n):
+        p.dq[c] = dq[c]
+        clean[c] &= (dq[c] & (DO_NOT_USE | SATURATED)) == 0
+    for i in range(a.work.nints):
+        for c in range(n):
+            clean[c] &= a.block.missing[i * WIDTH + c] == 0
+        for k in range(a.block.runs[i].first, a.block.runs[i].end):
+            flags = a.block.flags + (i * a.work.ngroups + k) * WIDTH
+            for c in range(n):
+                clean[c] &= flags[c] == 0
+
+
+cdef void rate_clean(Inputs a, Clean *p, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
+    """The rate for Poisson noise: mean median of the integrations plus dark."""
+    cdef double time = a.work.timing.group
+    cdef const double *medians = a.block.medians
+    cdef const float *dark = &a.dark[y, x]
+    cdef Py_ssize_t i, c
+    for i in range(a.work.nints):
+        for c in range(WIDTH):
+            p.rate[c] += medians[c] / time
+        medians += WIDTH
+    for c in range(n):
+        p.rate[c] = p.rate[c] / a.work.nints
+        p.rate[c] = (p.rate[c] if p.rate[c] > 0 else 0) + dark[c]
+
+
+cdef void fit_clean_integration(Inputs a, Clean *p, Rates to, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
+    """One segment of all groups in the run for each pixel: `fit_segments` without choices."""
+    cdef Py_ssize_t c, size = a.block.runs[i].end - a.block.runs[i].first
+    cdef double time = a.work.timing.group
+    cdef double cube = <double> size * size * size - size
+    cdef double noise, inverse, var_p, var_r, inv_p, inv_r, inv_e
+    cdef double[WIDTH] slope
+    cdef Row out = row_of(to, i, y, x)
+    weigh_clean(a, p, i, slope)
+    for c in range(n):
+        noise = p.noise[c] / time
+        var_p = p.rate[c] / (time * p.gain[c] * (size - 1))
+        var_r = 12 * noise * noise / (cube * (p.gain[c] * p.gain[c]))
+        inv_r = 1 / var_r
+        inv_p = 1 / var_p if var_p > 0 else 0
+        inv_e = 1 / (1 / (var_p + var_r))
+        inverse = slope[c] / time / var_r
+        p.inv_r[c] += inv_r
+        p.inv_p[c] += inv_p
+        p.slope[c] += inverse
+        var_p = bounded(1 / inv_p) if inv_p > 0 else 0
+        var_r = bounded(1 / inv_r)
+        out.slope[c] = <float> (inverse * var_r)
+        out.var_p[c] = <float> var_p
+        out.var_r[c] = <float> var_r
+        out.err[c] = <float> (0 if inv_e > LARGE_VARIANCE else sqrt(inv_e))
+        out.dq[c] = p.dq[c]
+
+
+cdef void weigh_clean(Inputs a, const Clean *p, Py_ssize_t i, double *slope) noexcept nogil:
+    """Slopes in DN for a group of a block, each with the weights of its own power."""
+    cdef const Run *run = &a.block.runs[i]
+    cdef Py_ssize_t k, c, j, size = run.end - run.first
+    cdef const float *data = a.block.data + (i * a.work.ngroups + run.first) * WIDTH
+    cdef const float *last = data + (size - 1) * WIDTH
+    cdef const double *weights[POWERS]
+    cdef double[POWERS] now
+    cdef int[WIDTH] power
+    cdef double electrons, variance
+    for j in range(POWERS):
+        weights[j] = weights_for(&a.work, <int> j, size)
+    for c in range(WIDTH):
+        electrons = (<double> last[c] - <double> data[c]) * p.gain[c]
+        variance = p.noise[c] * p.noise[c] + electrons
+        power[c] = power_of_snr(0 if variance <= 0 else electrons / sqrt(variance))
+        slope[c] = 0
+    for k in range(size):
+        for j in range(POWERS):
+            now[j] = weights[j][k]
+        for c in range(WIDTH):
+            slope[c] += now[power[c]] * data[k * WIDTH + c]
+    for c in range(WIDTH):
+        slope[c] = slope[c] / weights[power[c]][size]
+
+
+cdef void combine_clean(const Clean *p, Rates to, Py_ssize_t last, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
+    """Slope and variances of the exposure: `combine` side by side."""
+    cdef Py_ssize_t c
+    cdef double var_p, var_r
+    cdef Row out = row_of(to, last, y, x)
+    for c in range(n):
+        var_p = bounded(1 / p.inv_p[c] if p.inv_p[c] > 0 else p.inv_p[c])
+        var_r = bounded(1 / p.inv_r[c] if p.inv_r[c] > 0 else p.inv_r[c])
+        out.slope[c] = <float> (p.slope[c] * var_r)
+        out.var_p[c] = <float> var_p
+        out.var_r[c] = <float> var_r
+        out.err[c] = <float> sqrt(var_p + var_r)
+        out.dq[c] = p.dq[c]
 
 
 # --- one pixel ------------------------------------------------------------------------------------
@@ -475,7 +687,7 @@ cdef Py_ssize_t usable_differences(
     cdef Py_ssize_t k, j, n = 0
     cdef double value
     for k in range(1, w.ngroups):
-        value = y[k] - y[k - 1]
+        value = <float> (y[k] - y[k - 1])  # as the medians of blocks
         if (flags[k - 1] | flags[k]) & DO_NOT_USE or flags[k] & JUMP or isnan(value):
             continue
         j = n
@@ -626,16 +838,14 @@ cdef int power_index(const Work *w, double rise) noexcept nogil:
     """Which of the powers suits the signal to noise (Fixsen et al. 2000, PASP 112, 1350)."""
     cdef double electrons = rise * w.pixel.gain
     cdef double variance = w.pixel.noise * w.pixel.noise + electrons
-    cdef double snr = 0 if variance <= 0 or w.pixel.gain == 0 else electrons / sqrt(variance)
-    if snr < 5:
-        return 0
-    if snr < 10:
-        return 1
-    if snr < 20:
-        return 2
-    if snr < 50:
-        return 3
-    return 4 if snr < 100 else 5  # NaN ends here
+    return power_of_snr(0 if variance <= 0 or w.pixel.gain == 0 else electrons / sqrt(variance))
+
+
+cdef inline int power_of_snr(double snr) noexcept nogil:
+    # NaN is not below anything.
+    return (
+        (not snr < 5) + (not snr < 10) + (not snr < 20) + (not snr < 50) + (not snr < 100)
+    )
 
 
 cdef float power_of(int index) noexcept nogil:

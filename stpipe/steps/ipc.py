@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.step import RampStep
+from stpipe.steps import _ipc
+from stpipe.steps._arrays import rows_of
 from stpipe.steps.irs2 import SIZE, Interleaving, is_interleaved
 
 if TYPE_CHECKING:
@@ -106,29 +108,13 @@ def deconvolve(data: Floats, kernel: Floats, border: ReferenceBorder) -> Floats:
     `kernel` is (rows, columns), or has two more axes for the pixels that it belongs to. Beyond
     the border everything is 0.
     """
-    at = border.interior(data.shape[-2:])
-    if kernel.ndim > 2:  # noqa: PLR2004 - a kernel for each pixel
-        kernel = kernel[:, :, *at]
+    rows, columns = border.interior(data.shape[-2:])
+    inside = (..., rows, columns)
     out = data.copy()
-    if 0 not in out[(..., *at)].shape:
-        out[(..., *at)] = _convolve(data[(..., *at)], kernel)
+    if 0 in out[inside].shape:
+        return out
+    if kernel.ndim > 2:  # noqa: PLR2004 - a kernel for each pixel
+        _ipc.convolve_each(rows_of(data)[inside], out[inside], rows_of(kernel[inside]))
+    else:
+        _ipc.convolve(rows_of(data)[inside], out[inside], np.ascontiguousarray(kernel))
     return out
-
-
-def _convolve(images: Floats, kernel: Floats) -> Floats:
-    """Sum over the kernel in single precision, its central and largest element last.
-
-    `images` is (..., rows, columns).
-    """
-    height, width = kernel.shape[:2]
-    middle = height // 2, width // 2
-    margins = [(n // 2, n - n // 2 - 1) for n in (height, width)]
-    padded = np.pad(images, [(0, 0)] * (images.ndim - 2) + margins)
-    rows, columns = images.shape[-2:]
-    total = np.zeros_like(images)
-    term = np.empty_like(images)
-    for j, i in sorted(np.ndindex(height, width), key=lambda place: place == middle):
-        y, x = height - j - 1, width - i - 1
-        np.multiply(padded[..., y : y + rows, x : x + columns], kernel[j, i], out=term)
-        total += term
-    return total

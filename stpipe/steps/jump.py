@@ -12,7 +12,7 @@ from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
 from stpipe.steps import _jump
-from stpipe.steps._arrays import bits_where, has
+from stpipe.steps._arrays import bits_where, has, rows_of
 from stpipe.steps.large_events import (
     Electrons,
     ShowerRules,
@@ -386,7 +386,7 @@ def detect_jumps(
         "spread_above": above,
         "spread_below": below,
     }
-    _jump.detect(_rows(data), flags, _rows(gain), noise2, members, counts)
+    _jump.detect(rows_of(data), flags, rows_of(gain), noise2, members, counts)
     return flags, counts
 
 
@@ -400,7 +400,7 @@ def clip_jumps(
     `pooled`. The arrays are those of `detect_jumps`.
     """
     flags = groupdq.copy()
-    _jump.clip(_rows(data), flags, _rows(gain), sigma, pooled)
+    _jump.clip(rows_of(data), flags, rows_of(gain), sigma, pooled)
     return flags
 
 
@@ -415,10 +415,5 @@ def flag_after_jumps(
     flags = groupdq.copy()
     limits = np.array([kind.limit for kind in kinds], dtype=np.float64)
     ngroups = np.array([kind.ngroups for kind in kinds], dtype=np.int64)
-    _jump.flag_after(_rows(data), flags, _rows(gain), limits, ngroups)
+    _jump.flag_after(rows_of(data), flags, rows_of(gain), limits, ngroups)
     return flags
-
-
-def _rows(array: Floats) -> Floats:
-    """The array with contiguous columns, as the kernels read it."""
-    return array if array.strides[-1] == array.itemsize else np.ascontiguousarray(array)

@@ -17,6 +17,7 @@ from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
 from stpipe.steps import _ramp_fit
+from stpipe.steps._arrays import rows_of
 from stpipe.steps.likely import FEWEST_GROUPS, Resultants, fit_likely_ramps, read_times
 
 if TYPE_CHECKING:
@@ -446,15 +447,20 @@ def fit_ramps(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> tuple[Rate
     floats = [np.empty((nints + 1, rows, columns), dtype=np.float32) for _ in range(4)]
     dq = np.empty((nints + 1, rows, columns), dtype=np.uint32)
     slope, var_poisson, var_rnoise, err = floats
-    inputs = _ramp_fit.Inputs(vars(ramps), times.members(), keep_single)
-    _ramp_fit.fit(inputs, slope, dq, var_poisson, var_rnoise, err)
+    inputs = _inputs(ramps, times, keep_single=keep_single)
+    _ramp_fit.fit(inputs, _ramp_fit.Rates(slope, dq, var_poisson, var_rnoise, err))
     fitted = (slope, dq, var_poisson, var_rnoise, err)
     return Rates(*(a[-1] for a in fitted)), Rates(*(a[:-1] for a in fitted))
 
 
+def _inputs(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> _ramp_fit.Inputs:
+    arrays = {name: a if a is None else rows_of(a) for name, a in vars(ramps).items()}
+    return _ramp_fit.Inputs(arrays, times.members(), keep_single)
+
+
 def count_segments(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> tuple[int, int]:
     """The most segments, and the most jumps, that any of the ramps has."""
-    inputs = _ramp_fit.Inputs(vars(ramps), times.members(), keep_single)
+    inputs = _inputs(ramps, times, keep_single=keep_single)
     segments, jumps = _ramp_fit.count(inputs)
     return segments, jumps
 
@@ -467,7 +473,7 @@ def describe_segments(
     There is `room` for so many segments and jumps; by default for as many as there are.
     """
     nints, _, rows, columns = ramps.data.shape
-    inputs = _ramp_fit.Inputs(vars(ramps), times.members(), keep_single)
+    inputs = _inputs(ramps, times, keep_single=keep_single)
     nsegments, njumps = room or _ramp_fit.count(inputs)
     segments = np.zeros((7, nints, nsegments, rows, columns), dtype=np.float32)
     pedestal = np.zeros((nints, rows, columns), dtype=np.float32)

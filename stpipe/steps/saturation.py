@@ -9,7 +9,8 @@ import numpy as np
 
 from stpipe.models import dqflags
 from stpipe.step import RampStep
-from stpipe.steps._arrays import bits_where, has, or_where
+from stpipe.steps import _saturation
+from stpipe.steps._arrays import bits_where, has, or_where, rows_of
 from stpipe.steps.irs2 import Interleaving, is_interleaved
 
 if TYPE_CHECKING:
@@ -136,22 +137,13 @@ def flag_saturation(
         Superbias (rows, columns) in DN, for the test of second groups; None is 0.
     """
     flags = groupdq.copy()
-    for counts, bits in zip(data, flags, strict=True):
-        _flag_reached(counts, bits, level.threshold, grow)
-        if level.nframes > 1:
+    # Forward in time: what is saturated once stays so; growth starts anew in each group.
+    _saturation.flag_reached(rows_of(data), flags, rows_of(level.threshold), grow)
+    if level.nframes > 1:
+        for counts, bits in zip(data, flags, strict=True):
             _flag_hidden(counts, bits, level, grow)
             _flag_hidden_in_second(counts, bits, level, bias)
     return flags
-
-
-def _flag_reached(data: Floats, flags: GroupBits, threshold: Floats, grow: int) -> None:
-    """Forward in time: what is saturated once stays so; growth starts anew in each group."""
-    ever = np.zeros(threshold.shape, dtype=bool)
-    for counts, bits in zip(data, flags, strict=True):
-        ever |= counts >= threshold
-        or_where(bits, ever, dqflags.SATURATED)
-        or_where(bits, counts <= 0, dqflags.AD_FLOOR | dqflags.DO_NOT_USE)
-        or_where(bits, dilate(has(bits, dqflags.SATURATED), grow), dqflags.SATURATED)
 
 
 def _flag_hidden(data: Floats, flags: GroupBits, level: SaturationLevel, grow: int) -> None:
@@ -252,13 +244,5 @@ def dilate(mask: Booleans, by: int) -> Booleans:
     """Mask (rows, columns) grown by a square of 2 `by` + 1 pixels on a side."""
     if by == 0 or not mask.any():
         return mask
-    return _smear(_smear(mask, by).T, by).T
-
-
-def _smear(mask: Booleans, by: int) -> Booleans:
-    """Grow along the first axis."""
-    grown = mask.copy()
-    for shift in range(1, by + 1):
-        grown[shift:] |= mask[:-shift]
-        grown[:-shift] |= mask[shift:]
+    grown: Booleans = _saturation.dilate(mask.view(np.uint8), by).view(bool)
     return grown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -296,3 +297,39 @@ def test_integral_field_units_have_images_of_their_own(
         instrument=SimpleNamespace(lamp_mode=lamp_mode),
     )
     assert expected == ramp_fit.is_integral_field(meta)
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(2, 9), st.sampled_from([0, 0.02, 0.5])
+)
+def test_neighbours_do_not_matter(seed: int, nints: int, ngroups: int, flagged: float) -> None:
+    """Pixels fitted side by side have to the last bit what they have one by one."""
+    rng = np.random.default_rng(seed)
+    shape, frame = (nints, ngroups, 2, 70), (2, 70)
+    data = np.cumsum(rng.normal(20, 15, shape), axis=1).astype(np.float32)
+    data[rng.random(shape) < flagged / 50] = np.nan
+    groupdq = (rng.random(shape) < flagged) * rng.choice(
+        np.array([JUMP, SAT, DNU, dqflags.PERSISTENCE], np.uint8), shape
+    )
+    # Groups that no pixel uses, at both ends, are no flags of a single pixel.
+    groupdq[:, : rng.integers(0, 2)] = groupdq[-1, ngroups - rng.integers(0, 2) :] = DNU
+    pixeldq = (rng.random(frame) < flagged / 10) * np.uint32(DNU)
+    noise = np.where(rng.random(frame) < flagged / 10, 0, 8).astype(np.float32)
+    given = replace(
+        ramps(np.zeros((nints, ngroups))),
+        data=data,
+        groupdq=groupdq,
+        original=groupdq,
+        pixeldq=pixeldq,
+        readnoise=noise,
+        gain=rng.choice(np.array([-1, 2, 2, 2, 2, 2, 2, 2], np.float32), frame),
+        dark=rng.random(frame, np.float32),
+    )
+    times = ramp_fit.FitTimes(TIME, TIME, 1, 0, 0)
+    together = ramp_fit.fit_ramps(given, times, keep_single=False)
+    for x in range(frame[1]):
+        own = {n: a[..., x : x + 1] for n, a in vars(given).items() if a is not None}
+        alone = ramp_fit.fit_ramps(replace(given, **own), times, keep_single=False)
+        for whole, part in zip(together, alone, strict=True):
+            for name, array in vars(whole).items():
+                np.testing.assert_array_equal(array[..., x], getattr(part, name)[..., 0], name)

@@ -113,3 +113,11 @@ def test_dilate_reaches_exactly_so_far(mask: np.ndarray, by: int) -> None:
     for y, x in zip(rows, columns, strict=True):
         expected[max(0, y - by) : y + by + 1, max(0, x - by) : x + by + 1] = True
     np.testing.assert_array_equal(saturation.dilate(mask, by), expected)
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 20))), st.integers(0, 4))
+def test_growth_is_a_square(mask: np.ndarray, by: int) -> None:
+    """A pixel is set when any within reach, in rows and columns, is; reach may exceed the image."""
+    padded = np.pad(mask, by)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * by + 1, 2 * by + 1))
+    np.testing.assert_array_equal(windows.any(axis=(2, 3)), saturation.dilate(mask, by))
