@@ -27,7 +27,7 @@ from stpipe.errors import HookError, StpipeError
 if TYPE_CHECKING:
     from stpipe.models import DataModel
 
-__all__ = ["Hook", "parse", "run_all", "text"]
+__all__ = ["Hook", "function", "is_shell", "parse", "replaces", "run", "run_all", "text"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
 # Quotes around a placeholder are ours to replace: the path comes quoted.
@@ -61,36 +61,68 @@ def text(hook: str | Callable[..., Any]) -> str:
     return f"python:{owner.__module__}.{owner.__qualname__}"
 
 
+def is_shell(hook: str | Callable[..., Any]) -> bool:
+    """Whether the hook is a command of the shell."""
+    parsed = parse(hook)
+    return isinstance(parsed, Hook) and parsed.kind == "shell"
+
+
+def replaces(hook: str | Callable[..., Any]) -> bool:
+    """Whether the hook may change the data; a command without `{output}` only looks."""
+    return not is_shell(hook) or "{output}" in text(hook)
+
+
 def run_all(
     hooks: Sequence[str | Callable[..., Any]],
     model: DataModel,
     log: logging.Logger,
     limit: float | None = None,
 ) -> DataModel:
-    """Run hooks in their order, each on what the one before left.
+    """Run hooks in their order, each on what the one before left; see `run`."""
+    for hook in hooks:
+        model = run(hook, model, log, limit)
+    return model
 
-    `limit` is the time in seconds that each command may take.
+
+def run(
+    given: str | Callable[..., Any],
+    model: DataModel,
+    log: logging.Logger,
+    limit: float | None = None,
+) -> DataModel:
+    """Run one hook; return what it left.
+
+    `limit` is the time in seconds that a command may take.
 
     Raises
     ------
     HookError
-        When one fails, takes longer than `limit`, makes nothing where it names `{output}`, or makes
+        When it fails, takes longer than `limit`, makes nothing where it names `{output}`, or makes
         something that is not the kind of model that it was given.
     """
-    for given in hooks:
-        hook = parse(given)
-        label = text(given)
-        log.info("Hook %s", label)
-        if not isinstance(hook, Hook):
-            model = _call(hook, model, label)
-        elif hook.kind == "python":
-            model = _call(_function(hook), model, label)
-        else:
-            model = _run_shell(hook, model, log, limit)
-    return model
+    hook = parse(given)
+    label = text(given)
+    log.info("Hook %s", label)
+    if not isinstance(hook, Hook):
+        return _call(hook, model, label)
+    if hook.kind == "python":
+        return _call(_function(hook), model, label)
+    return _run_shell(hook, model, log, limit)
 
 
 # --- Python ----------------------------------------------------------------------------------------
+
+
+def function(text: str) -> Callable[..., Any]:
+    """The function that a Python hook names.
+
+    Raises
+    ------
+    HookError
+        When it cannot be imported or is no function.
+    """
+    hook = parse(text)
+    return _function(hook) if isinstance(hook, Hook) else hook
 
 
 def _function(hook: Hook) -> Callable[..., Any]:

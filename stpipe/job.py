@@ -50,6 +50,7 @@ class Job:
     python_path: tuple[str, ...] = ()
     pipelines: str = ""  # JSON: the pipelines around the step, for the record
     then: tuple[tuple[int, Job], ...] = ()  # steps that refine a product (by its index) in place
+    before: tuple[Job, ...] = ()  # steps that run before, whose products stay in memory
 
     @property
     def hash(self) -> str:
@@ -61,6 +62,7 @@ class Job:
         for notes in (self.skipped, self.skipped_after):
             lines += ["skipped", *(f"{name} {note.reason}" for name, note in notes.items())]
         lines += [f"{index} {job.hash}" for index, job in self.then]
+        lines += [f"before {job.hash}" for job in self.before]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
@@ -99,6 +101,7 @@ class Job:
             "pipelines": self.pipelines,
             "sources": {n: s for n, s in self.sources.items() if s != "default"},
             "then": {f"{j.name} {i}": {"product": i, **j.sections()} for i, j in self.then},
+            "before": {j.name: j.sections() for j in self.before},
         }
         # All of them, also None: a job knows no other source of parameters.
         return {"name": self.name, "class": self.target, **self.parameters, "job": _filled(about)}
@@ -117,34 +120,43 @@ def read(configuration: Configuration) -> Settings:
 
 def run(step: Step, job: Mapping[str, Any], source: str | Path) -> Any:
     """Run a job's steps on a file, with its references and its notes of skipped steps."""
+    from stpipe import models
+
+    with models.open(source) as model:
+        for section in job.get("before", {}).values():
+            inner = _step(section)
+            inner.chained = True
+            made = _run(inner, section["job"], model)
+            model = made[0] if isinstance(made, Products) else made  # noqa: PLW2901 - the file stays open until the end
+        return _run(step, job, model)
+
+
+def _run(step: Step, job: Mapping[str, Any], source: Any) -> Any:
+    """Run one step on a model, and those that refine its products."""
     _prepare(step, job)
     model = step.open(source)
-    try:
-        _note_skipped(job.get("skipped", {}), [model])
-        result = step.run(model)
-    finally:
-        model.close()
+    _note_skipped(job.get("skipped", {}), [model])
+    result = step.run(model)
     made = list(result) if isinstance(result, Products) else [result]
     for section in job.get("then", {}).values():
         index = int(section["product"])
-        made[index] = _refined(section, made[index])
+        refining = _step(section)
+        refining.refining = True
+        _prepare(refining, section.get("job", {}))
+        made[index] = refining.run(made[index])
     _note_skipped(job.get("skipped_after", {}), [m for m in made if m is not None])
     return Products(result.names, made) if isinstance(result, Products) else made[0]
 
 
-def _refined(section: Mapping[str, Any], product: Any) -> Any:
-    """Run a step on a product that is not written yet."""
-    about = section.get("job", {})
-    sources = about.get("sources", {})
+def _step(section: Mapping[str, Any]) -> Step:
+    """A step as a section of a job describes it."""
+    sources = section.get("job", {}).get("sources", {})
     values = {
         name: Raw(value, sources.get(name, "default"))
         for name, value in section.items()
         if name not in ("name", "class", "product", "job")
     }
-    step = import_class(section["class"]).from_settings(Settings(values), section["name"])
-    step.refining = True
-    _prepare(step, about)
-    return step.run(product)
+    return import_class(section["class"]).from_settings(Settings(values), section["name"])
 
 
 def _prepare(step: Step, job: Mapping[str, Any]) -> None:

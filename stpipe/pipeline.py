@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stpipe import provenance
+from stpipe import hooks, provenance
 from stpipe.errors import NoProduct, did_you_mean
 from stpipe.parameters import Parameters
 from stpipe.step import Products, StandIn, Step
@@ -72,12 +72,12 @@ class Pipeline(Step):
     def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
         # The steps record themselves and select their references; nothing is added for the whole.
         del started
-        given = self.hooked(self.pre_hooks, model.copy())
+        given = hooks.run_all(self.pre_hooks, model.copy(), self.log, self.hook_timeout)
         result = self.process(given, *more)
         if result is None:
             raise NoProduct("process returned nothing")
         if not self.post_hooks:
             return result
         first, *rest = result if isinstance(result, tuple) else (result,)
-        hooked = self.hooked(self.post_hooks, first)
+        hooked = hooks.run_all(self.post_hooks, first, self.log, self.hook_timeout)
         return Products(result.names, (hooked, *rest)) if isinstance(result, Products) else hooked

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from stpipe.references import Reference
     from stpipe.step import Step
 
-__all__ = ["append", "done", "now", "skipped", "suffix_of", "suffixes"]
+__all__ = ["HOOK", "append", "done", "done_by", "hooked", "now", "skipped", "suffix_of", "suffixes"]
 
+HOOK = "HOOK"  # the status of a record that is about a hook
+HOOKS = ("pre_hooks", "post_hooks")
 # Parameters that say where things go, not what is computed.
 BOOKKEEPING = frozenset({"skip", "save_results", "output_file", "output_dir", "suffix"})
 
@@ -32,7 +34,22 @@ def now() -> str:
 
 def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[str, Any]:
     """The record of a step that ran; the product's own `suffix` is added to it."""
-    values = step.science_parameters()
+    record = done_by(step, references)
+    names = record["parameters"]
+    return {
+        **record,
+        "sources": {name: _without_folder(step.source_of(name)) for name in names},
+        **({"warnings": list(step.warnings)} if step.warnings else {}),
+        "software": logs.software(),
+        "started": started,
+        "finished": now(),
+    }
+
+
+def done_by(step: Step, references: Mapping[str, Reference]) -> dict[str, Any]:
+    """What decides the pixels of a step's product: its parameters and references."""
+    # Hooks have records of their own, made when they ran.
+    values = {n: v for n, v in step.science_parameters().items() if n not in HOOKS}
     paths = {n for n, rule in rules(type(step)).items() if rule.kind in PATHS}
     return {
         "step": step.qualified_name,
@@ -40,12 +57,7 @@ def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[
         "pipelines": step.pipelines(),
         "status": "COMPLETE",
         "parameters": {n: _name_of(v) if n in paths else v for n, v in values.items()},
-        "sources": {name: _without_folder(step.source_of(name)) for name in values},
         "references": {t: r.record() for t, r in references.items()},
-        **({"warnings": list(step.warnings)} if step.warnings else {}),
-        "software": logs.software(),
-        "started": started,
-        "finished": now(),
     }
 
 
@@ -66,6 +78,19 @@ def skipped(step: Step, reason: str, source: str = "") -> dict[str, Any]:
         "status": "SKIPPED",
         "reason": reason,
         **({"source": _without_folder(source)} if source else {}),
+        "finished": now(),
+    }
+
+
+def hooked(step: Step, when: str, hook: str, started: str) -> dict[str, Any]:
+    """The record of a hook of `step` that ran; `when` is "pre_hooks" or "post_hooks"."""
+    return {
+        "step": step.qualified_name,
+        "class": step.target(),
+        "status": HOOK,
+        "when": when,
+        "hook": hook,
+        "started": started,
         "finished": now(),
     }
 

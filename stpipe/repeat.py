@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import InputError, ReferenceMissing, did_you_mean
 from stpipe.parameters import OVERRIDE, rules
+from stpipe.provenance import HOOK
 from stpipe.references import NOT_APPLICABLE, sha256
 from stpipe.settings import Raw, Settings
 
@@ -93,7 +94,9 @@ class _Repeat:
         place = self._place(record)
         if place is None:
             return
-        if record["status"] == "COMPLETE":
+        if record["status"] == HOOK:
+            self._hook(_node(found, place), record)
+        elif record["status"] == "COMPLETE":
             self._fill(_node(found, place), place, record["parameters"] | {"skip": False})
             self._overrides(place, found, record.get("references", {}))
         elif record.get("source"):
@@ -120,6 +123,12 @@ class _Repeat:
                     label,
                     did_you_mean(name, known),
                 )
+
+    def _hook(self, node: Settings, record: Mapping[str, Any]) -> None:
+        """One more hook of a step, after those that ran before it."""
+        before = node.values.get(record["when"])
+        hooks = [*(before.value if before else ()), record["hook"]]
+        node.values[record["when"]] = Raw(hooks, self.where)
 
     def _overrides(
         self, place: tuple[str, ...], found: Settings, references: Mapping[str, Any]

@@ -37,6 +37,7 @@ from stpipe.references import Reference, References, Resolver, override
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
+    from stpipe.window import Window
 
 __all__ = [
     "SKIP_PARAMETER",
@@ -164,10 +165,12 @@ class Step:
         self.name = name or self.alias or type(self).__name__
         self.parent = parent
         self.refining = self.refines and parent is not None
+        self.chained = parent is not None  # what it makes goes on in memory
         self._threads = 1
         self.parameters = parameters
         self.source: Path | None = None
         self.warnings: list[str] = []
+        self.window: Window | None = None  # the part of this pipeline that runs
         self.made_for: list[dict[str, Any]] = []  # pipelines of a plan that this step runs for
         self.resolver: Resolver = parent.resolver if parent else CrdsResolver()
         for parameter, value in parameters.values.items():
@@ -301,13 +304,19 @@ class Step:
             When the first input is missing, damaged or not of a model that this step reads.
         """
         first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
+        if self.root.window is not None and self.parent is not None and not self.step_defs:
+            return self.root.window.run(self, inputs)
         if isinstance(first, StandIn):
             return first.record(self)
+        return self.run_alone(first, *inputs[1:])
+
+    def run_alone(self, first: Any, *more: Any) -> Any:
+        """Run on a file or model, whatever part of a pipeline is to run."""
         model = self.open(first)
         try:
             self.settle_for(model.to_flat_dict())
-            result = self._run(model, *inputs[1:])
-            if self.parent is None:
+            result = self._run(model, *more)
+            if not self.chained:
                 _finish_pixels(result)
             return result
         finally:
@@ -342,18 +351,25 @@ class Step:
         self._references = References(self.selected, model)
         try:
             with logs.noticed() as self.warnings:
-                given = self.hooked(self.pre_hooks, model.copy())
+                given = self.hooked("pre_hooks", model.copy())
+                history = list(given.provenance or [])
                 result = self.process(given, *more)
-            return self._finished(model, result, started)
+            return self._finished(history, result, started)
         finally:
             self._references.close()
 
-    def hooked(self, given: Sequence[Any], model: DataModel) -> DataModel:
-        """What hooks leave of a model."""
-        return hooks.run_all(given, model, self.log, self.hook_timeout)
+    def hooked(self, when: str, model: DataModel) -> DataModel:
+        """What the hooks `when` ("pre_hooks" or "post_hooks") leave of a model."""
+        for hook in getattr(self, when):
+            history, started = list(model.provenance or []), provenance.now()
+            model = hooks.run(hook, model, self.log, self.hook_timeout)
+            if hooks.replaces(hook):
+                record = provenance.hooked(self, when, hooks.text(hook), started)
+                model.provenance = [*history, record]
+        return model
 
-    def _finished(self, model: DataModel, result: Any, started: str) -> Any:
-        """Run post-hooks on what `process` made and write down how it was made."""
+    def _finished(self, history: Sequence[Any], result: Any, started: str) -> Any:
+        """Write down how what `process` made was made, and run post-hooks on it."""
         if result is None:
             raise NoProduct("process returned nothing")
         made = result if isinstance(result, (tuple, list)) else (result,)
@@ -361,15 +377,14 @@ class Step:
         record = provenance.done(self, self.selected, started)
         finished = []
         for output, product in zip(declared, made, strict=True):
-            hooked = self.hooked(self.post_hooks if output == declared[0] else (), product)
             suffix = {} if self.refining else {"suffix": output.suffix}
-            self._stamp(hooked, model, record | suffix)
-            finished.append(hooked)
+            self._stamp(product, history, record | suffix)
+            first = output == declared[0]
+            finished.append(self.hooked("post_hooks", product) if first else product)
         return Products([o.name for o in declared], finished) if self.outputs[1:] else finished[0]
 
-    def _stamp(self, product: DataModel, model: DataModel, record: Mapping[str, Any]) -> None:
-        product.provenance = list(model.provenance or [])
-        provenance.append(product, record)
+    def _stamp(self, product: DataModel, history: Sequence[Any], record: Mapping[str, Any]) -> None:
+        product.provenance = [*history, dict(record)]
         if self.status:
             product.set(f"meta.cal_step.{self.status}", "COMPLETE")
         for reference in self.selected.values():
@@ -494,6 +509,11 @@ class Step:
             for i, label in enumerate(labels)
         ]
         return [self._write(product, path) for product, path in zip(made, paths, strict=True)]
+
+    def check_output_file(self) -> None:
+        """Refuse a name that products cannot have: better now than after an hour."""
+        if self.output_file:
+            naming.output_path("", "", output_file=self.output_file)
 
     def labels(self, products: Sequence[Any]) -> list[str]:
         """The suffix of each product that is to be saved."""

@@ -13,13 +13,14 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from stpipe.step import Step
 
-__all__ = ["fingerprint", "source_files"]
+__all__ = ["files_of_function", "fingerprint", "fingerprint_of", "source_files"]
 
 _FRAMEWORK = "stpipe"
 _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|cimport\s+([\w.]+))", re.MULTILINE)
@@ -27,8 +28,13 @@ _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|cimport\s+([\w.]+))"
 
 def fingerprint(step: type[Step]) -> str:
     """Hash of the code that computes `step`'s product."""
+    return fingerprint_of(source_files(step))
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """Hash of what source files mean."""
     digest = hashlib.sha256()
-    for path in source_files(step):
+    for path in files:
         digest.update(_meaning(path, path.stat().st_mtime_ns).encode())
     return digest.hexdigest()[:16]
 
@@ -39,6 +45,16 @@ def source_files(step: type[Step]) -> tuple[Path, ...]:
     for cls in step.__mro__:
         if issubclass(cls, Step) and cls.__module__ not in ("stpipe.step", "stpipe.pipeline"):
             _collect(Path(inspect.getfile(cls)).resolve(), cls.__module__, found)
+    return tuple(found)
+
+
+def files_of_function(function: Callable[..., Any]) -> tuple[Path, ...]:
+    """The files that count of a hook: its module and what that imports; none for built-in code."""
+    found: dict[Path, None] = {}
+    owner = function if hasattr(function, "__module__") else type(function)
+    file = getattr(sys.modules.get(owner.__module__ or ""), "__file__", None)
+    if file is not None and Path(file).suffix == ".py":
+        _collect(Path(file).resolve(), owner.__module__, found)
     return tuple(found)
 
 

@@ -40,15 +40,17 @@ def picture(plan: Plan) -> Picture:
     """Count over all exposures which rule follows which."""
     rules: Counter[str] = Counter()
     arrows: Counter[tuple[str, str]] = Counter()
+    for jobs in plan.jobs.values():
+        rules.update(jobs.keys())
     for exposure in plan.exposures.values():
-        rules.update(exposure["rules"].keys())
         arrows.update(_arrows(exposure))
     return Picture(rules, arrows)
 
 
 def _arrows(exposure: Mapping[str, Any]) -> list[tuple[str, str]]:
-    maker = {p: name for name, e in exposure["rules"].items() for p in e["outputs"].values()}
-    return [(maker.get(e["input"], SOURCE), name) for name, e in exposure["rules"].items()]
+    entries = [(n, e) for rules in exposure["jobs"].values() for n, e in rules.items()]
+    maker = {path: name for name, entry in entries for path in entry["outputs"].values()}
+    return [(maker.get(entry["input"], SOURCE), name) for name, entry in entries]
 
 
 def mermaid(drawn: Picture) -> str:

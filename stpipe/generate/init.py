@@ -95,7 +95,7 @@ def _undone_on_failure(folder: Path) -> Iterator[None]:
 
 
 def _summary(folder: Path, plan: Plan) -> Iterator[str]:
-    jobs = sum(len(e["rules"]) for e in plan.exposures.values())
+    jobs = len(list(plan.entries()))
     yield f"{folder / SNAKEFILE}: {len(plan.exposures)} exposures, {jobs} jobs"
     yield f"{folder / project.CONFIG}: inputs; {folder / 'config'}/*.cfg: parameters"
     there = "" if folder == Path() else f"cd {folder} && "
@@ -219,8 +219,7 @@ def _write_workflow(folder: Path, config: Mapping[str, Any]) -> Plan:
     with project.inside(folder):
         plan = load(config)
         cls = project.Project.from_config(config).pipeline_class()
-        rule_texts = of_pipeline(cls, plan.saved_suffixes())
         partial = SNAKEFILE.with_suffix(".partial")
-        partial.write_text(snakefile(config["pipeline"], rule_texts), encoding="utf-8")
+        partial.write_text(snakefile(config["pipeline"], of_pipeline(cls)), encoding="utf-8")
         partial.replace(SNAKEFILE)
     return plan

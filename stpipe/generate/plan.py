@@ -1,42 +1,36 @@
 """Plan: for every exposure of a project, which rules make which files from which, with which job.
 
-A Snakefile loads the plan when it is read. Exposures are traced once and remembered in
-`.stflow/plan.json`; whatever decides a product (header, parameters, references, code, rules of CRDS)
-is compared by path, size and time, and what changed is traced again.
+A Snakefile loads the plan when it is read; what it asks for are functions of wildcards. Exposures are
+traced once (`stpipe.generate.planning`) and remembered (`stpipe.generate.cache`).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import stpipe
-from stpipe import job, layers, naming
+from stpipe import naming
 from stpipe.errors import UsageError, did_you_mean
-from stpipe.generate import frozen, lock
-from stpipe.generate.fingerprint import fingerprint, source_files
+from stpipe.generate import cache, frozen, lock
+from stpipe.generate.planning import Entry, Planner
 from stpipe.generate.project import CONFIG, Project
-from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
-from stpipe.references import Reference, sha256
-from stpipe.step import Step
 
 __all__ = ["Plan", "freeze", "load", "select", "use_own_commands"]
 
 log = logging.getLogger(__name__)
 
-PRODUCTS = "cal"
-CACHE = Path(".stflow/plan.json")
-JOBS = Path(".stflow/jobs")
-SAVE_STEP = "stpipe.steps.save:SaveStep"
 
-Entry = dict[str, Any]  # one rule for one exposure: input, outputs, job, references, mem_mb
-State = list[int]  # size and time of a file
+class ExtraRule(NamedTuple):
+    """A rule that follows from parameters: a hook, or a product that is saved on the way."""
+
+    name: str
+    output: str
 
 
 @dataclass
@@ -47,6 +41,15 @@ class Plan:
     rules: set[str] = field(default_factory=set)
     selected: Mapping[str, lock.Selection] = field(default_factory=dict)  # where just traced
 
+    @cached_property
+    def jobs(self) -> dict[str, dict[str, Entry]]:
+        """What each rule does, by the root name of what it makes and the rule's name."""
+        return {r: jobs for e in self.exposures.values() for r, jobs in e["jobs"].items()}
+
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """All jobs with the names of their rules."""
+        return ((rule, entry) for rules in self.jobs.values() for rule, entry in rules.items())
+
     # --- for the Snakefile: functions of wildcards --------------------------------------------------
 
     def input(self, rule: str) -> Callable[[Any], str]:
@@ -56,6 +59,10 @@ class Plan:
     def references(self, rule: str) -> Callable[[Any], list[str]]:
         """The reference files that `rule` reads."""
         return self._lookup(rule, "references")
+
+    def hooks(self, rule: str) -> Callable[[Any], list[str]]:
+        """Marks of the hooks that have to end well before `rule` starts."""
+        return self._lookup(rule, "hooks")
 
     def job(self, rule: str) -> Callable[[Any], str]:
         """The job file of `rule`: its name stands for parameters, references and code."""
@@ -78,21 +85,40 @@ class Plan:
         UsageError
             When the project has no such exposure or the exposure does not take that step.
         """
-        if root not in self.exposures:
+        if root not in self.jobs:
             raise UsageError(
-                f'the project has no exposure "{root}"{did_you_mean(root, self.exposures)}; '
+                f'the project has no exposure "{root}"{did_you_mean(root, self.jobs)}; '
                 "inputs are listed in config/config.yaml."
             )
-        rules = self.exposures[root]["rules"]
+        rules = self.jobs[root]
         if rule not in rules:
             raise UsageError(
                 f"exposure {root} does not take the step {rule}; it takes {', '.join(rules)}."
             )
         return dict(rules[rule])
 
+    # --- for the Snakefile: what it makes -----------------------------------------------------------
+
+    def is_kept(self, rule: str) -> bool:
+        """Whether the products of `rule` stay when nothing needs them any more."""
+        return rule not in self._temporary
+
+    @cached_property
+    def _temporary(self) -> set[str]:
+        return {rule for rule, entry in self.entries() if not entry["keep"]}
+
+    def extra_rules(self) -> list[ExtraRule]:
+        """Rules that the pipeline's own steps do not have."""
+        found = {
+            ExtraRule(rule, entry["extra"]): None
+            for rule, entry in self.entries()
+            if entry["extra"]
+        }
+        return list(found)
+
     def results(self) -> list[str]:
         """What the pipeline returns or saves, for all exposures."""
-        missing = {r for e in self.exposures.values() for r in e["rules"]} - self.rules
+        missing = {rule for rule, _ in self.entries()} - self.rules
         if missing and self.rules:
             raise UsageError(
                 f"the Snakefile has no rule for {', '.join(sorted(missing))}: run stflow generate."
@@ -101,17 +127,7 @@ class Plan:
 
     def products(self) -> list[str]:
         """Every file that any rule makes."""
-        return [
-            path
-            for exposure in self.exposures.values()
-            for entry in exposure["rules"].values()
-            for path in entry["outputs"].values()
-        ]
-
-    def saved_suffixes(self) -> list[str]:
-        """Suffixes under which `process` saves products on the way."""
-        names = (r for e in self.exposures.values() for r in e["rules"])
-        return list(dict.fromkeys(n.removeprefix("save_") for n in names if n.startswith("save_")))
+        return [path for _, entry in self.entries() for path in entry["outputs"].values()]
 
     def targets(self, arguments: Iterable[str]) -> dict[str, list[str]]:
         """Products behind arguments of a command line that are patterns or an expanded pattern.
@@ -133,15 +149,20 @@ class Plan:
         relative = os.path.relpath(pattern)
         # As in a shell, a star stays within one folder.
         regex = re.compile(fnmatch.translate(relative).replace(".*", "[^/]*"))
-        matched = [p for p in self.products() if regex.match(p)]
-        # Intermediate products follow from the results and need no mention.
-        results = set(self.results())
-        return [p for p in matched if p in results] or matched
+        # Intermediate products follow from the results and need no mention, marks of hooks do.
+        results = [
+            path
+            for exposure in self.exposures.values()
+            if any(regex.match(path) for path in exposure["results"])
+            for path in exposure["results"]
+            if regex.match(path) or path.endswith(".passed")
+        ]
+        return results or [path for path in self.products() if regex.match(path)]
 
 
 def freeze() -> None:
     """Have the jobs that this run starts on a cluster follow its plan, whatever is edited later."""
-    frozen.freeze(CACHE)
+    frozen.freeze(cache.CACHE)
 
 
 def use_own_commands() -> None:
@@ -162,7 +183,7 @@ def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
     """What is selected now for every exposure, whatever was remembered or held."""
     project = Project.from_config(config)
     project.use_crds()
-    planner = _Planner(project)
+    planner = Planner(project)
     for source in project.exposures():
         planner.plan(source)
     return planner.selected
@@ -177,18 +198,18 @@ def load(config: Mapping[str, Any]) -> Plan:
         return Plan({e["root"]: e for e in content["exposures"]})
     project = Project.from_config(config)
     project.use_crds()
-    remembered = _remembered(project)
-    planner = _Planner(project)
+    remembered = cache.recall(project)
+    planner = Planner(project)
     exposures: dict[str, Any] = {}
     for source in project.exposures():
         exposure = remembered.get(source)
-        if exposure is None or not _still_true(exposure):
+        if exposure is None or not cache.still_true(exposure):
             exposure = planner.plan(source)
         _add(exposures, exposure)
-    if planner.used:
+    if planner.selected:
         lock.hold(project, planner.selected)
-    if planner.used or len(remembered) != len(exposures):
-        _remember(project, exposures)
+    if planner.selected or len(remembered) != len(exposures):
+        cache.remember(project, exposures.values())
     if not exposures:
         log.warning("%s lists no exposures: there is nothing to do.", CONFIG)
     return Plan(exposures, selected=planner.selected)
@@ -202,206 +223,3 @@ def _add(exposures: dict[str, Any], exposure: Mapping[str, Any]) -> None:
             f"{exposure['source']}. Their products would overwrite each other; rename one."
         )
     exposures[root] = exposure
-
-
-class _Planner:
-    """Traces exposures; the pipeline is imported when the first one needs it."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        self.selected: dict[str, lock.Selection] = {}  # of the exposures that were traced
-        self._resolver = project.resolver()
-
-    @property
-    def used(self) -> bool:
-        """Whether any exposure was traced."""
-        return bool(self.selected)
-
-    def plan(self, source: str) -> Entry:
-        pipeline = self.project.pipeline_class().from_settings(self.project.settings())
-        pipeline.resolver = self._resolver
-        graph = trace(pipeline, source)
-        _refuse_hooks(pipeline)
-        namer = _Namer(naming.split(source).root, source, self.project.absolute_python_path)
-        rules: dict[str, Entry] = {}
-        for node in graph.nodes:
-            rules[_rule_name(rules, node.name, source)] = _entry(node, namer)
-        for product, suffix in graph.saves:
-            rules[_rule_name(rules, f"save_{suffix}", source)] = _save_entry(product, suffix, namer)
-        states = {f: _state(f) for r in rules.values() for f in r["references"]}
-        states |= {str(r.path): _state(r.path) for r in pipeline.parameter_files.values() if r.path}
-        self.selected[namer.root] = _selected(graph, pipeline)
-        steps = {type(s) for n in graph.nodes for s in (n.step, *(r.step for r in n.refinements))}
-        code = {str(f): _state(f) for s in steps for f in source_files(s)}
-        return {
-            "source": source,
-            "root": namer.root,
-            "rules": rules,
-            "results": _results(graph, rules, namer),
-            "depends_on": {source: _state(source), **states, **code},
-        }
-
-
-def _refuse_hooks(step: Step) -> None:
-    """Hooks belong to steps here: a pipeline as a whole is no job that could run them."""
-    if not step.step_defs:
-        return
-    if step.pre_hooks or step.post_hooks:
-        first, last = next(iter(step.step_defs)), next(reversed(step.step_defs))
-        raise UsageError(
-            f"{step.name}: hooks of a whole pipeline cannot run in a project, where each step is a "
-            f"job. Give them to a step: --steps.{first}.pre_hooks, --steps.{last}.post_hooks."
-        )
-    for name in step.step_defs:
-        _refuse_hooks(getattr(step, name))
-
-
-def _selected(graph: Graph, pipeline: Step) -> lock.Selection:
-    """Every reference and parameter file of an exposure that its user did not put in."""
-    groups = [n.references for n in graph.nodes]
-    groups += [r.references for n in graph.nodes for r in n.refinements]
-    found: dict[str, tuple[str, str]] = {}
-    for group in (*groups, pipeline.parameter_files):
-        found |= lock.selection(group)
-    return found
-
-
-@dataclass(frozen=True)
-class _Namer:
-    """Paths of one exposure's files."""
-
-    root: str
-    source: str
-    python_path: tuple[str, ...] = ()
-
-    def product(self, suffix: str) -> str:
-        return f"{PRODUCTS}/{self.root}_{suffix}.fits"
-
-    def of(self, place: tuple[Node | None, int]) -> str:
-        node, index = place
-        return self.source if node is None else self.product(node.products[index].suffix)
-
-
-def _entry(node: Node, namer: _Namer) -> Entry:
-    made = _job(node.step, node.references, namer)
-    made = replace(
-        made,
-        skipped=_notes(node.skipped_before),
-        skipped_after=_notes(node.skipped_after),
-        then=tuple((r.product, _job(r.step, r.references, namer)) for r in node.refinements),
-    )
-    references = [node.references, *(r.references for r in node.refinements)]
-    paths = [str(r.path) for group in references for r in group.values() if r.path]
-    return {
-        "input": namer.of(node.inputs[0]),
-        "outputs": {p.name: namer.product(p.suffix) for p in node.products},
-        "job": str(made.write(JOBS)),
-        "references": list(dict.fromkeys(paths)),
-        "mem_mb": _mem_mb(namer.source),
-    }
-
-
-def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.Job:
-    values = step.science_parameters()
-    return job.Job(
-        name=step.qualified_name,
-        target=step.target(),
-        parameters=values,
-        sources={n: step.source_of(n) for n in values},
-        references=references,
-        checksums={t: sha256(r.path) for t, r in references.items() if r.path},
-        code=f"{stpipe.__version__} {fingerprint(type(step))}",
-        python_path=namer.python_path,
-        pipelines=json.dumps(step.pipelines()),
-    )
-
-
-def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
-    made = job.Job(f"save_{suffix}", SAVE_STEP, {}, {}, {}, {}, code=stpipe.__version__)
-    return {
-        "input": namer.of((product.node, product.index)),
-        "outputs": {"product": namer.product(suffix)},
-        "job": str(made.write(JOBS)),
-        "references": [],
-        "mem_mb": _mem_mb(namer.source),
-    }
-
-
-def _rule_name(rules: Mapping[str, Entry], name: str, source: str) -> str:
-    rule = name.replace(".", "_")
-    if rule in rules:
-        raise UsageError(
-            f"{source}: the step {name} runs twice and would write one file twice. List it in "
-            "step_defs once for each use, with a suffix for each."
-        )
-    return rule
-
-
-def _notes(skipped: Iterable[SkippedStep]) -> dict[str, job.SkipNote]:
-    return {
-        s.step.qualified_name: job.SkipNote(s.step.target(), s.reason, s.step.skip_source(s.reason))
-        for s in skipped
-    }
-
-
-def _results(graph: Graph, rules: Mapping[str, Entry], namer: _Namer) -> list[str]:
-    returned = [namer.of((r.node, r.index)) for r in graph.results if r.node is not None]
-    saved = [p for n, r in rules.items() if n.startswith("save_") for p in r["outputs"].values()]
-    return list(dict.fromkeys([*saved, *returned]))
-
-
-def _mem_mb(source: str) -> int:
-    """Memory of a step that holds a ramp and its corrected copy as float32, beside the libraries."""
-    pixels_mb = Path(source).stat().st_size / 2**20
-    return int(300 + 10 * pixels_mb)
-
-
-# --- remembering -----------------------------------------------------------------------------------
-
-
-def _state(path: str | Path) -> State:
-    status = Path(path).stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _still_true(exposure: Mapping[str, Any]) -> bool:
-    try:
-        same = all(_state(path) == state for path, state in exposure["depends_on"].items())
-    except OSError:
-        return False
-    return same and all(Path(entry["job"]).is_file() for entry in exposure["rules"].values())
-
-
-def _key(project: Project) -> list[Any]:
-    """What all exposures depend on; a change traces everything again."""
-    rules = list(Path(project.references).glob("rules.*")) if project.references else []
-    parts = (*project.parameters, *_pipeline_files(project), *map(str, rules))
-    files = [p for p in parts if Path(p).is_file()]
-    names = ("CRDS_PATH", "CRDS_CONTEXT", "CRDS_SERVER_URL", layers.SWITCH)
-    crds = [os.environ.get(name) for name in names]
-    states = [[p, *_state(p)] for p in files]
-    where = [project.crds_context, project.references, crds]
-    return [stpipe.__version__, project.pipeline, where, states]
-
-
-def _pipeline_files(project: Project) -> Iterator[str]:
-    yield from (str(f) for f in source_files(project.pipeline_class()))
-
-
-def _remembered(project: Project) -> dict[str, Any]:
-    """Planned exposures by source, or nothing when the cache is absent, unreadable or outdated."""
-    try:
-        content = json.loads(CACHE.read_text(encoding="utf-8"))
-        if content["key"] != _key(project):
-            return {}
-        return {e["source"]: e for e in content["exposures"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _remember(project: Project, exposures: Mapping[str, Any]) -> None:
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
-    partial = CACHE.with_suffix(f".{os.getpid()}.partial")
-    content = {"key": _key(project), "exposures": list(exposures.values())}
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(CACHE)

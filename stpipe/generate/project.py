@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe import resources
 from stpipe.crds_client import CrdsResolver
 from stpipe.directory import DirectoryResolver
-from stpipe.errors import InputError, ParameterError, UsageError
+from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 from stpipe.parameters import Settings, read_cfg
 from stpipe.registry import load
 
@@ -38,6 +38,8 @@ class Project:
     crds_context: str | None
     python_path: tuple[str, ...]
     references: str | None = None  # a directory instead of CRDS
+    keep: str | tuple[str, ...] = "all"  # all, products, or names of steps whose products stay too
+    granularity: str = "auto"  # step, fused or auto
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Project:
@@ -49,6 +51,12 @@ class Project:
             With every entry that is unknown or of the wrong type.
         """
         _validate(config)
+        keep = config.get("keep", "all")
+        if keep == "all" and config.get("granularity") == "fused":
+            raise ParameterError(
+                f"{CONFIG}: granularity: fused leaves out products between steps, but keep is all. "
+                "Say keep: products, or list the steps whose products stay."
+            )
         crds = config.get("crds") or {}
         return cls(
             config["pipeline"],
@@ -58,7 +66,17 @@ class Project:
             crds.get("context"),
             _listed(config.get("python_path")),
             config.get("references"),
+            keep if isinstance(keep, str) else tuple(keep),
+            config.get("granularity", "auto"),
         )
+
+    def keeps(self, rule: str) -> bool:
+        """Whether the products of a rule stay, though they are no results of the pipeline."""
+        return self.keep == "all" or (self.keep != "products" and rule in self.keep)
+
+    def fuses(self, step: str) -> bool:
+        """Whether the product of a step may be held in memory only."""
+        return self.granularity != "step" and not self.keeps(step.replace(".", "_"))
 
     @property
     def absolute_python_path(self) -> tuple[str, ...]:
@@ -70,7 +88,16 @@ class Project:
         for folder in reversed(self.absolute_python_path):
             if folder not in sys.path:
                 sys.path.insert(0, folder)
-        return load(self.pipeline)
+        pipeline = load(self.pipeline)
+        self._check_keep(pipeline)
+        return pipeline
+
+    def _check_keep(self, pipeline: type[Step]) -> None:
+        known = [name.replace(".", "_") for name, _ in all_steps(pipeline)]
+        listed = () if isinstance(self.keep, str) else self.keep
+        if unknown := [name for name in listed if name not in known]:
+            hints = ", ".join(f"{name}{did_you_mean(name, known)}" for name in unknown)
+            raise ParameterError(f"{CONFIG}: keep: {self.pipeline} has no step {hints}.")
 
     def settings(self) -> Settings:
         """Parameters of all files; the last file is heard first."""

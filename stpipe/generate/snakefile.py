@@ -27,15 +27,18 @@ class RuleText:
     def render(self) -> str:
         """The rule."""
         first, *_ = self.suffixes
-        outputs = [f'        {n}="cal/{{root}}_{s}.fits",' for n, s in self.suffixes.items()]
+        outputs = [
+            f'        {n}=kept("{self.name}", "cal/{{root}}_{s}.fits"),'
+            for n, s in self.suffixes.items()
+        ]
         return _template("rule").substitute(
             rule=self.name, summary=self.summary, outputs="\n".join(outputs), first=first
         )
 
 
-def of_pipeline(pipeline: type[Step], saved: Iterable[str] = ()) -> list[RuleText]:
-    """A rule for each step that `pipeline` may take, and for each product that it may save."""
-    rules = [
+def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
+    """A rule for each step that `pipeline` may take."""
+    return [
         RuleText(
             name.replace(".", "_"),
             (step.__doc__ or step.__name__).strip().splitlines()[0],
@@ -44,11 +47,6 @@ def of_pipeline(pipeline: type[Step], saved: Iterable[str] = ()) -> list[RuleTex
         for name, step in all_steps(pipeline)
         if not step.refines
     ]
-    saves = [
-        RuleText(f"save_{s}", f"Save a product under the suffix {s}.", {"product": s})
-        for s in saved
-    ]
-    return rules + saves
 
 
 def snakefile(pipeline: str, rules: Iterable[RuleText]) -> str:

@@ -61,6 +61,7 @@ class Node:
     skipped_before: tuple[SkippedStep, ...] = ()
     skipped_after: list[SkippedStep] = field(default_factory=list)
     refinements: list[Refinement] = field(default_factory=list)
+    waits_for: tuple[Node, ...] = ()  # nodes that have to end well before this one starts
 
     @property
     def name(self) -> str:
@@ -74,6 +75,8 @@ class Graph:
 
     pipeline: Step
     source: Path
+    model: str  # class of the exposure's model
+    metadata: Any  # of the exposure
     nodes: list[Node] = field(default_factory=list)
     saves: list[tuple[Traced, str]] = field(default_factory=list)  # product, suffix
     results: list[Traced] = field(default_factory=list)
@@ -98,6 +101,17 @@ class Graph:
         self.nodes.append(node)
         made = [given.made_by(node, i) for i in range(len(products))]
         return Products([o.name for o in declared], made) if step.outputs[1:] else made[0]
+
+    def again(self, model: Any = None) -> Traced:
+        """A stand-in for the exposure, or for `model`, in a graph of its own."""
+        graph = Graph(self.pipeline, self.source, self.model, self.metadata)
+        known = self.model if model is None else type(model).__name__
+        return Traced(graph, self.metadata if model is None else model, (None, 0), known)
+
+    def model_at(self, place: tuple[Node | None, int]) -> str:
+        """Class of the model that a node, or the exposure, has there."""
+        node, index = place
+        return self.model if node is None else node.products[index].model
 
     def finish(self, result: Any) -> None:
         """Take what `process` returned as the pipeline's results."""
@@ -254,9 +268,8 @@ def trace(pipeline: Step, source: str | Path) -> Graph:
     from stpipe import models
 
     metadata = models.open_metadata(source)
-    graph = Graph(pipeline, Path(source))
+    graph = Graph(pipeline, Path(source), metadata.model_type, metadata)
     pipeline.source = Path(source)
     pipeline.settle_for(metadata.to_flat_dict())
-    stand_in = Traced(graph, metadata, (None, 0), metadata.model_type)
-    graph.finish(pipeline.run(stand_in))
+    graph.finish(pipeline.run(Traced(graph, metadata, (None, 0), metadata.model_type)))
     return graph

@@ -118,8 +118,8 @@ def _what_changed(folder: Path, job: _Job) -> Iterator[str]:
     """Compare the job file that made the product with the one that applies now."""
     before = _job_file(folder, _recorded_job(folder, job.outputs[0]))
     plan = json.loads((folder / ".stflow/plan.json").read_text(encoding="utf-8"))
-    exposure = next(e for e in plan["exposures"] if e["root"] == job.root)
-    after = _job_file(folder, exposure["rules"][job.rule]["job"])
+    rules = next(e["jobs"][job.root] for e in plan["exposures"] if job.root in e["jobs"])
+    after = _job_file(folder, rules[job.rule]["job"])
     if before is None or after is None:
         yield "its parameters, references or code changed."
         return

@@ -154,6 +154,8 @@ def _provenance_lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  {record.get('step', '?'):<20} {record.get('status', ''):<10} {when}"
         if record.get("reason"):
             yield from _wrapped(record["reason"])
+        if record.get("hook"):
+            yield from _wrapped(f"{record['when'].removesuffix('s')} {record['hook']}")
         yield from _changed_parameters(record)
         for kind, reference in record.get("references", {}).items():
             sum_ = f" sha256:{reference['sha256'][:12]}" if "sha256" in reference else ""

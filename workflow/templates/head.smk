@@ -22,6 +22,11 @@ plan = load(config)
 freeze()
 
 
+def kept(rule, path):
+    """Products on the way may go when nothing needs them any more (keep in config.yaml)."""
+    return path if plan.is_kept(rule) else temp(path)
+
+
 wildcard_constraints:
     root=r"[^/]+",
 

@@ -5,6 +5,7 @@ rule $rule:
     input:
         exposure=plan.input("$rule"),
         references=ancient(plan.references("$rule")),
+        hooks=plan.hooks("$rule"),
     output:
 $outputs
     log:

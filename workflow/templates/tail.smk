@@ -1,5 +1,33 @@
 
 
+# Shell hooks between steps, and products that are saved on the way.
+for _extra in plan.extra_rules():
+
+    rule:
+        name:
+            _extra.name
+        input:
+            exposure=plan.input(_extra.name),
+            references=ancient(plan.references(_extra.name)),
+            hooks=plan.hooks(_extra.name),
+        output:
+            product=kept(_extra.name, _extra.output),
+        log:
+            f"logs/{{root}}_{_extra.name}.log",
+        group:
+            "exposure"
+        conda:
+            "envs/stpipe-flow.yaml"
+        threads: 1
+        resources:
+            mem_mb=plan.mem_mb(_extra.name),
+        params:
+            job=plan.job(_extra.name),
+        shell:
+            "strun {params.job:q} {input.exposure:q} --output_file={output.product:q}"
+            " --threads={threads} > {log:q} 2>&1"
+
+
 if os.path.exists(os.path.join(workflow.basedir, "rules.smk")):
 
     include: "rules.smk"

@@ -1,0 +1,73 @@
+"""Cache: what was planned for each exposure, and whether it still holds.
+
+Whatever decides a plan is compared by path, size and time; a plan for which all of that is as it was
+is taken from `.stflow/plan.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import stpipe
+from stpipe import layers
+from stpipe.generate.fingerprint import source_files
+from stpipe.generate.project import Project
+
+__all__ = ["State", "recall", "remember", "state", "still_true"]
+
+CACHE = Path(".stflow/plan.json")
+State = list[int]  # size and time of a file
+
+
+def state(path: str | Path) -> State:
+    """Size and time of a file."""
+    status = Path(path).stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def still_true(exposure: Mapping[str, Any]) -> bool:
+    """Whether nothing that a plan depends on has changed since it was made."""
+    try:
+        same = all(state(path) == before for path, before in exposure["depends_on"].items())
+    except OSError:
+        return False
+    jobs = (entry["job"] for rules in exposure["jobs"].values() for entry in rules.values())
+    return same and all(Path(job).is_file() for job in jobs)
+
+
+def recall(project: Project) -> dict[str, Any]:
+    """Planned exposures by source, or nothing when the cache is absent, unreadable or outdated."""
+    try:
+        content = json.loads(CACHE.read_text(encoding="utf-8"))
+        if content["key"] != _key(project):
+            return {}
+        return {e["source"]: e for e in content["exposures"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def remember(project: Project, exposures: Iterable[Mapping[str, Any]]) -> None:
+    """Write the cache, at once."""
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    partial = CACHE.with_suffix(f".{os.getpid()}.partial")
+    content = {"key": _key(project), "exposures": list(exposures)}
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    partial.replace(CACHE)
+
+
+def _key(project: Project) -> list[Any]:
+    """What all exposures depend on; a change traces everything again."""
+    rules = list(Path(project.references).glob("rules.*")) if project.references else []
+    code = map(str, source_files(project.pipeline_class()))
+    parts = (*project.parameters, *code, *map(str, rules))
+    files = [p for p in parts if Path(p).is_file()]
+    names = ("CRDS_PATH", "CRDS_CONTEXT", "CRDS_SERVER_URL", layers.SWITCH)
+    crds = [os.environ.get(name) for name in names]
+    states = [[p, *state(p)] for p in files]
+    where = [project.crds_context, project.references, crds]
+    kept = [project.keep, project.granularity]
+    return [stpipe.__version__, project.pipeline, where, kept, states]

@@ -1,0 +1,60 @@
+"""Fusing: steps between products that are kept, as one job that holds all between them in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stpipe.generate.trace import Graph, Node
+from stpipe.steps.hook import LookStep
+
+__all__ = ["Run", "runs"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Nodes that one job runs, each on what the one before makes."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def first(self) -> Node:
+        """The node that reads the job's input."""
+        return self.nodes[0]
+
+    @property
+    def last(self) -> Node:
+        """The node whose products are written."""
+        return self.nodes[-1]
+
+
+def runs(graph: Graph, fuses: Callable[[str], bool]) -> list[Run]:
+    """The jobs of a graph, in order; `fuses` says of a step's name whether its product may go.
+
+    A product goes when one node reads its first product, nobody reads the others, and neither the
+    pipeline returns nor saves it.
+    """
+    heads = {n: n.inputs[0][0] for n in graph.nodes if _joins(graph, n, fuses)}
+    inner = set(heads.values())
+    found = []
+    for node in graph.nodes:
+        if node not in inner:
+            row = [node]
+            while (before := heads.get(row[0])) is not None:
+                row.insert(0, before)
+            found.append(Run(tuple(row)))
+    return found
+
+
+def _joins(graph: Graph, node: Node, fuses: Callable[[str], bool]) -> bool:
+    """Whether a node runs in the job of the one that makes its input."""
+    before, index = node.inputs[0]
+    if before is None or index or len(node.inputs) > 1 or isinstance(node.step, LookStep):
+        return False
+    readers = [n for n in graph.nodes if any(maker is before for maker, _ in n.inputs)]
+    wanted = [*graph.results, *(product for product, _ in graph.saves)]
+    return (
+        fuses(before.name)
+        and readers == [node]
+        and all(place.node is not before for place in wanted)
+    )

@@ -1,0 +1,158 @@
+"""Hooking: shell hooks of steps as nodes of their own, between the steps of a traced graph.
+
+A command that names `{output}` stands between the file that it reads and all that read that file. One
+that only looks makes no file; what comes after waits until it has ended well. Python hooks stay in
+their step's job, unless a shell hook has to run between them and the step: hooks keep their order. So
+do hooks that change a result of the pipeline, or a product that is refined in its rule: that file has
+its name from the step.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stpipe import hooks
+from stpipe.generate.trace import Graph, Node, Product
+from stpipe.parameters import resolve
+from stpipe.settings import Raw, Settings
+from stpipe.step import Step
+from stpipe.steps.hook import HookStep, LookStep
+
+__all__ = ["files_of", "interpose"]
+
+Hook = str | Callable[..., Any]
+Place = tuple[Node | None, int]
+
+
+def interpose(graph: Graph) -> None:
+    """Give shell hooks nodes of their own and take them from their steps."""
+    kept: dict[Step, tuple[list[Hook], list[Hook]]] = {}
+    for node in list(graph.nodes):
+        before, inside = _split_before(node.step.pre_hooks)
+        split = _split_result if _keeps_its_name(graph, node) else _split_after
+        made_inside, after = split(node.step.post_hooks)
+        kept[node.step] = (inside, made_inside)
+        if before:
+            _put_before(graph, node, before)
+        if after:
+            _put_after(graph, node, after)
+    for step, (inside, made_inside) in kept.items():
+        step.pre_hooks, step.post_hooks = inside, made_inside
+
+
+def files_of(command: str) -> Iterator[Path]:
+    """Files that a command names, such as a script that it runs or a table that it reads."""
+    try:
+        words = shlex.split(command.removeprefix("shell:"))
+    except ValueError:  # quotes that only the shell understands
+        words = command.split()
+    for word in words:
+        path = Path(word).expanduser()
+        if {"/", "."} & set(word) and path.is_file():
+            yield path
+
+
+# --- which hooks go where --------------------------------------------------------------------------
+
+
+def _split_before(given: Sequence[Hook]) -> tuple[list[Hook], list[Hook]]:
+    """Hooks up to the last shell command, and those that run in the step's job."""
+    last = max((n for n, hook in enumerate(given) if hooks.is_shell(hook)), default=-1)
+    return list(given[: last + 1]), list(given[last + 1 :])
+
+
+def _split_after(given: Sequence[Hook]) -> tuple[list[Hook], list[Hook]]:
+    """Hooks that run in the step's job, and those from the first shell command on."""
+    first = next((n for n, hook in enumerate(given) if hooks.is_shell(hook)), len(given))
+    return list(given[:first]), list(given[first:])
+
+
+def _split_result(given: Sequence[Hook]) -> tuple[list[Hook], list[Hook]]:
+    """Hooks up to the last one that changes the data, and those that only look at the result."""
+    last = max((n for n, hook in enumerate(given) if hooks.replaces(hook)), default=-1)
+    return list(given[: last + 1]), list(given[last + 1 :])
+
+
+def _keeps_its_name(graph: Graph, node: Node) -> bool:
+    """Whether the file of a node's first product has to hold what hooks make of it."""
+    results = {r.node for r in graph.results if r.index == 0}
+    return node in results or any(r.product == 0 for r in node.refinements)
+
+
+# --- putting them there ----------------------------------------------------------------------------
+
+
+@dataclass
+class _Row:
+    """Hooks in a row: where they stand now, and the looks that what follows waits for."""
+
+    place: Place
+    model: str
+    nodes: list[Node] = field(default_factory=list)
+    looks: tuple[Node, ...] = ()
+
+    def add(self, step: HookStep) -> None:
+        """One more hook, behind those that are there."""
+        product = Product("product", self.model, step.suffix)
+        node = Node(step, (self.place,), (product,), waits_for=self.looks)
+        self.nodes.append(node)
+        if isinstance(step, LookStep):
+            self.looks = (*self.looks, node)
+        else:
+            self.place, self.looks = (node, 0), ()
+
+
+def _put_before(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
+    place = node.inputs[0]
+    row = _Row(place, graph.model_at(place))
+    for number, hook in enumerate(given, start=1):
+        row.add(_step(node.step, "pre_hooks", hook, f"pre{number}"))
+    _let_read(node, place, row)
+    # The first file after steps that were left out says so.
+    for made in [n for n in row.nodes if not isinstance(n.step, LookStep)][:1]:
+        made.skipped_before, node.skipped_before = node.skipped_before, ()
+    start = graph.nodes.index(node)
+    graph.nodes[start:start] = row.nodes
+
+
+def _put_after(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
+    place = (node, 0)
+    readers = [n for n in graph.nodes if place in n.inputs]
+    row = _Row(place, graph.model_at(place))
+    for number, hook in enumerate(given, start=1):
+        row.add(_step(node.step, "post_hooks", hook, f"post{number}"))
+    for reader in readers:
+        _let_read(reader, place, row)
+    for saved, _ in graph.saves:
+        if (saved.node, saved.index) == place:
+            saved.node, saved.index = row.place
+    start = graph.nodes.index(node) + 1
+    graph.nodes[start:start] = row.nodes
+
+
+def _let_read(reader: Node, place: Place, row: _Row) -> None:
+    """Let a node read what hooks leave, and wait for those that look."""
+    reader.inputs = tuple(row.place if i == place else i for i in reader.inputs)
+    reader.waits_for = (*reader.waits_for, *row.looks)
+
+
+def _step(owner: Step, when: str, hook: Hook, label: str) -> HookStep:
+    """The step of a hook; it stands where its owner stands, also in a nested pipeline."""
+    values = {
+        "hook": hooks.text(hook),
+        "owner": owner.qualified_name,
+        "owner_class": owner.target(),
+        "when": when,
+        "hook_timeout": owner.hook_timeout,
+        "suffix": f"{owner.name}_{label}",
+    }
+    settings = Settings({name: Raw(value, owner.source_of(when)) for name, value in values.items()})
+    cls = HookStep if hooks.replaces(hook) else LookStep
+    step = cls.__new__(cls)
+    # As pipelines do with their steps.
+    step._configure(resolve(cls, settings), f"{owner.name}_{label}", owner.parent)  # noqa: SLF001
+    return step

@@ -1,0 +1,257 @@
+"""Planning: one exposure's traced graph as jobs of rules, with the names of all files.
+
+Nothing here reads pixels. Shell hooks become nodes (`stpipe.generate.hooking`), steps between products
+that are not kept become one job (`stpipe.generate.fusing`), and each node becomes an entry: what its
+rule reads and makes for this exposure, and the job file that says how.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import stpipe
+from stpipe import hooks, job, naming
+from stpipe.errors import UsageError
+from stpipe.generate import lock
+from stpipe.generate.cache import state
+from stpipe.generate.fingerprint import files_of_function, fingerprint, fingerprint_of, source_files
+from stpipe.generate.fusing import Run, runs
+from stpipe.generate.hooking import files_of, interpose
+from stpipe.generate.project import Project
+from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
+from stpipe.references import Reference, sha256
+from stpipe.step import Step
+from stpipe.steps.hook import HookStep, LookStep
+
+__all__ = ["Entry", "Planner"]
+
+PRODUCTS = "cal"
+LOGS = "logs"
+JOBS = Path(".stflow/jobs")
+SAVE_STEP = "stpipe.steps.save:SaveStep"
+
+# One rule for one exposure: input, outputs, job, references, hooks, mem_mb, keep, extra.
+Entry = dict[str, Any]
+
+
+class Planner:
+    """Traces exposures; the pipeline is imported when the first one needs it."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.selected: dict[str, lock.Selection] = {}  # of the exposures that were traced
+        self._resolver = project.resolver()
+
+    def plan(self, source: str) -> dict[str, Any]:
+        """Everything that the project does to one exposure."""
+        pipeline = self.project.pipeline_class().from_settings(self.project.settings())
+        pipeline.resolver = self._resolver
+        graph = trace(pipeline, source)
+        _refuse_hooks(pipeline)
+        interpose(graph)
+        namer = _Namer(naming.split(source).root, source, self.project.absolute_python_path)
+        rules = self._rules(graph, namer)
+        self.selected[namer.root] = _selected(graph, pipeline)
+        files = [f for entry in rules.values() for f in entry.pop("files")]
+        files += [str(r.path) for r in pipeline.parameter_files.values() if r.path]
+        return {
+            "source": source,
+            "root": namer.root,
+            "jobs": {namer.root: rules},
+            "results": _results(graph, rules, namer),
+            "depends_on": {f: state(f) for f in (source, *files)},
+        }
+
+    def _rules(self, graph: Graph, namer: _Namer) -> dict[str, Entry]:
+        rules: dict[str, Entry] = {}
+        for run in runs(graph, self.project.fuses):
+            name = _rule_name(rules, run.last.name, namer.source)
+            rules[name] = self._entry(run, namer, name, graph)
+        for product, suffix in graph.saves:
+            name = _rule_name(rules, f"save_{suffix}", namer.source)
+            rules[name] = _save_entry(product, suffix, namer)
+        return rules
+
+    def _entry(self, run: Run, namer: _Namer, name: str, graph: Graph) -> Entry:
+        node = run.last
+        looks = isinstance(node.step, LookStep)
+        outputs = {p.name: namer.made_by(node, i) for i, p in enumerate(node.products)}
+        references = [path for n in run.nodes for path in _reference_files(n)]
+        waits = [namer.made_by(n, 0) for member in run.nodes for n in member.waits_for]
+        extra = next(iter(outputs.values())).replace(namer.root, "{root}", 1)
+        return {
+            "input": namer.of(run.first.inputs[0]),
+            "outputs": outputs,
+            "job": str(_run_job(run, namer).write(JOBS)),
+            "references": list(dict.fromkeys(references)),
+            "hooks": waits,
+            "mem_mb": _mem_mb(namer.source),
+            "keep": looks or self.project.keeps(name) or _is_result(node, graph),
+            "extra": extra if isinstance(node.step, HookStep) else "",
+            "files": [*references, *(str(f) for n in run.nodes for f in _code_files(n))],
+        }
+
+
+def _refuse_hooks(step: Step) -> None:
+    """Hooks belong to steps here: a pipeline as a whole is no job that could run them."""
+    if not step.step_defs:
+        return
+    if step.pre_hooks or step.post_hooks:
+        first, last = next(iter(step.step_defs)), next(reversed(step.step_defs))
+        raise UsageError(
+            f"{step.name}: hooks of a whole pipeline cannot run in a project, where each step is a "
+            f"job. Give them to a step: --steps.{first}.pre_hooks, --steps.{last}.post_hooks."
+        )
+    for name in step.step_defs:
+        _refuse_hooks(getattr(step, name))
+
+
+def _selected(graph: Graph, pipeline: Step) -> lock.Selection:
+    """Every reference and parameter file of an exposure that its user did not put in."""
+    groups = [n.references for n in graph.nodes]
+    groups += [r.references for n in graph.nodes for r in n.refinements]
+    found: dict[str, tuple[str, str]] = {}
+    for group in (*groups, pipeline.parameter_files):
+        found |= lock.selection(group)
+    return found
+
+
+# --- names -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Namer:
+    """Paths of one exposure's files."""
+
+    root: str
+    source: str
+    python_path: tuple[str, ...] = ()
+
+    def product(self, suffix: str) -> str:
+        return f"{PRODUCTS}/{self.root}_{suffix}.fits"
+
+    def made_by(self, node: Node, index: int) -> str:
+        """A file that a node makes; a hook that only looks leaves a mark that it passed."""
+        suffix = node.products[index].suffix
+        if isinstance(node.step, LookStep):
+            return f"{LOGS}/{self.root}_{suffix}.passed"
+        return self.product(suffix)
+
+    def of(self, place: tuple[Node | None, int]) -> str:
+        node, index = place
+        return self.source if node is None else self.made_by(node, index)
+
+
+def _rule_name(rules: Mapping[str, Entry], name: str, source: str) -> str:
+    rule = name.replace(".", "_")
+    if rule in rules:
+        raise UsageError(
+            f"{source}: the step {name} runs twice and would write one file twice. List it in "
+            "step_defs once for each use, with a suffix for each."
+        )
+    return rule
+
+
+def _results(graph: Graph, rules: Mapping[str, Entry], namer: _Namer) -> list[str]:
+    returned = [namer.of((r.node, r.index)) for r in graph.results if r.node is not None]
+    saved = [p for n, r in rules.items() if n.startswith("save_") for p in r["outputs"].values()]
+    waited = {id(n) for node in graph.nodes for n in node.waits_for}
+    looks = [n for n in graph.nodes if isinstance(n.step, LookStep) and id(n) not in waited]
+    return list(dict.fromkeys([*saved, *returned, *(namer.made_by(n, 0) for n in looks)]))
+
+
+def _is_result(node: Node, graph: Graph) -> bool:
+    return any(r.node is node for r in graph.results)
+
+
+# --- jobs ------------------------------------------------------------------------------------------
+
+
+def _run_job(run: Run, namer: _Namer) -> job.Job:
+    """The job of a run of nodes: that of the last one, with those before it."""
+    *before, last = (_node_job(node, namer) for node in run.nodes)
+    return replace(last, before=tuple(before))
+
+
+def _node_job(node: Node, namer: _Namer) -> job.Job:
+    return replace(
+        _job(node.step, node.references, namer),
+        skipped=_notes(node.skipped_before),
+        skipped_after=_notes(node.skipped_after),
+        then=tuple((r.product, _job(r.step, r.references, namer)) for r in node.refinements),
+    )
+
+
+def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.Job:
+    values = step.science_parameters()
+    return job.Job(
+        name=step.qualified_name,
+        target=step.target(),
+        parameters=values,
+        sources={n: step.source_of(n) for n in values},
+        references=references,
+        checksums={t: sha256(r.path) for t, r in references.items() if r.path},
+        code=" ".join([stpipe.__version__, fingerprint(type(step)), *_hook_prints(step)]),
+        python_path=namer.python_path,
+        pipelines=json.dumps(step.pipelines()),
+    )
+
+
+def _hook_prints(step: Step) -> Iterator[str]:
+    """Fingerprints of Python hooks and of files that commands name: they count as code."""
+    for hook in _hooks(step):
+        if hooks.is_shell(hook):
+            yield from (sha256(path)[:16] for path in files_of(hook))
+        else:
+            yield fingerprint_of(files_of_function(hooks.function(hook)))
+
+
+def _hooks(step: Step) -> list[str]:
+    own = [step.hook] if isinstance(step, HookStep) else [*step.pre_hooks, *step.post_hooks]
+    return [hooks.text(hook) for hook in own]
+
+
+def _code_files(node: Node) -> Iterator[Path]:
+    """Every file whose content counts as code of a node's job."""
+    for step in (node.step, *(r.step for r in node.refinements)):
+        yield from source_files(type(step))
+        for hook in _hooks(step):
+            shell = hooks.is_shell(hook)
+            yield from files_of(hook) if shell else files_of_function(hooks.function(hook))
+
+
+def _reference_files(node: Node) -> Iterator[str]:
+    for group in (node.references, *(r.references for r in node.refinements)):
+        yield from (str(r.path) for r in group.values() if r.path)
+
+
+def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
+    made = job.Job(f"save_{suffix}", SAVE_STEP, {}, {}, {}, {}, code=stpipe.__version__)
+    return {
+        "input": namer.of((product.node, product.index)),
+        "outputs": {"product": namer.product(suffix)},
+        "job": str(made.write(JOBS)),
+        "references": [],
+        "hooks": [],
+        "mem_mb": _mem_mb(namer.source),
+        "keep": True,
+        "extra": f"{PRODUCTS}/{{root}}_{suffix}.fits",
+        "files": [],
+    }
+
+
+def _notes(skipped: Iterable[SkippedStep]) -> dict[str, job.SkipNote]:
+    return {
+        s.step.qualified_name: job.SkipNote(s.step.target(), s.reason, s.step.skip_source(s.reason))
+        for s in skipped
+    }
+
+
+def _mem_mb(source: str) -> int:
+    """Memory of a step that holds a ramp and its corrected copy as float32, beside the libraries."""
+    pixels_mb = Path(source).stat().st_size / 2**20
+    return int(300 + 10 * pixels_mb)
