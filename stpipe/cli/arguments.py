@@ -23,6 +23,8 @@ FLAGS = {
 VALUED = {
     "like": "PRODUCT   Repeat the parameters that a product was made with",
     "save-parameters": "FILE   Write all parameters into a .cfg or .asdf that repeats them",
+    "start-step": "STEP   Start a pipeline at a step, from the saved product of the one before",
+    "stop-step": "STEP   Stop a pipeline after a step, and save what the next one would get",
     "references": "DIR   Reference files by the rules of a directory instead of CRDS",
     "threads": "N   Threads for corrections of ramps (default: 1)",
     "log-level": "LEVEL   DEBUG, INFO, WARNING, ERROR or CRITICAL",

@@ -155,12 +155,10 @@ class _Request:
 
     def carry_out(self) -> None:
         """Do what the flags ask for."""
-        from stpipe import export, naming
+        from stpipe import export
 
         step = self.step()
-        if step.output_file:
-            # Better now than after an hour.
-            naming.output_path("", "", output_file=step.output_file)
+        step.check_output_file()
         if path := self.given.options.get("save-parameters"):
             export.checked(path)
         if len(self.inputs) > 1 and step.output_file:
@@ -238,7 +236,19 @@ class _Request:
             for source in self.inputs:
                 step = self.step()
                 step.set_threads(self._threads())
-                _run_one(step, self.configuration.job, source)
+                self._run_one(step, source)
+
+    def _run_one(self, step: Step, source: str) -> None:
+        from stpipe import job, window
+
+        options = self.given.options
+        start, stop = options.get("start-step"), options.get("stop-step")
+        if start or stop:
+            window.run(step, source, start, stop)
+        elif section := self.configuration.job:
+            step.save(job.run(step, section, source))
+        else:
+            step.save(step.run(source))
 
     def _threads(self) -> int:
         given = self.given.options.get("threads", "1")
@@ -263,13 +273,6 @@ def _with_option(problem: str) -> str:
         return problem
     name = problem.removeprefix(start).partition('"')[0]
     return problem + did_you_mean(name, (*arguments.FLAGS, *arguments.VALUED))
-
-
-def _run_one(step: Step, job_section: Any, source: str) -> None:
-    from stpipe import job
-
-    result = job.run(step, job_section, source) if job_section else step.run(source)
-    step.save(result)
 
 
 def _dry_run_lines(step: Step, source: str) -> Iterator[str]:

@@ -1,0 +1,247 @@
+"""Window: run a part of a pipeline, from one step to another, on saved products.
+
+The pipeline is traced on the exposure's header first, so that it is known what comes before what, also
+where `process` branches or joins. Then `process` runs with the steps of the window for real and with
+stand-ins for all others: a step that starts the window gets the saved product that it would have got,
+and a product that a step after the window would have got is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stpipe import belonging, hooks, naming
+from stpipe.engine.chain import settle
+from stpipe.errors import InputError, UsageError, did_you_mean
+from stpipe.generate.trace import Graph, Node, Traced, trace
+from stpipe.step import Products, StandIn, Step
+
+if TYPE_CHECKING:
+    from stpipe.models import DataModel
+
+__all__ = ["Window", "run"]
+
+
+def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None) -> list[Path]:
+    """Run `pipeline` on the exposure `source` from step `start` to step `stop`; save the products.
+
+    Returns the paths of what was saved: results of the pipeline, and the products from which the
+    steps after `stop` can go on.
+
+    Raises
+    ------
+    UsageError
+        When there is no such step, the exposure does not take it, or `stop` comes before `start`.
+    InputError
+        When a saved product is missing, or does not belong to this exposure and these parameters.
+    """
+    if not pipeline.step_defs:
+        raise UsageError(
+            f"{pipeline.name} is a step; --start-step and --stop-step choose a part of a pipeline."
+        )
+    graph = trace(pipeline, source)
+    window = Window(pipeline, graph, _names(graph, start, stop))
+    window.check()
+    pipeline.window = window
+    try:
+        result = pipeline.process(window.exposure() if start is None else graph.again())
+        return window.save(_flat(result), stopped=stop)
+    finally:
+        pipeline.window = None
+        window.close()
+
+
+@dataclass
+class Window:
+    """The steps that run, and what goes in and out between them and the others."""
+
+    pipeline: Step
+    graph: Graph
+    names: frozenset[str]
+    _opened: dict[Path, DataModel] = field(default_factory=dict)
+    _leaving: dict[int, DataModel] = field(default_factory=dict)
+
+    def run(self, step: Step, inputs: Sequence[Any]) -> Any:
+        """Run a step of the pipeline if it belongs to the window, else stand in for its products."""
+        first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
+        if step.qualified_name in self.names:
+            return step.run_alone(*(self._real(one) for one in (first, *inputs[1:])))
+        for one in (first, *inputs[1:]):
+            self._leave(one)
+        return self._standing_for(first).record(step)
+
+    def check(self) -> None:
+        """Look at every saved product that the window starts from, before anything runs."""
+        reasons = [
+            reason
+            for place in self._entrances()
+            for reason in belonging.reasons(self.graph, place, self._path(place), self.names)
+        ]
+        if reasons:
+            raise InputError("\n".join(dict.fromkeys(reasons)))
+
+    def exposure(self) -> DataModel:
+        """The exposure itself, as the pipeline's own hooks leave it."""
+        model, pipeline = self._open(self.graph.source), self.pipeline
+        return hooks.run_all(pipeline.pre_hooks, model, pipeline.log, pipeline.hook_timeout)
+
+    def save(self, results: Sequence[Any], stopped: str | None) -> list[Path]:
+        """Save what the pipeline returns and what leaves the window."""
+        real = [r for r in results if not isinstance(r, StandIn) and r is not None]
+        saved = []
+        if len(real) == len(results):
+            first, *rest = real
+            first = hooks.run_all(
+                self.pipeline.post_hooks, first, self.pipeline.log, self.pipeline.hook_timeout
+            )
+            saved = self.pipeline.save((first, *rest))
+        else:
+            for model in real:
+                self._leave(model)
+        for model in self._leaving.values():
+            settle(model)
+            if stopped:
+                belonging.note(model, self.graph.source, self.pipeline, stopped)
+            suffix = belonging.suffix(model)
+            saved += self.pipeline.save(model, suffix)
+        return saved
+
+    def close(self) -> None:
+        """Close the files that were opened."""
+        for model in self._opened.values():
+            model.close()
+
+    # --- what goes in ----------------------------------------------------------------------------
+
+    def _entrances(self) -> Iterator[tuple[Node, int]]:
+        """Products of steps outside that steps of the window read."""
+        for node in self.graph.nodes:
+            for maker, index in node.inputs:
+                inside = node.name in self.names
+                if inside and maker is not None and maker.name not in self.names:
+                    yield maker, index
+        for node, index in self._refined():
+            yield node, index
+
+    def _refined(self) -> Iterator[tuple[Node, int]]:
+        """Products that only a step refining them has in the window."""
+        for node in self.graph.nodes:
+            for refinement in node.refinements:
+                if node.name not in self.names and refinement.step.qualified_name in self.names:
+                    yield node, refinement.product
+
+    def _real(self, given: Any) -> Any:
+        """The model that a stand-in stands for."""
+        if not isinstance(given, Traced):
+            return given
+        if given.node is None:
+            return self.exposure()
+        model = self._open(self._path((given.node, given.index))).copy()
+        belonging.forget(model)
+        return model
+
+    def _path(self, place: tuple[Node, int]) -> Path:
+        """The saved file of a product: what was given, or its namesake among the products."""
+        node, index = place
+        suffix = node.products[index].suffix
+        source = self.graph.source
+        if naming.split(source).suffix == suffix:
+            return source
+        folder = Path(self.pipeline.output_dir or ".")
+        name = naming.split(source)
+        names = [name.with_suffix(suffix, extension) for extension in naming.EXTENSIONS]
+        found = next((folder / n for n in names if (folder / n).is_file()), None)
+        if found is None:
+            raise InputError(
+                f"the run starts from {name.with_suffix(suffix)}, the product of {node.name}, which is "
+                f"not in {folder.resolve()}. Make it with --stop-step={node.name}, or say with "
+                "--output_dir where it is."
+            )
+        return found
+
+    def _open(self, path: Path) -> DataModel:
+        from stpipe import models
+
+        if path not in self._opened:
+            self._opened[path] = models.open(path)
+        return self._opened[path]
+
+    # --- what goes out ---------------------------------------------------------------------------
+
+    def _leave(self, given: Any) -> None:
+        """Note a product that a step outside the window would have got."""
+        if not isinstance(given, StandIn) and belonging.suffix(given):
+            self._leaving[id(given)] = given
+
+    def _standing_for(self, given: Any) -> Traced:
+        if isinstance(given, Traced):
+            return given
+        return self.graph.again(given)
+
+
+def _flat(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+# --- which steps -----------------------------------------------------------------------------------
+
+
+def _names(graph: Graph, start: str | None, stop: str | None) -> frozenset[str]:
+    """Names of the steps from `start` to `stop`."""
+    before = _before(graph)
+    for option, step in (("--start-step", start), ("--stop-step", stop)):
+        if step is not None and step not in before:
+            raise UsageError(_no_step(graph, before, option, step))
+    names = set(before)
+    if start is not None:
+        names = {name for name in names if name == start or start in before[name]}
+    if stop is not None:
+        names &= {stop, *before[stop]}
+    if not names:
+        raise UsageError(
+            f"--stop-step: {stop} comes before {start} (--start-step); allowed: a step after it."
+        )
+    # A step that is left out is noted where the next one runs.
+    left_out = (
+        s.step.qualified_name
+        for node in graph.nodes
+        if node.name in names
+        for s in (*node.skipped_before, *node.skipped_after)
+    )
+    return frozenset({*names, *left_out})
+
+
+def _before(graph: Graph) -> dict[str, frozenset[str]]:
+    """For each step the steps that it depends on."""
+    found: dict[str, frozenset[str]] = {}
+    for node in graph.nodes:
+        makers = [(maker, index) for maker, index in node.inputs if maker is not None]
+        known = {n for maker, _ in makers for n in (maker.name, *found[maker.name])}
+        known |= {
+            r.step.qualified_name
+            for maker, index in makers
+            for r in maker.refinements
+            if r.product == index
+        }
+        found[node.name] = found.get(node.name, frozenset()) | known
+        for refinement in node.refinements:
+            name = refinement.step.qualified_name
+            found[name] = found.get(name, frozenset()) | found[node.name] | {node.name}
+    return found
+
+
+def _no_step(graph: Graph, known: Mapping[str, Any], option: str, step: str) -> str:
+    skipped = {
+        s.step.qualified_name: s.reason
+        for n in graph.nodes
+        for s in (*n.skipped_before, *n.skipped_after)
+    }
+    if step in skipped:
+        return (
+            f"{option}: {graph.source} does not take {step} ({skipped[step]}); it takes "
+            f"{', '.join(known)}."
+        )
+    return f'{option}: there is no step "{step}"{did_you_mean(step, known)}; {", ".join(known)}.'
