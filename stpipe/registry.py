@@ -43,11 +43,16 @@ STEPS: dict[str, str] = {
     "persistence": "stpipe.steps.persistence:PersistenceStep",
     "ramp_fit": "stpipe.steps.ramp_fit:RampFitStep",
     "gain_scale": "stpipe.steps.gain_scale:GainScaleStep",
+    "assign_wcs": "stpipe.steps.assign_wcs:AssignWcsStep",
+    "bkg_subtract": "stpipe.steps.bkg_subtract:BackgroundStep",
+    "flat_field": "stpipe.steps.flat_field:FlatFieldStep",
+    "photom": "stpipe.steps.photom:PhotomStep",
 }
 
 PIPELINES: dict[str, str] = {
     "calwebb_detector1": "stpipe.pipelines.detector1:Detector1Pipeline",
     "calwebb_dark": "stpipe.pipelines.dark:DarkPipeline",
+    "calwebb_image2": "stpipe.pipelines.image2:Image2Pipeline",
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",
 }
 

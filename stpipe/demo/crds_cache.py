@@ -41,12 +41,24 @@ _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "dark": (_DETECTOR, _READPATT, _SUBARRAY),
     "gain": (_DETECTOR, _SUBARRAY),
     "readnoise": (_DETECTOR, _READPATT, _SUBARRAY),
+    "distortion": (_DETECTOR,),
+    "filteroffset": (_DETECTOR,),
+    "flat": (_DETECTOR, _SUBARRAY),
+    "photom": (_DETECTOR,),
 }
 """What decides about a reference file of each type."""
 
+_IN_ASDF: Final = ("distortion", "filteroffset")
+
 _ABSENT: Final = (
-    *("area", "distortion", "emicorr", "filteroffset", "flat", "persat", "photom"),
-    *("pictureframe", "refpix", "sirskernel", "trapdensity", "trappars"),
+    *("abvegaoffset", "apcorr", "area", "bkg", "camera", "chromcorr", "collimator", "disperser"),
+    *("emicorr", "extract1d", "fore", "fpa", "ifufore", "ifupost", "ifuslicer", "msa", "ote"),
+    *("pastasoss", "persat", "pictureframe", "refpix", "regions", "sirskernel", "specwcs"),
+    *("trapdensity", "trappars", "wavelengthrange", "wfssbkg"),
+    *("pars-assignwcsstep", "pars-backgroundstep", "pars-extract1dstep", "pars-flatfieldstep"),
+    *("pars-image3pipeline", "pars-outlierdetectionstep", "pars-photomstep", "pars-resamplestep"),
+    *("pars-skymatchstep", "pars-sourcecatalogstep", "pars-spec2pipeline", "pars-srctypestep"),
+    *("pars-tweakregstep", "pars-extract2dstep"),
     *("pars-chargemigrationstep", "pars-cleanflickernoisestep", "pars-darkcurrentstep"),
     *("pars-darkpipeline", "pars-detector1pipeline", "pars-dqinitstep", "pars-emicorrstep"),
     *("pars-firstframestep", "pars-gainscalestep", "pars-groupscalestep", "pars-image2pipeline"),
@@ -101,7 +113,8 @@ def _write_instrument(folder: Path, instrument: str, needed: list[Setup]) -> Ite
     for reftype in REFERENCE_TYPES:
         rules: list[_Rule] = []
         for setup in needed:
-            name = f"jwst_{instrument.lower()}_{reftype}_{len(rules) + 1:04d}.fits"
+            extension = "asdf" if reftype in _IN_ASDF else "fits"
+            name = f"jwst_{instrument.lower()}_{reftype}_{len(rules) + 1:04d}.{extension}"
             path = folder / "references" / "jwst" / instrument.lower() / name
             rule = _Rule(_values(reftype, setup), name)
             if rule.values in {known.values for known in rules}:

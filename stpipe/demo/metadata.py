@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from stpipe.demo.detectors import Detector
 from stpipe.demo.observation import PROGRAM, Observation
+from stpipe.demo.optics import APERTURES, PARITY, reference_point
 
-__all__ = ["group_table", "integration_times", "keywords"]
+__all__ = ["group_table", "integration_times", "keywords", "optics"]
 
 FIRST_EXPOSURE: Final = dt.datetime(2024, 3, 1, 6, 0, 0, tzinfo=dt.UTC)
 MJD_EPOCH: Final = dt.datetime(1858, 11, 17, tzinfo=dt.UTC)
@@ -52,17 +55,6 @@ _OPTICS: Final = MappingProxyType(
         },
     }
 )
-_APERTURES: Final = MappingProxyType(
-    # V2 and V3 of the reference point in arcsec, angle from V3 to the ideal y axis in degrees,
-    # arcsec per pixel.
-    {
-        "NIRCAM": (120.525464, -527.543132, -0.5627898, 0.0311),
-        "NIRISS": (-290.1, -697.5, 0.56987018, 0.0656),
-        "NIRSPEC": (378.563, -428.402, 138.5756, 0.1050),
-        "MIRI": (-453.559116, -373.814447, 4.83425324, 0.1108),
-    }
-)
-
 _INT_TIMES: Final = np.dtype(
     [
         ("integration_number", np.int32),
@@ -102,6 +94,11 @@ def keywords(observation: Observation) -> dict[str, Any]:
         **_subarray(observation),
         **_pointing(observation),
     }
+
+
+def optics(detector: Detector) -> Mapping[str, str]:
+    """Filter and what else is in the beam, and the exposure type, by dotted attribute name."""
+    return _OPTICS[detector.instrument]
 
 
 def integration_times(observation: Observation) -> npt.NDArray[np.void]:
@@ -229,7 +226,9 @@ def _subarray(observation: Observation) -> dict[str, Any]:
 
 
 def _pointing(observation: Observation) -> dict[str, Any]:
-    v2, v3, angle, scale = _APERTURES[observation.detector.instrument]
+    aperture = APERTURES[observation.detector.instrument]
+    angle, scale = aperture.angle, aperture.scale
+    v2, v3 = reference_point(observation.detector, observation.subarray)
     ny, nx = observation.subarray.shape
     turn = np.deg2rad(ROLL + angle)
     cosine, sine = float(np.cos(turn)), float(np.sin(turn))
@@ -254,7 +253,7 @@ def _pointing(observation: Observation) -> dict[str, Any]:
         "meta.wcsinfo.pc2_2": cosine,
         "meta.wcsinfo.v2_ref": v2,
         "meta.wcsinfo.v3_ref": v3,
-        "meta.wcsinfo.vparity": -1,
+        "meta.wcsinfo.vparity": PARITY,
         "meta.wcsinfo.v3yangle": angle,
         "meta.wcsinfo.ra_ref": TARGET[0],
         "meta.wcsinfo.dec_ref": TARGET[1],

@@ -21,7 +21,9 @@ from stpipe.demo.electronics import (
     saturation_level,
 )
 from stpipe.demo.geometry import is_reference
+from stpipe.demo.metadata import optics
 from stpipe.demo.observation import Observation
+from stpipe.demo.optics import APERTURES, distortion_model
 from stpipe.demo.silicon import Pixels, dark_charge, make_pixels
 from stpipe.models import dqflags
 
@@ -32,6 +34,14 @@ __all__ = ["REFERENCE_TYPES", "USEAFTER", "Setup", "make_reference", "setups"]
 USEAFTER: Final = "2020-01-01T00:00:00"
 MARGIN: Final = 8
 """References of type gain and readnoise reach this far beyond the subarray, to be cut to it."""
+
+FLAT_ERROR: Final = 0.002
+ARCSEC2: Final = float(np.deg2rad(1 / 3600)) ** 2
+"""sr"""
+PLANCK: Final = 6.62607015e-34
+"""J s; 1 MJy is 1e-20 W/m2/Hz"""
+DETECTOR_WIDE: Final = frozenset({"ipc", "rscd", "distortion", "filteroffset", "photom"})
+"""Types whose files are for all subarrays of a detector."""
 
 _MASK_BITS: Final = ("DO_NOT_USE", "REFERENCE_PIXEL", "DEAD", "HOT", "BAD_REF_PIXEL")
 _DQ_DEF: Final = np.dtype(
@@ -201,6 +211,69 @@ def _readnoise(setup: Setup) -> models.DataModel:
     return reference
 
 
+def _distortion(setup: Setup) -> models.DataModel | None:
+    if setup.detector.instrument == "NIRSPEC":
+        return None
+    reference = _describe(models.DistortionModel(), "distortion", setup)
+    reference.model = distortion_model(setup.detector)
+    reference.meta.exposure.type = optics(setup.detector)["meta.exposure.type"]
+    return reference
+
+
+def _filteroffset(setup: Setup) -> models.DataModel | None:
+    """Of the one filter that the demo has; MIRI images cannot do without."""
+    if not setup.detector.is_miri:
+        return None
+    reference = _describe(models.FilteroffsetModel(), "filteroffset", setup)
+    name = optics(setup.detector)["meta.instrument.filter"]
+    reference.filters = [{"filter": name, "pupil": "N/A", "column_offset": 0.0, "row_offset": 0.0}]
+    return reference
+
+
+def _flat(setup: Setup) -> models.DataModel | None:
+    """Response in DN: pixels with a high gain give few of them."""
+    if setup.detector.instrument == "NIRSPEC":
+        return None
+    wide = setup.wider
+    pixels = wide.pixels
+    reference = _describe(models.FlatModel(), "flat", wide)
+    reference.data = pixels.response * np.float32(setup.detector.gain) / pixels.gain
+    reference.err = np.full(wide.subarray.shape, FLAT_ERROR, np.float32)
+    unknown = is_reference(wide.detector, wide.subarray) | (pixels.dq & dqflags.DEAD > 0)
+    reference.dq = np.where(unknown, dqflags.NO_FLAT_FIELD, dqflags.GOOD).astype(np.uint32)
+    return reference
+
+
+def _photom(setup: Setup) -> models.DataModel | None:
+    instrument = setup.detector.instrument
+    if instrument == "NIRSPEC":
+        return None
+    model = _PHOTOM[instrument]
+    reference = _describe(model(), "photom", setup)
+    known = optics(setup.detector)
+    second = "GENERIC" if setup.detector.is_miri else known["meta.instrument.pupil"]
+    row = (known["meta.instrument.filter"], second, megajansky(setup.detector), 0.01)
+    reference.phot_table = np.array([row], reference.schema.arrays["phot_table"].dtype)
+    area = APERTURES[instrument].scale ** 2
+    reference.meta.photometry.pixelarea_arcsecsq = area
+    reference.meta.photometry.pixelarea_steradians = area * ARCSEC2
+    return reference
+
+
+def megajansky(detector: Detector) -> float:
+    """MJy/sr of 1 DN/s: a mirror of 25 m2 that half of the photons survive, in a tenth of the band."""
+    area = APERTURES[detector.instrument].scale ** 2 * ARCSEC2
+    return float(PLANCK * detector.gain / (0.5 * 25.0 * 0.1 * area) * 1e20)
+
+
+_PHOTOM: Final = MappingProxyType(
+    {
+        "NIRCAM": models.NrcImgPhotomModel,
+        "NIRISS": models.NisImgPhotomModel,
+        "MIRI": models.MirImgPhotomModel,
+    }
+)
+
 _MAKERS: Final[MappingProxyType[str, Callable[[Setup], models.DataModel | None]]] = (
     MappingProxyType(
         {
@@ -214,6 +287,10 @@ _MAKERS: Final[MappingProxyType[str, Callable[[Setup], models.DataModel | None]]
             "dark": _dark,
             "gain": _gain,
             "readnoise": _readnoise,
+            "distortion": _distortion,
+            "filteroffset": _filteroffset,
+            "flat": _flat,
+            "photom": _photom,
         }
     )
 )
@@ -233,7 +310,7 @@ def _describe(model: _Model, reftype: str, setup: Setup) -> _Model:
         "meta.instrument.name": setup.detector.instrument,
         "meta.instrument.detector": setup.detector.name,
     }
-    if reftype not in {"ipc", "rscd"}:
+    if reftype not in DETECTOR_WIDE:
         values |= {
             "meta.subarray.name": area.name,
             "meta.subarray.xstart": area.xstart,

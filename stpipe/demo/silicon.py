@@ -30,6 +30,8 @@ HOT_DARK: Final = 40.0
 """Dark current of a hot pixel over that of its neighbours."""
 DARK_SETTLING: Final = 2.0
 """Time in frames, and size in frames of dark, of the transient at the start of a ramp."""
+RESPONSE_SCATTER: Final = 0.03
+"""How much pixels differ in their response to light."""
 QUADRATIC: Final = 6e-7
 CUBIC: Final = 4e-12
 """Nonlinearity: true = x + QUADRATIC x^2 + CUBIC x^3, x in DN."""
@@ -51,6 +53,8 @@ class Pixels:
     """Second coefficient of the linearity polynomial, 1/DN"""
     cubic: Image
     """Third coefficient of the linearity polynomial, 1/DN^2"""
+    response: Image
+    """Fraction of the light that becomes charge, over that of the average pixel"""
     dq: npt.NDArray[np.uint32]
     """Defects and reference pixels, in standard bits"""
 
@@ -76,6 +80,7 @@ def make_pixels(detector: Detector, subarray: Subarray) -> Pixels:
         dark=dark,
         quadratic=sensitive(spread(QUADRATIC, 0.05, "linearity")),
         cubic=sensitive(np.full(subarray.shape, CUBIC, np.float32)),
+        response=spread(1.0, RESPONSE_SCATTER, "response"),
         dq=dq,
     )
 

@@ -16,6 +16,8 @@ import pytest
 Arrays = dict[str, npt.NDArray[Any]]
 Peer = Callable[..., Arrays]
 WORKER = Path(__file__).with_name("steps_worker.py")
+PRODUCTS_WORKER = Path(__file__).with_name("products_worker.py")
+SHARED_CRDS = Path(__file__).parents[3] / "shared/data/crds_jwst"
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +46,47 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
             assert answer == "done", json.loads(answer or '"the peer died"')
             with np.load(folder / "out.npz") as stored:
                 return {name: stored[name] for name in stored}
+
+        yield ask
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
+    """`peer_step("jwst.photom:PhotomStep", path, **parameters)`: the file of the peer's product.
+
+    `peer_step("read", path)` opens and validates a file there with warnings as errors.
+    """
+    interpreter = os.environ.get("PEER_PYTHON")
+    if not interpreter:
+        pytest.skip("PEER_PYTHON does not name an interpreter that has the jwst package")
+    folder = tmp_path_factory.mktemp("products")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"STPIPE_DISABLE_CRDS_STEPPARS": "true", "CRDS_READONLY_CACHE": "1"}
+    if SHARED_CRDS.is_dir():
+        environment |= {"CRDS_PATH": str(SHARED_CRDS), "CRDS_CONTEXT": "jwst_9001.pmap"}
+    with subprocess.Popen(
+        [interpreter, str(PRODUCTS_WORKER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    ) as process:
+        count = 0
+
+        def ask(step: str, source: Path | list[Path], **parameters: Any) -> Path:
+            nonlocal count
+            count += 1
+            output = folder / f"{count:03d}.fits"
+            given = [str(s) for s in source] if isinstance(source, list) else str(source)
+            request = {"do": "read" if step == "read" else "run", "step": step, "input": given}
+            request |= {"output": str(output), "parameters": parameters}
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline().strip()
+            assert answer == "done", json.loads(answer or '"the peer died"')
+            return output
 
         yield ask
         process.stdin.close()

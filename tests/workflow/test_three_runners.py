@@ -99,3 +99,73 @@ def test_slopes_are_unbiased(
 
     out = run("python", "-m", "stpipe.demo.compare", ".", cwd=tmp_path)
     assert f"{len(exposures)} exposures, unbiased within errors" in out.stdout  # type: ignore[attr-defined]
+
+
+MY_PIPELINE = '''
+"""The published example: a pipeline within a pipeline, and two more steps."""
+
+from stpipe import Pipeline
+from stpipe.pipelines.sloper import SloperPipeline
+from stpipe.steps.assign_wcs import AssignWcsStep
+from stpipe.steps.flat_field import FlatFieldStep
+
+
+class MyPipeline(Pipeline):
+    """Slopes with coordinates, divided by the response."""
+
+    step_defs = {"sloper": SloperPipeline, "wcs": AssignWcsStep, "flat": FlatFieldStep}
+
+    def process(self, input):
+        slope_model = self.sloper(input)
+        slope_model = self.wcs(slope_model)
+        return self.flat(slope_model)
+'''
+
+
+@pytest.fixture(scope="module")
+def imagers(exposures: list[Path]) -> list[Path]:
+    """Exposures of the instruments that take images."""
+    return [e for e in exposures if "nrs1" not in e.name]
+
+
+def test_the_published_pipeline_of_pipelines(
+    run: Callable[..., object], imagers: list[Path], tmp_path: Path
+) -> None:
+    """A user's file: in memory, as a project, and the last two steps by hand."""
+    (tmp_path / "my.py").write_text(MY_PIPELINE)
+    run("stflow", "init", "project", "--pipeline=my.py:MyPipeline", *imagers, cwd=tmp_path)
+    run("snakemake", "--cores", "2", "cal/*.fits", cwd=tmp_path / "project")
+    memory = tmp_path / "memory"
+    run("strun", "my.py:MyPipeline", *imagers, f"--output_dir={memory}", cwd=tmp_path)
+
+    for exposure in imagers:
+        name = exposure.name.replace("_uncal", "_flat_field")
+        same(tmp_path / "project/cal" / name, memory / name)
+        rate = tmp_path / "project/cal" / exposure.name.replace("_uncal", "_rate")
+        run("strun", "assign_wcs", rate, cwd=tmp_path)
+        run("strun", "flat_field", rate.name.replace("_rate", "_assign_wcs"), cwd=tmp_path)
+        same_arrays(memory / name, tmp_path / name)
+        with models.open(memory / name) as one, models.open(tmp_path / name) as other:
+            assert one.meta.wcs(10, 20) == other.meta.wcs(10, 20)
+
+
+def test_calibrated_images(run: Callable[..., object], imagers: list[Path], tmp_path: Path) -> None:
+    """Rates become calibrated images, in memory, as a project and by hand; so do integrations."""
+    rates, memory = tmp_path / "rates", tmp_path / "memory"
+    run("strun", "calwebb_detector1", *imagers, f"--output_dir={rates}", cwd=tmp_path)
+    sources = sorted(rates.glob("*_rate.fits"))
+    run("stflow", "init", "project", "--pipeline=calwebb_image2", *sources, cwd=tmp_path)
+    run("snakemake", "--cores", "2", "cal/*.fits", cwd=tmp_path / "project")
+    both = sorted(rates.glob("*_rate*.fits"))
+    run("strun", "calwebb_image2", *both, f"--output_dir={memory}", cwd=tmp_path)
+
+    for source in sources:
+        name = source.name.replace("_rate", "_cal")
+        same(tmp_path / "project/cal" / name, memory / name)
+    for first, kind, product in ((both[0], "_rate", "_cal"), (both[1], "_rateints", "_calints")):
+        hand = first
+        for step in ("assign_wcs", "flat_field", "photom"):
+            run("strun", step, hand, cwd=tmp_path)
+            suffix = product if step == "photom" else f"_{step}"
+            hand = tmp_path / first.name.replace(kind, suffix)
+        same_arrays(memory / hand.name, hand)

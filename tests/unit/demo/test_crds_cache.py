@@ -42,9 +42,9 @@ Header = dict[str, Any]
 Answers = Any  # JSON: references of every header, and the names of all mappings
 
 NONE_FOR = {
-    "NIRCAM": {"reset", "rscd"},
-    "NIRISS": {"reset", "rscd", "ipc"},
-    "NIRSPEC": {"reset", "rscd", "ipc"},
+    "NIRCAM": {"reset", "rscd", "filteroffset"},
+    "NIRISS": {"reset", "rscd", "ipc", "filteroffset"},
+    "NIRSPEC": {"reset", "rscd", "ipc", "distortion", "filteroffset", "flat", "photom"},
     "MIRI": {"superbias"},
 }
 NEVER = ("refpix", "emicorr", "sirskernel", "pars-jumpstep", "pars-detector1pipeline")

@@ -92,5 +92,5 @@ def test_command_says_what_it_wrote_and_that_nothing_is_left_to_do(
 
 
 def test_no_temporary_file_is_left(demo_folder: Path) -> None:
-    expected = {".fits", ".pmap", ".imap", ".rmap", ".txt", ".json", ""}
+    expected = {".asdf", ".fits", ".pmap", ".imap", ".rmap", ".txt", ".json", ""}
     assert expected >= {path.suffix for path in demo_folder.rglob("*") if path.is_file()}

@@ -1,0 +1,86 @@
+"""Where the light falls: from pixels to the telescope's frame, with distortion.
+
+The distortion bends columns, then rows, each by a parabola. It is of the size that the real cameras
+have, and can be undone exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stpipe.demo.detectors import Detector, Subarray
+
+__all__ = ["APERTURES", "PARITY", "Aperture", "distortion_model", "reference_point"]
+
+Doubles = npt.NDArray[np.float64]
+
+PARITY: Final = -1
+"""VPARITY: the ideal x axis runs against V2."""
+
+
+@dataclass(frozen=True)
+class Aperture:
+    """Where the centre of the full frame is in the telescope's frame, and how it is turned."""
+
+    v2: float
+    """arcsec"""
+    v3: float
+    """arcsec"""
+    angle: float
+    """From V3 to the y axis, degrees"""
+    scale: float
+    """arcsec per pixel"""
+    bend: float
+    """Shift of a row per square of the distance from the centre, 1/arcsec; columns bend half as much"""
+
+
+APERTURES: Final = MappingProxyType(
+    {
+        "NIRCAM": Aperture(120.525464, -527.543132, -0.5627898, 0.0311, 3e-4),
+        "NIRISS": Aperture(-290.1, -697.5, 0.56987018, 0.0656, 1e-4),
+        "NIRSPEC": Aperture(378.563, -428.402, 138.5756, 0.1050, 1e-4),
+        "MIRI": Aperture(-453.559116, -373.814447, 4.83425324, 0.1108, 1e-4),
+    }
+)
+
+
+def distortion_model(detector: Detector) -> Any:
+    """Transform from 0-based pixels of the full frame to V2, V3 in arcsec, with its inverse."""
+    from astropy.modeling.models import AffineTransformation2D, Mapping, Polynomial2D, Scale, Shift
+
+    aperture, frame = APERTURES[detector.instrument], detector.frame
+    x, y = (frame.xsize - 1) / 2, (frame.ysize - 1) / 2
+    a, b = aperture.bend, aperture.bend / 2
+    centre = (Shift(-x) & Shift(-y)) | (Scale(aperture.scale) & Scale(aperture.scale))
+    # y' = y + a x^2, x' = x + b y'^2, written out; and back.
+    bent_x = Polynomial2D(4, c1_0=1, c0_2=b, c2_1=2 * a * b, c4_0=a * a * b)
+    bent_y = Polynomial2D(4, c0_1=1, c2_0=a)
+    straight_x = Polynomial2D(4, c1_0=1, c0_2=-b)
+    straight_y = Polynomial2D(4, c0_1=1, c2_0=-a, c1_2=2 * a * b, c0_4=-a * b * b)
+    twice = Mapping((0, 1, 0, 1))
+    turn = AffineTransformation2D(_turn(aperture), translation=(aperture.v2, aperture.v3))
+    transform = centre | twice | (bent_x & bent_y) | turn
+    transform.inverse = turn.inverse | twice | (straight_x & straight_y) | centre.inverse
+    return transform
+
+
+def _turn(aperture: Aperture) -> Doubles:
+    cosine, sine = np.cos(np.deg2rad(aperture.angle)), np.sin(np.deg2rad(aperture.angle))
+    return np.array([[PARITY * cosine, sine], [-PARITY * sine, cosine]])
+
+
+def reference_point(detector: Detector, subarray: Subarray) -> tuple[float, float]:
+    """V2 and V3 in arcsec of the centre of a subarray."""
+    aperture, frame = APERTURES[detector.instrument], detector.frame
+    x = subarray.xstart - 1 + (subarray.xsize - 1) / 2 - (frame.xsize - 1) / 2
+    y = subarray.ystart - 1 + (subarray.ysize - 1) / 2 - (frame.ysize - 1) / 2
+    x, y = x * aperture.scale, y * aperture.scale
+    y += aperture.bend * x**2
+    x += aperture.bend / 2 * y**2
+    v2, v3 = _turn(aperture) @ [x, y]
+    return float(aperture.v2 + v2), float(aperture.v3 + v3)

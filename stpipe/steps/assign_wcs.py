@@ -1,0 +1,156 @@
+"""Say where on the sky, and at which wavelength, every pixel looks."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from stpipe.errors import InputError
+from stpipe.step import Step
+from stpipe.steps.pointing import NEEDED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stpipe.references import Reference
+
+__all__ = ["IMAGING", "LRS", "AssignWcsStep"]
+
+IMAGING = frozenset(
+    """NRC_IMAGE NRC_TSIMAGE NRC_FOCUS NRC_TACQ NRC_TACONFIRM NRC_CORON
+    NIS_IMAGE NIS_AMI NIS_FOCUS NIS_TACQ NIS_TACONFIRM
+    MIR_IMAGE MIR_TACQ MIR_TACONFIRM MIR_LYOT MIR_4QPM MIR_CORONCAL
+    FGS_IMAGE FGS_FOCUS""".split()  # noqa: SIM905 - quotes around each would hide the list
+)
+LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
+
+# What a description in FITS replaces: linear terms and polynomials.
+_REPLACED = re.compile(r"cdelt[12]|pc[12]_[12]|cd[12]_[12]|(a|b|ap|bp)_(order|\d_\d)")
+
+
+class AssignWcsStep(Step):
+    """Say where on the sky, and at which wavelength, every pixel looks.
+
+    `meta.wcs` becomes a gwcs from 0-based pixels over V2, V3 to right ascension and declination in
+    degrees (and for LRS wavelength in um), made of the distortion reference, the offset of the
+    filter and the pointing. S_REGION is the outline on the sky. For images the keywords of FITS and
+    their SIP polynomials approximate it; they are left as they were when no polynomial is accurate
+    enough.
+
+    Imaging of NIRCam, NIRISS, FGS and MIRI, and the LRS of MIRI; other exposure types are refused.
+    MIRI images need a FILTEROFFSET reference.
+    """
+
+    alias = "assign_wcs"
+    suffix = "assign_wcs"
+    status = "assign_wcs"
+    input_models = ("ImageModel", "CubeModel")
+    prerequisites = ("meta.exposure.type", *NEEDED)
+    reference_types = ("distortion",)
+    optional_reference_types = ("filteroffset", "specwcs")
+    spec = """
+        sip_approx = boolean(default=True)  # Write FITS keywords with SIP polynomials for images
+        sip_max_pix_error = float(min=0, default=0.01)  # Largest error of the polynomials, pixels
+        sip_degree = integer(min=1, max=6, default=None)  # Degree; None: the lowest that is accurate
+        sip_max_inv_pix_error = float(min=0, default=0.01)  # The same from sky to pixels
+        sip_inv_degree = integer(min=1, max=6, default=None)  # The same from sky to pixels
+        sip_npoints = integer(min=3, default=12)  # Points along each side that the fit uses
+    """
+    sip_approx: bool
+    sip_max_pix_error: float
+    sip_degree: int | None
+    sip_max_inv_pix_error: float
+    sip_inv_degree: int | None
+    sip_npoints: int
+
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Refuse what the step cannot do, also while planning."""
+        kind = str(meta.get("meta.exposure.type")).upper()
+        if kind not in IMAGING | LRS:
+            raise InputError(
+                f"{self.qualified_name}: exposures of type {kind} are not supported, allowed: "
+                f"{', '.join(sorted(IMAGING | LRS))}. Leave the step out with skip=True."
+            )
+        if kind in LRS and selected["specwcs"].path is None:
+            return "no specwcs reference applies (N/A)"
+        miri = str(meta.get("meta.instrument.name")).upper() == "MIRI"
+        if miri and kind in IMAGING and selected["filteroffset"].path is None:
+            return "no filteroffset reference applies (N/A)"
+        return ""
+
+    def process(self, image: Any) -> Any:
+        """Attach the gwcs and what follows from it."""
+        meta = image.to_flat_dict()
+        if meta["meta.exposure.type"].upper() in LRS:
+            self._assign_lrs(image, meta)
+        else:
+            self._assign_imaging(image, meta)
+        return image
+
+    def _assign_imaging(self, image: Any, meta: Mapping[str, Any]) -> None:
+        from stpipe.steps.imaging_wcs import imaging_wcs, s_region
+
+        distortion = self.references["distortion"].model
+        known = "filteroffset" in self.references
+        filters = self.references["filteroffset"].filters if known else ()
+        image.meta.wcs = imaging_wcs(meta, image.shape[-2:], distortion, filters)
+        _set_region(image, s_region(image.meta.wcs))
+        if self.sip_approx:
+            self._approximate(image, meta)
+
+    def _approximate(self, image: Any, meta: Mapping[str, Any]) -> None:
+        """Describe the gwcs in FITS keywords."""
+        from stpipe.steps.imaging_wcs import fits_keywords
+
+        try:
+            keywords = fits_keywords(
+                image.meta.wcs,
+                meta,
+                max_pix_error=self.sip_max_pix_error,
+                degree=self.sip_degree,
+                max_inv_pix_error=self.sip_max_inv_pix_error,
+                inv_degree=self.sip_inv_degree,
+                npoints=self.sip_npoints,
+            )
+        except (ValueError, RuntimeError) as error:
+            self.log.warning("No SIP approximation, FITS keywords stay as they were: %s", error)
+            return
+        self._tell_errors(keywords)
+        replace_keywords(image, keywords)
+
+    def _tell_errors(self, keywords: Mapping[str, Any]) -> None:
+        """Warn when the best polynomials are not as good as asked."""
+        allowed = {"sipmxerr": self.sip_max_pix_error, "sipiverr": self.sip_max_inv_pix_error}
+        for name, limit in allowed.items():
+            if keywords.get(name, 0) > limit:
+                message = "SIP approximation: its largest error (%s) is %.3g pixels, asked: %.3g"
+                self.log.warning(message, name.upper(), keywords[name], limit)
+
+    def _assign_lrs(self, image: Any, meta: Mapping[str, Any]) -> None:
+        from stpipe.steps import lrs_wcs
+
+        image.meta.wcsinfo.specsys = "BARYCENT"
+        image.meta.wcsinfo.dispersion_direction = lrs_wcs.VERTICAL
+        specwcs = self.references["specwcs"]
+        image.meta.wcs = lrs_wcs.lrs_wcs(meta, self.references["distortion"].model, specwcs)
+        image.wavelength = lrs_wcs.wavelengths(image.meta.wcs, image.shape[-2:])
+        _set_region(image, lrs_wcs.s_region(meta, image.meta.wcs, specwcs))
+        for name, value in lrs_wcs.dithered_position(meta, image.meta.wcs).items():
+            image.set(f"meta.dither.{name}", value)
+
+
+def _set_region(image: Any, region: str | None) -> None:
+    if region is not None:
+        image.meta.wcsinfo.s_region = region
+
+
+def replace_keywords(image: Any, keywords: Mapping[str, Any]) -> None:
+    """Put a description in FITS keywords, by lower-case name, in the place of an older one."""
+    for path in list(image.to_flat_dict()):
+        group, _, name = path.rpartition(".")
+        if group == "meta.wcsinfo" and _REPLACED.fullmatch(name):
+            image.set(path, None)
+    for name, value in keywords.items():
+        path = f"meta.wcsinfo.{name}"
+        if path in image.schema.metadata:
+            image.set(path, value)

@@ -1,0 +1,94 @@
+"""Divide by the response of the pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.models import dqflags
+from stpipe.references import override
+from stpipe.step import Step
+from stpipe.steps._arrays import bits_where, has
+from stpipe.steps._invalid import assign, values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stpipe.references import Reference
+    from stpipe.steps._arrays import Bits, Floats
+
+__all__ = ["FlatFieldStep", "apply_flat", "usable_flat"]
+
+
+class FlatFieldStep(Step):
+    """Divide by the response of the pixels, and propagate errors.
+
+    Images and their integrations. Pixels whose flat is unknown (NaN, 0 or NO_FLAT_FIELD) stay as
+    they are and are DO_NOT_USE; UNRELIABLE_FLAT alone excludes nothing. VAR_FLAT is the variance
+    that the flat's own error adds, and ERR the root of the sum of all three. With `inverse` the step
+    multiplies, and there is no VAR_FLAT.
+
+    A flat that does not cover the exposure stops the step.
+    """
+
+    alias = "flat_field"
+    suffix = "flat_field"
+    status = "flat_field"
+    input_models = ("ImageModel", "CubeModel")
+    reference_types = ("flat",)
+    spec = """
+        user_supplied_flat = string(default=None)  # Flat to use instead of the reference file
+        inverse = boolean(default=False)  # Multiply instead of divide
+    """
+    user_supplied_flat: str | None
+    inverse: bool
+
+    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+        """The flat that the user names, or else the reference file."""
+        if self.user_supplied_flat is not None:
+            return {"flat": override("flat", self.user_supplied_flat)}
+        return super().select_references(meta)
+
+    def process(self, image: Any) -> Any:
+        """Correct values, variances, errors and flags."""
+        flat = self.references["flat"]
+        response, dq = usable_flat(flat.data, flat.dq)
+        error = np.zeros_like(response) if flat.err is None else flat.err
+        values = apply_flat(values_of(image), response, error, inverse=self.inverse)
+        assign(image, values, image.dq | dq)
+        return image
+
+
+def usable_flat(flat: Floats, dq: Bits) -> tuple[Floats, Bits]:
+    """The flat (rows, columns) with 1 where it is unknown, and its flags completed."""
+    unknown = np.isnan(flat) | (flat == 0) | has(dq, dqflags.NO_FLAT_FIELD)
+    dq = dq | bits_where(np.isnan(flat) | (flat == 0), dqflags.NO_FLAT_FIELD)
+    dq |= bits_where(unknown, dqflags.DO_NOT_USE)
+    return np.where(has(dq, dqflags.DO_NOT_USE), np.float32(1), flat), dq
+
+
+def apply_flat(
+    values: Mapping[str, Floats], flat: Floats, error: Floats, *, inverse: bool = False
+) -> dict[str, Floats]:
+    """Flat-fielded values (..., rows, columns) with their variances and errors.
+
+    Parameters
+    ----------
+    values
+        `data`, `var_poisson` and `var_rnoise`.
+    flat, error
+        The flat and its error (rows, columns); the flat has no zeros.
+    inverse
+        Multiply instead of divide.
+    """
+    square = flat * flat
+    if inverse:
+        data = values["data"] * flat
+        variances = {n: values[n] * square for n in ("var_poisson", "var_rnoise")}
+        variances["var_flat"] = np.zeros_like(data)
+    else:
+        data = values["data"] / flat
+        variances = {n: values[n] / square for n in ("var_poisson", "var_rnoise")}
+        variances["var_flat"] = data**2 / square * error**2
+    return {"data": data, "err": np.sqrt(sum(variances.values())), **variances}

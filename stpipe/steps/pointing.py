@@ -1,0 +1,62 @@
+"""From the telescope's frame (V2, V3) to the sky, as models of astropy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["NEEDED", "POINTING", "aberration", "sky_from_v2v3", "to_sky"]
+
+POINTING = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")
+NEEDED = tuple(f"meta.wcsinfo.{name}" for name in POINTING)
+
+
+def sky_from_v2v3(info: Mapping[str, float]) -> Any:
+    """Transform from V2, V3 in arcsec to right ascension and declination in degrees.
+
+    The direction of (V2, V3) is turned by Rz(-V2_REF), Ry(V3_REF), Rx(-ROLL_REF), Ry(-DEC_REF) and
+    Rz(RA_REF), in this order, so that (V2_REF, V3_REF) comes to lie at (RA_REF, DEC_REF) with V3 at
+    the position angle ROLL_REF.
+
+    Parameters
+    ----------
+    info
+        V2_REF and V3_REF in arcsec, ROLL_REF, RA_REF and DEC_REF in degrees, by lower-case name.
+    """
+    from astropy.modeling.models import RotationSequence3D, Scale
+    from gwcs.geometry import CartesianToSpherical, SphericalToCartesian
+
+    v2, v3 = info["v2_ref"] / 3600, info["v3_ref"] / 3600
+    angles = [v2, -v3, info["roll_ref"], info["dec_ref"], -info["ra_ref"]]
+    degrees = Scale(1 / 3600) & Scale(1 / 3600)
+    turn = RotationSequence3D(angles, axes_order="zyxyz")
+    sky = SphericalToCartesian(wrap_lon_at=180) | turn | CartesianToSpherical(wrap_lon_at=360)
+    transform = degrees | sky
+    transform.name = "v23tosky"
+    return transform
+
+
+def aberration(scale: float | None, v2_ref: float, v3_ref: float) -> Any:
+    """Transform that takes the differential aberration of the moving telescope out of V2, V3.
+
+    It stretches distances from (V2_REF, V3_REF) by `scale` (VA_SCALE); without one it does nothing.
+    """
+    from astropy.modeling.models import Identity, Scale, Shift
+
+    if scale is None or scale == 1:
+        return Identity(2)
+    stretch = Scale(scale, name="dva_scale_v2") & Scale(scale, name="dva_scale_v3")
+    stretch |= Shift((1 - scale) * v2_ref, name="dva_v2_shift") & Shift(
+        (1 - scale) * v3_ref, name="dva_v3_shift"
+    )
+    stretch.name = "DVA_Correction"
+    return stretch
+
+
+def to_sky(meta: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The transforms from V2, V3 to the sky of an exposure: aberration, then pointing."""
+    info = {name: meta[f"meta.wcsinfo.{name}"] for name in POINTING}
+    scale = meta.get("meta.velocity_aberration.scale_factor")
+    return aberration(scale, info["v2_ref"], info["v3_ref"]), sky_from_v2v3(info)

@@ -1,0 +1,58 @@
+"""Runs in the peer's environment: run its steps and pipelines on files, and save the products.
+
+Each line read from standard input is a request in JSON: `step` (module:class), `input`, `output` and
+`parameters`. A line answers "done" or with what went wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+import traceback
+import warnings
+from typing import Any
+
+
+def run(request: dict[str, Any]) -> None:
+    """Run a step of the peer; save its product, or its several products."""
+    module, _, name = request["step"].partition(":")
+    step = getattr(importlib.import_module(module), name)
+    result = step.call(request["input"], **request["parameters"])
+    products = result if isinstance(result, (list, tuple)) else [result]
+    products[0].save(request["output"])
+
+
+def read(request: dict[str, Any]) -> None:
+    """Open a product as the peer would, with warnings as errors, validate it and save it again."""
+    from stdatamodels.jwst import datamodels
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with datamodels.open(request["input"]) as model:
+            model.validate()
+            model.save(request["output"])
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the peer prints is no answer
+    logging.disable(logging.CRITICAL)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                {"run": run, "read": read}[request["do"]](request)
+            answer = "done"
+        except Exception:  # noqa: BLE001 - the test shows it
+            answer = json.dumps(traceback.format_exc())
+        answers.write(answer + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
