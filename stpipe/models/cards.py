@@ -171,7 +171,8 @@ def _long_string(image: str, body: str) -> str:
 def _number(value: Any) -> str:
     if isinstance(value, bool):
         return "T" if value else "F"
-    return repr(value).upper()
+    # Numbers of numpy are numbers, but say so in their representation.
+    return repr(float(value) if isinstance(value, float) else value).upper()
 
 
 def _string_images(keyword: str, value: str) -> Iterator[str]:

@@ -124,8 +124,9 @@ class MyPipeline(Pipeline):
 
 @pytest.fixture(scope="module")
 def imagers(exposures: list[Path]) -> list[Path]:
-    """Exposures of the instruments that take images."""
-    return [e for e in exposures if "nrs1" not in e.name]
+    """An exposure each of the near and of the middle infrared that is an image."""
+    names = ("00001_nrca1_", "00001_mirimage_")
+    return [e for e in exposures if any(name in e.name for name in names)]
 
 
 def test_the_published_pipeline_of_pipelines(
