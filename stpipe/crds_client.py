@@ -14,12 +14,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from stpipe.crds_answers import NOT_FOUND, Answers, Question
 from stpipe.errors import ReferenceMissing
+from stpipe.frugal import loading
 from stpipe.references import Candidate, Explanation, Reference
 
 __all__ = ["CrdsResolver"]
 
 _log = logging.getLogger("stpipe.references")
+_DEFAULTS: dict[str, str] = {}  # what the client puts into the environment itself, once imported
 
 
 class CrdsResolver:
@@ -50,8 +53,8 @@ class CrdsResolver:
         wanted = list(types)
         if not wanted:
             return {}
-        names = self._ask(meta, wanted)
-        found = {t: _recommended(t, names[t], self.context, meta) for t in wanted}
+        answers = self._ask(meta, wanted)
+        found = {t: _recommended(t, answers, meta) for t in wanted}
         self._fetch_absent(found, meta)
         return found
 
@@ -71,14 +74,10 @@ class CrdsResolver:
         ):
             return {}
         try:
-            names = self._ask(meta, wanted)
+            answers = self._ask(meta, wanted)
         except _UnknownInstrument:
             return {}
-        found = {
-            t: _located(t, name, self.context)
-            for t, name in names.items()
-            if not name.startswith("NOT FOUND")
-        }
+        found = {t: answers.reference(t) for t in answers.names if answers.has(t)}
         self._fetch_absent(found, meta)
         return found
 
@@ -101,14 +100,27 @@ class CrdsResolver:
             ),
         )
 
-    def _ask(self, meta: Mapping[str, Any], types: list[str]) -> Mapping[str, str]:
-        """The client's recommendations: file names, or `NOT FOUND` and a reason."""
+    def _ask(self, meta: Mapping[str, Any], types: list[str]) -> Answers:
+        """The client's recommendations; those that it gave before, as long as they hold."""
+        question = Question.of(meta, types, self._settings())
+        if question and (kept := question.recall()):
+            return kept
         asked = self._asked
         with _explained(), _whole_rules():
             names: Mapping[str, str] = _client().getrecommendations(
                 _criteria(meta), reftypes=types, **asked
             )
-            return names
+        answers = Answers(asked["context"], names, _places(names.values()))
+        if question:
+            question.keep(answers, *_grounds(asked["context"], meta, types))
+        return answers
+
+    def _settings(self) -> dict[str, str]:
+        """What the environment tells the client, and the context that was asked for."""
+        own = {k: v for k, v in os.environ.items() if k.startswith("CRDS_")}
+        wanted = {} if self._wanted_context is None else {"context": self._wanted_context}
+        # The client changes the case of some of its defaults as it goes.
+        return wanted | {k: v for k, v in own.items() if _DEFAULTS.get(k, "").lower() != v.lower()}
 
     @property
     def _asked(self) -> dict[str, Any]:
@@ -235,36 +247,54 @@ def _sound(path: Path) -> bool:
     return False
 
 
-def _recommended(
-    reference_type: str, answer: str, context: str, meta: Mapping[str, Any]
-) -> Reference:
-    """What CRDS answers for one type: a file name, N/A, or that there is none."""
-    if not answer.startswith("NOT FOUND"):
-        return _located(reference_type, answer, context)
-    reason = answer.removeprefix("NOT FOUND").strip()
+def _recommended(reference_type: str, answers: Answers, meta: Mapping[str, Any]) -> Reference:
+    """What CRDS answers for one type: a file, N/A, or that there is none."""
+    if answers.has(reference_type):
+        return answers.reference(reference_type)
+    reason = answers.names[reference_type].removeprefix(NOT_FOUND).strip()
     # Instruments without rules for a type, and rules that say N/A: the type does not apply.
     if reason.lower().endswith("n/a") or reason.startswith("No mapping"):
-        return Reference(reference_type, None, context)
+        return Reference(reference_type, None, answers.context)
     names = ("instrument.name", "instrument.detector", "instrument.filter", "subarray.name")
     criteria = ", ".join(f"{n}={meta.get(f'meta.{n}')}" for n in names)
     raise ReferenceMissing(
-        f"{reference_type}: CRDS ({context}) has no reference file for {criteria} ({reason}). "
+        f"{reference_type}: CRDS ({answers.context}) has no reference file for {criteria} ({reason}). "
         f"Give --override_{reference_type}=PATH."
     )
 
 
-def _located(reference_type: str, name: str, context: str) -> Reference:
+def _places(names: Iterable[str]) -> dict[str, str]:
+    """Where the cache has, or would have, files."""
     from crds.core import config
 
-    return Reference(reference_type, Path(config.locate_file(name, "jwst")), context)
+    found = [name for name in names if not name.startswith(NOT_FOUND)]
+    return {name: str(config.locate_file(name, "jwst")) for name in found}
+
+
+def _grounds(
+    context: str, meta: Mapping[str, Any], types: Iterable[str]
+) -> tuple[list[str], list[str]]:
+    """What the answers rest on: names of metadata that the rules look at, and the rules' files."""
+    from crds.core import config
+
+    instrument = str(meta.get("meta.instrument.name")).lower()
+    mappings = _client().get_symbolic_mapping(context, "jwst")
+    of_instrument = mappings.get_imap(instrument)
+    of_types = [_rules(context, instrument, t) for t in types]
+    asks = {mappings.instrument_key, *of_instrument.get_required_parkeys()}
+    rules = [mappings, of_instrument, *(found for found in of_types if found is not None)]
+    files = [str(config.locate_mapping(found.basename, "jwst")) for found in rules]
+    return sorted(name.lower() for name in asks), files
 
 
 @cache
 def _client() -> Any:
     """The client's functions; what it says goes to our log and not through its own handler."""
-    with _quiet(), _stdatamodels_for_crds():
+    before = dict(os.environ)
+    with _quiet(), _stdatamodels_for_crds(), loading():
         from crds.core import heavy_client
         from crds.jwst import locate  # noqa: F401 - imported while the stand-in is there
+    _DEFAULTS.update(dict(os.environ.items() - before.items()))
     logger = logging.getLogger("CRDS")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

@@ -8,6 +8,7 @@ command line owns its process and, while it runs, logs everything in it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import platform
 import sys
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
+from types import MappingProxyType
 
 from stpipe.errors import ParameterError, did_you_mean
 
@@ -181,10 +183,11 @@ def log_platform(log: logging.Logger) -> None:
     )
 
 
-def software() -> dict[str, str]:
+@functools.cache
+def software() -> Mapping[str, str]:
     """Versions of the packages that make a product; those not installed are left out."""
     found = {}
     for name in _PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-    return found
+    return MappingProxyType(found)

@@ -40,7 +40,7 @@ def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[
         **record,
         "sources": {name: _without_folder(step.source_of(name)) for name in names},
         **({"warnings": list(step.warnings)} if step.warnings else {}),
-        "software": logs.software(),
+        "software": dict(logs.software()),
         "started": started,
         "finished": now(),
     }

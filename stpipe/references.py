@@ -8,12 +8,14 @@ to the exposure's subarray.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stpipe import memory
 from stpipe.errors import InputError, ReferenceMissing
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 NOT_APPLICABLE = "N/A"
+SETTLED = 2_000_000_000  # ns after which a file's time stamps tell every change
 EXPOSURES = ("Level1bModel", "RampModel", "GuiderRawModel")  # read like references, but none
 INTERLEAVED = (3200, 2048)  # rows and columns of NIRSpec's IRS2 readout
 FULL_FRAMES = ((2048, 2048), (1024, 1032), INTERLEAVED)  # NIR detectors; MIRI (rows, columns)
@@ -64,16 +67,24 @@ class Reference:
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file's content, computed once for each state of the file in a process."""
-    state = path.stat()
-    return _sha256(path, state.st_size, state.st_mtime_ns)
+    """Checksum of a file's content, computed once for each state of the file."""
+    state = memory.state_of(path)
+    return _sha256(path.absolute(), None if state is None else tuple(state))
 
 
 @lru_cache(maxsize=1024)
-def _sha256(path: Path, size: int, mtime: int) -> str:
-    del size, mtime  # part of the cache's key only
+def _sha256(path: Path, state: tuple[int, ...] | None) -> str:
+    kept = memory.recall("sha256", path, state)
+    if kept is not None:
+        return str(kept)
+    started = time.time_ns()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    # What was written a moment ago may be written again within a tick of the file system's clock.
+    settled = state is not None and started - max(state[-2:]) > SETTLED
+    if settled and memory.state_of(path) == list(state or ()):
+        memory.keep(found, "sha256", path, state)
+    return found
 
 
 @dataclass(frozen=True)

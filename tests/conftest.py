@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BIN = Path(sys.executable).parent
 # As in an activated environment: `python` and our commands are those that run the tests.
 os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+# Nothing that tests find out is kept for the user, or comes from him.
+os.environ["STPIPE_MEMORY"] = tempfile.mkdtemp(prefix="stpipe-memory-")
+atexit.register(shutil.rmtree, os.environ["STPIPE_MEMORY"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -70,11 +70,14 @@ def _list(*, json: bool) -> None:
 
 
 def _with_target(words: Sequence[str], first: arguments.Arguments) -> None:
-    from stpipe import registry
+    from stpipe import frugal
 
     target = _target(first)
-    configuration = _configuration(target)
-    cls = registry.load(_class_of(configuration, target))
+    with frugal.loading():
+        from stpipe import registry
+
+        configuration = _configuration(target)
+        cls = registry.load(_class_of(configuration, target))
     given = arguments.parse(words, lambda name: _takes_value(cls, name))
     inputs = given.inputs if target == given.target else given.positional
     request = _Request(cls, configuration, given, target, tuple(inputs))

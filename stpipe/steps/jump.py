@@ -265,15 +265,14 @@ class JumpStep(RampStep):
 
     def _after(self, gain: Floats, group_time: float) -> list[AfterJump]:
         """Kinds of jumps with a transient; empty when both last less than a group."""
+        asked = (
+            (self.after_jump_flag_dn1, int(self.after_jump_flag_time1 // group_time)),
+            (self.after_jump_flag_dn2, int(self.after_jump_flag_time2 // group_time)),
+        )
+        if not any(ngroups > 0 for _, ngroups in asked):
+            return []
         median = np.nanmedian(gain)
-        kinds = [
-            AfterJump(float(dn * median), int(time // group_time))
-            for dn, time in (
-                (self.after_jump_flag_dn1, self.after_jump_flag_time1),
-                (self.after_jump_flag_dn2, self.after_jump_flag_time2),
-            )
-        ]
-        return kinds if any(kind.ngroups > 0 for kind in kinds) else []
+        return [AfterJump(float(dn * median), ngroups) for dn, ngroups in asked]
 
     def conclude(self, meta: Any, totals: Mapping[str, int], known: JumpSearch) -> None:
         """Rate of primary events, per second and 1000 pixels."""

@@ -1,0 +1,93 @@
+"""What CRDS answered, and questions that need not be asked again.
+
+The client takes half a second to be imported, more than many steps need for their work. Without a
+server its answers follow from files alone: the same exposure, or another that the rules cannot tell
+from it, gets the answer that was kept (`stpipe.memory`), as long as everything that it rests on is
+what it was: the client's version, the CRDS settings of the environment, its configuration in the
+cache, the rules that were read, and the files that they name. With a server the client is always asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stpipe import logs, memory
+from stpipe.references import Reference
+
+__all__ = ["NOT_FOUND", "Answers", "Question"]
+
+NOT_FOUND = "NOT FOUND"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Recommendations of CRDS by reference type: a file name, or NOT FOUND and the reason."""
+
+    context: str
+    names: Mapping[str, str]
+    places: Mapping[str, str]  # of the files, in the cache
+
+    def has(self, reference_type: str) -> bool:
+        """Whether there is a file."""
+        return not self.names[reference_type].startswith(NOT_FOUND)
+
+    def reference(self, reference_type: str) -> Reference:
+        """The file of a type that has one."""
+        path = Path(self.places[self.names[reference_type]])
+        return Reference(reference_type, path, self.context)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Types that are asked for an exposure, in a state of the cache."""
+
+    meta: Mapping[str, Any]
+    types: list[str]
+    situation: list[Any]
+
+    @classmethod
+    def of(
+        cls, meta: Mapping[str, Any], types: list[str], settings: Mapping[str, str]
+    ) -> Question | None:
+        """The question under `settings` of the client; None where a server may have a say."""
+        cache = settings.get("CRDS_PATH")
+        own_file = Path(settings.get("CRDS_INI_FILE", "~/.crds.ini")).expanduser()
+        if cache is None or "CRDS_SERVER_URL" in settings or own_file.exists():
+            return None
+        folder = Path(cache, "config")
+        configuration = _states(path for path in sorted(folder.rglob("*")) if path.is_file())
+        version = logs.software().get("crds")
+        return cls(meta, types, ["crds", version, sorted(settings.items()), configuration])
+
+    def recall(self) -> Answers | None:
+        """What was answered before; None when that is not known or need not hold any more."""
+        asks = memory.recall(*self.situation, self._instrument)
+        kept = memory.recall(*self._key(asks)) if asks else None
+        if kept is None or _states(kept["rules"]) != kept["states"]:
+            return None
+        answers = Answers(kept["context"], kept["names"], kept["places"])
+        there = all(Path(place).is_file() for place in answers.places.values())
+        return answers if there else None
+
+    def keep(self, answers: Answers, asks: list[str], rules: list[str]) -> None:
+        """Keep answers, the metadata that the rules look at, and the files of the rules."""
+        memory.keep(asks, *self.situation, self._instrument)
+        content = {**vars(answers), "rules": rules, "states": _states(rules)}
+        memory.keep(content, *self._key(asks))
+
+    @property
+    def _instrument(self) -> str:
+        return str(self.meta.get("meta.instrument.name"))
+
+    def _key(self, asks: Iterable[str]) -> list[Any]:
+        values = [(name, self.meta.get(name)) for name in asks]
+        # Reference files have criteria in a form of their own, which the client would translate.
+        patterns = [(name, self.meta[name]) for name in sorted(self.meta) if ".p_" in name]
+        return [*self.situation, sorted(self.types), values, patterns]
+
+
+def _states(paths: Iterable[str | Path]) -> list[list[Any]]:
+    return [[str(path), memory.state_of(path)] for path in paths]

@@ -1,0 +1,61 @@
+"""What earlier runs found out, kept in the user's cache folder so that later ones need not.
+
+Small files of JSON in `stpipe-flow` below XDG_CACHE_HOME (else ~/.cache); STPIPE_MEMORY names another
+folder, or is `off`. Nothing depends on them: what is not there, or can not be kept, is found out again.
+Who recalls something must see for himself that it still holds: `state_of` tells whether a file is the
+one it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+__all__ = ["keep", "recall", "state_of"]
+
+SETTING = "STPIPE_MEMORY"
+
+
+def recall(*key: object) -> Any:
+    """What was kept under a key; None when nothing was."""
+    path = _path(key)
+    if path is not None:
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(path.read_text())
+    return None
+
+
+def keep(content: Any, *key: object) -> None:
+    """Keep something that JSON can hold."""
+    path = _path(key)
+    if path is None:
+        return
+    temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content))
+        temporary.replace(path)
+
+
+def state_of(path: str | Path) -> list[int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def _path(key: tuple[object, ...]) -> Path | None:
+    """The file of a key; None when nothing is to be kept."""
+    chosen = os.environ.get(SETTING)
+    if chosen == "off":
+        return None
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(chosen) if chosen else cache / "stpipe-flow"
+    name = hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()
+    return folder / name[:2] / f"{name[2:34]}.json"
