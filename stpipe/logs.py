@@ -17,7 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 from types import MappingProxyType
+from typing import TextIO
 
+from stpipe import progress
 from stpipe.errors import ParameterError, did_you_mean
 
 __all__ = ["LEVELS", "STREAMS", "for_call", "log_platform", "noticed", "of_process", "software"]
@@ -130,7 +132,7 @@ def _handlers(settings: Mapping[str, str]) -> list[logging.Handler]:
     stream = settings.get("stream", "stderr")
     handlers: list[logging.Handler] = []
     if stream != "null":
-        handlers.append(logging.StreamHandler(getattr(sys, stream)))
+        handlers.append(_Beside(getattr(sys, stream)))
     if path := settings.get("file"):
         try:
             handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
@@ -139,6 +141,15 @@ def _handlers(settings: Mapping[str, str]) -> list[logging.Handler]:
     for handler in handlers:
         handler.setFormatter(formatter)
     return handlers or [logging.NullHandler()]
+
+
+class _Beside(logging.StreamHandler[TextIO]):
+    """Writes records beside a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have the line to itself."""
+        progress.make_way()
+        super().emit(record)
 
 
 def _formatter(settings: Mapping[str, str]) -> logging.Formatter:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["PLANES", "Band", "Rectangle"]
 
 Array = npt.NDArray[Any]
+STRIP_BYTES = 100_000_000  # of samples and their flags
 PLANES = ("data", "groupdq", "pixeldq", "zeroframe", "average_dark_current")
 
 
@@ -36,6 +38,11 @@ class Rectangle:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.y1 - self.y0, self.x1 - self.x0
+
+    def holds(self, inner: Rectangle) -> bool:
+        """Whether all of another rectangle is in this one."""
+        rows = self.y0 <= inner.y0 and inner.y1 <= self.y1
+        return rows and self.x0 <= inner.x0 and inner.x1 <= self.x1
 
     def grown(self, margin: int, frame: tuple[int, int]) -> Rectangle:
         """With a margin on all sides, as far as the frame reaches."""
@@ -113,8 +120,12 @@ def read(ramp: DataModel, place: Rectangle, frame: tuple[int, int]) -> Band:
 
     def by_integration(name: str) -> Array:
         # Pages of a mapped file count as our memory while they are mapped: map few at a time.
-        parts = [ramp.read(name, (i, *place.section)) for i in range((ramp.shape or ())[0])]
-        return np.stack(parts) if len(parts) > 1 else parts[0][None]
+        first = ramp.read(name, (0, *place.section))
+        whole = np.empty(((ramp.shape or ())[0], *first.shape), first.dtype)
+        whole[0] = first
+        for i in range(1, len(whole)):
+            whole[i] = ramp.read(name, (i, *place.section))
+        return whole
 
     data = by_integration("data")
     groupdq = by_integration("groupdq") if ramp.has("groupdq") else None
@@ -130,3 +141,35 @@ def read(ramp: DataModel, place: Rectangle, frame: tuple[int, int]) -> Band:
         zeroframe=stored("zeroframe", place.section),
         average_dark_current=stored("average_dark_current", place.section),
     )
+
+
+class Strips:
+    """Bands of a stored ramp, of which many lie side by side: rows are read once for all of them.
+
+    A file holds whole rows. A narrow band would read pages of which it needs a small part.
+    """
+
+    def __init__(self, ramp: DataModel, frame: tuple[int, int]) -> None:
+        self._ramp = ramp
+        self._frame = frame
+        self._strip: Band | None = None
+        self._lock = Lock()
+
+    def read(self, place: Rectangle) -> Band:
+        """A band, as `read` gives it."""
+        if 2 * place.shape[1] > self._frame[1]:
+            return read(self._ramp, place, self._frame)
+        with self._lock:
+            if self._strip is None or not self._strip.place.holds(place):
+                self._strip = None  # its memory is needed for the next one
+                self._strip = read(self._ramp, self._reach(place), self._frame)
+            band = replace(self._strip, own=place)
+        band.crop(place)
+        return band
+
+    def _reach(self, place: Rectangle) -> Rectangle:
+        """As many columns as may be in memory, from the first one of a place on."""
+        samples = int(np.prod((self._ramp.shape or ())[:-1], dtype=np.int64))
+        columns = STRIP_BYTES * self._frame[0] // (5 * samples * place.shape[0])
+        end = max(place.x0 + columns, place.x1)
+        return replace(place, x1=min(end, self._frame[1]))

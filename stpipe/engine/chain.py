@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from stpipe.engine.band import PLANES, Array, Band, Rectangle, read
+from stpipe import progress
+from stpipe.engine.band import PLANES, Array, Band, Rectangle, Strips, read
 from stpipe.engine.spool import Spool
 from stpipe.models.arrays import Source, Stored, blocks_of
 
@@ -86,11 +86,12 @@ class Chain:
 
     # --- running ---------------------------------------------------------------------------------
 
-    def evaluate(self, own: Rectangle) -> Band:
-        """The corrected arrays of a rectangle."""
+    def evaluate(self, own: Rectangle, strips: Strips | None = None) -> Band:
+        """The corrected arrays of a rectangle, which is one of many with `strips`."""
         margin = sum(stage.halo for stage in self.stages)
         place = own.grown(margin, self.frame)
-        band = replace(read(self.ramp, place, self.frame), own=own)
+        raw = strips.read(place) if strips else read(self.ramp, place, self.frame)
+        band = replace(raw, own=own)
         for number, stage in enumerate(self.stages):
             started = time.perf_counter()
             band.known, band.totals = stage.known, Counter()
@@ -106,12 +107,13 @@ class Chain:
             self.seconds[number] += seconds
 
     def rectangles(self) -> list[Rectangle]:
-        """Bands that cover the exposure: whole rows, or squares where rows would be too thin."""
+        """Bands that cover the exposure: whole rows, or parts of them where they would be too thin."""
         nints, ngroups, rows, columns = self.shape
         pixels = BAND_BYTES // (4 * nints * ngroups)
         height, width = self.height or pixels // columns, columns
         if height < THINNEST and self.height is None:
-            height = width = max(math.isqrt(pixels), THINNEST)
+            # Wide ones: files hold rows.
+            height, width = THINNEST, max(pixels // THINNEST, THINNEST)
         return [
             Rectangle(y0, y1, x0, x1)
             for y0, y1 in _edges(rows, height)
@@ -120,14 +122,25 @@ class Chain:
 
     def map(self, function: Callable[[Band], Result]) -> Iterator[tuple[Rectangle, Result]]:
         """`function` of every corrected band, with the rectangle that it is of."""
+        places = self.rectangles()
+        yield from progress.follow(self._run(places, function), len(places), self._title())
+
+    def _title(self) -> str:
+        """What a progress bar says."""
+        names = [stage.step.qualified_name for stage in self.stages] or ["ramps"]
+        return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+    def _run(
+        self, places: list[Rectangle], function: Callable[[Band], Result]
+    ) -> Iterator[tuple[Rectangle, Result]]:
         self.totals = [Counter() for _ in self.stages]
         self.seconds = [0.0] * len(self.stages)
-        places = self.rectangles()
+        strips = Strips(self.ramp, self.frame)
         if self.threads == 1:
-            yield from ((place, function(self.evaluate(place))) for place in places)
+            yield from ((place, function(self.evaluate(place, strips))) for place in places)
         else:
             with ThreadPoolExecutor(self.threads) as pool:
-                results = pool.map(lambda place: function(self.evaluate(place)), places)
+                results = pool.map(lambda place: function(self.evaluate(place, strips)), places)
                 yield from zip(places, results, strict=True)
         for stage, seconds in zip(self.stages, self.seconds, strict=True):
             stage.step.log.info("Step %s done in %.2f s", stage.step.qualified_name, seconds)
@@ -175,9 +188,9 @@ class Chain:
         certain = np.zeros(self.shape[:2], dtype=bool)
         for stage in self.stages:
             certain |= stage.step.flags_everywhere(bits, self.shape[:2])
-        preview = self._preview()
+        preview, strips = self._preview(), Strips(self.ramp, self.frame)
         for place in self.rectangles():
-            band = preview.evaluate(place)
+            band = preview.evaluate(place, strips)
             candidates &= ((band.groupdq & bits) != 0).all(axis=(2, 3))
             if not (candidates & ~certain).any():
                 break

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -59,9 +61,11 @@ class _Scratch:
         self.dtype = dtype
         self._raw = dtype.newbyteorder(">")
         handle, name = tempfile.mkstemp(prefix="stpipe-", suffix=".spool")
+        # Without a name it is gone with its process, however that ends.
+        Path(name).unlink()
+        self._source = _Unnamed(Path(name), (0, 0, 0), 0, handle=handle)
         self._handle = handle
-        self._path = Path(name)
-        self._keeper = weakref.finalize(self, _remove, handle, self._path)
+        self._keeper = weakref.finalize(self, os.close, handle)
         os.truncate(handle, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
 
     def fill(self, section: tuple[Any, ...], part: Array) -> None:
@@ -84,7 +88,7 @@ class _Scratch:
 
     def stored(self) -> Stored:
         """The array for a model, which keeps the scratch file alive."""
-        return _Kept(Source.of(self._path), 0, self._raw, self.shape, None, self)
+        return _Kept(self._source, 0, self._raw, self.shape, None, self)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,14 @@ class _Kept(Stored):
     scratch: Any = None
 
 
-def _remove(handle: int, path: Path) -> None:
-    os.close(handle)
-    path.unlink(missing_ok=True)
+@dataclass(frozen=True)
+class _Unnamed(Source):
+    """A file that only this process can open, by its handle."""
+
+    handle: int = -1
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The bytes of the file. Streams share their place in it: read at places that you name."""
+        with os.fdopen(os.dup(self.handle), "rb", buffering=0) as stream:
+            yield cast("BinaryIO", stream)

@@ -172,17 +172,22 @@ class Stored:
 
     def pieces(self) -> Iterator[memoryview]:
         """The stored bytes, a piece at a time; a piece is valid until the next one."""
+        if self.source.unpacked is not None:
+            whole = memoryview(self.source.unpacked)[self.offset : self.offset + self.nbytes]
+            self._check(len(whole) == self.nbytes)
+            yield whole
+            return
         step = max(_CHUNK // self.raw.itemsize, 1) * self.raw.itemsize
         buffer = memoryview(bytearray(min(step, max(self.nbytes, 1))))
         with self.source.open() as stream:
-            stream.seek(self.offset)
-            left = self.nbytes
-            while left:
-                piece = buffer[: min(step, left)]
-                if stream.readinto(piece) != len(piece):  # type: ignore[attr-defined]
-                    raise InputError(f"{self.source.path} ends within an array; get it again.")
+            for start in range(0, self.nbytes, step):
+                piece = buffer[: min(step, self.nbytes - start)]
+                self._check(_read_at(stream.fileno(), piece, self.offset + start) == len(piece))
                 yield piece
-                left -= len(piece)
+
+    def _check(self, complete: bool) -> None:
+        if not complete:
+            raise InputError(f"{self.source.path} ends within an array; get it again.")
 
     def _cut(self, whole: Array, first: int, key: Any) -> Array:
         stored = whole[first : first + self.nbytes].view(self.raw).reshape(self.shape)
@@ -203,6 +208,17 @@ def blocks_of(array: Array | Stored) -> Iterator[Array]:
     step = max(_CHUNK // max(array.itemsize, 1), 1)
     for start in range(0, flat.size, step):
         yield flat[start : start + step]
+
+
+def _read_at(handle: int, buffer: memoryview, offset: int) -> int:
+    """Fill a buffer; how many bytes there were. One call may give less than there are."""
+    done = 0
+    while done < len(buffer):
+        count = os.preadv(handle, [buffer[done:]], offset + done)
+        if count == 0:
+            break
+        done += count
+    return done
 
 
 def read_only(array: Array) -> Array:

@@ -9,7 +9,8 @@ import numpy as np
 
 from stpipe.models import dqflags
 from stpipe.step import RampStep
-from stpipe.steps._arrays import bits_where, has
+from stpipe.steps import _pointwise
+from stpipe.steps._arrays import bits_where, has, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,10 +98,8 @@ def polynomial(coeffs: Floats, x: Floats, out: Floats | None = None) -> Floats:
 
 def correct_groups(data: Floats, groupdq: GroupBits, coeffs: Floats) -> Floats:
     """Data (integrations, groups, rows, columns) in DN, corrected except where SATURATED."""
-    corrected = np.empty_like(data)
-    for index in np.ndindex(data.shape[:2]):
-        polynomial(coeffs, data[index], out=corrected[index])
-        _keep_saturated(corrected[index], data[index], groupdq[index])
+    corrected = np.empty(data.shape, np.float32)
+    _pointwise.correct_groups(rows_of(data), rows_of(groupdq), rows_of(coeffs), corrected)
     return corrected
 
 

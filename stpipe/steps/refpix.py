@@ -13,7 +13,8 @@ from stpipe.engine.chain import settle
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
-from stpipe.steps._arrays import has
+from stpipe.steps import _pointwise
+from stpipe.steps._arrays import has, rows_of
 from stpipe.steps.irs2 import is_interleaved
 
 if TYPE_CHECKING:
@@ -417,13 +418,8 @@ class Borders:
 
 def subtract_drift(data: Floats, drift: Drift) -> Floats:
     """Data (integrations, groups, rows, columns) in DN minus the drift."""
-    out = np.empty_like(data)
-    for index in np.ndindex(data.shape[:2]):
-        corrected = data[index] - drift.columns[index]
-        corrected -= drift.rows[index][:, None]
-        if drift.by_output is not None:
-            corrected -= drift.by_output.plane(index)
-        out[index] = corrected
+    out = np.empty(data.shape, np.float32)
+    _pointwise.subtract_drift(rows_of(data), drift.rows, np.ascontiguousarray(drift.columns), out)
     return out
 
 

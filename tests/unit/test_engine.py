@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 
 from stpipe import Pipeline, RampStep, models
-from stpipe.engine import chain
+from stpipe.engine import band, chain
 from stpipe.engine.band import Rectangle
+from stpipe.engine.spool import IN_MEMORY_BYTES, Spool
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.steps.dq_init import DQInitStep
 from stpipe.steps.jump import JumpStep
@@ -38,6 +41,7 @@ def test_bands_and_threads_give_the_same_pixels(
     """From single rows to the whole frame."""
     expected = rates(exposure)
     monkeypatch.setattr(chain, "BAND_BYTES", bytes_)
+    monkeypatch.setattr(band, "STRIP_BYTES", 2 * bytes_)
 
     actual = rates(exposure, threads)
 
@@ -145,3 +149,22 @@ def test_rectangles_cover_every_row_once() -> None:
     assert [*range(101)] == [row for p in places for row in range(p.y0, p.y1)]
     assert {p.y1 - p.y0 for p in places} <= {6, 7}
     assert Rectangle(0, 7, 0, 64).grown(2, (101, 64)) == Rectangle(0, 9, 0, 64)
+
+
+def test_scratch_files_have_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left behind, however a process ends; the pixels are there as long as wanted."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shape, rng = (3, IN_MEMORY_BYTES // 4000, 1000), np.random.default_rng(1)
+    values = rng.random(shape, np.float32)
+    spool = Spool()
+    spool.make("data", shape, values.dtype)
+    for columns in (slice(0, 300), slice(300, 1000)):
+        spool.fill("data", (..., slice(0, shape[1]), columns), values[..., columns])
+    stored = spool.finished()["data"]
+    del spool
+    assert not list(tmp_path.iterdir())
+    np.testing.assert_array_equal(values, stored.read())
+    np.testing.assert_array_equal(values[1, 5:9], stored.section(np.s_[1, 5:9]))
+    with ThreadPoolExecutor(4) as pool:
+        for whole in pool.map(lambda _: stored.read(), range(4)):
+            np.testing.assert_array_equal(values, whole)
