@@ -419,7 +419,14 @@ class Borders:
 def subtract_drift(data: Floats, drift: Drift) -> Floats:
     """Data (integrations, groups, rows, columns) in DN minus the drift."""
     out = np.empty(data.shape, np.float32)
-    _pointwise.subtract_drift(rows_of(data), drift.rows, np.ascontiguousarray(drift.columns), out)
+    if drift.by_output is None:
+        columns = np.ascontiguousarray(drift.columns)
+        _pointwise.subtract_drift(rows_of(data), drift.rows, columns, out)
+        return out
+    for index in np.ndindex(data.shape[:2]):
+        corrected = data[index] - drift.columns[index]
+        corrected -= drift.rows[index][:, None]
+        out[index] = corrected - drift.by_output.plane(index)
     return out
 
 
