@@ -12,11 +12,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from stpipe import models
+    from stpipe.library_step import LibraryStep
     from stpipe.models import open  # noqa: A004 - stpipe.open is the published name
-    from stpipe.pipeline import Pipeline
+    from stpipe.pipeline import LibraryPipeline, Pipeline
     from stpipe.step import Output, RampStep, Skip, Step, product_name
 
 __all__ = [
+    "LibraryPipeline",
+    "LibraryStep",
     "Output",
     "Pipeline",
     "RampStep",
@@ -29,6 +32,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "LibraryPipeline": "stpipe.pipeline",
+    "LibraryStep": "stpipe.library_step",
     "Output": "stpipe.step",
     "Pipeline": "stpipe.pipeline",
     "RampStep": "stpipe.step",

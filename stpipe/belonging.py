@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks, provenance
-from stpipe.generate.trace import Graph, Node
+from stpipe.generate.trace import Graph, Node, Part
 from stpipe.references import sha256
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _other_exposure(
 ) -> Iterator[str]:
     from stpipe import models
 
-    if path == graph.source:
+    if path == graph.source or len(graph.members) > 1:
         return
     exposure = models.open_metadata(graph.source)
     for name in _IDENTITY:
@@ -117,6 +117,9 @@ def _expected(place: tuple[Node | None, int], still: Collection[str]) -> list[Re
     row: list[Record] = []
     node, index = place
     while node is not None:
+        if isinstance(node, Part):
+            node, index = node.inputs[0]
+            continue
         refinements = [
             _of_step(r.step, r.references)
             for r in node.refinements

@@ -11,19 +11,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configobj import ConfigObj
 
+from stpipe import folders, naming, nothing
 from stpipe.parameters import Configuration, Raw, Settings
+from stpipe.parts import Parts
 from stpipe.references import FixedResolver, Reference
 from stpipe.registry import import_class
 from stpipe.step import Products, Step
 
-__all__ = ["Job", "SkipNote", "read", "run"]
+if TYPE_CHECKING:
+    from stpipe.models import DataModel
+
+__all__ = ["Job", "SkipNote", "read", "run", "save"]
 
 
 class SkipNote(NamedTuple):
@@ -51,6 +57,9 @@ class Job:
     pipelines: str = ""  # JSON: the pipelines around the step, for the record
     then: tuple[tuple[int, Job], ...] = ()  # steps that refine a product (by its index) in place
     before: tuple[Job, ...] = ()  # steps that run before, whose products stay in memory
+    # For each argument of the step how many of the files are in its list; 0: one that is no list,
+    # -1: all that are left.
+    arguments: tuple[int, ...] = (0,)
 
     @property
     def hash(self) -> str:
@@ -63,6 +72,7 @@ class Job:
             lines += ["skipped", *(f"{name} {note.reason}" for name, note in notes.items())]
         lines += [f"{index} {job.hash}" for index, job in self.then]
         lines += [f"before {job.hash}" for job in self.before]
+        lines += [f"arguments {self.arguments}"] if self.arguments != (0,) else []
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
@@ -102,6 +112,7 @@ class Job:
             "sources": {n: s for n, s in self.sources.items() if s != "default"},
             "then": {f"{j.name} {i}": {"product": i, **j.sections()} for i, j in self.then},
             "before": {j.name: j.sections() for j in self.before},
+            "arguments": list(map(str, self.arguments)),
         }
         # All of them, also None: a job knows no other source of parameters.
         return {"name": self.name, "class": self.target, **self.parameters, "job": _filled(about)}
@@ -118,25 +129,65 @@ def read(configuration: Configuration) -> Settings:
     return Settings({n: Raw(raw.value, sources.get(n, "default")) for n, raw in given.items()})
 
 
-def run(step: Step, job: Mapping[str, Any], source: str | Path) -> Any:
-    """Run a job's steps on a file, with its references and its notes of skipped steps."""
+def run(step: Step, job: Mapping[str, Any], sources: Sequence[str | Path]) -> Any:
+    """Run a job's steps on files, with its references and its notes of skipped steps."""
+    first, *more = _arguments(sources, [int(n) for n in job.get("arguments", "0")])
+    for section in job.get("before", {}).values():
+        inner = _step(section)
+        inner.chained = True
+        made = _run(inner, section["job"], first)
+        first = made[0] if isinstance(made, Products) else made
+    return _run(step, job, first, *more)
+
+
+def save(step: Step, result: Any, source: str | Path) -> None:
+    """Write the products of a job; where there are none, files that say so and why."""
+    step.save(result)
+    if not step.why_nothing:
+        return
+    outputs = step.products("")
+    for number, output in enumerate(outputs):
+        exact, folder = step.output_file, Path(step.output_dir or "")
+        if output.many:
+            with folders.replacing(folder / str(exact)) as empty:
+                folders.write_index(empty, [])
+            continue
+        path = naming.output_path(
+            source, output.suffix, output_dir=folder, output_file=exact, companion=number > 0
+        )
+        nothing.mark(step, source, path)
+
+
+def _arguments(sources: Sequence[str | Path], sizes: Sequence[int]) -> list[Any]:
+    """What a step is given: models, and lists of files in which folders stand for what they hold."""
+    rest, found = list(sources), []
+    for size in sizes:
+        count = len(rest) if size < 0 else size or 1
+        taken, rest = rest[:count], rest[count:]
+        found.append([f for t in taken for f in _files(Path(t))] if size else _opened(taken[0]))
+    return found
+
+
+def _files(path: Path) -> list[Path]:
+    found = folders.files(path) if path.is_dir() else [path]
+    return [file for file in found if not nothing.is_marked(file)]
+
+
+def _opened(path: str | Path) -> DataModel | None:
+    """A model; None where an earlier step had nothing to make."""
     from stpipe import models
 
-    with models.open(source) as model:
-        for section in job.get("before", {}).values():
-            inner = _step(section)
-            inner.chained = True
-            made = _run(inner, section["job"], model)
-            model = made[0] if isinstance(made, Products) else made  # noqa: PLW2901 - the file stays open until the end
-        return _run(step, job, model)
+    return None if nothing.is_marked(path) else models.open(path)
 
 
-def _run(step: Step, job: Mapping[str, Any], source: Any) -> Any:
-    """Run one step on a model, and those that refine its products."""
+def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
+    """Run one step on what it is given, and those that refine its products."""
     _prepare(step, job)
-    model = step.open(source)
-    _note_skipped(job.get("skipped", {}), [model])
-    result = step.run(model)
+    if not first:
+        return step.run(None)
+    given = step.open(first)
+    _note_skipped(job.get("skipped", {}), [given])
+    result = step.run(given, *more)
     made = list(result) if isinstance(result, Products) else [result]
     for section in job.get("then", {}).values():
         index = int(section["product"])
@@ -144,7 +195,7 @@ def _run(step: Step, job: Mapping[str, Any], source: Any) -> Any:
         refining.refining = True
         _prepare(refining, section.get("job", {}))
         made[index] = refining.run(made[index])
-    _note_skipped(job.get("skipped_after", {}), [m for m in made if m is not None])
+    _note_skipped(job.get("skipped_after", {}), made)
     return Products(result.names, made) if isinstance(result, Products) else made[0]
 
 
@@ -178,8 +229,17 @@ def _references(job: Mapping[str, Any]) -> dict[str, Reference]:
 
 
 def _note_skipped(skipped: Mapping[str, Any], models: Iterable[Any]) -> None:
+    """Write into models, of a library into every member, which steps were left out."""
     for name, words in skipped.items():
         note = SkipNote(*words)
-        step = import_class(note.target).named(name)
+        mark = partial(_mark, import_class(note.target).named(name), note)
         for model in models:
-            step.mark_skipped(model, note.reason, note.source)
+            if hasattr(model, "amend"):
+                model.amend(mark)
+            elif model is not None:
+                for one in model if isinstance(model, Parts) else (model,):
+                    mark(one)
+
+
+def _mark(step: Step, note: SkipNote, model: DataModel) -> None:
+    step.mark_skipped(model, note.reason, note.source)

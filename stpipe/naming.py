@@ -8,7 +8,7 @@ from pathlib import Path
 from stpipe.errors import ParameterError
 from stpipe.registry import STEPS
 
-__all__ = ["EXTENSIONS", "PRODUCT_SUFFIXES", "Name", "output_path", "split"]
+__all__ = ["EXTENSIONS", "PRODUCT_SUFFIXES", "Name", "of_part", "output_path", "split"]
 
 EXTENSIONS = (".fits.gz", ".fits", ".asdf")
 
@@ -46,6 +46,11 @@ def split(path: str | Path, also: frozenset[str] = frozenset()) -> Name:
         if stem.endswith(f"_{known}") and len(stem) > len(known) + 1:
             return Name(stem[: -len(known) - 1], known, extension)
     return Name(stem, "", extension)
+
+
+def of_part(root: str, label: str) -> str:
+    """The root name of a part of an exposure; nothing is added to one that is of that part already."""
+    return root if not label or root.endswith(f"_{label}") else f"{root}_{label}"
 
 
 def output_path(

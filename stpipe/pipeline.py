@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks, provenance
 from stpipe.errors import NoProduct, did_you_mean
+from stpipe.library_step import LibraryStep, stand_in_of
 from stpipe.parameters import Parameters
+from stpipe.parts import Parts
 from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from stpipe.models import DataModel
 
-__all__ = ["Pipeline"]
+__all__ = ["LibraryPipeline", "Pipeline"]
 
 
 class Pipeline(Step):
@@ -66,7 +68,7 @@ class Pipeline(Step):
     def labels(self, products: Sequence[Any]) -> list[str]:
         """The suffixes that the products' own steps gave them."""
         first = self.parameters.values.get("suffix") or self.suffix
-        own = [provenance.suffix_of(p) or self.name for p in products]
+        own = [_suffix_of(p) or self.name for p in products]
         return [first or own[0], *own[1:]] if own else []
 
     def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
@@ -81,3 +83,34 @@ class Pipeline(Step):
         first, *rest = result if isinstance(result, tuple) else (result,)
         hooked = hooks.run_all(self.post_hooks, first, self.log, self.hook_timeout)
         return Products(result.names, (hooked, *rest)) if isinstance(result, Products) else hooked
+
+
+class LibraryPipeline(Pipeline, LibraryStep):
+    """A pipeline over many exposures: its `process` takes a `ModelLibrary`."""
+
+    def run(self, *inputs: Any) -> Any:
+        """Run `process`; stand-ins pass through, leaving the steps in their graph."""
+        stand_in = stand_in_of(inputs[0])
+        if stand_in is not None and not self.skip:
+            return self.process(stand_in, *inputs[1:])
+        return LibraryStep.run(self, *inputs)
+
+    def _execute(self, library: Any, more: Sequence[Any], started: str) -> Any:
+        # The steps record themselves and select their references; nothing is added for the whole.
+        del started
+        self._refuse_shell_hooks()
+        for hook in self.pre_hooks:
+            library = hooks.run(hook, library, self.log) or library
+        result = self.process(library, *more)
+        if result is None:
+            raise NoProduct("process returned nothing")
+        return result
+
+
+def _suffix_of(product: Any) -> str:
+    """The suffix that a product has from its step; parts and members have one together."""
+    from stpipe.models import ModelLibrary
+
+    if isinstance(product, (Parts, ModelLibrary)):
+        return provenance.suffix_of(product[0]) if len(product) else ""
+    return provenance.suffix_of(product)

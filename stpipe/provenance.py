@@ -6,7 +6,7 @@ alone tells, and repeats, its whole history.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from stpipe.references import Reference
     from stpipe.step import Step
 
-__all__ = ["HOOK", "append", "done", "done_by", "hooked", "now", "skipped", "suffix_of", "suffixes"]
+__all__ = [
+    "HOOK",
+    "append",
+    "done",
+    "done_by",
+    "hooked",
+    "now",
+    "part_in",
+    "part_of",
+    "skipped",
+    "suffix_of",
+    "suffixes",
+]
 
 HOOK = "HOOK"  # the status of a record that is about a hook
 HOOKS = ("pre_hooks", "post_hooks")
@@ -104,6 +116,17 @@ def suffix_of(model: DataModel) -> str:
     """The suffix that the last step which ran gave to this product; empty when none did."""
     records = model.provenance or []
     return next((r["suffix"] for r in reversed(records) if r.get("suffix")), "")
+
+
+def part_of(model: DataModel) -> str:
+    """The label of the part of an exposure that this is; empty for a whole one."""
+    return part_in(model.provenance or [])
+
+
+def part_in(history: Sequence[Mapping[str, Any]]) -> str:
+    """The label of the part of an exposure that a history is about; empty for a whole one."""
+    labels = [r["part"] for r in history if "part" in r]
+    return str(labels[-1]) if labels else ""
 
 
 def suffixes(model: DataModel) -> frozenset[str]:

@@ -11,19 +11,21 @@ Override `process` in any step; for a step that corrects ramps derive from `Ramp
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from stpipe import hooks, layers, logs, naming, provenance
+from stpipe import folders, hooks, layers, logs, naming, nothing, provenance
 from stpipe.crds_client import CrdsResolver
 from stpipe.engine.chain import Chain, extend, settle
-from stpipe.errors import InputError, NoProduct, ParameterError, Skip
+from stpipe.errors import InputError, NoProduct, ParameterError, Skip, StpipeError
 from stpipe.export import write
 from stpipe.parameters import (
     Configuration,
@@ -33,6 +35,7 @@ from stpipe.parameters import (
     read_cfg,
     resolve,
 )
+from stpipe.parts import Parts
 from stpipe.references import Reference, References, Resolver, override
 
 if TYPE_CHECKING:
@@ -51,17 +54,23 @@ __all__ = [
 ]
 
 
+_LABEL = re.compile(r"[A-Za-z0-9]+([.+-]?[A-Za-z0-9]+)*")
 SET_IN_PYTHON = "set in Python"
 SKIP_PARAMETER = "skip = True"  # the reason for a step that a parameter leaves out
 
 
 @dataclass(frozen=True)
 class Output:
-    """A declared product: its name in code, its model class and the suffix of its file."""
+    """A declared product: its name in code, its model class and the suffix of its file.
+
+    A product that there are `many` of comes from `process` as a mapping from labels to models, and
+    arrives in a pipeline as `Parts` that it can loop over.
+    """
 
     name: str
     model: str
     suffix: str
+    many: bool = False
 
 
 class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
@@ -87,9 +96,18 @@ class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
 class StandIn:
     """What stands for a model while a pipeline is traced; running a step on it records the step."""
 
-    def record(self, step: Step) -> Any:
-        """Note that `step` runs; return stand-ins for its products."""
+    def record(self, step: Step, *more: Any) -> Any:
+        """Note that `step` runs, on `more` as well; return stand-ins for its products."""
         raise NotImplementedError
+
+    def together(self, given: Sequence[Any]) -> StandIn:
+        """A stand-in for many models, some of which have stand-ins."""
+        raise NotImplementedError
+
+
+def first_product(given: Any) -> Any:
+    """What a step works on: of several products the first."""
+    return given[0] if isinstance(given, Products) else given
 
 
 class Step:
@@ -169,6 +187,7 @@ class Step:
         self._threads = 1
         self.parameters = parameters
         self.source: Path | None = None
+        self.why_nothing = ""
         self.warnings: list[str] = []
         self.window: Window | None = None  # the part of this pipeline that runs
         self.made_for: list[dict[str, Any]] = []  # pipelines of a plan that this step runs for
@@ -215,7 +234,7 @@ class Step:
         """The declared products; a step without declaration makes one of its input's model."""
         if self.outputs:
             first, *rest = self.outputs
-            return (Output(first.name, first.model, self.suffix or first.suffix), *rest)
+            return (replace(first, suffix=self.suffix or first.suffix), *rest)
         return (Output("product", model_type, self.suffix or self.alias or self.name),)
 
     def science_parameters(self) -> dict[str, Any]:
@@ -267,6 +286,14 @@ class Step:
         del meta, selected
         return ""
 
+    def parts(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> Any:
+        """Labels of the parts that `process` will make of an exposure; None when pixels decide.
+
+        Override it where headers and reference files tell: a project then plans what comes after
+        before anything has run.
+        """
+        del meta, selected
+
     def process(self, model: Any) -> Any:
         """The computation: take a model (never write into its arrays), return the product.
 
@@ -303,11 +330,13 @@ class Step:
         InputError
             When the first input is missing, damaged or not of a model that this step reads.
         """
-        first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
+        first = first_product(inputs[0])
+        if first is None:
+            return self.nothing("there is nothing to work on")
         if self.root.window is not None and self.parent is not None and not self.step_defs:
             return self.root.window.run(self, inputs)
         if isinstance(first, StandIn):
-            return first.record(self)
+            return first.record(self, *inputs[1:])
         return self.run_alone(first, *inputs[1:])
 
     def run_alone(self, first: Any, *more: Any) -> Any:
@@ -333,12 +362,18 @@ class Step:
         except Skip as reason:
             return self._skipped(model, str(reason))
         except NoProduct as reason:
-            self.log.warning("Step %s makes no product: %s", self.qualified_name, reason)
-            return None
+            return self.nothing(str(reason))
         self._log_end(time.perf_counter() - clock)
         if self.save_results:
             self.save(result)
         return result
+
+    def nothing(self, reason: str) -> Any:
+        """What stands for the products of a step that legitimately makes none."""
+        self.log.warning("Step %s makes no product: %s", self.qualified_name, reason)
+        self.why_nothing = reason
+        names = [output.name for output in self.outputs]
+        return Products(names, [None] * len(names)) if names[1:] else None
 
     def _log_end(self, seconds: float) -> None:
         self.log.info("Step %s done in %.2f s", self.qualified_name, seconds)
@@ -378,10 +413,23 @@ class Step:
         finished = []
         for output, product in zip(declared, made, strict=True):
             suffix = {} if self.refining else {"suffix": output.suffix}
-            self._stamp(product, history, record | suffix)
-            first = output == declared[0]
-            finished.append(self.hooked("post_hooks", product) if first else product)
+            stamped = self._stamped(product, history, record | suffix)
+            first = output == declared[0] and not output.many
+            finished.append(self.hooked("post_hooks", stamped) if first else stamped)
         return Products([o.name for o in declared], finished) if self.outputs[1:] else finished[0]
+
+    def _stamped(self, product: Any, history: Sequence[Any], record: Mapping[str, Any]) -> Any:
+        if not isinstance(product, Mapping):
+            self._stamp(product, history, record)
+            return product
+        if odd := [label for label in product if not _LABEL.fullmatch(str(label))]:
+            raise StpipeError(
+                f"{self.qualified_name}: found {odd[0]!r} as the label of a part, allowed: letters, "
+                "digits, and . + - between them, since it becomes part of a file name."
+            )
+        for label, part in product.items():
+            self._stamp(part, history, {**record, "part": str(label)})
+        return Parts.of(product)
 
     def _stamp(self, product: DataModel, history: Sequence[Any], record: Mapping[str, Any]) -> None:
         product.provenance = [*history, dict(record)]
@@ -439,6 +487,12 @@ class Step:
         from stpipe.models.base import REGISTRY
 
         found = type(model).__name__
+        if found == nothing.MODEL:
+            reason = (model.provenance or [{}])[-1].get("reason")
+            raise InputError(
+                f"{self.qualified_name}: {self.source or 'the input'} holds a {found}: an earlier step "
+                f"made nothing of this exposure ({reason})."
+            )
         if not self.input_models or found in self.input_models:
             return model
         for name in self.input_models:
@@ -500,24 +554,41 @@ class Step:
         ParameterError
             When a product would overwrite the input.
         """
-        made = [p for p in (result if isinstance(result, tuple) else (result,)) if p is not None]
+        made = _listed(result)
         if suffix is not None:
-            return [self._write(made[0], self._path(suffix, made[0]))]
-        labels = self.labels(made)
-        paths = [
-            self._path(label, made[i], output_file=self.output_file, companion=i > 0)
-            for i, label in enumerate(labels)
-        ]
-        return [self._write(product, path) for product, path in zip(made, paths, strict=True)]
+            return self._save(made[0], self._path, suffix)
+        paths = []
+        for number, (product, label) in enumerate(zip(made, self.labels(made), strict=True)):
+            place = partial(self._path, output_file=self.output_file, companion=number > 0)
+            paths += self._save(product, place, label)
+        return paths
+
+    def _save(self, product: Any, place: Callable[..., Path], suffix: str) -> list[Path]:
+        """Write a product, or each of its parts."""
+        if not isinstance(product, Parts):
+            return [self._write(product, place(suffix, product))]
+        if self.output_file is not None:
+            return self._save_folder(product, suffix)
+        return [self._write(part, place(suffix, part)) for part in product]
+
+    def _save_folder(self, parts: Parts, suffix: str) -> list[Path]:
+        """Write parts into the folder `output_file`, which is there whole or not at all."""
+        with folders.replacing(Path(self.output_dir or "", self.output_file or "")) as folder:
+            paths = [folder / self._path(suffix, part).name for part in parts]
+            for part, path in zip(parts, paths, strict=True):
+                part.save(path)
+            folders.write_index(folder, [path.name for path in paths])
+        self.log.info("Saved %s", folders.final(folder / "x").parent)
+        return [folders.final(path) for path in paths]
 
     def check_output_file(self) -> None:
         """Refuse a name that products cannot have: better now than after an hour."""
-        if self.output_file:
+        if self.output_file and not any(output.many for output in self.outputs):
             naming.output_path("", "", output_file=self.output_file)
 
     def labels(self, products: Sequence[Any]) -> list[str]:
         """The suffix of each product that is to be saved."""
-        declared = self.products(type(products[0]).__name__) if products else ()
+        declared = self.products(_model_name(products[0])) if products else ()
         return [output.suffix for output in declared[: len(products)]]
 
     def _path(self, suffix: str, product: Any, **exact: Any) -> Path:
@@ -525,7 +596,8 @@ class Step:
         if source is None:
             raise ParameterError(f"{self.name}: no name for the product; give output_file.")
         known = frozenset() if isinstance(product, StandIn) else provenance.suffixes(product)
-        name = naming.split(source, known).root + "_uncal.fits"
+        part = "" if isinstance(product, StandIn) else provenance.part_of(product)
+        name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
         folder = self.output_dir or self.root.output_dir
         path = naming.output_path(name, suffix, output_dir=folder, **exact)
         if path.exists() and source.exists() and path.samefile(source):
@@ -610,9 +682,19 @@ class RampStep(Step):
 
 def _finish_pixels(result: Any) -> None:
     """Compute what was put off: nobody outside meets a product that waits."""
-    for product in result if isinstance(result, tuple) else (result,):
-        if product is not None:
-            settle(product)
+    for product in _listed(result):
+        for model in product if isinstance(product, Parts) else (product,):
+            settle(model)
+
+
+def _model_name(product: Any) -> str:
+    return type(product[0] if isinstance(product, Parts) and product else product).__name__
+
+
+def _listed(result: Any) -> list[Any]:
+    """The products of a step, each a model or parts; those that were not made are left out."""
+    several = isinstance(result, (tuple, list)) and not isinstance(result, Parts)
+    return [product for product in (result if several else (result,)) if product is not None]
 
 
 def product_name(step: Step, suffix: str) -> str:

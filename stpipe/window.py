@@ -8,6 +8,7 @@ and a product that a step after the window would have got is saved.
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 from stpipe import belonging, hooks, naming
 from stpipe.engine.chain import settle
 from stpipe.errors import InputError, UsageError, did_you_mean
-from stpipe.generate.trace import Graph, Node, Traced, trace
-from stpipe.step import Products, StandIn, Step
+from stpipe.generate.trace import ANY, Graph, Node, Traced, TracedMany, trace
+from stpipe.library_step import LibraryStep, save_members
+from stpipe.models import ModelLibrary
+from stpipe.step import StandIn, Step, first_product
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
+    from stpipe.references import Reference
 
 __all__ = ["Window", "run"]
 
@@ -47,11 +51,34 @@ def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None)
     window.check()
     pipeline.window = window
     try:
-        result = pipeline.process(window.exposure() if start is None else graph.again())
+        result = pipeline.process(window.given() if start is None else window.stand_in())
         return window.save(_flat(result), stopped=stop)
     finally:
         pipeline.window = None
         window.close()
+
+
+@dataclass(eq=False)
+class _OnDisk(Graph):
+    """A graph that finds the parts which only pixels tell among the products that are saved."""
+
+    suffixes: tuple[str, ...] = ()  # of the products of parts that the window starts from
+
+    def labels(self, node: Node, given: Traced, selected: Mapping[str, Reference]) -> list[str]:
+        """Labels of the parts that a node made."""
+        known = super().labels(node, given, selected)
+        if known != [ANY] or not self.suffixes:
+            return known
+        start, end = f"{node.root}_", f"_{self.suffixes[0]}.fits"
+        folder = Path(self.pipeline.output_dir or ".")
+        found = sorted(path.name for path in folder.glob(f"{glob.escape(start)}*{end}"))
+        if not found:
+            raise InputError(
+                f"the run starts from {start}*{end}, the parts that {node.name} made, none of which is "
+                f"in {folder.resolve()}. Make them with --stop-step, or say with --output_dir where "
+                "they are."
+            )
+        return [name.removeprefix(start).removesuffix(end) for name in found]
 
 
 @dataclass
@@ -62,16 +89,16 @@ class Window:
     graph: Graph
     names: frozenset[str]
     _opened: dict[Path, DataModel] = field(default_factory=dict)
-    _leaving: dict[int, DataModel] = field(default_factory=dict)
+    _leaving: dict[int, Any] = field(default_factory=dict)
 
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
         """Run a step of the pipeline if it belongs to the window, else stand in for its products."""
-        first = inputs[0][0] if isinstance(inputs[0], Products) else inputs[0]
+        first = first_product(inputs[0])
         if step.qualified_name in self.names:
             return step.run_alone(*(self._real(one) for one in (first, *inputs[1:])))
         for one in (first, *inputs[1:]):
             self._leave(one)
-        return self._standing_for(first).record(step)
+        return self._standing_for(first).record(step, *map(self._standing_for, inputs[1:]))
 
     def check(self) -> None:
         """Look at every saved product that the window starts from, before anything runs."""
@@ -83,10 +110,19 @@ class Window:
         if reasons:
             raise InputError("\n".join(dict.fromkeys(reasons)))
 
-    def exposure(self) -> DataModel:
-        """The exposure itself, as the pipeline's own hooks leave it."""
-        model, pipeline = self._open(self.graph.source), self.pipeline
+    def given(self) -> Any:
+        """The exposure itself, or the library, as the pipeline's own hooks leave it."""
+        pipeline = self.pipeline
+        if isinstance(pipeline, LibraryStep):
+            return pipeline.open([str(member.source) for member in self.graph.members])
+        model = self._open(self.graph.source)
         return hooks.run_all(pipeline.pre_hooks, model, pipeline.log, pipeline.hook_timeout)
+
+    def stand_in(self) -> StandIn:
+        """What stands for the exposure, or the library, where it is not read."""
+        graph = self._on_disk()
+        many = isinstance(self.pipeline, LibraryStep)
+        return graph.stand_ins() if many else graph.stand_in()
 
     def save(self, results: Sequence[Any], stopped: str | None) -> list[Path]:
         """Save what the pipeline returns and what leaves the window."""
@@ -102,12 +138,16 @@ class Window:
             for model in real:
                 self._leave(model)
         for model in self._leaving.values():
-            settle(model)
-            if stopped:
-                belonging.note(model, self.graph.source, self.pipeline, stopped)
-            suffix = belonging.suffix(model)
-            saved += self.pipeline.save(model, suffix)
+            saved += self._save(model, stopped)
         return saved
+
+    def _save(self, model: Any, stopped: str | None) -> list[Path]:
+        if isinstance(model, ModelLibrary):
+            return save_members(self.pipeline, model, belonging.suffix(model[0]))
+        settle(model)
+        if stopped:
+            belonging.note(model, self.graph.source, self.pipeline, stopped)
+        return self.pipeline.save(model, belonging.suffix(model))
 
     def close(self) -> None:
         """Close the files that were opened."""
@@ -121,10 +161,26 @@ class Window:
         for node in self.graph.nodes:
             for maker, index in node.inputs:
                 inside = node.name in self.names
+                # Parts are looked at when they are opened: maybe only now it is known which there are.
                 if inside and maker is not None and maker.name not in self.names:
-                    yield maker, index
+                    parted = maker.root != self.graph.root or maker.products[index].many
+                    yield from () if parted else ((maker, index),)
         for node, index in self._refined():
             yield node, index
+
+    def _on_disk(self) -> _OnDisk:
+        """A graph for what runs outside the window."""
+        parts = {
+            maker.products[index].suffix: None
+            for node in self.graph.nodes
+            for maker, index in node.inputs
+            if node.name in self.names
+            and maker is not None
+            and maker.name not in self.names
+            and maker.root.endswith(f"_{ANY}")
+        }
+        graph = self.graph
+        return _OnDisk(self.pipeline, graph.members, graph.root, suffixes=tuple(parts))
 
     def _refined(self) -> Iterator[tuple[Node, int]]:
         """Products that only a step refining them has in the window."""
@@ -134,12 +190,19 @@ class Window:
                     yield node, refinement.product
 
     def _real(self, given: Any) -> Any:
-        """The model that a stand-in stands for."""
+        """The model, or the models, that a stand-in stands for."""
+        if isinstance(given, (list, TracedMany)):
+            return [self._real(one) for one in given]
         if not isinstance(given, Traced):
             return given
         if given.node is None:
-            return self.exposure()
-        model = self._open(self._path((given.node, given.index))).copy()
+            return self._open(self.graph.members[given.index].source)
+        place = (given.node, given.index)
+        path = self._path(place)
+        if given.root != self.graph.root:
+            for reason in belonging.reasons(self.graph, place, path, self.names):
+                raise InputError(reason)
+        model = self._open(path).copy()
         belonging.forget(model)
         return model
 
@@ -148,10 +211,11 @@ class Window:
         node, index = place
         suffix = node.products[index].suffix
         source = self.graph.source
-        if naming.split(source).suffix == suffix:
+        given = naming.split(source)
+        if (given.root, given.suffix) == (node.root, suffix):
             return source
         folder = Path(self.pipeline.output_dir or ".")
-        name = naming.split(source)
+        name = naming.Name(node.root, suffix, "")
         names = [name.with_suffix(suffix, extension) for extension in naming.EXTENSIONS]
         found = next((folder / n for n in names if (folder / n).is_file()), None)
         if found is None:
@@ -173,13 +237,23 @@ class Window:
 
     def _leave(self, given: Any) -> None:
         """Note a product that a step outside the window would have got."""
-        if not isinstance(given, StandIn) and belonging.suffix(given):
+        if isinstance(given, ModelLibrary):
+            if belonging.suffix(given[0]):
+                self._leaving[id(given)] = given
+        elif isinstance(given, (list, tuple)):
+            for one in given:
+                self._leave(one)
+        elif given is not None and not isinstance(given, StandIn) and belonging.suffix(given):
             self._leaving[id(given)] = given
 
-    def _standing_for(self, given: Any) -> Traced:
-        if isinstance(given, Traced):
+    def _standing_for(self, given: Any) -> Traced | TracedMany:
+        if isinstance(given, (Traced, TracedMany)):
             return given
-        return self.graph.again(given)
+        graph = self._on_disk()
+        if isinstance(given, (list, tuple, ModelLibrary)):
+            members: list[Any] = [self._standing_for(given[n]) for n in range(len(given))]
+            return TracedMany(graph, members, ((None, 0),), self.graph.root)
+        return Traced(graph, given, (None, 0), type(given).__name__, self.graph.root)
 
 
 def _flat(result: Any) -> list[Any]:

@@ -164,7 +164,7 @@ class _Request:
         step.check_output_file()
         if path := self.given.options.get("save-parameters"):
             export.checked(path)
-        if len(self.inputs) > 1 and step.output_file:
+        if len(self._together()) > 1 and step.output_file:
             raise UsageError("output_file names one product, but there are several inputs.")
         if missing := [path for path in self.inputs if not Path(path).exists()]:
             raise InputError(f"there is no file {', '.join(missing)} (in {Path.cwd()}).")
@@ -236,22 +236,31 @@ class _Request:
         _warn_of_conflict(plugins.conflict())
         with logs.of_process(self._logging()):
             logs.log_platform(self.step().log)
-            for source in self.inputs:
+            for sources in self._together():
                 step = self.step()
                 step.set_threads(self._threads())
-                self._run_one(step, source)
+                self._run_one(step, sources)
 
-    def _run_one(self, step: Step, source: str) -> None:
+    def _together(self) -> list[tuple[str, ...]]:
+        """The inputs of each run: one by one, unless the step takes many or a job names all."""
+        from stpipe.library_step import LibraryStep
+
+        many = self.configuration.job or (
+            issubclass(self.cls, LibraryStep) and not any(s.endswith(".json") for s in self.inputs)
+        )
+        return [self.inputs] if many else [(source,) for source in self.inputs]
+
+    def _run_one(self, step: Step, sources: tuple[str, ...]) -> None:
         from stpipe import job, window
 
         options = self.given.options
         start, stop = options.get("start-step"), options.get("stop-step")
         if start or stop:
-            window.run(step, source, start, stop)
+            window.run(step, sources[0], start, stop)
         elif section := self.configuration.job:
-            step.save(job.run(step, section, source))
+            job.save(step, job.run(step, section, sources), sources[0])
         else:
-            step.save(step.run(source))
+            step.save(step.run(sources[0] if len(sources) == 1 else list(sources)))
 
     def _threads(self) -> int:
         given = self.given.options.get("threads", "1")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stpipe.generate.trace import Graph, Node
+from stpipe.generate.trace import Graph, Node, Part
+from stpipe.library_step import LibraryStep
 from stpipe.steps.hook import LookStep
 
 __all__ = ["Run", "runs"]
@@ -49,7 +50,9 @@ def runs(graph: Graph, fuses: Callable[[str], bool]) -> list[Run]:
 def _joins(graph: Graph, node: Node, fuses: Callable[[str], bool]) -> bool:
     """Whether a node runs in the job of the one that makes its input."""
     before, index = node.inputs[0]
-    if before is None or index or len(node.inputs) > 1 or isinstance(node.step, LookStep):
+    if before is None or isinstance(before, Part) or before.products[0].many:
+        return False
+    if index or isinstance(node.step, (LibraryStep, LookStep)):
         return False
     readers = [n for n in graph.nodes if any(maker is before for maker, _ in n.inputs)]
     wanted = [*graph.results, *(product for product, _ in graph.saves)]

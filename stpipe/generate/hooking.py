@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from stpipe import hooks
-from stpipe.generate.trace import Graph, Node, Product
+from stpipe.errors import UsageError
+from stpipe.generate.trace import Graph, Node, Place, Product
+from stpipe.library_step import LibraryStep
 from stpipe.parameters import resolve
 from stpipe.settings import Raw, Settings
 from stpipe.step import Step
@@ -25,7 +27,6 @@ from stpipe.steps.hook import HookStep, LookStep
 __all__ = ["files_of", "interpose"]
 
 Hook = str | Callable[..., Any]
-Place = tuple[Node | None, int]
 
 
 def interpose(graph: Graph) -> None:
@@ -92,13 +93,14 @@ class _Row:
 
     place: Place
     model: str
+    root: str
     nodes: list[Node] = field(default_factory=list)
     looks: tuple[Node, ...] = ()
 
     def add(self, step: HookStep) -> None:
         """One more hook, behind those that are there."""
         product = Product("product", self.model, step.suffix)
-        node = Node(step, (self.place,), (product,), waits_for=self.looks)
+        node = Node(step, (self.place,), self.root, (product,), waits_for=self.looks)
         self.nodes.append(node)
         if isinstance(step, LookStep):
             self.looks = (*self.looks, node)
@@ -108,7 +110,9 @@ class _Row:
 
 def _put_before(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
     place = node.inputs[0]
-    row = _Row(place, graph.model_at(place))
+    if isinstance(node.step, LibraryStep):
+        raise _many_files(node, given[0])
+    row = _Row(place, graph.model_at(place), node.root)
     for number, hook in enumerate(given, start=1):
         row.add(_step(node.step, "pre_hooks", hook, f"pre{number}"))
     _let_read(node, place, row)
@@ -121,8 +125,10 @@ def _put_before(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
 
 def _put_after(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
     place = (node, 0)
+    if node.products[0].many:
+        raise _many_files(node, given[0])
     readers = [n for n in graph.nodes if place in n.inputs]
-    row = _Row(place, graph.model_at(place))
+    row = _Row(place, graph.model_at(place), node.root)
     for number, hook in enumerate(given, start=1):
         row.add(_step(node.step, "post_hooks", hook, f"post{number}"))
     for reader in readers:
@@ -132,6 +138,13 @@ def _put_after(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
             saved.node, saved.index = row.place
     start = graph.nodes.index(node) + 1
     graph.nodes[start:start] = row.nodes
+
+
+def _many_files(node: Node, hook: Hook) -> UsageError:
+    return UsageError(
+        f"{node.name}: the hook {hooks.text(hook)} is a command, which takes one file, but this step "
+        "works on many. Give it to a step before or after."
+    )
 
 
 def _let_read(reader: Node, place: Place, row: _Row) -> None:

@@ -6,8 +6,10 @@ traced once (`stpipe.generate.planning`) and remembered (`stpipe.generate.cache`
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stpipe import naming
+from stpipe import folders, naming
 from stpipe.errors import UsageError, did_you_mean
 from stpipe.generate import cache, frozen, lock
 from stpipe.generate.planning import Entry, Planner
 from stpipe.generate.project import CONFIG, Project
+from stpipe.generate.trace import ANY
 
 __all__ = ["Plan", "freeze", "load", "select", "use_own_commands"]
 
@@ -40,6 +43,8 @@ class Plan:
     exposures: Mapping[str, Mapping[str, Any]]
     rules: set[str] = field(default_factory=set)
     selected: Mapping[str, lock.Selection] = field(default_factory=dict)  # where just traced
+    # Set where parts have to be counted first: waits until all folders of parts are there.
+    wait: Callable[[], Any] = lambda: None
 
     @cached_property
     def jobs(self) -> dict[str, dict[str, Entry]]:
@@ -52,9 +57,10 @@ class Plan:
 
     # --- for the Snakefile: functions of wildcards --------------------------------------------------
 
-    def input(self, rule: str) -> Callable[[Any], str]:
-        """The exposure file that `rule` reads."""
-        return self._lookup(rule, "input")
+    def input(self, rule: str) -> Callable[[Any], Any]:
+        """The exposure file that `rule` reads, or the files."""
+        given = self._lookup(rule, "input")
+        return lambda wildcards: self._counted(given(wildcards))
 
     def references(self, rule: str) -> Callable[[Any], list[str]]:
         """The reference files that `rule` reads."""
@@ -67,6 +73,11 @@ class Plan:
     def job(self, rule: str) -> Callable[[Any], str]:
         """The job file of `rule`: its name stands for parameters, references and code."""
         return self._lookup(rule, "job")
+
+    def source(self, rule: str) -> Callable[[Any], str]:
+        """The files that the job of `rule` is given, as words of a shell."""
+        given = self._lookup(rule, "source")
+        return lambda wildcards: shlex.join(self._expanded(given(wildcards)))
 
     def mem_mb(self, rule: str) -> Callable[[Any, int], int]:
         """Memory that `rule` needs; twice as much each time that it is tried again."""
@@ -85,6 +96,8 @@ class Plan:
         UsageError
             When the project has no such exposure or the exposure does not take that step.
         """
+        if root not in self.jobs and (part := self._part(root)) is not None:
+            return part[rule]
         if root not in self.jobs:
             raise UsageError(
                 f'the project has no exposure "{root}"{did_you_mean(root, self.jobs)}; '
@@ -96,6 +109,48 @@ class Plan:
                 f"exposure {root} does not take the step {rule}; it takes {', '.join(rules)}."
             )
         return dict(rules[rule])
+
+    # --- parts whose number only pixels tell --------------------------------------------------------
+
+    @cached_property
+    def _uncounted(self) -> dict[str, str]:
+        """The folder of parts behind each root name that stands for all of them."""
+        return {
+            root: folder for e in self.exposures.values() for root, folder in e["parts"].items()
+        }
+
+    def uncounted_folders(self) -> list[str]:
+        """Folders that have to be there before it is known how many parts they hold."""
+        return list(dict.fromkeys(self._uncounted.values()))
+
+    def _part(self, root: str) -> dict[str, Entry] | None:
+        """The rules of one part, from what all parts of its exposure have in common."""
+        for common in self._uncounted:
+            if root.startswith(common.removesuffix(ANY)) and common in self.jobs:
+                text = json.dumps(self.jobs[common])
+                rules: dict[str, Entry] = json.loads(text.replace(_in_json(common), _in_json(root)))
+                return rules
+        return None
+
+    def _counted(self, paths: str | list[str]) -> str | list[str]:
+        """Paths with a file for each part in the place of the one that stands for all."""
+        listed = [paths] if isinstance(paths, str) else paths
+        if any(common in path for path in listed for common in self._uncounted):
+            self.wait()
+            return self._expanded(listed)
+        return paths
+
+    def _expanded(self, paths: Iterable[str]) -> list[str]:
+        return [one for path in paths for one in self._each(path)]
+
+    def _each(self, path: str) -> list[str]:
+        for common, folder in self._uncounted.items():
+            if common in path and Path(folder).is_dir():
+                suffix = f"_{Path(folder).name.removeprefix(common.removesuffix(ANY))}.fits"
+                names = [f.name.removesuffix(suffix) for f in folders.files(Path(folder))]
+                # Without any part, the folder tells that there is none.
+                return [path.replace(common, name) for name in names] or [folder]
+        return [path]
 
     # --- for the Snakefile: what it makes -----------------------------------------------------------
 
@@ -116,8 +171,12 @@ class Plan:
         }
         return list(found)
 
+    def all(self) -> Callable[[Any], Any]:
+        """What the pipeline returns or saves, for all exposures, as an input of a rule."""
+        return self._awaiting(self.results())
+
     def results(self) -> list[str]:
-        """What the pipeline returns or saves, for all exposures."""
+        """The same as paths, in which one part may stand for all."""
         missing = {rule for rule, _ in self.entries()} - self.rules
         if missing and self.rules:
             raise UsageError(
@@ -129,7 +188,7 @@ class Plan:
         """Every file that any rule makes."""
         return [path for _, entry in self.entries() for path in entry["outputs"].values()]
 
-    def targets(self, arguments: Iterable[str]) -> dict[str, list[str]]:
+    def targets(self, arguments: Iterable[str]) -> dict[str, Callable[[Any], Any]]:
         """Products behind arguments of a command line that are patterns or an expanded pattern.
 
         `snakemake cal/*.fits` arrives as the pattern itself while nothing is there for the shell to
@@ -140,7 +199,10 @@ class Plan:
         existing = [p for p in given if naming.split(p).extension and Path(p).is_file()]
         if len(existing) > 1 and existing == sorted(_siblings(existing[0]), key=str):
             found[existing[0]] = self.results()
-        return {argument: paths for argument, paths in found.items() if paths}
+        return {argument: self._awaiting(paths) for argument, paths in found.items() if paths}
+
+    def _awaiting(self, paths: list[str]) -> Callable[[Any], Any]:
+        return lambda _wildcards: self._counted(paths)
 
     def _matching(self, pattern: str) -> list[str]:
         import fnmatch
@@ -158,6 +220,10 @@ class Plan:
             if regex.match(path) or path.endswith(".passed")
         ]
         return results or [path for path in self.products() if regex.match(path)]
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
 
 
 def freeze() -> None:

@@ -8,13 +8,13 @@ rule reads and makes for this exposure, and the job file that says how.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import stpipe
-from stpipe import hooks, job, naming
+from stpipe import hooks, job
 from stpipe.errors import UsageError
 from stpipe.generate import lock
 from stpipe.generate.cache import state
@@ -22,7 +22,7 @@ from stpipe.generate.fingerprint import files_of_function, fingerprint, fingerpr
 from stpipe.generate.fusing import Run, runs
 from stpipe.generate.hooking import files_of, interpose
 from stpipe.generate.project import Project
-from stpipe.generate.trace import Graph, Node, SkippedStep, Traced, trace
+from stpipe.generate.trace import ANY, Graph, Node, Part, Place, SkippedStep, Traced, trace
 from stpipe.references import Reference, sha256
 from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
@@ -47,53 +47,62 @@ class Planner:
         self._resolver = project.resolver()
 
     def plan(self, source: str) -> dict[str, Any]:
-        """Everything that the project does to one exposure."""
+        """Everything that the project does to one exposure or association."""
         pipeline = self.project.pipeline_class().from_settings(self.project.settings())
         pipeline.resolver = self._resolver
         graph = trace(pipeline, source)
         _refuse_hooks(pipeline)
         interpose(graph)
-        namer = _Namer(naming.split(source).root, source, self.project.absolute_python_path)
-        rules = self._rules(graph, namer)
-        self.selected[namer.root] = _selected(graph, pipeline)
-        files = [f for entry in rules.values() for f in entry.pop("files")]
+        namer = _Namer(graph, self.project.absolute_python_path)
+        jobs = self._jobs(graph, namer)
+        self.selected[graph.root] = _selected(graph, pipeline)
+        files = [f for rules in jobs.values() for e in rules.values() for f in e.pop("files")]
         files += [str(r.path) for r in pipeline.parameter_files.values() if r.path]
+        files += [source, *(str(member.source) for member in graph.members)]
         return {
             "source": source,
-            "root": namer.root,
-            "jobs": {namer.root: rules},
-            "results": _results(graph, rules, namer),
-            "depends_on": {f: state(f) for f in (source, *files)},
+            "root": graph.root,
+            "jobs": jobs,
+            "results": _results(graph, jobs, namer),
+            "parts": _uncounted(graph, namer),
+            "depends_on": {f: state(f) for f in files},
         }
 
-    def _rules(self, graph: Graph, namer: _Namer) -> dict[str, Entry]:
-        rules: dict[str, Entry] = {}
+    def _jobs(self, graph: Graph, namer: _Namer) -> dict[str, dict[str, Entry]]:
+        """Entries by the root of what they make and the name of their rule."""
+        jobs: dict[str, dict[str, Entry]] = {graph.root: {}}
         for run in runs(graph, self.project.fuses):
-            name = _rule_name(rules, run.last.name, namer.source)
-            rules[name] = self._entry(run, namer, name, graph)
+            rules = jobs.setdefault(run.last.root, {})
+            name = _rule_name(rules, run.last.name, graph.source)
+            rules[name] = self._entry(run, namer, name)
         for product, suffix in graph.saves:
-            name = _rule_name(rules, f"save_{suffix}", namer.source)
+            rules = jobs.setdefault(product.root, {})
+            name = _rule_name(rules, f"save_{suffix}", graph.source)
             rules[name] = _save_entry(product, suffix, namer)
-        return rules
+        return jobs
 
-    def _entry(self, run: Run, namer: _Namer, name: str, graph: Graph) -> Entry:
+    def _entry(self, run: Run, namer: _Namer, name: str) -> Entry:
         node = run.last
-        looks = isinstance(node.step, LookStep)
         outputs = {p.name: namer.made_by(node, i) for i, p in enumerate(node.products)}
         references = [path for n in run.nodes for path in _reference_files(n)]
         waits = [namer.made_by(n, 0) for member in run.nodes for n in member.waits_for]
-        extra = next(iter(outputs.values())).replace(namer.root, "{root}", 1)
+        keep = isinstance(node.step, LookStep) or self.project.keeps(name)
         return {
-            "input": namer.of(run.first.inputs[0]),
+            **namer.reads(run.first.inputs),
             "outputs": outputs,
             "job": str(_run_job(run, namer).write(JOBS)),
             "references": list(dict.fromkeys(references)),
             "hooks": waits,
-            "mem_mb": _mem_mb(namer.source),
-            "keep": looks or self.project.keeps(name) or _is_result(node, graph),
-            "extra": extra if isinstance(node.step, HookStep) else "",
+            "mem_mb": _mem_mb(namer.graph),
+            "keep": keep or _is_result(node, namer.graph),
+            "extra": _pattern(outputs, node.root) if isinstance(node.step, HookStep) else "",
             "files": [*references, *(str(f) for n in run.nodes for f in _code_files(n))],
         }
+
+
+def _pattern(outputs: Mapping[str, str], root: str) -> str:
+    """The first product with a wildcard for the root of its name."""
+    return next(iter(outputs.values())).replace(root, "{root}", 1)
 
 
 def _refuse_hooks(step: Step) -> None:
@@ -125,28 +134,42 @@ def _selected(graph: Graph, pipeline: Step) -> lock.Selection:
 
 @dataclass(frozen=True)
 class _Namer:
-    """Paths of one exposure's files."""
+    """Paths of the files of one exposure or association."""
 
-    root: str
-    source: str
+    graph: Graph
     python_path: tuple[str, ...] = ()
 
-    def product(self, suffix: str) -> str:
-        return f"{PRODUCTS}/{self.root}_{suffix}.fits"
-
     def made_by(self, node: Node, index: int) -> str:
-        """A file that a node makes; a hook that only looks leaves a mark that it passed."""
-        suffix = node.products[index].suffix
+        """A file or folder that a node makes; a hook that only looks leaves a mark that it passed."""
+        product = node.products[index]
         if isinstance(node.step, LookStep):
-            return f"{LOGS}/{self.root}_{suffix}.passed"
-        return self.product(suffix)
+            return f"{LOGS}/{node.root}_{product.suffix}.passed"
+        return f"{PRODUCTS}/{node.root}_{product.suffix}{'' if product.many else '.fits'}"
 
-    def of(self, place: tuple[Node | None, int]) -> str:
+    def of(self, place: Place) -> str:
+        """What a rule depends on to have what is at a place: of a part the whole folder."""
         node, index = place
-        return self.source if node is None else self.made_by(node, index)
+        if node is None:
+            return str(self.graph.members[index].source)
+        return self.of(node.inputs[0]) if isinstance(node, Part) else self.made_by(node, index)
+
+    def file_of(self, place: Place) -> str:
+        """The file, or folder of files, that a job reads."""
+        node, _ = place
+        if not isinstance(node, Part):
+            return self.of(place)
+        return f"{self.of(place)}/{node.root}_{node.products[0].suffix}.fits"
+
+    def reads(self, places: Sequence[Place]) -> Entry:
+        """What a rule waits for, and the files that its job is given."""
+        inputs = list(dict.fromkeys(self.of(place) for place in places))
+        return {
+            "input": inputs[0] if len(inputs) == 1 else inputs,
+            "source": [self.file_of(place) for place in places],
+        }
 
 
-def _rule_name(rules: Mapping[str, Entry], name: str, source: str) -> str:
+def _rule_name(rules: Mapping[str, Entry], name: str, source: Path) -> str:
     rule = name.replace(".", "_")
     if rule in rules:
         raise UsageError(
@@ -156,16 +179,33 @@ def _rule_name(rules: Mapping[str, Entry], name: str, source: str) -> str:
     return rule
 
 
-def _results(graph: Graph, rules: Mapping[str, Entry], namer: _Namer) -> list[str]:
-    returned = [namer.of((r.node, r.index)) for r in graph.results if r.node is not None]
-    saved = [p for n, r in rules.items() if n.startswith("save_") for p in r["outputs"].values()]
+def _results(graph: Graph, jobs: Mapping[str, Any], namer: _Namer) -> list[str]:
+    made = [place for r in graph.results for place in r.places if place[0] is not None]
+    saved = [
+        path
+        for rules in jobs.values()
+        for name, rule in rules.items()
+        if name.startswith("save_")
+        for path in rule["outputs"].values()
+    ]
     waited = {id(n) for node in graph.nodes for n in node.waits_for}
     looks = [n for n in graph.nodes if isinstance(n.step, LookStep) and id(n) not in waited]
-    return list(dict.fromkeys([*saved, *returned, *(namer.made_by(n, 0) for n in looks)]))
+    marks = [namer.made_by(n, 0) for n in looks]
+    return list(dict.fromkeys([*saved, *map(namer.of, made), *marks]))
+
+
+def _uncounted(graph: Graph, namer: _Namer) -> dict[str, str]:
+    """The folder of parts behind each root name that stands for all of them."""
+    return {
+        maker.root: namer.of(place)
+        for node in graph.nodes
+        for place in node.inputs
+        if isinstance(maker := place[0], Part) and maker.root.endswith(f"_{ANY}")
+    }
 
 
 def _is_result(node: Node, graph: Graph) -> bool:
-    return any(r.node is node for r in graph.results)
+    return any(maker is node for r in graph.results for maker, _ in r.places)
 
 
 # --- jobs ------------------------------------------------------------------------------------------
@@ -183,6 +223,7 @@ def _node_job(node: Node, namer: _Namer) -> job.Job:
         skipped=_notes(node.skipped_before),
         skipped_after=_notes(node.skipped_after),
         then=tuple((r.product, _job(r.step, r.references, namer)) for r in node.refinements),
+        arguments=node.arguments,
     )
 
 
@@ -231,15 +272,16 @@ def _reference_files(node: Node) -> Iterator[str]:
 
 def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
     made = job.Job(f"save_{suffix}", SAVE_STEP, {}, {}, {}, {}, code=stpipe.__version__)
+    outputs = {"product": f"{PRODUCTS}/{product.root}_{suffix}.fits"}
     return {
-        "input": namer.of((product.node, product.index)),
-        "outputs": {"product": namer.product(suffix)},
+        **namer.reads(product.places),
+        "outputs": outputs,
         "job": str(made.write(JOBS)),
         "references": [],
         "hooks": [],
-        "mem_mb": _mem_mb(namer.source),
+        "mem_mb": _mem_mb(namer.graph),
         "keep": True,
-        "extra": f"{PRODUCTS}/{{root}}_{suffix}.fits",
+        "extra": _pattern(outputs, product.root),
         "files": [],
     }
 
@@ -251,7 +293,7 @@ def _notes(skipped: Iterable[SkippedStep]) -> dict[str, job.SkipNote]:
     }
 
 
-def _mem_mb(source: str) -> int:
+def _mem_mb(graph: Graph) -> int:
     """Memory of a step that holds a ramp and its corrected copy as float32, beside the libraries."""
-    pixels_mb = Path(source).stat().st_size / 2**20
+    pixels_mb = graph.source.stat().st_size / 2**20
     return int(300 + 10 * pixels_mb)

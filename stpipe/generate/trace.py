@@ -8,7 +8,7 @@ pixels while tracing is an error that names the line.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -16,12 +16,30 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from stpipe import naming
 from stpipe.errors import TraceError
+from stpipe.library_step import LibraryStep, stand_in_of
 from stpipe.step import SKIP_PARAMETER, Products, StandIn, Step
 
 if TYPE_CHECKING:
     from stpipe.references import Reference
 
-__all__ = ["Graph", "Node", "Product", "Refinement", "SkippedStep", "Traced", "trace"]
+__all__ = [
+    "ANY",
+    "Graph",
+    "Member",
+    "Node",
+    "Part",
+    "Place",
+    "Product",
+    "Refinement",
+    "SkippedStep",
+    "Traced",
+    "TracedMany",
+    "member_of",
+    "trace",
+    "trace_many",
+]
+
+ANY = "*"  # the label of a part that stands for all, whose number only pixels tell
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class Product:
     name: str
     model: str
     suffix: str
+    many: bool = False  # a folder of files
 
 
 @dataclass(frozen=True)
@@ -55,13 +74,17 @@ class Node:
     """One run of a step: what it reads, what it makes, with which references."""
 
     step: Step
-    inputs: tuple[tuple[Node | None, int], ...]  # (node, index of its product); None: the exposure
+    inputs: tuple[Place, ...]
+    root: str  # of the names of its files
     products: tuple[Product, ...]
     references: Mapping[str, Reference] = field(default_factory=dict)
     skipped_before: tuple[SkippedStep, ...] = ()
     skipped_after: list[SkippedStep] = field(default_factory=list)
     refinements: list[Refinement] = field(default_factory=list)
     waits_for: tuple[Node, ...] = ()  # nodes that have to end well before this one starts
+    # For each argument of the step how many of the inputs are in its list; 0: one that is no list,
+    # -1: all that are left.
+    arguments: tuple[int, ...] = (0,)
 
     @property
     def name(self) -> str:
@@ -70,55 +93,138 @@ class Node:
 
 
 @dataclass(eq=False)
+class Part(Node):
+    """One file in the folder that a node makes; its input is that folder."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file that a graph starts from: an exposure, or a member of an association."""
+
+    source: Path
+    metadata: Any
+    root: str
+    model: str  # class of its model
+
+
+@dataclass(eq=False)
 class Graph:
-    """Everything that a pipeline does to one exposure, in order."""
+    """Everything that a pipeline does to one exposure, or to one association, in order."""
 
     pipeline: Step
-    source: Path
-    model: str  # class of the exposure's model
-    metadata: Any  # of the exposure
+    members: tuple[Member, ...]
+    root: str  # of the names of what is made of all
     nodes: list[Node] = field(default_factory=list)
     saves: list[tuple[Traced, str]] = field(default_factory=list)  # product, suffix
-    results: list[Traced] = field(default_factory=list)
+    results: list[Traced | TracedMany] = field(default_factory=list)
 
-    def record(self, step: Step, given: Traced) -> Any:
-        """Note that `step` runs on `given`; return stand-ins for its products."""
+    @property
+    def source(self) -> Path:
+        """The exposure, or the first member."""
+        return self.members[0].source
+
+    def record(self, step: Step, given: Traced | TracedMany, more: Sequence[Any] = ()) -> Any:
+        """Note that `step` runs on `given` and on `more`; return stand-ins for its products."""
         if step.skip and step.parent is not None:
             return given.skipping(step, SKIP_PARAMETER)
         meta = given.flat_meta()
         selected = step.select_references(meta)
         if reason := step.not_applicable(selected) or step.not_needed(meta, selected):
             return given.skipping(step, reason)
-        if step.refining and given.node is not None:
+        if step.refining and isinstance(given, Traced) and given.node is not None:
             given.node.refinements.append(Refinement(step, given.index, selected))
             return given
-        return self._add(step, given, selected)
+        return self._add(step, (given, *_stand_ins(step, more)), selected)
 
-    def _add(self, step: Step, given: Traced, selected: Mapping[str, Reference]) -> Any:
+    def _add(
+        self,
+        step: Step,
+        arguments: Sequence[Traced | TracedMany],
+        selected: Mapping[str, Reference],
+    ) -> Any:
+        given = arguments[0]
+        places = tuple(place for one in arguments for place in one.places)
         declared = step.products(given.model)
-        products = tuple(Product(o.name, o.model, o.suffix) for o in declared)
-        node = Node(step, ((given.node, given.index),), products, selected, given.skipped)
+        products = tuple(
+            Product(o.name, o.model or given.model, o.suffix, o.many) for o in declared
+        )
+        node = Node(step, places, given.root, products, selected, given.skipped)
+        node.arguments = tuple(one.length for one in arguments)
         self.nodes.append(node)
-        made = [given.made_by(node, i) for i in range(len(products))]
+        made = [self._made(given, node, i, selected) for i in range(len(products))]
         return Products([o.name for o in declared], made) if step.outputs[1:] else made[0]
 
-    def again(self, model: Any = None) -> Traced:
-        """A stand-in for the exposure, or for `model`, in a graph of its own."""
-        graph = Graph(self.pipeline, self.source, self.model, self.metadata)
-        known = self.model if model is None else type(model).__name__
-        return Traced(graph, self.metadata if model is None else model, (None, 0), known)
+    def _made(
+        self,
+        given: Traced | TracedMany,
+        node: Node,
+        index: int,
+        selected: Mapping[str, Reference],
+    ) -> Traced | TracedMany:
+        """What stands for a product of a node."""
+        product = node.products[index]
+        if not product.many:
+            return Traced(self, given.metadata, (node, index), product.model, node.root)
+        if isinstance(given, TracedMany):
+            members = given.members
+        else:
+            labels = self.labels(node, given, selected)
+            members = [
+                Traced(self, given.metadata, given.places[0], given.model, f"{node.root}_{label}")
+                for label in labels
+            ]
+        parts = [self._part(node, index, member) for member in members]
+        return TracedMany(self, parts, ((node, index),), node.root)
 
-    def model_at(self, place: tuple[Node | None, int]) -> str:
-        """Class of the model that a node, or the exposure, has there."""
+    def _part(self, node: Node, index: int, member: Traced) -> Traced:
+        product = node.products[index]
+        own = Product(product.name, product.model, product.suffix)
+        part = Part(node.step, ((node, index),), member.root, (own,))
+        return Traced(self, member.metadata, (part, 0), product.model, member.root)
+
+    def labels(self, node: Node, given: Traced, selected: Mapping[str, Reference]) -> list[str]:
+        """Labels of the parts that a node makes; one for all where only pixels tell."""
+        known = node.step.parts(given.flat_meta(), selected)
+        return [ANY] if known is None else [str(label) for label in known]
+
+    def stand_in(self, number: int = 0) -> Traced:
+        """The stand-in for the exposure, or for a member."""
+        member = self.members[number]
+        return Traced(self, member.metadata, (None, number), member.model, member.root)
+
+    def stand_ins(self) -> TracedMany:
+        """The stand-in for all members."""
+        members = [self.stand_in(number) for number in range(len(self.members))]
+        return TracedMany(self, members, tuple(m.places[0] for m in members), self.root)
+
+    def model_at(self, place: Place) -> str:
+        """Class of the model that a node, or a member, has there."""
         node, index = place
-        return self.model if node is None else node.products[index].model
+        return self.members[index].model if node is None else node.products[index].model
 
     def finish(self, result: Any) -> None:
         """Take what `process` returned as the pipeline's results."""
-        self.results = [r for r in _flatten(result) if isinstance(r, Traced)]
+        self.results = [r for r in _flatten(result) if isinstance(r, (Traced, TracedMany))]
         for product in self.results:
-            if product.node is not None:
-                product.node.skipped_after.extend(product.skipped)
+            for node, _ in product.places:
+                if node is not None:
+                    node.skipped_after.extend(product.skipped)
+
+
+# A node and the index of one of its products; without a node the number of a member.
+Place = tuple[Node | None, int]
+
+
+def _stand_ins(step: Step, given: Sequence[Any]) -> Iterator[Traced | TracedMany]:
+    """Further arguments of a step; a list of stand-ins is one."""
+    for one in given:
+        stand_in = stand_in_of(one)
+        if not isinstance(stand_in, (Traced, TracedMany)):
+            raise TraceError(
+                f"{step.qualified_name} is given a {type(one).__name__}, which no file holds. A step "
+                "takes products of other steps; give it everything else as a parameter."
+            )
+        yield stand_in
 
 
 def _flatten(result: Any) -> Iterator[Any]:
@@ -136,44 +242,58 @@ class Traced(StandIn):
         self,
         graph: Graph,
         meta: Any,
-        place: tuple[Node | None, int],
+        place: Place,
         model: str,
+        root: str,
+        *,
         skipped: tuple[SkippedStep, ...] = (),
     ) -> None:
         self._graph = graph
-        self._metadata = meta
+        self.metadata = meta
         self.node, self.index = place
         self.model = model
+        self.root = root
         self.skipped = skipped
+
+    length = 0  # it is no list
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where what this stands for is made."""
+        return ((self.node, self.index),)
 
     @property
     def meta(self) -> TracedMeta:
         """The exposure's metadata; read-only."""
-        return TracedMeta(self._metadata.meta)
+        return TracedMeta(self.metadata.meta)
 
     @property
     def suffix(self) -> str:
         """The suffix of the product that this stands for."""
         if self.node is None:
-            return naming.split(self._graph.source).suffix
+            return naming.split(self._graph.members[self.index].source).suffix
         return self.node.products[self.index].suffix
 
     def flat_meta(self) -> dict[str, Any]:
         """Metadata by dotted name."""
-        return dict(self._metadata.to_flat_dict())
+        return dict(self.metadata.to_flat_dict())
 
-    def record(self, step: Step) -> Any:
+    def record(self, step: Step, *more: Any) -> Any:
         """Note that `step` runs on what this stands for."""
-        return self._graph.record(step, self)
+        return self._graph.record(step, self, more)
 
-    def made_by(self, node: Node, index: int) -> Traced:
-        """The stand-in for a product of `node`."""
-        return Traced(self._graph, self._metadata, (node, index), node.products[index].model)
+    def together(self, given: Sequence[Any]) -> TracedMany:
+        """A stand-in for a list that this one stands in."""
+        members = [m for one in given for m in (one if isinstance(one, TracedMany) else (one,))]
+        whole = given[0] if len(given) == 1 and isinstance(given[0], TracedMany) else None
+        places = whole.places if whole else tuple(m.places[0] for m in members)
+        return TracedMany(self._graph, members, places, self._graph.root)
 
     def skipping(self, step: Step, reason: str) -> Traced:
         """The same data with a step left out; the next product will say so."""
         skipped = (*self.skipped, SkippedStep(step, reason))
-        return Traced(self._graph, self._metadata, (self.node, self.index), self.model, skipped)
+        place = (self.node, self.index)
+        return Traced(self._graph, self.metadata, place, self.model, self.root, skipped=skipped)
 
     def save(self, path: str | Path) -> str:
         """Ask for the product under one more name."""
@@ -195,6 +315,90 @@ class Traced(StandIn):
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def __getattr__(self, name: str) -> NoReturn:
+        _touched(f".{name}")
+
+
+class _UncountedError(TraceError, TypeError):
+    """Of a type that lets `list` go on without a length."""
+
+
+class TracedMany(StandIn):
+    """Stand-in for many models: the parts of an exposure, or the members of an association.
+
+    A loop over it takes each; where only pixels tell how many there will be, one stands for all.
+    """
+
+    def __init__(
+        self, graph: Graph, members: Sequence[Traced], places: tuple[Place, ...], root: str
+    ) -> None:
+        self._graph = graph
+        self.members = list(members)
+        self.places = places
+        self.root = root
+
+    def __iter__(self) -> Iterator[Traced]:
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        if any(member.root.endswith(f"_{ANY}") for member in self.members):
+            raise _UncountedError(
+                "only pixels tell how many parts there will be: loop over them, do not count them."
+            )
+        return len(self.members)
+
+    def __getitem__(self, number: int) -> Traced:
+        if number >= len(self):
+            raise IndexError(number)
+        return self.members[number]
+
+    @property
+    def length(self) -> int:
+        """How many files there are; -1 when only pixels tell."""
+        return -1 if any(m.root.endswith(f"_{ANY}") for m in self.members) else len(self.places)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names that tell the parts apart."""
+        return tuple(member.root.removeprefix(f"{self.root}_") for member in self.members)
+
+    @property
+    def metadata(self) -> Any:
+        """Metadata of the first, by which references and steps are chosen."""
+        return self.members[0].metadata if self.members else self._graph.members[0].metadata
+
+    @property
+    def model(self) -> str:
+        """The class of their models."""
+        return self.members[0].model if self.members else ""
+
+    @property
+    def skipped(self) -> tuple[SkippedStep, ...]:
+        """Steps that were left out on the way to the first."""
+        return self.members[0].skipped if self.members else ()
+
+    def flat_meta(self) -> dict[str, Any]:
+        """Metadata by dotted name."""
+        return dict(self.metadata.to_flat_dict())
+
+    def record(self, step: Step, *more: Any) -> Any:
+        """Note that `step` runs on all of them."""
+        if not isinstance(step, LibraryStep):
+            raise TraceError(
+                f"{step.qualified_name} takes one exposure, but is given {len(self.members)} or more: "
+                "loop over them, or derive the step from LibraryStep."
+            )
+        return self._graph.record(step, self, more)
+
+    def together(self, given: Sequence[Any]) -> TracedMany:
+        """A stand-in for a list that this one stands in."""
+        return self.members[0].together(given)
+
+    def skipping(self, step: Step, reason: str) -> TracedMany:
+        """The same with a step left out; what is made next will say so."""
+        members = [member.skipping(step, reason) for member in self.members]
+        return TracedMany(self._graph, members, self.places, self.root)
 
     def __getattr__(self, name: str) -> NoReturn:
         _touched(f".{name}")
@@ -256,6 +460,8 @@ def _place() -> FrameType:
 def trace(pipeline: Step, source: str | Path) -> Graph:
     """Find out what `pipeline` does to the exposure in `source`, from its header alone.
 
+    `source` may be an association, for a pipeline that takes many exposures.
+
     Raises
     ------
     InputError
@@ -265,11 +471,36 @@ def trace(pipeline: Step, source: str | Path) -> Graph:
     ReferenceMissing
         When a step that this exposure takes lacks a reference file.
     """
+    if Path(source).suffix != ".json":
+        return trace_many(pipeline, [member_of(source)], naming.split(source).root)
+    from stpipe.models import load_association
+
+    association = load_association(source)
+    association.require_members()
+    members = [member_of(member.path) for member in association.members]
+    return trace_many(pipeline, members, association.products[0].name)
+
+
+def trace_many(pipeline: Step, members: Sequence[Member], root: str) -> Graph:
+    """The same for the members of an association, or for an exposure that is yet to be made."""
+    graph = Graph(pipeline, tuple(members), root)
+    pipeline.source = Path(f"{root}.fits") if len(members) > 1 else members[0].source
+    pipeline.settle_for(members[0].metadata.to_flat_dict())
+    several = isinstance(pipeline, LibraryStep)
+    graph.finish(pipeline.run(graph.stand_ins() if several else graph.stand_in()))
+    return graph
+
+
+def member_of(source: str | Path) -> Member:
+    """What the headers of a file tell.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or damaged.
+    """
     from stpipe import models
 
     metadata = models.open_metadata(source)
-    graph = Graph(pipeline, Path(source), metadata.model_type, metadata)
-    pipeline.source = Path(source)
-    pipeline.settle_for(metadata.to_flat_dict())
-    graph.finish(pipeline.run(Traced(graph, metadata, (None, 0), metadata.model_type)))
-    return graph
+    root = naming.split(source).root
+    return Member(Path(source), metadata, root, metadata.model_type)

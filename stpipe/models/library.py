@@ -14,7 +14,7 @@ a scratch folder, never over the files that they came from.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -64,6 +64,8 @@ class ModelLibrary:
         self._given = None if scratch is None else Path(scratch)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._replaced: dict[int, Path] = {}
+        self._amendments: list[Callable[[DataModel], None]] = []
+        self._amended: dict[int, int] = {}  # how many amendments a replaced member has already
         self.association = _association(source)
         if self.association is not None:
             self.association.require_members()
@@ -87,6 +89,8 @@ class ModelLibrary:
             model.set("meta.asn.table_name", self.association.path.name)
             model.set("meta.asn.pool_name", self.association.asn_pool or None)
             model.set("meta.asn.exptype", self.members[number].exptype)
+        for amend in self._amendments[self._amended.get(range(len(self))[number], 0) :]:
+            amend(model)
         return model
 
     def __setitem__(self, number: int, model: DataModel) -> None:
@@ -95,6 +99,11 @@ class ModelLibrary:
         folder = self._scratch / f"{range(len(self))[number]:05d}"
         folder.mkdir(parents=True, exist_ok=True)
         self._replaced[range(len(self))[number]] = model.copy().save(folder / member.path.name)
+        self._amended[range(len(self))[number]] = len(self._amendments)
+
+    def amend(self, change: Callable[[DataModel], None]) -> None:
+        """Have every member changed when it is opened from now on, such as its metadata."""
+        self._amendments.append(change)
 
     def path(self, number: int) -> Path:
         """The file that holds a member now."""

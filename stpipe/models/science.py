@@ -14,6 +14,7 @@ __all__ = [
     "IFUImageModel",
     "ImageModel",
     "Level1bModel",
+    "NothingModel",
     "OutlierIFUOutputModel",
     "QuadModel",
     "RampFitOutputModel",
@@ -49,6 +50,13 @@ class ImageModel(DataModel):
 
     schema_name = "image.schema.json"
     reads = ("IFUImageModel",)
+
+
+class NothingModel(DataModel):
+    """What stands for a product that a step legitimately did not make: metadata and history only."""
+
+    schema_name = "nothing.schema.json"
+    reads = ()
 
 
 class CubeModel(DataModel):

@@ -170,7 +170,7 @@ def test_whoever_has_read_enough_may_go(run: Run, tmp_path: Path) -> None:
         (["--expl"], {"--explain-parameters"}),
         (["jump", "--rej"], {"--rejection_threshold="}),
         (["jump", "--flag_4"], {"--flag_4_neighbors"}),
-        (["calwebb_detector1", "--st"], {"--steps."}),
+        (["calwebb_detector1", "--st"], {"--steps.", "--start-step=", "--stop-step="}),
         (["calwebb_detector1", "--steps.ju"], {"--steps.jump."}),
         (["calwebb_detector1", "--steps.jump.rej"], {"--steps.jump.rejection_threshold="}),
         (["jump", "--log-level=D"], {"--log-level=DEBUG"}),

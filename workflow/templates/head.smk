@@ -34,14 +34,14 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        plan.results(),
+        plan.all(),
 
 
 rule:
     name:
         "cal"
     input:
-        plan.results(),
+        plan.all(),
 
 
 # A pattern on the command line means every product that matches, made or not.

@@ -18,7 +18,7 @@ $outputs
     resources:
         mem_mb=plan.mem_mb("$rule"),
     params:
-        job=plan.job("$rule"),
+        job=plan.job("$rule"),$more
     shell:
-        "strun {params.job:q} {input.exposure:q} --output_file={output.$first:q}"
+        "strun {params.job:q} $source --output_file={output.$first:q}"
         " --threads={threads} > {log:q} 2>&1"

@@ -23,9 +23,22 @@ for _extra in plan.extra_rules():
             mem_mb=plan.mem_mb(_extra.name),
         params:
             job=plan.job(_extra.name),
+            source=plan.source(_extra.name),
         shell:
-            "strun {params.job:q} {input.exposure:q} --output_file={output.product:q}"
+            "strun {params.job:q} {params.source} --output_file={output.product:q}"
             " --threads={threads} > {log:q} 2>&1"
+
+
+# Where only pixels tell how many parts a step makes, the rest is planned once they are there.
+if plan.uncounted_folders():
+
+    checkpoint parts:
+        input:
+            plan.uncounted_folders(),
+        output:
+            touch(".stflow/parts"),
+
+    plan.wait = checkpoints.parts.get
 
 
 if os.path.exists(os.path.join(workflow.basedir, "rules.smk")):

@@ -1,0 +1,71 @@
+"""Folders of files that one step makes together: there whole or not at all, with an index."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from stpipe.errors import InputError, StpipeError
+
+__all__ = ["INDEX", "files", "final", "replacing", "write_index"]
+
+INDEX = "files.json"
+_PARTIAL = ".partial-"
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `target` at the end, or never when anything fails."""
+    temporary = target.with_name(f".{target.name}{_PARTIAL}{os.urandom(4).hex()}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        old = target.with_name(f"{temporary.name}-old")
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise StpipeError(
+            f"{target} cannot be written: {error.strerror or error}; "
+            "check the folder, its permissions and the space on the disk."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def final(path: Path) -> Path:
+    """Where a file of a new folder is once the folder has its name."""
+    name = path.parent.name.removeprefix(".").partition(_PARTIAL)[0]
+    return path.parent.with_name(name) / path.name
+
+
+def write_index(folder: Path, names: Sequence[str]) -> None:
+    """Note which files there are, in their order."""
+    text = json.dumps({"files": list(names)}, indent=1) + "\n"
+    (folder / INDEX).write_text(text, encoding="utf-8")
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of a folder, in their order.
+
+    Raises
+    ------
+    InputError
+        When it has no index, or a file is missing.
+    """
+    try:
+        names = json.loads((folder / INDEX).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{folder} is no folder of products: it has no {INDEX} that can be read. Make it again."
+        ) from None
+    # Only names: an index never leads out of its folder.
+    found = [folder / Path(name).name for name in names]
+    if missing := [str(path) for path in found if not path.is_file()]:
+        raise InputError(f"{folder}: {', '.join(missing)} is missing. Make the folder again.")
+    return found

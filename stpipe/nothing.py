@@ -1,0 +1,50 @@
+"""Nothing: the file that stands where a step of a project legitimately makes no product.
+
+A project knows a product by its file. Where a step finds nothing to make (no ramp that could be
+fitted), its files are there all the same: they hold the exposure's metadata, the history, and the
+reason, and no array. Steps that would read them make such files in turn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stpipe import folders, provenance
+
+if TYPE_CHECKING:
+    from stpipe.step import Step
+
+__all__ = ["MODEL", "is_marked", "mark"]
+
+MODEL = "NothingModel"
+
+
+def is_marked(path: str | Path) -> bool:
+    """Whether a file says that there is nothing."""
+    from stpipe import models
+
+    return models.open_metadata(path).model_type == MODEL
+
+
+def mark(step: Step, source: str | Path, target: Path) -> Path:
+    """Write that `step` has made nothing of `source`, and why."""
+    from stpipe import models
+
+    marker = models.NothingModel()
+    place = Path(source)
+    files = folders.files(place) if place.is_dir() else [place]
+    for file in files[:1]:
+        with models.open(file) as before:
+            marker.update(before)
+    record: dict[str, Any] = {
+        "step": step.qualified_name,
+        "class": step.target(),
+        "status": "NOTHING",
+        "reason": step.why_nothing,
+        "finished": provenance.now(),
+    }
+    provenance.append(marker, record)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    marker.save(target)
+    return target
