@@ -15,19 +15,30 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TextIO
 
 from stpipe import progress
 from stpipe.errors import ParameterError, did_you_mean
 
-__all__ = ["LEVELS", "STREAMS", "for_call", "log_platform", "noticed", "of_process", "software"]
+__all__ = [
+    "COST",
+    "LEVELS",
+    "STREAMS",
+    "for_call",
+    "log_cost",
+    "log_platform",
+    "noticed",
+    "of_process",
+    "software",
+]
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-8s %(name)s: %(message)s"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 STREAMS = ("stderr", "stdout", "null")
 KEPT = 100  # warnings of a step
+COST = r"Used ([\d.]+) s of processor time and at most (\d+) MB"  # as `log_cost` says it
 _SETTINGS = ("level", "file", "stream", "format")
 _PACKAGES = ("stpipe-flow", "numpy", "astropy", "asdf", "crds")
 
@@ -192,6 +203,28 @@ def log_platform(log: logging.Logger) -> None:
         platform.system(),
         platform.release(),
     )
+
+
+def log_cost(log: logging.Logger) -> None:
+    """One line that says what this process needed, at its end."""
+    log.info(
+        "Used %.2f s of processor time and at most %.0f MB of memory", time.process_time(), _peak()
+    )
+
+
+def _peak() -> float:
+    """The largest resident set of this process, in MB.
+
+    Not `getrusage`, on Linux: its figure includes the process that started this one.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024e-6
+    import resource
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / 1e6 if sys.platform == "darwin" else largest * 1024e-6
 
 
 @functools.cache

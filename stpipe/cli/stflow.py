@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument("--output", metavar="FILE", help="write into a file")
     _add_lock(commands)
     _add_references(commands)
+    _add_report(commands)
     why = _add(commands, "why", _why, "say why a product will be made again, or why not")
     why.add_argument("target", metavar="TARGET", help="a product, such as cal/ROOT_rate.fits")
     show.add_commands(commands, _refuse)
@@ -95,6 +96,14 @@ def _add_lock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     lock.add_argument(
         "--context", metavar="NAME", help="with --update: another CRDS context, or `latest`"
     )
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "write a page about a run: products at a quick look, how they were made, what they cost"
+    report = _add(commands, "report", _report, text)
+    report.add_argument("products", metavar="PRODUCT", nargs="*", help="show these (all results)")
+    report.add_argument("--all", action="store_true", help="show what steps on the way made, too")
+    report.add_argument("--output", metavar="FILE", help="default: report.html in the project")
 
 
 def _add_references(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -164,6 +173,18 @@ def _references(options: argparse.Namespace, extra: list[str]) -> None:
         tuple(options.inputs), options.pipeline, options.references, options.context
     )
     print(choosing.as_json(request) if options.json else "\n".join(choosing.lines(request)))
+
+
+def _report(options: argparse.Namespace, extra: list[str]) -> None:
+    from pathlib import Path
+
+    from stpipe.report import run
+
+    _refuse(extra)
+    folder = Path(options.directory)
+    output = Path(options.output) if options.output else folder / "report.html"
+    for line in run.write(folder, output, options.products, everything=options.all):
+        print(line)
 
 
 def _generate(options: argparse.Namespace, extra: list[str]) -> None:

@@ -240,6 +240,7 @@ class _Request:
                 step = self.step()
                 step.set_threads(self._threads())
                 self._run_one(step, sources)
+            logs.log_cost(self.step().log)
 
     def _together(self) -> list[tuple[str, ...]]:
         """The inputs of each run: one by one, unless the step takes many or a job names all."""

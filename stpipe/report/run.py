@@ -1,0 +1,137 @@
+"""Run: gather what a project's report shows, and write the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stpipe.errors import InputError, UsageError
+from stpipe.generate import project
+from stpipe.generate.plan import Entry, Plan, load
+from stpipe.report import costs, page
+from stpipe.report.product import show
+
+__all__ = ["write"]
+
+_MOST = 2000  # products on one page
+_BUDGET = 40e6  # bytes of all pictures
+_SMALLEST, _LARGEST = 64, 512  # pixels on the longer side of a picture
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One rule for one exposure."""
+
+    root: str
+    rule: str
+    entry: Entry
+
+    @property
+    def log(self) -> str:
+        return f"logs/{self.root}_{self.rule}.log"
+
+    @property
+    def products(self) -> list[str]:
+        return list(self.entry["outputs"].values())
+
+
+def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool) -> Iterator[str]:
+    """Write the page about the project in `folder`; yields what there is to say.
+
+    It shows the products in `chosen`, or what the pipeline returns, or every product.
+
+    Raises
+    ------
+    UsageError
+        When a chosen file is no product of the project, or nothing was made yet.
+    """
+    output = output.resolve()
+    config = project.read(folder)
+    with project.inside(folder):
+        plan = load(config)
+        wanted = _wanted(plan, chosen, everything=everything)
+        made = [path for path in wanted if Path(path).is_file()]
+        if not made:
+            raise UsageError(f"{folder}: no product is there yet: run snakemake --cores 8 cal.")
+        gathered = _gather(plan, config, wanted, made)
+        text = page.render(gathered)
+    partial = output.with_name(f".{output.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(output)
+    yield f"{output}: {len(gathered.products)} of {len(wanted)} products, {len(text) / 1e6:.1f} MB"
+    yield from (f"damaged: {sentence}" for sentence in gathered.damaged)
+
+
+def _wanted(plan: Plan, chosen: Sequence[str], *, everything: bool) -> list[str]:
+    known = plan.products()
+    if unknown := sorted(set(chosen) - set(known)):
+        raise UsageError(f"no products of this project: {', '.join(unknown)}.")
+    return list(chosen) or (known if everything else plan.results())
+
+
+def _gather(
+    plan: Plan, config: Mapping[str, Any], wanted: Sequence[str], made: Sequence[str]
+) -> page.Page:
+    jobs = [
+        _Job(root, rule, entry)
+        for root, exposure in plan.exposures.items()
+        for rule, entry in exposure["rules"].items()
+    ]
+    found = [
+        costs.read(j.rule, j.products[0], j.log) for j in jobs if Path(j.products[0]).is_file()
+    ]
+    order = _order(config)
+    found.sort(key=lambda cost: order.get(cost.rule, len(order)))
+    rules = list(costs.by_rule(found))
+    gathered = page.Page(config["pipeline"], len(plan.exposures), len(wanted), rules)
+    gathered.elapsed = _elapsed(found)
+    gathered.missing = dict(_missing(jobs, wanted))
+    gathered.left_out = max(0, len(made) - _MOST)
+    shown = made[:_MOST]
+    for path in shown:
+        try:
+            gathered.products.append(show(Path(path), _size(len(shown))))
+        except InputError as error:
+            gathered.damaged.append(str(error))
+    return gathered
+
+
+def _order(config: Mapping[str, Any]) -> dict[str, int]:
+    """Places of rules in the pipeline's own order: no single exposure takes all of them."""
+    steps = project.all_steps(project.Project.from_config(config).pipeline_class())
+    return {name.replace(".", "_"): place for place, (name, _) in enumerate(steps)}
+
+
+def _size(count: int) -> int:
+    """Pixels on the longer side, so that all pictures together keep to the budget."""
+    each = _BUDGET * 0.75 / (2 * count)  # base64 takes 4 bytes for 3; an image and a map
+    return int(min(_LARGEST, max(_SMALLEST, math.sqrt(each))))
+
+
+def _elapsed(found: Sequence[costs.Cost]) -> float | None:
+    """From the first start to the last end, when all happened in one go."""
+    times = [(c.started, c.started + c.wall) for c in found if c.started and c.wall]
+    return max(e for _, e in times) - min(s for s, _ in times) if times else None
+
+
+def _missing(jobs: Sequence[_Job], wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each wanted product that is not there, and what the first job that failed for it said."""
+    errors: Mapping[str, str] = _errors(jobs)
+    owner = {path: job.root for job in jobs for path in job.products}
+    for path in wanted:
+        if not Path(path).is_file():
+            yield path, errors.get(owner[path], "")
+
+
+def _errors(jobs: Sequence[_Job]) -> dict[str, str]:
+    """By exposure, the error of its first job whose product is missing."""
+    found: dict[str, str] = {}
+    for job in jobs:
+        if job.root not in found and not Path(job.products[0]).is_file():
+            error = costs.last_error(job.log)
+            if error:
+                found[job.root] = f"{job.rule}: {error}"
+    return found
