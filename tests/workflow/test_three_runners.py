@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from stpipe import models
+from comparing import same, same_arrays
 
 pytestmark = pytest.mark.usefixtures("crds")
 
@@ -29,28 +27,6 @@ def by_hand(run: Callable[..., object], exposure: Path, folder: Path) -> None:
         suffix = {"ramp_fit": "rate"}.get(step, step)
         source = folder / exposure.name.replace("_uncal", f"_{suffix}")
         assert source.is_file(), f"{step} did not write {source.name}"
-
-
-def same_arrays(one: Path, other: Path) -> None:
-    """The same model with bit-identical arrays."""
-    with models.open(one) as a, models.open(other) as b:
-        assert type(a) is type(b)
-        assert a.shapes == b.shapes
-        for name in a.shapes:
-            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
-
-
-def same(one: Path, other: Path) -> None:
-    """Bit-identical arrays and equal metadata and history, but for times."""
-    same_arrays(one, other)
-    with models.open(one) as a, models.open(other) as b:
-        left, right = a.to_flat_dict(), b.to_flat_dict()
-        for name in left.keys() | right.keys():
-            if not name.startswith("provenance") and name not in ("meta.date", "meta.filename"):
-                assert left.get(name) == right.get(name), name
-        for x, y in zip(a.provenance, b.provenance, strict=True):
-            for key in ("step", "class", "status", "reason", "parameters", "references", "suffix"):
-                assert x.get(key) == y.get(key), (x["step"], key)
 
 
 def test_memory_files_and_hand_agree(
