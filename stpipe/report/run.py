@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stpipe import naming
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import project
-from stpipe.generate.plan import Entry, Plan, load
+from stpipe.generate.plan import Plan, load
+from stpipe.generate.planning import Entry
 from stpipe.report import costs, page
 from stpipe.report.product import show
 
@@ -66,23 +68,23 @@ def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool
 
 
 def _wanted(plan: Plan, chosen: Sequence[str], *, everything: bool) -> list[str]:
-    known = plan.products()
-    if unknown := sorted(set(chosen) - set(known)):
+    kept = [p for _, entry in plan.entries() if entry["keep"] for p in entry["outputs"].values()]
+    if unknown := sorted(set(chosen) - set(plan.products())):
         raise UsageError(f"no products of this project: {', '.join(unknown)}.")
-    return list(chosen) or (known if everything else plan.results())
+    # Marks of hooks are results of the plan, but nothing to look at.
+    return list(chosen) or [p for p in (kept if everything else plan.results()) if _is_product(p)]
+
+
+def _is_product(path: str) -> bool:
+    return bool(naming.split(path).extension)
 
 
 def _gather(
     plan: Plan, config: Mapping[str, Any], wanted: Sequence[str], made: Sequence[str]
 ) -> page.Page:
-    jobs = [
-        _Job(root, rule, entry)
-        for root, exposure in plan.exposures.items()
-        for rule, entry in exposure["rules"].items()
-    ]
-    found = [
-        costs.read(j.rule, j.products[0], j.log) for j in jobs if Path(j.products[0]).is_file()
-    ]
+    jobs = [_Job(root, rule, e) for root, rules in plan.jobs.items() for rule, e in rules.items()]
+    read = (costs.read(job.rule, job.products[0], job.log) for job in jobs)
+    found = [cost for cost in read if cost.started]
     order = _order(config)
     found.sort(key=lambda cost: order.get(cost.rule, len(order)))
     rules = list(costs.by_rule(found))

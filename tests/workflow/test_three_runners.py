@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from comparing import same, same_arrays
 
+from stpipe import models
+
 pytestmark = pytest.mark.usefixtures("crds")
 
 ORDER = {
