@@ -161,7 +161,11 @@ def save_members(step: Step, library: ModelLibrary, suffix: str) -> list[Path]:
     """Write the members of a library, into the folder `output_file` if that is given."""
     from stpipe import folders
 
-    names = [naming.split(m.path).with_suffix(suffix) for m in library.members]
+    histories = [library.metadata(n).get("provenance") or [] for n in range(len(library))]
+    names = [
+        naming.split(member.path, provenance.suffixes_in(history)).with_suffix(suffix)
+        for member, history in zip(library.members, histories, strict=True)
+    ]
     if step.output_file is None:
         folder = Path(step.output_dir or step.root.output_dir or "")
         return [

@@ -31,6 +31,7 @@ __all__ = [
     "skipped",
     "suffix_of",
     "suffixes",
+    "suffixes_in",
 ]
 
 HOOK = "HOOK"  # the status of a record that is about a hook
@@ -131,4 +132,9 @@ def part_in(history: Sequence[Mapping[str, Any]]) -> str:
 
 def suffixes(model: DataModel) -> frozenset[str]:
     """Every suffix that this product or its ancestors had."""
-    return frozenset(r["suffix"] for r in model.provenance or [] if r.get("suffix"))
+    return suffixes_in(model.provenance or [])
+
+
+def suffixes_in(history: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Every suffix that a history tells of."""
+    return frozenset(r["suffix"] for r in history if r.get("suffix"))

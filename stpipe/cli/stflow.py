@@ -82,7 +82,12 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     init = commands.add_parser("init", help=text, description=text, allow_abbrev=False)
     init.add_argument("folder", metavar="DIR")
     init.add_argument("inputs", metavar="INPUT", nargs="+", help="exposures")
-    init.add_argument("--pipeline", required=True, help="alias, class path or file.py:Class")
+    init.add_argument(
+        "--pipeline",
+        required=True,
+        action="append",
+        help="alias, class path or file.py:Class; several times for stages that follow each other",
+    )
     init.add_argument("--parameters", metavar="FILE.cfg", help="a parameter file to start from")
     init.add_argument("--references", metavar="DIR", help="a directory with rules instead of CRDS")
     init.epilog = "Parameters are given as to strun: --steps.jump.rejection_threshold=5"
@@ -146,7 +151,7 @@ def _init(options: argparse.Namespace, extra: list[str]) -> None:
         raise UsageError(f"unknown words: {' '.join(extra)}. See stflow init --help.")
     request = init.Request(
         options.folder,
-        options.pipeline,
+        tuple(options.pipeline),
         tuple(options.inputs),
         options.parameters,
         options.references,

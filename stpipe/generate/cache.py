@@ -62,7 +62,7 @@ def remember(project: Project, exposures: Iterable[Mapping[str, Any]]) -> None:
 def _key(project: Project) -> list[Any]:
     """What all exposures depend on; a change traces everything again."""
     rules = list(Path(project.references).glob("rules.*")) if project.references else []
-    code = map(str, source_files(project.pipeline_class()))
+    code = [str(file) for p in project.pipelines() for file in source_files(p)]
     parts = (*project.parameters, *code, *map(str, rules))
     files = [p for p in parts if Path(p).is_file()]
     names = ("CRDS_PATH", "CRDS_CONTEXT", "CRDS_SERVER_URL", layers.SWITCH)
@@ -70,4 +70,4 @@ def _key(project: Project) -> list[Any]:
     states = [[p, *state(p)] for p in files]
     where = [project.crds_context, project.references, crds]
     kept = [project.keep, project.granularity]
-    return [stpipe.__version__, project.pipeline, where, kept, states]
+    return [stpipe.__version__, list(project.stages), where, kept, states]

@@ -18,7 +18,7 @@ from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock, project
 from stpipe.generate.plan import Plan, load, select
-from stpipe.generate.snakefile import of_pipeline, snakefile
+from stpipe.generate.snakefile import of_stages, snakefile
 from stpipe.parameters import Settings, from_options, read_cfg, resolve, rules
 from stpipe.registry import load as load_class
 
@@ -40,7 +40,7 @@ class Request:
     """What `stflow init` is asked for."""
 
     folder: str
-    pipeline: str
+    pipelines: tuple[str, ...]
     inputs: tuple[str, ...]
     parameters: str | None = None
     references: str | None = None
@@ -61,13 +61,15 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
     folder = Path(request.folder)
     if (folder / project.CONFIG).exists():
         raise UsageError(f"{folder} is a project already; edit {folder / project.CONFIG}.")
-    cls = load_class(request.pipeline)
-    given = _given(request, options)
-    resolve(cls, given)
+    stages = [load_class(name) for name in request.pipelines]
+    given = _shared_out(stages, _given(request, options))
+    for cls, settings in given.items():
+        resolve(cls, settings)
     exposures = [_existing(path) for path in request.inputs]
-    config = _config(cls, request, exposures)
+    config = _config(stages, request, exposures)
     with _undone_on_failure(folder):
-        _write_parameters(folder, cls, given)
+        for cls, settings in given.items():
+            _write_parameters(folder, cls, settings)
         plan = _write_workflow(folder, config)
         _write_lock(folder, config, plan)
         _write_config(folder, config)
@@ -116,22 +118,38 @@ def _given(request: Request, options: Sequence[tuple[str, str]]) -> Settings:
     return given
 
 
+def _shared_out(stages: Sequence[type[Step]], given: Settings) -> dict[type[Step], Settings]:
+    """Parameters of each stage: those that it knows; what nobody knows goes to the first to say so."""
+    found = {cls: Settings(where=given.where) for cls in stages}
+    for name, raw in given.values.items():
+        for cls in [c for c in stages if name in rules(c)] or stages[:1]:
+            found[cls].values[name] = raw
+    for name, step in given.steps.items():
+        for cls in [c for c in stages if name in c.step_defs] or stages[:1]:
+            found[cls].steps[name] = step
+    return found
+
+
 # --- files -----------------------------------------------------------------------------------------
 
 
-def _config(cls: type[Step], request: Request, exposures: Sequence[str]) -> dict[str, Any]:
+def _config(
+    stages: Sequence[type[Step]], request: Request, exposures: Sequence[str]
+) -> dict[str, Any]:
     folder = Path(request.folder)
+    named = zip(request.pipelines, stages, strict=True)
+    names = [cls.target() if ":" in name else name for name, cls in named]
     content: dict[str, Any] = {
-        "pipeline": cls.target() if ":" in request.pipeline else request.pipeline,
+        "pipeline": names if names[1:] else names[0],
         "inputs": [_relative(path, folder) for path in exposures],
-        "parameters": [f"config/{_cfg_name(cls)}"],
+        "parameters": [f"config/{_cfg_name(cls)}" for cls in stages],
     }
     if request.references:
         content["references"] = _relative(request.references, folder)
     else:
-        content["crds"] = _crds(cls)
-    if home := _import_folder(cls):
-        content["python_path"] = [_relative(home, folder)]
+        content["crds"] = next((found for cls in stages if (found := _crds(cls))), {})
+    if homes := dict.fromkeys(home for cls in stages if (home := _import_folder(cls))):
+        content["python_path"] = [_relative(home, folder) for home in homes]
     return content
 
 
@@ -218,8 +236,9 @@ def _write_workflow(folder: Path, config: Mapping[str, Any]) -> Plan:
             shutil.copyfile(shipped / name, target)
     with project.inside(folder):
         plan = load(config)
-        cls = project.Project.from_config(config).pipeline_class()
+        checked = project.Project.from_config(config)
         partial = SNAKEFILE.with_suffix(".partial")
-        partial.write_text(snakefile(config["pipeline"], of_pipeline(cls)), encoding="utf-8")
+        text = snakefile(", ".join(checked.stages), of_stages(checked.pipelines()))
+        partial.write_text(text, encoding="utf-8")
         partial.replace(SNAKEFILE)
     return plan

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from stpipe import folders, naming
 from stpipe.errors import UsageError, did_you_mean
 from stpipe.generate import cache, frozen, lock
-from stpipe.generate.planning import Entry, Planner
+from stpipe.generate.planning import Entry, Planner, offered_by
 from stpipe.generate.project import CONFIG, Project
 from stpipe.generate.trace import ANY
 
@@ -49,7 +49,17 @@ class Plan:
     @cached_property
     def jobs(self) -> dict[str, dict[str, Entry]]:
         """What each rule does, by the root name of what it makes and the rule's name."""
-        return {r: jobs for e in self.exposures.values() for r, jobs in e["jobs"].items()}
+        found: dict[str, dict[str, Entry]] = {}
+        for exposure in self.exposures.values():
+            for root, rules in exposure["jobs"].items():
+                known = found.setdefault(root, {})
+                if twice := known.keys() & rules.keys():
+                    raise UsageError(
+                        f"{root}: {', '.join(sorted(twice))} would be made for {exposure['source']} "
+                        "and for another input, under the same names. Leave one of them out."
+                    )
+                known.update(rules)
+        return found
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """All jobs with the names of their rules."""
@@ -250,8 +260,9 @@ def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
     project = Project.from_config(config)
     project.use_crds()
     planner = Planner(project)
+    exposures: list[dict[str, Any]] = []
     for source in project.exposures():
-        planner.plan(source)
+        exposures.append(planner.plan(source, offered_by(exposures)))
     return planner.selected
 
 
@@ -270,7 +281,7 @@ def load(config: Mapping[str, Any]) -> Plan:
     for source in project.exposures():
         exposure = remembered.get(source)
         if exposure is None or not cache.still_true(exposure):
-            exposure = planner.plan(source)
+            exposure = planner.plan(source, offered_by(exposures.values()))
         _add(exposures, exposure)
     if planner.selected:
         lock.hold(project, planner.selected)

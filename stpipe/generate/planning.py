@@ -8,32 +8,49 @@ rule reads and makes for this exposure, and the job file that says how.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import stpipe
 from stpipe import hooks, job
-from stpipe.errors import UsageError
+from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock
 from stpipe.generate.cache import state
 from stpipe.generate.fingerprint import files_of_function, fingerprint, fingerprint_of, source_files
 from stpipe.generate.fusing import Run, runs
 from stpipe.generate.hooking import files_of, interpose
 from stpipe.generate.project import Project
-from stpipe.generate.trace import ANY, Graph, Node, Part, Place, SkippedStep, Traced, trace
+from stpipe.generate.trace import (
+    ANY,
+    Graph,
+    Member,
+    Node,
+    Part,
+    Place,
+    SkippedStep,
+    Traced,
+    TracedMany,
+    member_of,
+    trace_many,
+)
+from stpipe.library_step import LibraryStep
+from stpipe.models.associations import load_association
 from stpipe.references import Reference, sha256
 from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
 
-__all__ = ["Entry", "Planner"]
+__all__ = ["Entry", "Planner", "offered_by"]
 
 PRODUCTS = "cal"
 LOGS = "logs"
 JOBS = Path(".stflow/jobs")
 SAVE_STEP = "stpipe.steps.save:SaveStep"
 
+# Members that other plans make, by file name.
+Made = Mapping[str, Callable[[], Member]]
 # One rule for one exposure: input, outputs, job, references, hooks, mem_mb, keep, extra.
 Entry = dict[str, Any]
 
@@ -44,33 +61,64 @@ class Planner:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.selected: dict[str, lock.Selection] = {}  # of the exposures that were traced
+        self._pipelines: list[type[Step]] = []
         self._resolver = project.resolver()
 
-    def plan(self, source: str) -> dict[str, Any]:
-        """Everything that the project does to one exposure or association."""
-        pipeline = self.project.pipeline_class().from_settings(self.project.settings())
-        pipeline.resolver = self._resolver
-        graph = trace(pipeline, source)
-        _refuse_hooks(pipeline)
-        interpose(graph)
-        namer = _Namer(graph, self.project.absolute_python_path)
-        jobs = self._jobs(graph, namer)
-        self.selected[graph.root] = _selected(graph, pipeline)
-        files = [f for rules in jobs.values() for e in rules.values() for f in e.pop("files")]
-        files += [str(r.path) for r in pipeline.parameter_files.values() if r.path]
-        files += [source, *(str(member.source) for member in graph.members)]
-        return {
-            "source": source,
-            "root": graph.root,
-            "jobs": jobs,
-            "results": _results(graph, jobs, namer),
-            "parts": _uncounted(graph, namer),
-            "depends_on": {f: state(f) for f in files},
-        }
+    def plan(self, source: str, made: Made | None = None) -> dict[str, Any]:
+        """Everything that the project does to one exposure or association.
 
-    def _jobs(self, graph: Graph, namer: _Namer) -> dict[str, dict[str, Entry]]:
+        `made` has what other plans make, by file name: members of an association may be among it.
+        """
+        self._pipelines = self._pipelines or self.project.pipelines()
+        if source.endswith(".json"):
+            return self._plan_association(source, made or {})
+        stages = [p for p in self._pipelines if not issubclass(p, LibraryStep)]
+        if not stages:
+            raise InputError(f"{source}: {self.project.stages[0]} takes associations (.json).")
+        return self._plan([member_of(source)], source, stages)
+
+    def _plan_association(self, source: str, made: Made) -> dict[str, Any]:
+        stages = [p for p in self._pipelines if issubclass(p, LibraryStep)]
+        if not stages:
+            raise InputError(f"{source}: {self.project.stages[0]} takes exposures one by one.")
+        association = load_association(source)
+        listed = [m.path for m in association.members]
+        if missing := [str(p) for p in listed if p.name not in made and not p.is_file()]:
+            raise InputError(
+                f"{source}: there is no file {', '.join(missing)}, and no stage before makes it."
+            )
+        members = [made[p.name]() if p.name in made else member_of(p) for p in listed]
+        return self._plan(members, source, stages, association.products[0].name)
+
+    def _plan(
+        self, members: Sequence[Member], source: str, stages: Sequence[type[Step]], name: str = ""
+    ) -> dict[str, Any]:
+        """The plans of stages, each on what the one before makes."""
+        root = name or members[0].root
+        jobs: dict[str, dict[str, Entry]] = {root: {}}
+        found: dict[str, Any] = {"source": source, "root": root, "jobs": jobs}
+        found |= {"results": [], "parts": {}, "offers": {}}
+        files = [source, *(str(member.origin) for member in members)]
+        for cls in stages:
+            pipeline = cls.from_settings(self.project.settings(cls))
+            pipeline.resolver = self._resolver
+            graph = trace_many(pipeline, members, root)
+            _refuse_hooks(pipeline)
+            interpose(graph)
+            namer = _Namer(graph, self.project.absolute_python_path)
+            self._add_jobs(jobs, graph, namer)
+            self.selected[root] = {**self.selected.get(root, {}), **_selected(graph, pipeline)}
+            files += [str(r.path) for r in pipeline.parameter_files.values() if r.path]
+            found["results"] += _results(graph, jobs, namer)
+            found["parts"] |= _uncounted(graph, namer)
+            members = [_offered(r, namer, members[0]) for r in graph.results[:1]] or members
+            found["offers"] |= _offers(graph, namer)
+        files += [f for rules in jobs.values() for e in rules.values() for f in e.pop("files")]
+        found["results"] = list(dict.fromkeys(found["results"]))
+        return found | {"depends_on": {f: state(f) for f in files}}
+
+    def _add_jobs(self, jobs: dict[str, dict[str, Entry]], graph: Graph, namer: _Namer) -> None:
         """Entries by the root of what they make and the name of their rule."""
-        jobs: dict[str, dict[str, Entry]] = {graph.root: {}}
         for run in runs(graph, self.project.fuses):
             rules = jobs.setdefault(run.last.root, {})
             name = _rule_name(rules, run.last.name, graph.source)
@@ -79,7 +127,6 @@ class Planner:
             rules = jobs.setdefault(product.root, {})
             name = _rule_name(rules, f"save_{suffix}", graph.source)
             rules[name] = _save_entry(product, suffix, namer)
-        return jobs
 
     def _entry(self, run: Run, namer: _Namer, name: str) -> Entry:
         node = run.last
@@ -208,6 +255,38 @@ def _is_result(node: Node, graph: Graph) -> bool:
     return any(maker is node for r in graph.results for maker, _ in r.places)
 
 
+def _offered(result: Traced | TracedMany, namer: _Namer, first: Member) -> Member:
+    """A result as the member that the next stage starts from."""
+    return Member(
+        Path(namer.of(result.places[0])), first.metadata, result.root, result.model, first.origin
+    )
+
+
+def _offers(graph: Graph, namer: _Namer) -> dict[str, dict[str, str]]:
+    """Results by file name, for associations that they are members of."""
+    found = {}
+    for result in graph.results:
+        if isinstance(result, Traced) and result.node is not None:
+            path = Path(namer.of(result.places[0]))
+            found[path.name] = {"path": str(path), "model": result.model, "root": result.root}
+    return found
+
+
+def offered_by(exposures: Iterable[Mapping[str, Any]]) -> Made:
+    """What plans make, by file name; headers are read when a member is asked for."""
+    return {
+        name: partial(_from_offer, offer, exposure["source"])
+        for exposure in exposures
+        for name, offer in exposure["offers"].items()
+    }
+
+
+def _from_offer(offer: Mapping[str, str], source: str) -> Member:
+    origin = member_of(source)
+    path = Path(offer["path"])
+    return Member(path, origin.metadata, offer["root"], offer["model"], origin.source)
+
+
 # --- jobs ------------------------------------------------------------------------------------------
 
 
@@ -295,5 +374,5 @@ def _notes(skipped: Iterable[SkippedStep]) -> dict[str, job.SkipNote]:
 
 def _mem_mb(graph: Graph) -> int:
     """Memory of a step that holds a ramp and its corrected copy as float32, beside the libraries."""
-    pixels_mb = graph.source.stat().st_size / 2**20
+    pixels_mb = graph.members[0].origin.stat().st_size / 2**20
     return int(300 + 10 * pixels_mb)

@@ -6,7 +6,7 @@ import contextlib
 import glob
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ CONFIG = Path("config/config.yaml")
 class Project:
     """A checked configuration; paths are relative to the project's folder, the working directory."""
 
-    pipeline: str
+    stages: tuple[str, ...]  # pipelines, each on what the one before makes
     inputs: tuple[str, ...]
     parameters: tuple[str, ...]
     crds_path: str | None
@@ -59,7 +59,7 @@ class Project:
             )
         crds = config.get("crds") or {}
         return cls(
-            config["pipeline"],
+            _listed(config["pipeline"]),
             _listed(config.get("inputs")),
             _listed(config.get("parameters")),
             crds.get("path"),
@@ -83,27 +83,29 @@ class Project:
         """Folders that are searched for the project's own modules, for jobs too."""
         return tuple(str(Path(folder).resolve()) for folder in self.python_path)
 
-    def pipeline_class(self) -> type[Step]:
-        """The pipeline; the project's `python_path` is searched for it."""
+    def pipelines(self) -> list[type[Step]]:
+        """The pipelines of all stages; the project's `python_path` is searched for them."""
         for folder in reversed(self.absolute_python_path):
             if folder not in sys.path:
                 sys.path.insert(0, folder)
-        pipeline = load(self.pipeline)
-        self._check_keep(pipeline)
-        return pipeline
+        found = [load(name) for name in self.stages]
+        self._check_keep(found)
+        return found
 
-    def _check_keep(self, pipeline: type[Step]) -> None:
-        known = [name.replace(".", "_") for name, _ in all_steps(pipeline)]
+    def _check_keep(self, pipelines: Sequence[type[Step]]) -> None:
+        known = [name.replace(".", "_") for p in pipelines for name, _ in all_steps(p)]
         listed = () if isinstance(self.keep, str) else self.keep
         if unknown := [name for name in listed if name not in known]:
             hints = ", ".join(f"{name}{did_you_mean(name, known)}" for name in unknown)
-            raise ParameterError(f"{CONFIG}: keep: {self.pipeline} has no step {hints}.")
+            raise ParameterError(f"{CONFIG}: keep: {', '.join(self.stages)} has no step {hints}.")
 
-    def settings(self) -> Settings:
-        """Parameters of all files; the last file is heard first."""
+    def settings(self, pipeline: type[Step]) -> Settings:
+        """Parameters of a pipeline from all files that are for it; the last file is heard first."""
         settings = Settings()
         for path in self.parameters:
-            settings = read_cfg(path).settings.over(settings)
+            file = read_cfg(path)
+            if len(self.stages) == 1 or file.target is None or load(file.target) is pipeline:
+                settings = file.settings.over(settings)
         return settings
 
     def resolver(self) -> Resolver:
@@ -118,7 +120,7 @@ class Project:
             os.environ["CRDS_PATH"] = str(Path(self.crds_path).resolve())
 
     def exposures(self) -> list[str]:
-        """Input files in order, patterns expanded.
+        """Input files in order, associations last, patterns expanded.
 
         Raises
         ------
@@ -131,7 +133,8 @@ class Project:
             if not matches or not all(Path(m).is_file() for m in matches):
                 raise InputError(f"{CONFIG}: inputs: there is no file {entry} (in {Path.cwd()}).")
             found.update(dict.fromkeys(matches))
-        return list(found)
+        # Associations join what is made of exposures.
+        return sorted(found, key=lambda path: path.endswith(".json"))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from stpipe import resources
+from stpipe.errors import UsageError
 from stpipe.generate.project import all_steps
 from stpipe.library_step import LibraryStep
 from stpipe.step import Output
@@ -16,7 +17,7 @@ from stpipe.step import Output
 if TYPE_CHECKING:
     from stpipe.step import Step
 
-__all__ = ["RuleText", "of_pipeline", "snakefile"]
+__all__ = ["RuleText", "of_pipeline", "of_stages", "snakefile"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class RuleText:
     summary: str
     outputs: tuple[Output, ...]
     reads_many: bool = False  # several files, or one of a folder
+    group: str = "exposure"  # jobs that a cluster may run as one
 
     def render(self) -> str:
         """The rule."""
@@ -37,6 +39,7 @@ class RuleText:
             summary=self.summary,
             outputs="\n".join(outputs),
             first=self.outputs[0].name,
+            group=self.group,
             more=source if self.reads_many else "",
             source="{params.source}" if self.reads_many else "{input.exposure:q}",
         )
@@ -51,6 +54,8 @@ def _path(output: Output) -> str:
 def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
     """A rule for each step that `pipeline` may take."""
     steps = [(name, step) for name, step in all_steps(pipeline) if not step.refines]
+    # Exposures that one association joins would else be one job of a cluster all together.
+    group = "association" if issubclass(pipeline, LibraryStep) else "exposure"
     many = any(issubclass(s, LibraryStep) or any(o.many for o in s.outputs) for _, s in steps)
     return [
         RuleText(
@@ -58,9 +63,28 @@ def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
             (step.__doc__ or step.__name__).strip().splitlines()[0],
             step.outputs or (Output("product", "", step.suffix or step.alias),),
             many or len(inspect.signature(step.process).parameters) > 2,  # noqa: PLR2004 - self, one input
+            group,
         )
         for name, step in steps
     ]
+
+
+def of_stages(pipelines: Iterable[type[Step]]) -> list[RuleText]:
+    """The rules of pipelines that follow each other.
+
+    Raises
+    ------
+    UsageError
+        When a step of the same name belongs to two of them.
+    """
+    rules = [rule for pipeline in pipelines for rule in of_pipeline(pipeline)]
+    names = [rule.name for rule in rules]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(
+            f"{', '.join(twice)} belongs to two pipelines of the project, whose files would have the "
+            "same names. Make a project for each, or a pipeline of your own with another name for it."
+        )
+    return rules
 
 
 def snakefile(pipeline: str, rules: Iterable[RuleText]) -> str:

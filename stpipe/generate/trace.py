@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from stpipe import naming
+from stpipe import naming, provenance
 from stpipe.errors import TraceError
 from stpipe.library_step import LibraryStep, stand_in_of
 from stpipe.step import SKIP_PARAMETER, Products, StandIn, Step
@@ -99,12 +99,16 @@ class Part(Node):
 
 @dataclass(frozen=True)
 class Member:
-    """A file that a graph starts from: an exposure, or a member of an association."""
+    """A file that a graph starts from: an exposure, or a member of an association.
+
+    It may be yet to be made: then `origin` is the file whose header tells about it.
+    """
 
     source: Path
     metadata: Any
     root: str
     model: str  # class of its model
+    origin: Path
 
 
 @dataclass(eq=False)
@@ -472,7 +476,8 @@ def trace(pipeline: Step, source: str | Path) -> Graph:
         When a step that this exposure takes lacks a reference file.
     """
     if Path(source).suffix != ".json":
-        return trace_many(pipeline, [member_of(source)], naming.split(source).root)
+        member = member_of(source)
+        return trace_many(pipeline, [member], member.root)
     from stpipe.models import load_association
 
     association = load_association(source)
@@ -502,5 +507,6 @@ def member_of(source: str | Path) -> Member:
     from stpipe import models
 
     metadata = models.open_metadata(source)
-    root = naming.split(source).root
-    return Member(Path(source), metadata, root, metadata.model_type)
+    known = provenance.suffixes_in(metadata.get("provenance") or [])
+    root = naming.split(source, known).root
+    return Member(Path(source), metadata, root, metadata.model_type, Path(source))

@@ -88,7 +88,8 @@ def _gather(
     order = _order(config)
     found.sort(key=lambda cost: order.get(cost.rule, len(order)))
     rules = list(costs.by_rule(found))
-    gathered = page.Page(config["pipeline"], len(plan.exposures), len(wanted), rules)
+    stages = ", ".join(project.Project.from_config(config).stages)
+    gathered = page.Page(stages, len(plan.exposures), len(wanted), rules)
     gathered.elapsed = _elapsed(found)
     gathered.missing = dict(_missing(jobs, wanted))
     gathered.left_out = max(0, len(made) - _MOST)
@@ -103,8 +104,9 @@ def _gather(
 
 def _order(config: Mapping[str, Any]) -> dict[str, int]:
     """Places of rules in the pipeline's own order: no single exposure takes all of them."""
-    steps = project.all_steps(project.Project.from_config(config).pipeline_class())
-    return {name.replace(".", "_"): place for place, (name, _) in enumerate(steps)}
+    pipelines = project.Project.from_config(config).pipelines()
+    steps = (name for pipeline in pipelines for name, _ in project.all_steps(pipeline))
+    return {name.replace(".", "_"): place for place, name in enumerate(steps)}
 
 
 def _size(count: int) -> int:

@@ -116,6 +116,19 @@ class LevelStep(LibraryStep):
         return library
 
 
+class DoubleStep(ScaleStep):
+    """Double."""
+    alias = suffix = "double"
+
+
+class FirstPipeline(Pipeline):
+    """The stage before."""
+    step_defs = {"double": DoubleStep}
+
+    def process(self, image):
+        return self.double(image)
+
+
 class MosaicPipeline(LibraryPipeline):
     """Many exposures, levelled and added up."""
     step_defs = {"level": LevelStep, "scale": ScaleStep, "total": SumStep}
@@ -306,3 +319,27 @@ def test_many_exposures_are_joined(run: Run, here: Path) -> None:
     assert -4.0 == value(folder / "cal/a_scale.fits")
     shutil.rmtree(folder / "cal/both_level")
     make(run, folder)
+
+
+def test_stages_follow_each_other(run: Run, here: Path) -> None:
+    """Exposures and an association of what is made of them, in one project."""
+    asn = here / "both_asn.json"
+    asn.write_text(
+        '{"asn_type": "x", "products": [{"name": "both", "members": ['
+        '{"expname": "a_double.fits", "exptype": "science"},'
+        '{"expname": "b_double.fits", "exptype": "science"}]}]}'
+    )
+    words = ["--pipeline=slits.py:FirstPipeline", "--pipeline=slits.py:MosaicPipeline"]
+    inputs = ["a_rate.fits", "b_rate.fits", asn.name]
+    run("stflow", "init", "p", *words, *inputs, "--steps.double.factor=4", cwd=here)
+    folder = here / "p"
+    make(run, folder)
+
+    assert -8.0 == value(folder / "cal/a_scale.fits")  # 2 (4 - 8)
+    assert 0.0 == value(folder / "cal/both_total.fits")
+    write(here / "b_rate.fits", [5, -2])
+    jobs = {rule for rule, root in planned(run, folder) if root != "a"}
+    assert {"double", "level", "scale", "total"} == jobs
+
+    done = run("stflow", "init", "q", words[1], "a_rate.fits", asn.name, cwd=here, code=3)
+    assert "takes associations" in done.stderr

@@ -11,7 +11,7 @@ $outputs
     log:
         "logs/{root}_$rule.log",
     group:
-        "exposure"
+        "$group"
     conda:
         "envs/stpipe-flow.yaml"
     threads: 1
