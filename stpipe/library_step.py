@@ -43,7 +43,7 @@ class LibraryStep(Step):
         from stpipe import models
 
         if isinstance(source, models.ModelLibrary):
-            library = source
+            library = source.copy()
         elif isinstance(source, (str, Path)) and Path(source).suffix != ".json":
             library = models.ModelLibrary([str(source)])
         elif isinstance(source, models.DataModel):
@@ -198,5 +198,10 @@ def _members(source: Any) -> list[Any]:
 def _name_of(library: ModelLibrary) -> str:
     """What products are named after: the association's product, else the first member."""
     if library.association is not None:
+        if (count := len(library.association.products)) != 1:
+            raise InputError(
+                f"{library.association.path} describes {count} products, allowed: 1. Split it into "
+                "associations of one product each."
+            )
         return f"{library.association.products[0].name}.fits"
     return library.members[0].path.name

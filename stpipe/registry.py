@@ -47,12 +47,18 @@ STEPS: dict[str, str] = {
     "bkg_subtract": "stpipe.steps.bkg_subtract:BackgroundStep",
     "flat_field": "stpipe.steps.flat_field:FlatFieldStep",
     "photom": "stpipe.steps.photom:PhotomStep",
+    "tweakreg": "stpipe.steps.tweakreg:TweakRegStep",
+    "skymatch": "stpipe.steps.skymatch:SkyMatchStep",
+    "outlier_detection": "stpipe.steps.outlier_detection:OutlierDetectionStep",
+    "resample": "stpipe.steps.resample:ResampleStep",
+    "source_catalog": "stpipe.steps.source_catalog:SourceCatalogStep",
 }
 
 PIPELINES: dict[str, str] = {
     "calwebb_detector1": "stpipe.pipelines.detector1:Detector1Pipeline",
     "calwebb_dark": "stpipe.pipelines.dark:DarkPipeline",
     "calwebb_image2": "stpipe.pipelines.image2:Image2Pipeline",
+    "calwebb_image3": "stpipe.pipelines.image3:Image3Pipeline",
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",
 }
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from stpipe.demo.observation import DEMO, FULL_FRAMES
+from stpipe.demo.observation import DEMO, DITHERS, FULL_FRAMES
 from stpipe.demo.project import write_demo
 
 __all__ = ["main"]
@@ -26,11 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> Iterator[Path]:
-    return write_demo(options.folder, FULL_FRAMES if options.full else DEMO)
+    return write_demo(
+        options.folder, {"full": FULL_FRAMES, "dithers": DITHERS}.get(options.what, DEMO)
+    )
 
 
 def _kind(path: Path, folder: Path) -> str:
-    """The part of the demo that a file belongs to: uncal, truth or crds."""
+    """The part of the demo that a file belongs to: uncal, truth, asn or crds."""
     return path.relative_to(folder).parts[0]
 
 
@@ -46,8 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--full",
-        action="store_true",
+        dest="what",
+        action="store_const",
+        const="full",
         help="one full-frame exposure each of NIRCam and MIRI (1.5 GB) instead of five small ones",
+    )
+    parser.add_argument(
+        "--dithers",
+        dest="what",
+        action="store_const",
+        const="dithers",
+        help="four exposures of a field of known stars instead, and an association for a mosaic",
     )
     return parser
 

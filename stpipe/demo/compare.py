@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,68 @@ def agreement(rate: models.DataModel, truth: Truth) -> Agreement:
     )
 
 
+@dataclass(frozen=True)
+class StarsFound:
+    """How the catalogue of a mosaic compares with the stars of the field.
+
+    Attributes
+    ----------
+    stars
+        Number of sources that are within a tenth of an arcsecond of a star.
+    rms
+        Distance of their places in arcsec, root of the mean square, after the common shift that only
+        a catalogue of the sky could tell.
+    bias, bias_error
+        Mean of the flux over the true one minus 1, and its error from the scatter.
+    """
+
+    stars: int
+    rms: float
+    bias: float
+    bias_error: float
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether places hold to 5 mas rms, and fluxes within three errors."""
+        return self.rms < 0.005 and abs(self.bias) < 3 * self.bias_error  # noqa: PLR2004
+
+
+def stars_found(catalog: Any, known: Any) -> StarsFound:
+    """Compare a catalogue with the table of true stars.
+
+    Both have `ra` and `dec` in degrees and `flux` in Jy.
+    """
+    scale = np.array([np.cos(np.deg2rad(known["dec"].mean())), 1.0]) * 3600
+    found, true = (np.column_stack([t["ra"], t["dec"]]) * scale for t in (catalog, known))
+    apart = found[:, None] - true[None]
+    nearest = np.hypot(*apart.transpose(2, 0, 1)).argmin(axis=1)
+    offset = found - true[nearest]
+    matched = np.hypot(*(offset - np.median(offset, axis=0)).T) < 0.1  # noqa: PLR2004 - arcsec
+    matched &= np.isfinite(catalog["flux"])  # stars at the edge have no flux
+    offset = offset[matched] - offset[matched].mean(axis=0)
+    excess = catalog["flux"][matched] / known["flux"][nearest[matched]] - 1
+    rms = float(np.sqrt((offset**2).sum(axis=1).mean()))
+    error = float(excess.std() / np.sqrt(len(excess)))
+    return StarsFound(int(matched.sum()), rms, float(excess.mean()), error)
+
+
+def _mosaic_lines(folder: Path) -> Iterator[tuple[str, bool]]:
+    from astropy.io import fits
+
+    for path in sorted(folder.glob("cal/*_cat.fits")):
+        root = path.name.removesuffix("_cat.fits")
+        with (
+            models.open(path) as catalog,
+            fits.open(folder / "truth" / f"{root}_stars.fits") as file,
+        ):
+            found = stars_found(catalog.catalog, np.array(file["STARS"].data))
+        places = f"{found.stars} stars, places {found.rms * 1000:.1f} mas rms"
+        fluxes = f"fluxes {found.bias:+.2%} +- {found.bias_error:.2%}"
+        yield f"{path}: {places}, {fluxes}", found.unbiased
+
+
 def _lines(folder: Path) -> Iterator[tuple[str, bool]]:
+    yield from _mosaic_lines(folder)
     for path in sorted(folder.glob("cal/*_rate.fits")):
         root = path.name.removesuffix("_rate.fits")
         with models.open(path) as rate:
@@ -75,7 +137,7 @@ def main() -> int:
         print(line)
     biased = [line for line, unbiased in lines if not unbiased]
     verdict = "biased" if biased else "unbiased within errors"
-    print(f"{len(lines)} exposures, {verdict}.")
+    print(f"{len(lines)} {'exposures' if len(lines) > 1 else 'exposure'}, {verdict}.")
     return 1 if biased or not lines else 0
 
 

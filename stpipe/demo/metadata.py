@@ -230,6 +230,7 @@ def _pointing(observation: Observation) -> dict[str, Any]:
     angle, scale = aperture.angle, aperture.scale
     v2, v3 = reference_point(observation.detector, observation.subarray)
     ny, nx = observation.subarray.shape
+    ra, dec = observation.pointing.believed if observation.pointing else TARGET
     turn = np.deg2rad(ROLL + angle)
     cosine, sine = float(np.cos(turn)), float(np.sin(turn))
     return {
@@ -243,8 +244,8 @@ def _pointing(observation: Observation) -> dict[str, Any]:
         "meta.wcsinfo.cunit2": "deg",
         "meta.wcsinfo.crpix1": (nx + 1) / 2,
         "meta.wcsinfo.crpix2": (ny + 1) / 2,
-        "meta.wcsinfo.crval1": TARGET[0],
-        "meta.wcsinfo.crval2": TARGET[1],
+        "meta.wcsinfo.crval1": ra,
+        "meta.wcsinfo.crval2": dec,
         "meta.wcsinfo.cdelt1": scale / 3600,
         "meta.wcsinfo.cdelt2": scale / 3600,
         "meta.wcsinfo.pc1_1": -cosine,
@@ -255,8 +256,8 @@ def _pointing(observation: Observation) -> dict[str, Any]:
         "meta.wcsinfo.v3_ref": v3,
         "meta.wcsinfo.vparity": PARITY,
         "meta.wcsinfo.v3yangle": angle,
-        "meta.wcsinfo.ra_ref": TARGET[0],
-        "meta.wcsinfo.dec_ref": TARGET[1],
+        "meta.wcsinfo.ra_ref": ra,
+        "meta.wcsinfo.dec_ref": dec,
         "meta.wcsinfo.roll_ref": ROLL,
     }
 

@@ -15,11 +15,14 @@ from stpipe.demo.detectors import (
     find_pattern,
     find_subarray,
 )
+from stpipe.demo.field import Pointing
 
-__all__ = ["DEMO", "FULL_FRAMES", "PROGRAM", "Observation", "plan"]
+__all__ = ["DEMO", "DITHERS", "FIELD", "FULL_FRAMES", "PROGRAM", "Observation", "plan"]
 
 PROGRAM: Final = "01234"
 """Proposal that all demo exposures belong to."""
+FIELD: Final = 5
+"""Number of the observation of the field of stars."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Observation:
     ngroups: int
     seed: int = 0
     exposure: int = 1
+    pointing: Pointing | None = None  # at the field of stars; None: stars of its own
 
     @property
     def frames(self) -> int:
@@ -51,8 +55,8 @@ class Observation:
 
     @property
     def number(self) -> int:
-        """Number of the observation in the proposal: one for each instrument."""
-        return _OBSERVATION_NUMBERS[self.detector.instrument]
+        """Number of the observation in the proposal: one for each instrument, and for the field."""
+        return FIELD if self.pointing else _OBSERVATION_NUMBERS[self.detector.instrument]
 
     @property
     def root(self) -> str:
@@ -101,6 +105,24 @@ DEMO: Final = (
     plan("MIRI", nints=2, ngroups=12, seed=5),
 )
 """The exposures of `make demo`."""
+
+DITHERS: Final = tuple(
+    replace(
+        plan("NIRCAM", subarray="SUB320", ngroups=6, seed=8),
+        exposure=number,
+        pointing=Pointing(*offsets),
+    )
+    for number, offsets in enumerate(
+        (
+            (0.0, 0.0, 0.0, 0.0),
+            (0.81, 0.34, 0.021, -0.034),
+            (-0.47, 0.72, -0.038, 0.012),
+            (0.29, -0.68, 0.027, 0.041),
+        ),
+        1,
+    )
+)
+"""Four exposures of a field of stars, for a mosaic."""
 
 FULL_FRAMES: Final = (
     replace(plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6), exposure=3),

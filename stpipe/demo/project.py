@@ -17,12 +17,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from stpipe.demo.crds_cache import write_crds_cache
-from stpipe.demo.observation import DEMO, Observation
+from stpipe.demo.field import save_stars
+from stpipe.demo.observation import DEMO, FIELD, PROGRAM, Observation
+from stpipe.demo.scene import SIGMA
 from stpipe.demo.simulation import expose
 
 __all__ = ["write_demo"]
 
 MANIFEST: Final = ".demo.json"
+MOSAIC: Final = f"jw{PROGRAM}-o{FIELD:03d}_t001_nircam_clear-f200w"
+"""The product of the dithered exposures, named as the archive does."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ def _parts(folder: Path, observations: tuple[Observation, ...]) -> Iterator[_Par
             _recipe(observation),
             functools.partial(_write_exposure, folder, observation),
         )
+    if dithers := tuple(o for o in observations if o.pointing):
+        yield _Part(
+            MOSAIC,
+            _recipe(*dithers),
+            functools.partial(_write_association, folder, dithers),
+        )
     yield _Part(
         "crds",
         _recipe(*observations),
@@ -76,6 +86,30 @@ def _write_exposure(folder: Path, observation: Observation) -> Iterator[Path]:
         (folder / name).mkdir(parents=True, exist_ok=True)
     yield simulation.truth.save(folder / "truth" / f"{observation.root}_truth.fits")
     yield simulation.exposure.save(folder / "uncal" / f"{observation.root}_uncal.fits")
+
+
+def _write_association(folder: Path, dithers: tuple[Observation, ...]) -> Iterator[Path]:
+    """The exposures that make a mosaic, as calibration will name them, and the stars in it."""
+    members = [
+        {"expname": f"../cal/{observation.root}_cal.fits", "exptype": "science"}
+        for observation in dithers
+    ]
+    content = {
+        "asn_type": "image3",
+        "asn_rule": "DMS_Level3_Base",
+        "asn_id": "a3001",
+        "asn_pool": "none",
+        "program": PROGRAM,
+        "products": [{"name": MOSAIC, "members": members}],
+    }
+    for name in ("asn", "truth"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    path = folder / "asn" / f"jw{PROGRAM}-a3001_image3_asn.json"
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    yield path
+    first = dithers[0]
+    truth = folder / "truth" / f"{MOSAIC}_stars.fits"
+    yield save_stars(truth, first.detector, first.subarray, SIGMA)
 
 
 def _recipe(*observations: Observation) -> str:

@@ -12,7 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from stpipe.demo import field
 from stpipe.demo.detectors import Detector, Subarray
+from stpipe.demo.field import Pointing
 from stpipe.demo.geometry import is_lit
 
 __all__ = ["observe"]
@@ -30,10 +32,22 @@ RADIUS: Final = 7
 Image = npt.NDArray[np.float64]
 
 
-def observe(detector: Detector, subarray: Subarray, rng: np.random.Generator) -> Image:
-    """Light that each pixel receives, e-/s, shape (ny, nx); 0 where no light falls."""
-    image = _sky(subarray)
-    for y, x, peak in _stars(subarray, rng):
+def observe(
+    detector: Detector,
+    subarray: Subarray,
+    rng: np.random.Generator,
+    pointing: Pointing | None = None,
+) -> Image:
+    """Light that each pixel receives, e-/s, shape (ny, nx); 0 where no light falls.
+
+    With a pointing the stars are those of the field, before an even sky.
+    """
+    if pointing is None:
+        image, stars = _sky(subarray), _stars(subarray, rng)
+    else:
+        image = np.full(subarray.shape, SKY)
+        stars = _stars_of_field(detector, subarray, pointing)
+    for y, x, peak in stars:
         _add_star(image, y, x, peak)
     image[~is_lit(detector, subarray)] = 0.0
     return image * (detector.full_well / subarray.frame_time)
@@ -50,6 +64,17 @@ def _stars(subarray: Subarray, rng: np.random.Generator) -> npt.NDArray[np.float
     count = max(FEWEST_STARS, ny * nx // PIXELS_PER_STAR)
     peaks = np.geomspace(*STARS, count)
     return np.column_stack([rng.uniform(0, ny, count), rng.uniform(0, nx, count), peaks])
+
+
+def _stars_of_field(
+    detector: Detector, subarray: Subarray, pointing: Pointing
+) -> npt.NDArray[np.float64]:
+    """Rows (y, x, peak) of the stars in or near the subarray."""
+    x, y = field.at_pixels(detector, subarray, pointing)
+    ny, nx = subarray.shape
+    near = (np.abs(x - nx / 2) < nx / 2 + RADIUS) & (np.abs(y - ny / 2) < ny / 2 + RADIUS)
+    rows: npt.NDArray[np.float64] = np.column_stack([y, x, field.stars()["peak"]])[near]
+    return rows
 
 
 def _add_star(image: Image, y: float, x: float, peak: float) -> None:

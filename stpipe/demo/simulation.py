@@ -69,7 +69,7 @@ def expose(observation: Observation) -> Simulation:
 
 def _detected(observation: Observation, pixels: Pixels, rng: np.random.Generator) -> Image:
     """Light that is turned into charge, e-/s: dead pixels see nothing."""
-    light = observe(observation.detector, observation.subarray, rng)
+    light = observe(observation.detector, observation.subarray, rng, observation.pointing)
     return np.where(pixels.dq & dqflags.DEAD, 0.0, light * pixels.response).astype(np.float32)
 
 

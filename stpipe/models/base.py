@@ -15,7 +15,7 @@ from stpipe.models import dqflags, validation
 from stpipe.models.arrays import Array, Stored, read_only
 from stpipe.models.cards import Header
 from stpipe.models.content import Content, flatten, remove
-from stpipe.models.metadata import HasMetadata
+from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.schema import Field, Schema
 
 if TYPE_CHECKING:
@@ -257,6 +257,11 @@ class DataModel(HasMetadata):
     def copy(self) -> Self:
         """The same model with metadata of its own; arrays are shared, read-only in both."""
         return type(self)(self)
+
+    def metadata_alone(self) -> Metadata:
+        """Its metadata and the shapes of its arrays, as `models.open_metadata` has those of a file."""
+        own = vars(self.copy())
+        return Metadata(own["_content"], own["_schema"], type(self).__name__)
 
     def __copy__(self) -> Self:
         return self.copy()

@@ -14,15 +14,16 @@ a scratch folder, never over the files that they came from.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stpipe.errors import InputError
 from stpipe.models.associations import Association, Member, load_association
 from stpipe.models.base import DataModel
-from stpipe.models.metadata import Metadata
+from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ _EXPOSURE = (
     "activity_id",
     "exposure_number",
 )
+
+
+@dataclass(frozen=True)
+class _Amendment:
+    """A change of one member, or of all: metadata, and what else is to be done."""
+
+    number: int | None
+    values: Mapping[str, Any]
+    change: Callable[[DataModel], None] | None
 
 
 class ModelLibrary:
@@ -64,7 +74,8 @@ class ModelLibrary:
         self._given = None if scratch is None else Path(scratch)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._replaced: dict[int, Path] = {}
-        self._amendments: list[Callable[[DataModel], None]] = []
+        self._held: dict[int, DataModel] = {}
+        self._amendments: list[_Amendment] = []
         self._amended: dict[int, int] = {}  # how many amendments a replaced member has already
         self.association = _association(source)
         if self.association is not None:
@@ -84,13 +95,16 @@ class ModelLibrary:
 
     def __getitem__(self, number: int) -> DataModel:
         """Open a member; it knows its association and what it is for."""
-        model = open_model(self.path(number))
+        held = self._held.get(range(len(self))[number])
+        model = open_model(self.path(number)) if held is None else held.copy()
         if self.association is not None:
             model.set("meta.asn.table_name", self.association.path.name)
             model.set("meta.asn.pool_name", self.association.asn_pool or None)
             model.set("meta.asn.exptype", self.members[number].exptype)
-        for amend in self._amendments[self._amended.get(range(len(self))[number], 0) :]:
-            amend(model)
+        for amendment in self._amendments_of(number):
+            _set(model, amendment.values)
+            if amendment.change is not None:
+                amendment.change(model)
         return model
 
     def __setitem__(self, number: int, model: DataModel) -> None:
@@ -100,10 +114,50 @@ class ModelLibrary:
         folder.mkdir(parents=True, exist_ok=True)
         self._replaced[range(len(self))[number]] = model.copy().save(folder / member.path.name)
         self._amended[range(len(self))[number]] = len(self._amendments)
+        self._held.pop(range(len(self))[number], None)
 
     def amend(self, change: Callable[[DataModel], None]) -> None:
         """Have every member changed when it is opened from now on, such as its metadata."""
-        self._amendments.append(change)
+        self._amendments.append(_Amendment(None, {}, change))
+
+    def amend_member(
+        self,
+        number: int,
+        values: Mapping[str, Any] | None = None,
+        change: Callable[[DataModel], None] | None = None,
+    ) -> None:
+        """Lay changes over a member: they are made each time that it is opened.
+
+        Nothing is written and nothing is kept but the changes, so that many exposures get new flags or
+        coordinates in little memory.
+
+        Parameters
+        ----------
+        number
+            Which member.
+        values
+            New metadata by dotted name; None removes one.
+        change
+            What else is to be done to the opened member; `metadata` does not show it.
+        """
+        self._amendments.append(_Amendment(range(len(self))[number], values or {}, change))
+
+    def _amendments_of(self, number: int) -> Iterator[_Amendment]:
+        place = range(len(self))[number]
+        later = self._amendments[self._amended.get(place, 0) :]
+        return (one for one in later if one.number in (None, place))
+
+    def copy(self) -> ModelLibrary:
+        """The same members, with changes of its own from here on."""
+        other = ModelLibrary.__new__(ModelLibrary)
+        vars(other).update(
+            vars(self),
+            _replaced=dict(self._replaced),
+            _held=dict(self._held),
+            _amendments=list(self._amendments),
+            _amended=dict(self._amended),
+        )
+        return other
 
     def path(self, number: int) -> Path:
         """The file that holds a member now."""
@@ -111,7 +165,11 @@ class ModelLibrary:
 
     def metadata(self, number: int) -> Metadata:
         """What the headers of a member tell, without its pixels."""
-        return open_metadata(self.path(number))
+        held = self._held.get(range(len(self))[number])
+        found = open_metadata(self.path(number)) if held is None else held.metadata_alone()
+        for amendment in self._amendments_of(number):
+            _set(found, amendment.values)
+        return found
 
     def of_type(self, exptype: str) -> list[int]:
         """The numbers of the members of a type, such as ``science`` or ``background``."""
@@ -160,7 +218,7 @@ class ModelLibrary:
         return f"jw{program}{observation}{visit}_{''.join(parallel)}_{exposure}"
 
     def _listed(self, source: object) -> tuple[Member, ...]:
-        """Members from a list; models go to the scratch folder."""
+        """Members from a list; models stay in memory, where they are already."""
         entries = list(source) if isinstance(source, Sequence) else []
         paths = [_path_of(entry, number) for number, entry in enumerate(entries)]
         missing = [
@@ -173,7 +231,7 @@ class ModelLibrary:
         self.members = tuple(Member(path) for path in paths)
         for number, entry in enumerate(entries):
             if isinstance(entry, DataModel):
-                self[number] = entry
+                self._held[number] = entry.copy()
         return self.members
 
     @property
@@ -200,6 +258,11 @@ class ModelLibrary:
     def __repr__(self) -> str:
         where = f" of {self.association.path.name}" if self.association else ""
         return f"<ModelLibrary{where}: {len(self)} members, {len(self._replaced)} replaced>"
+
+
+def _set(model: HasMetadata, values: Mapping[str, Any]) -> None:
+    for path, value in values.items():
+        model.set(path, value)
 
 
 def _association(source: Source) -> Association | None:

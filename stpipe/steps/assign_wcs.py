@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from stpipe.references import Reference
 
-__all__ = ["IMAGING", "LRS", "AssignWcsStep"]
+__all__ = ["IMAGING", "LRS", "AssignWcsStep", "replaced_keywords"]
 
 IMAGING = frozenset(
     """NRC_IMAGE NRC_TSIMAGE NRC_FOCUS NRC_TACQ NRC_TACONFIRM NRC_CORON
@@ -116,7 +116,8 @@ class AssignWcsStep(Step):
             self.log.warning("No SIP approximation, FITS keywords stay as they were: %s", error)
             return
         self._tell_errors(keywords)
-        replace_keywords(image, keywords)
+        for path, value in replaced_keywords(meta, keywords).items():
+            image.set(path, value)
 
     def _tell_errors(self, keywords: Mapping[str, Any]) -> None:
         """Warn when the best polynomials are not as good as asked."""
@@ -144,13 +145,18 @@ def _set_region(image: Any, region: str | None) -> None:
         image.meta.wcsinfo.s_region = region
 
 
-def replace_keywords(image: Any, keywords: Mapping[str, Any]) -> None:
-    """Put a description in FITS keywords, by lower-case name, in the place of an older one."""
-    for path in list(image.to_flat_dict()):
-        group, _, name = path.rpartition(".")
-        if group == "meta.wcsinfo" and _REPLACED.fullmatch(name):
-            image.set(path, None)
-    for name, value in keywords.items():
-        path = f"meta.wcsinfo.{name}"
-        if path in image.schema.metadata:
-            image.set(path, value)
+def replaced_keywords(meta: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with a description in FITS keywords, by lower-case name, in the place of an older one.
+
+    Values are None where there is no longer one.
+    """
+    own = (path.rpartition(".") for path in meta)
+    names = [n for group, _, n in own if group == "meta.wcsinfo" and _REPLACED.fullmatch(n)]
+    found = {**dict.fromkeys(names), **keywords}
+    return {f"meta.wcsinfo.{name}": value for name, value in found.items() if _has_keyword(name)}
+
+
+def _has_keyword(name: str) -> bool:
+    from stpipe import models
+
+    return f"meta.wcsinfo.{name}" in models.ImageModel.load_schema().metadata

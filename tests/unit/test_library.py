@@ -142,6 +142,8 @@ def test_lists_of_files_and_models(tmp_path: Path) -> None:
         assert "asn" not in library[0].to_flat_dict()
         with pytest.raises(IndexError):
             library[2]
+        assert not scratch.exists(), "models that are in memory stay there"
+        library[0] = library[1]
     assert 1 == len(list(scratch.rglob("*.fits")))
     with (
         models.ModelLibrary([path, path]) as library,
@@ -167,3 +169,26 @@ def test_one_member_at_a_time_is_in_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert 380.0 == total
     assert peak < 6 * size
+
+
+def test_changes_are_laid_over_members(tmp_path: Path) -> None:
+    """Each time that one is opened, in order; its file, and copies made before, do not see them."""
+    path = exposure(5).save(tmp_path / "five.fits")
+    with models.ModelLibrary([path, exposure(6)]) as library:
+        before = library.copy()
+
+        def double(model: models.DataModel) -> None:
+            model.data = model.data * 2
+
+        for number in (0, 1):
+            library.amend_member(number, {"meta.instrument.filter": "F090W"}, double)
+            library.amend_member(number, {"meta.instrument.filter": "F200W"}, double)
+        for number, value in ((0, 20.0), (1, 24.0)):
+            assert value == float(library[number].data.max())
+            assert "F200W" == library.metadata(number).get("meta.instrument.filter")
+            assert value == 4 * float(before[number].data.max())
+        assert [path.name] == [p.name for p in tmp_path.iterdir()]
+        library[0] = exposure(7)
+        assert 7.0 == float(library[0].data.max())
+        saved = library.save(tmp_path / "out")
+        assert 24.0 == float(models.ImageModel(saved[1]).data.max())

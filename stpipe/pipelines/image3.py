@@ -1,0 +1,40 @@
+"""From calibrated images to a mosaic and a catalogue of its sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stpipe.pipeline import LibraryPipeline
+from stpipe.step import Products
+from stpipe.steps.outlier_detection import OutlierDetectionStep
+from stpipe.steps.resample import ResampleStep
+from stpipe.steps.skymatch import SkyMatchStep
+from stpipe.steps.source_catalog import SourceCatalogStep
+from stpipe.steps.tweakreg import TweakRegStep
+
+__all__ = ["Image3Pipeline"]
+
+
+class Image3Pipeline(LibraryPipeline):
+    """From calibrated images to a mosaic and a catalogue of its sources.
+
+    Of an association: `strun calwebb_image3 jw01234-a3001_image3_asn.json`. One exposure at a time is
+    in memory, besides the mosaic.
+    """
+
+    alias = "calwebb_image3"
+    step_defs = {
+        "tweakreg": TweakRegStep,
+        "skymatch": SkyMatchStep,
+        "outlier_detection": OutlierDetectionStep,
+        "resample": ResampleStep,
+        "source_catalog": SourceCatalogStep,
+    }
+
+    def process(self, library: Any) -> Any:
+        """Align, level, clean and combine; return (mosaic, catalog)."""
+        library = self.tweakreg(library)
+        library = self.skymatch(library)
+        library = self.outlier_detection(library)
+        mosaic = self.resample(library)
+        return Products(("mosaic", "catalog"), (mosaic, self.source_catalog(mosaic)))
