@@ -40,6 +40,8 @@ STEPS: dict[str, str] = {
     "dark_current": "stpipe.steps.dark_current:DarkCurrentStep",
     "charge_migration": "stpipe.steps.charge_migration:ChargeMigrationStep",
     "jump": "stpipe.steps.jump:JumpStep",
+    "picture_frame": "stpipe.steps.picture_frame:PictureFrameStep",
+    "clean_flicker_noise": "stpipe.steps.clean_flicker_noise:CleanFlickerNoiseStep",
     "persistence": "stpipe.steps.persistence:PersistenceStep",
     "ramp_fit": "stpipe.steps.ramp_fit:RampFitStep",
     "gain_scale": "stpipe.steps.gain_scale:GainScaleStep",

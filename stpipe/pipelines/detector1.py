@@ -7,6 +7,7 @@ from typing import Any
 from stpipe.pipeline import Pipeline
 from stpipe.step import Products
 from stpipe.steps.charge_migration import ChargeMigrationStep
+from stpipe.steps.clean_flicker_noise import CleanFlickerNoiseStep
 from stpipe.steps.dark_current import DarkCurrentStep
 from stpipe.steps.dq_init import DQInitStep
 from stpipe.steps.emicorr import EmiCorrStep
@@ -18,6 +19,7 @@ from stpipe.steps.jump import JumpStep
 from stpipe.steps.lastframe import LastFrameStep
 from stpipe.steps.linearity import LinearityStep
 from stpipe.steps.persistence import PersistenceStep
+from stpipe.steps.picture_frame import PictureFrameStep
 from stpipe.steps.ramp_fit import RampFitStep
 from stpipe.steps.refpix import RefPixStep
 from stpipe.steps.reset import ResetStep
@@ -52,6 +54,8 @@ class Detector1Pipeline(Pipeline):
         "dark_current": DarkCurrentStep,
         "charge_migration": ChargeMigrationStep,
         "jump": JumpStep,
+        "picture_frame": PictureFrameStep,
+        "clean_flicker_noise": CleanFlickerNoiseStep,
         "persistence": PersistenceStep,
         "ramp_fit": RampFitStep,
         "gain_scale": GainScaleStep,
@@ -82,6 +86,8 @@ class Detector1Pipeline(Pipeline):
             ramp = self.dark_current(ramp)
         ramp = self.charge_migration(ramp)
         ramp = self.jump(ramp)
+        ramp = self.picture_frame(ramp)
+        ramp = self.clean_flicker_noise(ramp)
         ramp = self.persistence(ramp)
         if self.save_calibrated_ramp:
             self.save(ramp, "ramp")

@@ -34,6 +34,7 @@ __all__ = [
     "Segments",
     "count_segments",
     "describe_segments",
+    "draft_rates",
     "fit_ramps",
     "groups_outside",
     "is_integral_field",
@@ -195,6 +196,19 @@ class RampFitStep(Step):
 
     def _save_extra(self, product: Any, suffix: str) -> None:
         self._write(product, self._path(suffix, product, output_file=self.opt_name))
+
+
+def draft_rates(ramp: Any, references: References) -> tuple[Any, Any]:
+    """Rates of the exposure and of its integrations with default parameters, to see sources in.
+
+    Raises
+    ------
+    NoProduct
+        When the ramp has none.
+    """
+    step = RampFitStep()
+    step._references = references  # noqa: SLF001 - it runs as a part of the step that asks
+    return step.process(ramp.copy())
 
 
 @dataclass(frozen=True)

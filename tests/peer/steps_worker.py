@@ -15,6 +15,7 @@ import warnings
 from types import SimpleNamespace
 from typing import Any
 
+import noise_worker
 import numpy as np
 from jwst.charge_migration.charge_migration import charge_migration as peer_charge_migration
 from jwst.emicorr import emicorr as peer_emicorr
@@ -376,7 +377,8 @@ def main() -> None:
             with np.load(arguments) as stored:
                 arrays = {name: stored[name] for name in stored}
             parameters = json.loads(str(arrays.pop("parameters")))
-            found = globals()[step](arrays, parameters)
+            function = globals().get(step) or getattr(noise_worker, step)
+            found = function(arrays, parameters)
             np.savez(results, **found)
             print("done", file=answers, flush=True)
         except Exception:  # noqa: BLE001 - the other side shows it
