@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from configobj import ConfigObj
 
 from stpipe import folders, naming, nothing
+from stpipe.generate import seals
 from stpipe.parameters import Configuration, Raw, Settings
 from stpipe.parts import Parts
 from stpipe.references import FixedResolver, Reference
@@ -141,21 +142,25 @@ def run(step: Step, job: Mapping[str, Any], sources: Sequence[str | Path]) -> An
 
 
 def save(step: Step, result: Any, source: str | Path) -> None:
-    """Write the products of a job; where there are none, files that say so and why."""
-    step.save(result)
-    if not step.why_nothing:
-        return
-    outputs = step.products("")
-    for number, output in enumerate(outputs):
+    """Write and seal the products of a job; where there are none, files that say so and why."""
+    paths = [*step.save(result), *(_nothing(step, source) if step.why_nothing else ())]
+    indices = {path.with_name(folders.INDEX) for path in paths}
+    seals.seal([*paths, *(index for index in indices if index.is_file())])
+
+
+def _nothing(step: Step, source: str | Path) -> Iterator[Path]:
+    """Files, or empty folders, for the products that a step has not made."""
+    for number, output in enumerate(step.products("")):
         exact, folder = step.output_file, Path(step.output_dir or "")
         if output.many:
             with folders.replacing(folder / str(exact)) as empty:
                 folders.write_index(empty, [])
+            yield folder / str(exact) / folders.INDEX
             continue
         path = naming.output_path(
             source, output.suffix, output_dir=folder, output_file=exact, companion=number > 0
         )
-        nothing.mark(step, source, path)
+        yield nothing.mark(step, source, path)
 
 
 def _arguments(sources: Sequence[str | Path], sizes: Sequence[int]) -> list[Any]:

@@ -24,6 +24,8 @@ def main(words: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if words is None else list(words)
     if given[:1] in (["--complete"], ["--completion"]):
         return guarded("stflow", lambda: _complete(*given), debug=False)
+    if given[:1] == ["run"] and not {"-h", "--help"} & set(given):
+        return guarded("stflow", lambda: _run(given[1:]), debug="--debug" in given)
     parser = _parser()
     # argparse takes an option that it does not know for a file when there is a space in it.
     spaced = [word for word in given if word.startswith(_MAY_HOLD_SPACES)]
@@ -73,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     why = _add(commands, "why", _why, "say why a product will be made again, or why not")
     why.add_argument("target", metavar="TARGET", help="a product, such as cal/ROOT_rate.fits")
+    ran = _add(commands, "run", _generate, "run the project; more words go to snakemake")
+    ran.epilog = "--unlock takes away the locks of a run that was killed"
+    checked = _add(commands, "verify", _verify, "set products aside that were cut short or changed")
+    checked.add_argument("--keep", action="store_true", help="only tell, leave them where they are")
     show.add_commands(commands, _refuse)
     return parser
 
@@ -219,6 +225,28 @@ def _why(options: argparse.Namespace, extra: list[str]) -> None:
     _refuse(extra)
     for line in why.explain(options.directory, options.target):
         print(line)
+
+
+def _run(words: list[str]) -> None:
+    """All words but two are snakemake's, in their order."""
+    from stpipe.cli import running
+
+    rest, folder = [], "."
+    left = iter(word for word in words if word != "--debug")
+    for word in left:
+        name, equals, value = word.partition("=")
+        if name == "--directory":
+            folder = value if equals else next(left, ".")
+        else:
+            rest.append(word)
+    running.run(folder, rest)
+
+
+def _verify(options: argparse.Namespace, extra: list[str]) -> None:
+    from stpipe.cli import running
+
+    _refuse(extra)
+    running.verify(options)
 
 
 def _refuse(extra: list[str]) -> None:

@@ -1,25 +1,29 @@
 """Lock: the context and the reference files that a project is held to.
 
 `config/references.lock` says for every exposure which file of each type was selected, and each file's
-SHA-256. When CRDS, or a directory of references, selects anything else later, planning stops: products
-of one project never mix two sets of references unnoticed. Files that the user puts in are not held.
+SHA-256. When CRDS, or a directory of references, selects another file later, planning stops: products
+of one project never mix two sets of references unnoticed. A file with other content under its name is
+told of, and what depends on it is made again. Files that the user puts in are not held.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stpipe.errors import ReferenceMissing
+from stpipe.errors import ReferenceMissing, UsageError
 from stpipe.generate.project import CONFIG, Project
 from stpipe.references import NOT_APPLICABLE, Reference, sha256
 
-__all__ = ["LOCK", "Lock", "hold", "pin", "selection", "update"]
+__all__ = ["LOCK", "Lock", "compare", "hold", "pin", "selection", "update"]
+
+log = logging.getLogger(__name__)
 
 LOCK = Path("config/references.lock")
 _HEADING = "Written by stflow; `stflow lock --update` takes what is selected now."
@@ -70,14 +74,18 @@ class Lock:
     def drift(self, root: str, selected: Selection) -> Iterator[str]:
         """A sentence for each file that is another than the one held."""
         held = self.exposures.get(root, {})
-        for reference_type, (name, number) in selected.items():
+        for reference_type, (name, _) in selected.items():
             before = held.get(reference_type, name)
             if before != name:
                 yield f"{root}: {reference_type} is {name} now, it was {before}"
-            elif number and self.files.get(name, number) != number:
+
+    def altered(self, selected: Selection) -> Iterator[str]:
+        """A sentence for each file whose content is not the one held."""
+        for reference_type, (name, number) in selected.items():
+            if number and self.files.get(name, number) != number:
                 yield (
-                    f"{root}: the content of {name} ({reference_type}) changed: SHA-256 "
-                    f"{number[:12]}..., it was {self.files[name][:12]}..."
+                    f"the content of {name} ({reference_type}) changed: SHA-256 {number[:12]}..., it "
+                    f"was {self.files[name][:12]}..."
                 )
 
 
@@ -101,18 +109,52 @@ def hold(project: Project, exposures: Mapping[str, Selection]) -> None:
     lock = Lock.read()
     if lock is None:
         return
-    problems = [s for root, chosen in exposures.items() for s in lock.drift(root, chosen)]
-    if lock.context != project.crds_context:
-        problems.insert(0, f"the CRDS context is {project.crds_context} now, it was {lock.context}")
-    if problems:
-        raise ReferenceMissing(
-            f"{LOCK} holds other reference files than are selected now:\n"
-            + "\n".join(f"{problem}." for problem in problems)
-            + "\nTake what is selected now with stflow lock --update, or restore what was."
+    _refuse(_drifted(lock, project, exposures))
+    for sentence in _altered(lock, exposures):
+        log.warning(
+            "%s. What depends on it is made again; stflow lock --update accepts it.", sentence
         )
     new = [root for root, chosen in exposures.items() if lock.add(root, chosen)]
     if new:
         lock.write()
+
+
+def compare(project: Project, exposures: Mapping[str, Selection]) -> None:
+    """Refuse whatever is not as the lock of the project holds it, be it a file's content.
+
+    Raises
+    ------
+    UsageError
+        When the project has no lock.
+    ReferenceMissing
+        With every file that is another than the one held, or has other content.
+    """
+    lock = Lock.read()
+    if lock is None:
+        raise UsageError(f"the project has no {LOCK}: make one with stflow lock --update.")
+    _refuse([*_drifted(lock, project, exposures), *_altered(lock, exposures)])
+
+
+def _drifted(lock: Lock, project: Project, exposures: Mapping[str, Selection]) -> Iterator[str]:
+    if lock.context != project.crds_context:
+        yield f"the CRDS context is {project.crds_context} now, it was {lock.context}"
+    for root, chosen in exposures.items():
+        yield from lock.drift(root, chosen)
+
+
+def _altered(lock: Lock, exposures: Mapping[str, Selection]) -> list[str]:
+    found = (sentence for chosen in exposures.values() for sentence in lock.altered(chosen))
+    return list(dict.fromkeys(found))
+
+
+def _refuse(sentences: Iterable[str]) -> None:
+    problems = [f"{sentence}." for sentence in sentences]
+    if problems:
+        raise ReferenceMissing(
+            f"{LOCK} holds other reference files than are selected now:\n"
+            + "\n".join(problems)
+            + "\nTake what is selected now with stflow lock --update, or restore what was."
+        )
 
 
 def pin(context: str) -> None:
@@ -133,6 +175,7 @@ def update(project: Project, exposures: Mapping[str, Any]) -> Iterator[str]:
         yield f"context: {before.context} -> {project.crds_context}"
     for root, chosen in exposures.items():
         yield from before.drift(root, chosen)
+        yield from before.altered(chosen)
         lock.add(root, chosen)
     lock.write()
     yield f"{LOCK}: {len(lock.files)} files for {len(lock.exposures)} exposures"

@@ -32,10 +32,8 @@ def run(folder: str | Path, *, update: bool, context: str | None) -> Iterator[st
         selected = plan.select(config)
         if update:
             yield from lock.update(checked, selected)
-        elif lock.Lock.read() is None:
-            raise UsageError(f"the project has no {lock.LOCK}: make one with stflow lock --update.")
         else:
-            lock.hold(checked, selected)
+            lock.compare(checked, selected)
             yield f"{lock.LOCK}: what is selected now is what the project is held to."
 
 

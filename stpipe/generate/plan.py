@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from stpipe import folders, naming
 from stpipe.errors import UsageError, did_you_mean
-from stpipe.generate import cache, frozen, lock
+from stpipe.generate import cache, frozen, lock, seals
 from stpipe.generate.planning import Entry, Planner, offered_by
 from stpipe.generate.project import CONFIG, Project
 from stpipe.generate.trace import ANY
@@ -192,7 +192,14 @@ class Plan:
             raise UsageError(
                 f"the Snakefile has no rule for {', '.join(sorted(missing))}: run stflow generate."
             )
-        return [path for exposure in self.exposures.values() for path in exposure["results"]]
+        wanted = [path for exposure in self.exposures.values() for path in exposure["results"]]
+        # What was set aside is made again, also where nothing else needs it.
+        return [*wanted, *sorted(seals.missing() & set(self.products()) - set(wanted))]
+
+    def kept_products(self) -> list[str]:
+        """Every file that stays when a run has ended."""
+        entries = (entry for _, entry in self.entries() if entry["keep"])
+        return [path for entry in entries for path in entry["outputs"].values()]
 
     def products(self) -> list[str]:
         """Every file that any rule makes."""

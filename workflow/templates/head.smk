@@ -7,6 +7,7 @@
 import os
 import sys
 
+from stpipe.generate.keeping import forget, give_back, keep, to_be_made
 from stpipe.generate.plan import freeze, load, use_own_commands
 
 
@@ -25,6 +26,20 @@ freeze()
 def kept(rule, path):
     """Products on the way may go when nothing needs them any more (keep in config.yaml)."""
     return path if plan.is_kept(rule) else temp(path)
+
+
+# A product that is made again is not lost when that fails.
+onstart:
+    keep(to_be_made(workflow, plan.kept_products()))
+
+
+onsuccess:
+    forget()
+
+
+onerror:
+    for path in give_back():
+        logger.info(f"{path} is the one from before: making it again failed.")
 
 
 wildcard_constraints:

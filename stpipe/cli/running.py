@@ -1,0 +1,201 @@
+"""`stflow run` and `stflow verify`: run a project under Snakemake, and look after its products."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from stpipe.errors import HookError, InputError, ReferenceMissing, StpipeError, UsageError
+
+if TYPE_CHECKING:
+    from stpipe.generate.plan import Plan
+
+__all__ = ["run", "verify"]
+
+_CORES = re.compile(r"--cores\b|-c\d*$|--jobs\b|-j\d*$|--executor\b|-n$|--dry-run$|--profile\b")
+_WIDTH = 30  # characters of the bar
+
+
+# What the exit codes of jobs mean, where all that failed have the same.
+_KINDS = {e.exit_code: e for e in (UsageError, InputError, ReferenceMissing, HookError)}
+
+
+def run(folder: str, words: Sequence[str]) -> None:
+    """Run a project; words are handed to snakemake.
+
+    Raises
+    ------
+    StpipeError
+        Whatever planning finds wrong, before anything runs; or, when jobs failed, the error of each,
+        with the exit code of the jobs where all have the same.
+    """
+    from stpipe.generate import project
+
+    config = project.read(folder)
+    with project.inside(folder):
+        if "--unlock" in words:
+            _snakemake(["--unlock"])
+            return
+        from stpipe.generate.plan import load
+
+        load(config)  # what is wrong with the project is said in one message
+        _refuse_locked()
+        # A pattern that finds nothing for the shell arrives as it is; nothing at all means everything.
+        cores = [] if any(_CORES.match(word) for word in words) else ["--cores", "all"]
+        watched = _Watched()
+        code = watched.follow([*cores, *words])
+        if code:
+            raise _KINDS.get(watched.exit_code, StpipeError)(watched.summary())
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Set products aside that are not as they were written; exit code 1 when there are any."""
+    from stpipe.generate import project, seals
+    from stpipe.generate.plan import load
+
+    config = project.read(options.directory)
+    with project.inside(options.directory):
+        seals.refuse_while_running()
+        plan: Plan = load(config)
+        known = plan.products()
+        found = list(seals.verify(known))
+        for product, problem in found:
+            place = product if options.keep else seals.set_aside(product)
+            print(f"{product}: {problem}" + ("" if options.keep else f"; set aside as {place}"))
+        there = sum(Path(product).exists() for product in known)
+        print(f"{there} products are as they were written.")
+        if found:
+            advice = "" if options.keep else " The next run makes them again."
+            raise StpipeError(f"{len(found)} products are not as they were written.{advice}")
+
+
+def _refuse_locked() -> None:
+    """Say what to do about locks: they tell neither who holds them nor since when."""
+    from stpipe.generate import seals
+
+    if seals.LOCKS.is_dir() and any(seals.LOCKS.iterdir()):
+        here = list(_snakemakes())
+        if here:
+            raise UsageError(
+                f"another run is at work in {Path.cwd()} (process {', '.join(here)}). Wait for its end."
+            )
+        raise UsageError(
+            f"{Path.cwd()} is locked, by a run that was killed or one on another machine. If none is "
+            "at work elsewhere: stflow run --unlock, then run again; what was made is kept."
+        )
+
+
+def _snakemakes() -> Iterator[str]:
+    """Processes of this machine that run snakemake in the current folder."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes()
+            if b"snakemake" in command and (entry / "cwd").resolve() == Path.cwd():
+                yield entry.name
+        except OSError:  # it has ended, or belongs to somebody else
+            continue
+
+
+def _snakemake(words: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "snakemake", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StpipeError(done.stderr.strip())
+    print("unlocked")
+
+
+@dataclass
+class _Watched:
+    """A run of snakemake: what its lines tell, as a bar on a terminal and as a summary."""
+
+    rule: str = ""
+    done: int = 0
+    total: int = 0
+    codes: set[int] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)  # log by rule and product
+    last: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """That of the jobs that failed, when it is the same for all."""
+        return next(iter(self.codes)) if len(self.codes) == 1 else 0
+
+    def follow(self, words: Sequence[str]) -> int:
+        """Run snakemake and show how far it is; returns its exit code."""
+        command = [sys.executable, "-m", "snakemake", "--nocolor", *words]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process:
+            try:
+                self._read(process.stdout)
+                return process.wait()
+            except KeyboardInterrupt:
+                # Snakemake has got the signal too, and ends its jobs.
+                self._read(process.stdout)
+                process.wait()
+                raise
+            finally:
+                _show("", final=True)
+
+    def _read(self, stream: IO[str] | None) -> None:
+        for line in stream or ():
+            self._notice(line.rstrip())
+
+    def _notice(self, line: str) -> None:
+        self.last = [*self.last[-40:], line]
+        if found := re.match(r"\s*(?:Error in )?(?:local)?(?:rule|checkpoint) (\S+):$", line):
+            self.rule = found[1]
+        elif found := re.match(r"(\d+) of (\d+) steps", line):
+            self.done, self.total = int(found[1]), int(found[2])
+            _show(_bar(self.done, self.total))
+        elif found := re.match(r"\s+log: (\S+) \(check log file", line):
+            self.failed.setdefault(found[1], self.rule)
+        elif found := re.search(r"returned non-zero exit status (\d+)", line):
+            self.codes.add(int(found[1]))
+        elif found := re.search(r"Finished jobid: \d+ \(Rule: (\S+)\)", line):
+            _log(f"{found[1]} done")
+        elif "Nothing to be done" in line:
+            print("Nothing to be done: all products are there and up to date.")
+        elif line.endswith("making it again failed."):
+            self.last.append(line)
+
+    def summary(self) -> str:
+        """What failed and why, in a few lines."""
+        if not self.failed:
+            lines = [line for line in self.last if line.strip()]
+            return "snakemake ended early:\n" + "\n".join(lines[-12:])
+        errors = [f"{rule}: {_last_error(Path(log))} ({log})" for log, rule in self.failed.items()]
+        kept = [line for line in self.last if line.endswith("making it again failed.")]
+        return "\n".join([f"{len(errors)} jobs failed:", *errors, *kept])
+
+
+def _last_error(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "no log"
+    errors = [line for line in lines if ": error:" in line]
+    return (errors or lines or ["the log is empty"])[-1]
+
+
+def _bar(done: int, total: int) -> str:
+    filled = _WIDTH * done // max(total, 1)
+    return f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {done} of {total} jobs"
+
+
+def _show(text: str, *, final: bool = False) -> None:
+    """A line that replaces itself on a terminal; elsewhere nothing."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}" if not final else "\r\x1b[K")
+        sys.stderr.flush()
+
+
+def _log(text: str) -> None:
+    if not sys.stderr.isatty():
+        print(text)

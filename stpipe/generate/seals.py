@@ -1,0 +1,110 @@
+"""Seals: size and CRC-32 of every product that a job of a project wrote.
+
+Snakemake notices a product that is missing or older than its input, not one that was cut short or
+changed. `stflow verify` compares products with their seals and sets aside those that are not as they
+were written; the next run makes them again.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stpipe import folders
+from stpipe.errors import InputError, UsageError
+
+__all__ = ["ASIDE", "missing", "seal", "set_aside", "verify"]
+
+SEALS = Path(".stflow/made")
+ASIDE = Path(".stflow/aside")
+LOCKS = Path(".snakemake/locks")
+_PIECE = 1 << 22
+
+
+def seal(paths: Iterable[Path]) -> None:
+    """Note what products hold that were just written; they are still in the system's cache."""
+    for path in paths:
+        if not path.is_absolute():
+            target = SEALS / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_content(path) + "\n", encoding="ascii")
+
+
+def verify(products: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Products that are there but not as they were written, each with what is wrong."""
+    for product in products:
+        for path in _files(Path(product)):
+            if problem := _problem(path):
+                yield product, problem
+                break
+
+
+def set_aside(product: str) -> Path:
+    """Move a product away; returns where it is now."""
+    target = ASIDE / product
+    target.parent.mkdir(parents=True, exist_ok=True)
+    number = 0
+    while (place := target.with_name(f"{target.name}.{number}")).exists():
+        number += 1
+    return Path(product).rename(place)
+
+
+def missing() -> set[str]:
+    """Products that were set aside and are not there again."""
+    found = (path.relative_to(ASIDE).with_suffix("") for path in ASIDE.glob("*/*"))
+    return {str(product) for product in found if not product.exists()}
+
+
+def refuse_while_running() -> None:
+    """Refuse while a run writes products, or was killed and left its locks.
+
+    Raises
+    ------
+    UsageError
+        Saying what to do.
+    """
+    if LOCKS.is_dir() and any(LOCKS.iterdir()):
+        raise UsageError(
+            "a run is at work here, or was killed. Wait for its end, or unlock the project with "
+            "stflow run --unlock."
+        )
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a product: itself, or those of a folder."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    try:
+        return [path / folders.INDEX, *folders.files(path)]
+    except InputError:
+        return [path / folders.INDEX]
+
+
+def _problem(path: Path) -> str:
+    mark = SEALS / path
+    if mark.is_file():
+        return "" if mark.read_text(encoding="ascii").strip() == _content(path) else "altered"
+    return _unreadable(path) if path.suffix == ".fits" else ""
+
+
+def _unreadable(path: Path) -> str:
+    """What is wrong with a file that no job of this project wrote, as far as its structure tells."""
+    from stpipe import models
+
+    try:
+        models.open(path).close()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _content(path: Path) -> str:
+    """Size and CRC-32 of a file; of one that is missing nothing that a seal could hold."""
+    if not path.is_file():
+        return "missing"
+    number = 0
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            number = zlib.crc32(piece, number)
+    return f"{path.stat().st_size} {number:08x}"
