@@ -240,10 +240,16 @@ class CutReference:
     def __getattr__(self, name: str) -> Any:
         shape = self._model.shapes.get(name, ())
         if self._cut.whole or shape[-2:] != self._cut.area:
-            return getattr(self._model, name)
+            return self._cut_default(getattr(self._model, name))
         if name not in self._arrays:
             self._arrays[name] = self._model.read(name, (..., self._cut.rows, self._cut.columns))
         return self._arrays[name]
+
+    def _cut_default(self, value: Any) -> Any:
+        """What is not in the file: an image of defaults, such as flags, is cut, too."""
+        if not self._cut.whole and getattr(value, "shape", ())[-2:] == self._cut.area:
+            return value[..., self._cut.rows, self._cut.columns]
+        return value
 
     def part(self, place: Rectangle) -> CutReference:
         """The same reference cut to a rectangle of the exposure."""

@@ -45,6 +45,7 @@ STEPS: dict[str, str] = {
     "persistence": "stpipe.steps.persistence:PersistenceStep",
     "ramp_fit": "stpipe.steps.ramp_fit:RampFitStep",
     "gain_scale": "stpipe.steps.gain_scale:GainScaleStep",
+    "guider_cds": "stpipe.steps.guider_cds:GuiderCdsStep",
     "assign_wcs": "stpipe.steps.assign_wcs:AssignWcsStep",
     "bkg_subtract": "stpipe.steps.bkg_subtract:BackgroundStep",
     "flat_field": "stpipe.steps.flat_field:FlatFieldStep",
@@ -59,6 +60,7 @@ STEPS: dict[str, str] = {
 PIPELINES: dict[str, str] = {
     "calwebb_detector1": "stpipe.pipelines.detector1:Detector1Pipeline",
     "calwebb_dark": "stpipe.pipelines.dark:DarkPipeline",
+    "calwebb_guider": "stpipe.pipelines.guider:GuiderPipeline",
     "calwebb_image2": "stpipe.pipelines.image2:Image2Pipeline",
     "calwebb_image3": "stpipe.pipelines.image3:Image3Pipeline",
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",

@@ -633,7 +633,7 @@ class RampStep(Step):
     `conclude`, to write into metadata what it counted.
     """
 
-    input_models = ("RampModel",)
+    input_models: ClassVar[tuple[str, ...]] = ("RampModel",)
     halo: ClassVar[int | None] = None  # pixels of neighbours that `correct` needs; None: all
     makes: ClassVar[tuple[str, ...]] = ()  # arrays that `correct` adds to the ramp
     flags: ClassVar[int] = 0xFF  # bits of GROUPDQ that `correct` may change

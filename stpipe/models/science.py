@@ -116,7 +116,7 @@ class GuiderRawModel(DataModel):
     """Raw data of the guider (integrations, groups, rows, columns) in DN."""
 
     schema_name = "guiderraw.schema.json"
-    reads = ()
+    reads = ("Level1bModel",)
 
 
 class IFUCubeModel(DataModel):

@@ -14,10 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stpipe.engine.chain import Chain
+    from stpipe.models import DataModel
     from stpipe.references import CutReference, References
     from stpipe.steps._arrays import Bits, GroupBits
 
-__all__ = ["DQInitStep", "flag_groups", "read_mask"]
+__all__ = ["GUIDER_TYPES", "DQInitStep", "flag_groups", "read_mask"]
+
+GUIDER_TYPES = (
+    "FGS_ACQ1",
+    "FGS_ACQ2",
+    "FGS_FINEGUIDE",
+    "FGS_ID-IMAGE",
+    "FGS_ID-STACK",
+    "FGS_TRACK",
+)
 
 
 class DQInitStep(RampStep):
@@ -25,17 +35,40 @@ class DQInitStep(RampStep):
 
     The mask is added to PIXELDQ; its DO_NOT_USE bit also to every group, so that no ramp is fitted
     to a bad pixel. `user_supplied_dq` names a FITS image in standard bits that is added as well.
+    Raw data of the guider have flags of pixels only.
     """
 
     alias = "dq_init"
     suffix = "dq_init"
     status = "dq_init"
     halo = 0
+    input_models = ("RampModel", "GuiderRawModel")
     reference_types = ("mask",)
     spec = """
         user_supplied_dq = string(default=None)  # FITS image of bits to add to the mask
     """
     user_supplied_dq: str | None
+
+    def _as_declared(self, model: DataModel) -> DataModel:
+        """Raw exposures as ramps, those of the guider as such."""
+        from stpipe import models
+
+        guides = str(model.get("meta.exposure.type")) in GUIDER_TYPES
+        if guides and isinstance(model, models.Level1bModel):
+            return models.GuiderRawModel(model)
+        return super()._as_declared(model)
+
+    def process(self, ramp: Any) -> Any:
+        """Add the mask; to a ramp band by band."""
+        from stpipe import models
+
+        if not isinstance(ramp, models.GuiderRawModel):
+            return super().process(ramp)
+        mask = self.references["mask"].dq
+        if self.user_supplied_dq is not None:
+            mask = mask | read_mask(self.user_supplied_dq, ramp.data.shape[-2:])
+        ramp.dq = ramp.dq | mask
+        return ramp
 
     def survey(self, exposure: Chain, references: References) -> Bits | None:
         """The user's own mask, if any."""

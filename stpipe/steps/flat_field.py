@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stpipe.references import Reference
     from stpipe.steps._arrays import Bits, Floats
 
-__all__ = ["FlatFieldStep", "apply_flat", "usable_flat"]
+__all__ = ["FlatFieldStep", "apply_flat", "apply_flat_to_guider", "usable_flat"]
 
 
 class FlatFieldStep(Step):
@@ -27,7 +27,8 @@ class FlatFieldStep(Step):
     Images and their integrations. Pixels whose flat is unknown (NaN, 0 or NO_FLAT_FIELD) stay as
     they are and are DO_NOT_USE; UNRELIABLE_FLAT alone excludes nothing. VAR_FLAT is the variance
     that the flat's own error adds, and ERR the root of the sum of all three. With `inverse` the step
-    multiplies, and there is no VAR_FLAT.
+    multiplies, and there is no VAR_FLAT. Rates of the guider have no variances: the flat's error is
+    added to ERR.
 
     A flat that does not cover the exposure stops the step.
     """
@@ -35,7 +36,7 @@ class FlatFieldStep(Step):
     alias = "flat_field"
     suffix = "flat_field"
     status = "flat_field"
-    input_models = ("ImageModel", "CubeModel")
+    input_models = ("ImageModel", "CubeModel", "GuiderCalModel")
     reference_types = ("flat",)
     spec = """
         user_supplied_flat = string(default=None)  # Flat to use instead of the reference file
@@ -55,6 +56,11 @@ class FlatFieldStep(Step):
         flat = self.references["flat"]
         response, dq = usable_flat(flat.data, flat.dq)
         error = np.zeros_like(response) if flat.err is None else flat.err
+        if type(image).__name__ == "GuiderCalModel":
+            rates = apply_flat_to_guider(image.data, image.err, (response, error), self.inverse)
+            image.data, image.err = rates
+            image.dq = image.dq | dq
+            return image
         values = apply_flat(values_of(image), response, error, inverse=self.inverse)
         assign(image, values, image.dq | dq)
         return image
@@ -92,3 +98,18 @@ def apply_flat(
         variances = {n: values[n] / square for n in ("var_poisson", "var_rnoise")}
         variances["var_flat"] = data**2 / square * error**2
     return {"data": data, "err": np.sqrt(sum(variances.values())), **variances}
+
+
+def apply_flat_to_guider(
+    data: Floats, err: Floats, flat: tuple[Floats, Floats], inverse: bool
+) -> tuple[Floats, Floats]:
+    """Rates of the guider (images, rows, columns) and their errors, NaN where one of them is.
+
+    `flat` is the flat and its error (rows, columns). An inverse correction leaves errors alone.
+    """
+    response, error = flat
+    rates = data * response if inverse else data / response
+    errors = err if inverse else np.sqrt(err**2 + rates**2 / (response * response) * error**2)
+    invalid = np.isnan(rates) | np.isnan(errors)
+    unknown = np.float32(np.nan)
+    return np.where(invalid, unknown, rates), np.where(invalid, unknown, errors)

@@ -95,6 +95,11 @@ def test_parameters_round_trip(step: type[Step], tmp_path: Path) -> None:
 def source(step: type[Step], exposure: Path, crds: Path, tmp_path: Path) -> Path:
     """A file that the step reads: the raw exposure, or a rate for steps that follow the fit."""
     del crds
+    if step.input_models == ("GuiderRawModel",):
+        with models.open(exposure) as raw:
+            guiding = models.GuiderRawModel(raw)
+            guiding.meta.exposure.type = "FGS_TRACK"
+            return guiding.save(tmp_path / "x_dq_init.fits")
     if "ImageModel" not in step.input_models:
         return exposure
     from stpipe.steps.ramp_fit import RampFitStep

@@ -22,6 +22,7 @@ from jwst.emicorr import emicorr as peer_emicorr
 from jwst.firstframe import firstframe_sub
 from jwst.gain_scale import gain_scale as peer_gain_scale
 from jwst.group_scale import group_scale as peer_group_scale
+from jwst.guider_cds import guider_cds as peer_guider_cds
 from jwst.ipc import ipc_corr
 from jwst.lastframe import lastframe_sub
 from jwst.persistence import persistence as peer_persistence
@@ -339,6 +340,24 @@ def gain_scale(a: Arrays, p: Parameters) -> Arrays:
 def charge_migration(a: Arrays, p: Parameters) -> Arrays:
     """Flagged ramp."""
     return results_of(peer_charge_migration(ramp_model(a, {}), p["threshold"]))
+
+
+def guider_cds(a: Arrays, p: Parameters) -> Arrays:
+    """Rates of the guider."""
+    model = datamodels.GuiderRawModel(data=a["data"], dq=a["dq"])
+    gain, noise = (
+        datamodels.GainModel(data=a["gain"]),
+        datamodels.ReadnoiseModel(data=a["readnoise"]),
+    )
+    for of_frame in (model, gain, noise):
+        of_frame.meta.subarray.xstart = of_frame.meta.subarray.ystart = 1
+        size = of_frame.data.shape
+        of_frame.meta.subarray.ysize, of_frame.meta.subarray.xsize = size[-2:]
+    if p["lost"]:  # a strip that lies nowhere on the detector
+        model.meta.subarray.xstart = 2000
+    model.meta.exposure.type, model.meta.exposure.group_time = p["kind"], p["seconds"]
+    found = peer_guider_cds.guider_cds(model, gain, noise)
+    return {"data": found.data, "err": found.err, "dq": found.dq}
 
 
 def persistence(a: Arrays, p: Parameters) -> Arrays:

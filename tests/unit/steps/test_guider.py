@@ -1,0 +1,140 @@
+"""The guider: differences of groups, smaller of two, flats without variances, flags of pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stpipe import models
+from stpipe.errors import InputError, ReferenceMissing
+from stpipe.pipelines.guider import GuiderPipeline
+from stpipe.steps import flat_field, guider_cds
+from stpipe.steps.dq_init import DQInitStep
+
+SIZE = (32, 40)
+
+
+def test_fine_guiding_averages_four_groups_at_either_end() -> None:
+    """Of twelve groups the four in the middle do not count."""
+    data = np.arange(12.0, dtype=np.float32).reshape(1, 12, 1, 1) ** 2
+    counts = guider_cds.count_differences(data, "FGS_FINEGUIDE")
+    assert counts.item() == pytest.approx(np.mean([64, 81, 100, 121]) - np.mean([0, 1, 4, 9]))
+
+
+def test_identification_takes_the_smaller_of_two() -> None:
+    """A cosmic ray in one integration does not show."""
+    data = np.zeros((2, 2, 1, 2), np.float32)
+    data[:, 1] = 10
+    data[0, 1, 0, 1] = 5000
+    counts = guider_cds.count_differences(data, "FGS_ID-IMAGE")
+    np.testing.assert_array_equal([[[10, 10]]], counts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("FGS_ID-STACK", (1, 2, 4, 4)), ("FGS_TRACK", (3, 1, 4, 4))]
+)
+def test_too_few_groups_are_refused(kind: str, shape: tuple[int, ...]) -> None:
+    """A difference needs two."""
+    with pytest.raises(InputError, match="two groups"):
+        guider_cds.count_differences(np.zeros(shape, np.float32), kind)
+
+
+def test_errors_are_those_of_reading_and_of_photons() -> None:
+    """Negative counts have no photons; an unknown gain makes no number of them."""
+    counts = np.array([[[20.0, -20.0, 0.0]]], np.float32)
+    gain, readnoise = np.array([[2.0, 2.0, 0.0]], np.float32), np.full((1, 3), 6, np.float32)
+    rates, errors = guider_cds.rate_of_differences(counts, 0.5, gain, readnoise)
+    np.testing.assert_allclose(rates, counts * 2)
+    np.testing.assert_allclose(errors[0, 0, :2], np.sqrt([288 + 20, 288]), rtol=1e-6)
+    assert np.isnan(errors[0, 0, 2])
+
+
+def test_flats_add_their_error() -> None:
+    """In quadrature to that of the rates; an inverse correction leaves it alone."""
+    data, err = np.full((2, 1, 2), 8, np.float32), np.full((2, 1, 2), 3, np.float32)
+    flat = np.array([[2.0, 1.0]], np.float32), np.array([[0.5, 0.5]], np.float32)
+    rates, errors = flat_field.apply_flat_to_guider(data, err, flat, False)
+    np.testing.assert_allclose(rates[0], [[4, 8]])
+    np.testing.assert_allclose(errors[0], np.sqrt([[9 + 1, 9 + 16]]))
+    rates, errors = flat_field.apply_flat_to_guider(data, err, flat, True)
+    np.testing.assert_allclose(rates[0], [[16, 8]])
+    np.testing.assert_allclose(errors, err)
+
+
+@pytest.fixture
+def exposure(tmp_path: Path) -> Path:
+    """A raw exposure as it comes from the ground system: of the model Level1bModel."""
+    raw = models.Level1bModel()
+    raw.data = np.random.default_rng(1).poisson(200, (3, 2, *SIZE)).astype(np.uint16)
+    raw.meta.exposure.type, raw.meta.exposure.group_time = "FGS_TRACK", 0.25
+    raw.meta.instrument.name, raw.meta.instrument.detector = "FGS", "GUIDER1"
+    raw.meta.subarray.xstart = raw.meta.subarray.ystart = 101
+    return raw.save(tmp_path / "jw00001_gs-track_uncal.fits")
+
+
+def reference(folder: Path, name: str, cls: Any, value: float) -> str:
+    """An override of a reference of the whole detector."""
+    model = cls()
+    if name == "mask":
+        model.dq = np.full((2048, 2048), int(value), np.uint32)
+    else:
+        model.data = np.full((2048, 2048), value, np.float32)
+    model.meta.subarray.xstart = model.meta.subarray.ystart = 1
+    model.meta.reftype = name
+    return str(model.save(folder / f"{name}.fits"))
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> dict[str, Any]:
+    """Overrides of all references."""
+    kinds = {"mask": (models.MaskModel, 4), "gain": (models.GainModel, 2)}
+    kinds |= {"readnoise": (models.ReadnoiseModel, 10), "flat": (models.FlatModel, 0.5)}
+    return {f"override_{n}": reference(tmp_path, n, *kind) for n, kind in kinds.items()}
+
+
+def test_raw_exposures_of_the_guider_become_rates(exposure: Path, options: dict[str, Any]) -> None:
+    """They have flags of pixels only; differences over the group time, over the flat."""
+    result = GuiderPipeline(**options).run(exposure)
+    with models.open(exposure) as raw:
+        data = raw.data.astype(np.float64)
+    assert isinstance(result, models.GuiderCalModel)
+    np.testing.assert_allclose(result.data, (data[:, 1] - data[:, 0]) / 0.25 / 0.5, rtol=1e-6)
+    assert (result.dq == 4).all()
+    assert "DN/s" == result.meta.bunit_data
+    done = result.meta.cal_step
+    assert ("COMPLETE",) * 3 == (done.dq_init, done.guider_cds, done.flat_field)
+
+
+def test_masks_of_users_count_for_the_guider_too(
+    exposure: Path, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Added to the mask, in the shape of the subarray."""
+    from astropy.io import fits
+
+    fits.writeto(tmp_path / "own.fits", np.full(SIZE, 2, np.int32))
+    step = DQInitStep(
+        user_supplied_dq=str(tmp_path / "own.fits"), override_mask=options["override_mask"]
+    )
+    assert (step.run(exposure).dq == 6).all()
+
+
+@pytest.mark.parametrize("kind", ["FGS_ID-STACK", "FGS_ACQ1"])
+def test_strips_without_a_place_take_means(
+    exposure: Path, options: dict[str, Any], kind: str
+) -> None:
+    """Of stacked images; of others a reference that does not cover them is refused."""
+    with models.open(exposure) as raw:
+        far = models.GuiderRawModel(raw)
+    far.meta.exposure.type = kind
+    far.meta.subarray.xstart = 2040
+    step = guider_cds.GuiderCdsStep(
+        override_gain=options["override_gain"], override_readnoise=options["override_readnoise"]
+    )
+    if kind == "FGS_ACQ1":
+        with pytest.raises(ReferenceMissing):
+            step.run(far)
+        return
+    assert np.isfinite(step.run(far).err).all()
