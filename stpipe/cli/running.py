@@ -6,7 +6,7 @@ import argparse
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -115,8 +115,9 @@ class _Watched:
     """A run of snakemake: what its lines tell, as a bar on a terminal and as a summary."""
 
     rule: str = ""
-    done: int = 0
-    total: int = 0
+    job: str = ""
+    roots: dict[str, str] = field(default_factory=dict)  # exposure by number of a job
+    kept: list[str] = field(default_factory=list)  # what is said of products from before
     codes: set[int] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)  # log by rule and product
     last: list[str] = field(default_factory=list)
@@ -149,21 +150,48 @@ class _Watched:
 
     def _notice(self, line: str) -> None:
         self.last = [*self.last[-40:], line]
-        if found := re.match(r"\s*(?:Error in )?(?:local)?(?:rule|checkpoint) (\S+):$", line):
-            self.rule = found[1]
-        elif found := re.match(r"(\d+) of (\d+) steps", line):
-            self.done, self.total = int(found[1]), int(found[2])
-            _show(_bar(self.done, self.total))
-        elif found := re.match(r"\s+log: (\S+) \(check log file", line):
-            self.failed.setdefault(found[1], self.rule)
-        elif found := re.search(r"returned non-zero exit status (\d+)", line):
-            self.codes.add(int(found[1]))
-        elif found := re.search(r"Finished jobid: \d+ \(Rule: (\S+)\)", line):
-            _log(f"{found[1]} done")
-        elif "Nothing to be done" in line:
-            print("Nothing to be done: all products are there and up to date.")
-        elif line.endswith("making it again failed."):
-            self.last.append(line)
+        for pattern, act in _LINES:
+            if found := pattern.search(line):
+                act(self, *found.groups())
+                return
+
+    def on_rule(self, name: str) -> None:
+        """A rule is being spoken of."""
+        self.rule = name
+
+    def on_job(self, number: str) -> None:
+        """The number of its job."""
+        self.job = number
+
+    def on_root(self, root: str) -> None:
+        """The exposure of that job."""
+        self.roots[self.job] = root
+
+    def on_progress(self, done: str, total: str) -> None:
+        """How many jobs are done."""
+        _show(_bar(int(done), int(total)))
+
+    def on_ended(self, number: str, rule: str) -> None:
+        """A job has ended well."""
+        # Rules without an exposure only gather what is wanted.
+        if root := self.roots.get(number):
+            _log(f"{rule:<20} {root}")
+
+    def on_failed(self, log: str) -> None:
+        """A job has failed; this is its log."""
+        self.failed.setdefault(log, self.rule)
+
+    def on_code(self, code: str) -> None:
+        """The exit code of a job."""
+        self.codes.add(int(code))
+
+    def on_kept(self, line: str) -> None:
+        """A product from before is back."""
+        self.kept.append(line)
+
+    def on_idle(self) -> None:
+        """There was nothing to do."""
+        print("Nothing to be done: all products are there and up to date.")
 
     def summary(self) -> str:
         """What failed and why, in a few lines."""
@@ -171,8 +199,21 @@ class _Watched:
             lines = [line for line in self.last if line.strip()]
             return "snakemake ended early:\n" + "\n".join(lines[-12:])
         errors = [f"{rule}: {_last_error(Path(log))} ({log})" for log, rule in self.failed.items()]
-        kept = [line for line in self.last if line.endswith("making it again failed.")]
-        return "\n".join([f"{len(errors)} jobs failed:", *errors, *kept])
+        return "\n".join([f"{len(errors)} jobs failed:", *errors, *self.kept])
+
+
+# What the lines of snakemake tell.
+_LINES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = (
+    (re.compile(r"^\s*(?:Error in )?(?:local)?(?:rule|checkpoint) (\S+):$"), _Watched.on_rule),
+    (re.compile(r"^\s+jobid: (\d+)$"), _Watched.on_job),
+    (re.compile(r"^\s+wildcards: root=(.*)$"), _Watched.on_root),
+    (re.compile(r"^(\d+) of (\d+) steps"), _Watched.on_progress),
+    (re.compile(r"Finished jobid: (\d+) \(Rule: (\S+)\)"), _Watched.on_ended),
+    (re.compile(r"^\s+log: (\S+) \(check log file"), _Watched.on_failed),
+    (re.compile(r"returned non-zero exit status (\d+)"), _Watched.on_code),
+    (re.compile(r"^(.* making it again failed\.)$"), _Watched.on_kept),
+    (re.compile(r"Nothing to be done"), _Watched.on_idle),
+)
 
 
 def _last_error(log: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,21 @@ def test_the_demo_prints_what_the_readme_shows(run: Run, tmp_path: Path) -> None
     cfg.write_text(text)
     why = third.split("stflow why ")[1].splitlines()[0]
     assert_shows(run("stflow", "why", why, cwd=tmp_path / "demo").stdout, third)
+
+
+def test_stopping_changing_and_inserting_prints_what_the_readme_shows(
+    run: Run, demo_folder: Path, tmp_path: Path
+) -> None:
+    """Every command of the transcript in one shell; all that it prints, and nothing else."""
+    readme = (ROOT / "README.md").read_text()
+    transcript = readme.split("## Stop, look, change, go on")[1].split("```")[1].strip()
+    commands = [line[2:] for line in transcript.splitlines() if line.startswith("$ ")]
+    echoed = "\n".join(f"printf '%s\\n' {shlex.quote(f'$ {c}')}\n{c}" for c in commands)
+    (tmp_path / "demo").symlink_to(demo_folder)
+
+    printed = run("sh", "-e", "-c", echoed, cwd=tmp_path).stdout
+
+    assert transcript.splitlines() == printed.rstrip().splitlines()
 
 
 def assert_shows(printed: str, transcript: str) -> None:
