@@ -29,10 +29,11 @@ class RuleText:
     outputs: tuple[Output, ...]
     reads_many: bool = False  # several files, or one of a folder
     group: str = "exposure"  # jobs that a cluster may run as one
+    suffixes: frozenset[str] = frozenset()  # of all products of the pipeline
 
     def render(self) -> str:
         """The rule."""
-        outputs = [f'        {o.name}=kept("{self.name}", {_path(o)}),' for o in self.outputs]
+        outputs = [f'        {o.name}=kept("{self.name}", {self._path(o)}),' for o in self.outputs]
         source = f'\n        source=plan.source("{self.name}"),'
         return _template("rule").substitute(
             rule=self.name,
@@ -44,11 +45,13 @@ class RuleText:
             source="{params.source}" if self.reads_many else "{input.exposure:q}",
         )
 
-
-def _path(output: Output) -> str:
-    if output.many:
-        return f'directory("cal/{{root}}_{output.suffix}")'
-    return f'"cal/{{root}}_{output.suffix}.fits"'
+    def _path(self, output: Output) -> str:
+        end = f"_{output.suffix}"
+        # X_group_scale.fits is no product "scale" of an exposure X_group.
+        longer = sorted(s.removesuffix(end) for s in self.suffixes if s.endswith(end))
+        root = "root" + (",[^/]+" + "".join(f"(?<!_{start})" for start in longer) if longer else "")
+        path = f'"cal/{{{root}}}{end}{"" if output.many else ".fits"}"'
+        return f"directory({path})" if output.many else path
 
 
 def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
@@ -57,13 +60,19 @@ def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
     # Exposures that one association joins would else be one job of a cluster all together.
     group = "association" if issubclass(pipeline, LibraryStep) else "exposure"
     many = any(issubclass(s, LibraryStep) or any(o.many for o in s.outputs) for _, s in steps)
+    outputs = {
+        name: step.outputs or (Output("product", "", step.suffix or step.alias),)
+        for name, step in steps
+    }
+    suffixes = frozenset(o.suffix for made in outputs.values() for o in made)
     return [
         RuleText(
             name.replace(".", "_"),
             (step.__doc__ or step.__name__).strip().splitlines()[0],
-            step.outputs or (Output("product", "", step.suffix or step.alias),),
+            outputs[name],
             many or len(inspect.signature(step.process).parameters) > 2,  # noqa: PLR2004 - self, one input
             group,
+            suffixes,
         )
         for name, step in steps
     ]

@@ -343,3 +343,22 @@ def test_stages_follow_each_other(run: Run, here: Path) -> None:
 
     done = run("stflow", "init", "q", words[1], "a_rate.fits", asn.name, cwd=here, code=3)
     assert "takes associations" in done.stderr
+
+
+def test_a_suffix_may_end_like_another(run: Run, here: Path) -> None:
+    """`X_group_scale.fits` is not the product `scale` of `X_group`."""
+    (here / "ends.py").write_text(
+        "from slits import ScaleStep\n"
+        "from stpipe import Pipeline\n"
+        "class GroupScale(ScaleStep):\n"
+        "    alias = suffix = 'group_scale'\n"
+        "class Ends(Pipeline):\n"
+        "    step_defs = {'one': GroupScale, 'two': ScaleStep}\n"
+        "    def process(self, image):\n"
+        "        return self.two(self.one(image))\n"
+    )
+    run("stflow", "init", "p", "--pipeline=ends.py:Ends", "a_rate.fits", cwd=here)
+    make(run, here / "p")
+    run("snakemake", "--cores", "1", "cal/a_group_scale.fits", cwd=here / "p")
+
+    assert 4.0 == value(here / "p/cal/a_scale.fits")
