@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stpipe.errors import InputError, StpipeError
 
-__all__ = ["INDEX", "files", "final", "replacing", "write_index"]
+__all__ = ["INDEX", "files", "final", "link", "replacing", "write_index"]
 
 INDEX = "files.json"
 _PARTIAL = ".partial-"
@@ -42,6 +42,14 @@ def final(path: Path) -> Path:
     """Where a file of a new folder is once the folder has its name."""
     name = path.parent.name.removeprefix(".").partition(_PARTIAL)[0]
     return path.parent.with_name(name) / path.name
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    """Give a file a second name; a copy where the file system knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def write_index(folder: Path, names: Sequence[str]) -> None:

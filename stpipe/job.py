@@ -22,7 +22,7 @@ from configobj import ConfigObj
 from stpipe import folders, naming, nothing
 from stpipe.generate import seals
 from stpipe.parameters import Configuration, Raw, Settings
-from stpipe.parts import Parts
+from stpipe.products import Parts
 from stpipe.references import FixedResolver, Reference
 from stpipe.registry import import_class
 from stpipe.step import Products, Step

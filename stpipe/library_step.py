@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stpipe import hooks, naming, provenance
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
-from stpipe.parts import Parts
+from stpipe.products import Parts
 from stpipe.references import References
 from stpipe.step import Output, Products, StandIn, Step
 

@@ -13,7 +13,7 @@ from stpipe import hooks, provenance
 from stpipe.errors import NoProduct, did_you_mean
 from stpipe.library_step import LibraryStep, stand_in_of
 from stpipe.parameters import Parameters
-from stpipe.parts import Parts
+from stpipe.products import Parts
 from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:

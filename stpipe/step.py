@@ -13,19 +13,18 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from stpipe import folders, hooks, layers, logs, naming, nothing, provenance
+from stpipe import hooks, layers, logs, nothing, provenance
 from stpipe.crds_client import CrdsResolver
 from stpipe.engine.chain import Chain, extend, settle
-from stpipe.errors import InputError, NoProduct, ParameterError, Skip, StpipeError
+from stpipe.errors import InputError, NoProduct, Skip, StpipeError
 from stpipe.export import write
 from stpipe.parameters import (
     Configuration,
@@ -35,8 +34,9 @@ from stpipe.parameters import (
     read_cfg,
     resolve,
 )
-from stpipe.parts import Parts
+from stpipe.products import Output, Parts, Products, StandIn, first_product, listed
 from stpipe.references import Reference, References, Resolver, override
+from stpipe.saving import Saving
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -59,58 +59,7 @@ SET_IN_PYTHON = "set in Python"
 SKIP_PARAMETER = "skip = True"  # the reason for a step that a parameter leaves out
 
 
-@dataclass(frozen=True)
-class Output:
-    """A declared product: its name in code, its model class and the suffix of its file.
-
-    A product that there are `many` of comes from `process` as a mapping from labels to models, and
-    arrives in a pipeline as `Parts` that it can loop over.
-    """
-
-    name: str
-    model: str
-    suffix: str
-    many: bool = False
-
-
-class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
-    """The products of a step with several, in declared order and by name (`products.rate`).
-
-    A step that is given `Products` takes the first.
-    """
-
-    names: tuple[str, ...]
-
-    def __new__(cls, names: Iterable[str], products: Iterable[Any]) -> Self:
-        """Pair names and products, in their order."""
-        made = super().__new__(cls, products)
-        made.names = tuple(names)
-        return made
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self.names:
-            return self[self.names.index(name)]
-        raise AttributeError(f"products are {', '.join(self.names)}; there is no {name!r}")
-
-
-class StandIn:
-    """What stands for a model while a pipeline is traced; running a step on it records the step."""
-
-    def record(self, step: Step, *more: Any) -> Any:
-        """Note that `step` runs, on `more` as well; return stand-ins for its products."""
-        raise NotImplementedError
-
-    def together(self, given: Sequence[Any]) -> StandIn:
-        """A stand-in for many models, some of which have stand-ins."""
-        raise NotImplementedError
-
-
-def first_product(given: Any) -> Any:
-    """What a step works on: of several products the first."""
-    return given[0] if isinstance(given, Products) else given
-
-
-class Step:
+class Step(Saving):
     """One calibration step; see the module's text for what to override."""
 
     alias: ClassVar[str] = ""
@@ -541,89 +490,6 @@ class Step:
         """Reference models of the run in progress, cut to the exposure's subarray."""
         return self._references
 
-    # --- products --------------------------------------------------------------------------------
-
-    def save(self, result: Any, suffix: str | None = None) -> list[Path]:
-        """Write the products under their names and return the paths.
-
-        A `suffix` names one product on the way, which neither `output_file` nor the parameter
-        `suffix` is meant for.
-
-        Raises
-        ------
-        ParameterError
-            When a product would overwrite the input.
-        """
-        made = _listed(result)
-        if suffix is not None:
-            return self._save(made[0], self._path, suffix)
-        paths = []
-        for number, (product, label) in enumerate(zip(made, self.labels(made), strict=True)):
-            place = partial(self._path, output_file=self.output_file, companion=number > 0)
-            paths += self._save(product, place, label)
-        return paths
-
-    def _save(self, product: Any, place: Callable[..., Path], suffix: str) -> list[Path]:
-        """Write a product, or each of its parts."""
-        if not isinstance(product, Parts):
-            return [self._write(product, place(suffix, product))]
-        if self.output_file is not None:
-            return self._save_folder(product, suffix)
-        return [self._write(part, place(suffix, part)) for part in product]
-
-    def _save_folder(self, parts: Parts, suffix: str) -> list[Path]:
-        """Write parts into the folder `output_file`, which is there whole or not at all."""
-        with folders.replacing(Path(self.output_dir or "", self.output_file or "")) as folder:
-            paths = [folder / self._path(suffix, part).name for part in parts]
-            for part, path in zip(parts, paths, strict=True):
-                part.save(path)
-            folders.write_index(folder, [path.name for path in paths])
-        self.log.info("Saved %s", folders.final(folder / "x").parent)
-        return [folders.final(path) for path in paths]
-
-    def check_output_file(self) -> None:
-        """Refuse a name that products cannot have: better now than after an hour."""
-        if self.output_file and not any(output.many for output in self.outputs):
-            naming.output_path("", "", output_file=self.output_file)
-
-    def labels(self, products: Sequence[Any]) -> list[str]:
-        """The suffix of each product that is to be saved."""
-        declared = self.products(_model_name(products[0])) if products else ()
-        return [output.suffix for output in declared[: len(products)]]
-
-    def _path(self, suffix: str, product: Any, **exact: Any) -> Path:
-        source = self.root.source or self.source
-        if source is None:
-            raise ParameterError(f"{self.name}: no name for the product; give output_file.")
-        known = frozenset() if isinstance(product, StandIn) else provenance.suffixes(product)
-        part = "" if isinstance(product, StandIn) else provenance.part_of(product)
-        name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
-        folder = self.output_dir or self.root.output_dir
-        path = naming.output_path(name, suffix, output_dir=folder, **exact)
-        if path.exists() and source.exists() and path.samefile(source):
-            raise ParameterError(
-                f"{self.name}: the product would overwrite its input {source}. Give another "
-                "output_file or output_dir."
-            )
-        return path
-
-    def _write(self, product: Any, path: Path) -> Path:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ParameterError(
-                f"{self.name}: the product {path} cannot be written: {error.strerror}: "
-                f"{error.filename}. Give another output_dir."
-            ) from None
-        product.save(path)
-        self.log.info("Saved %s", path)
-        return path
-
-    def product_name(self, suffix: str) -> str:
-        """The file name of this exposure's product `suffix`, in the run's output folder."""
-        source = self.root.source or self.source or Path(f"{self.name}.fits")
-        return str(naming.output_path(source, suffix, output_dir=self.root.output_dir))
-
 
 class RampStep(Step):
     """A step that corrects ramps: override `correct`.
@@ -682,19 +548,9 @@ class RampStep(Step):
 
 def _finish_pixels(result: Any) -> None:
     """Compute what was put off: nobody outside meets a product that waits."""
-    for product in _listed(result):
+    for product in listed(result):
         for model in product if isinstance(product, Parts) else (product,):
             settle(model)
-
-
-def _model_name(product: Any) -> str:
-    return type(product[0] if isinstance(product, Parts) and product else product).__name__
-
-
-def _listed(result: Any) -> list[Any]:
-    """The products of a step, each a model or parts; those that were not made are left out."""
-    several = isinstance(result, (tuple, list)) and not isinstance(result, Parts)
-    return [product for product in (result if several else (result,)) if product is not None]
 
 
 def product_name(step: Step, suffix: str) -> str:

@@ -20,7 +20,8 @@ from stpipe.errors import InputError, UsageError, did_you_mean
 from stpipe.generate.trace import ANY, Graph, Node, Traced, TracedMany, trace
 from stpipe.library_step import LibraryStep, save_members
 from stpipe.models import ModelLibrary
-from stpipe.step import StandIn, Step, first_product
+from stpipe.products import StandIn, first_product
+from stpipe.step import Step
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel

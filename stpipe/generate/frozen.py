@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from stpipe import folders
 
 __all__ = ["freeze", "plan"]
 
@@ -33,7 +34,7 @@ def freeze(remembered: Path) -> None:
     _prune()
     own = FOLDER / f"{os.getpid()}.partial"
     own.unlink(missing_ok=True)
-    _link(remembered, own)
+    folders.link(remembered, own)
     kept = FOLDER / f"{own.stat().st_mtime_ns}.json"
     own.replace(kept)
     # Renaming one name of a file to another name of the same file keeps both.
@@ -49,13 +50,6 @@ def plan() -> Mapping[str, Any] | None:
         return None
     content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without links
-        shutil.copy2(source, target)
 
 
 def _prune() -> None:

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stpipe import folders
+
 __all__ = ["forget", "give_back", "keep", "to_be_made"]
 
 FOLDER = Path(".stflow/kept")
@@ -78,16 +80,9 @@ def _record(path: Path) -> str:
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=_link_file)
+        shutil.copytree(source, target, copy_function=folders.link)
     else:
-        _link_file(str(source), str(target))
-
-
-def _link_file(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without links
-        shutil.copy2(source, target)
+        folders.link(source, target)
 
 
 def _forget_the_dead() -> None:

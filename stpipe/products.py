@@ -1,0 +1,94 @@
+"""What steps make: declared outputs, several products by name, the parts of one, and stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from stpipe.step import Step
+
+__all__ = ["Output", "Parts", "Products", "StandIn", "first_product", "listed", "model_name"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A declared product: its name in code, its model class and the suffix of its file.
+
+    A product that there are `many` of comes from `process` as a mapping from labels to models, and
+    arrives in a pipeline as `Parts` that it can loop over.
+    """
+
+    name: str
+    model: str
+    suffix: str
+    many: bool = False
+
+
+class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
+    """The products of a step with several, in declared order and by name (`products.rate`).
+
+    A step that is given `Products` takes the first.
+    """
+
+    names: tuple[str, ...]
+
+    def __new__(cls, names: Iterable[str], products: Iterable[Any]) -> Self:
+        """Pair names and products, in their order."""
+        made = super().__new__(cls, products)
+        made.names = tuple(names)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.names:
+            return self[self.names.index(name)]
+        raise AttributeError(f"products are {', '.join(self.names)}; there is no {name!r}")
+
+
+class StandIn:
+    """What stands for a model while a pipeline is traced; running a step on it records the step."""
+
+    def record(self, step: Step, *more: Any) -> Any:
+        """Note that `step` runs, on `more` as well; return stand-ins for its products."""
+        raise NotImplementedError
+
+    def together(self, given: Sequence[Any]) -> StandIn:
+        """A stand-in for many models, some of which have stand-ins."""
+        raise NotImplementedError
+
+
+def first_product(given: Any) -> Any:
+    """What a step works on: of several products the first."""
+    return given[0] if isinstance(given, Products) else given
+
+
+class Parts(tuple[Any, ...]):  # noqa: SLOT001 - labels are an attribute
+    """Models in their order, each with a label that tells it apart: `for slit in slits`.
+
+    A part of the exposure `X` with the label `s1` is saved as `X_s1_<suffix>.fits`.
+    """
+
+    labels: tuple[str, ...]
+
+    def __new__(cls, labels: Iterable[str], models: Iterable[Any]) -> Self:
+        """Pair labels and models, in their order."""
+        made = super().__new__(cls, models)
+        made.labels = tuple(labels)
+        return made
+
+    @classmethod
+    def of(cls, models: Mapping[str, Any]) -> Self:
+        """Parts from models by label."""
+        return cls(models.keys(), models.values())
+
+
+def model_name(product: Any) -> str:
+    """The class of a product's model, or of its parts' models."""
+    return type(product[0] if isinstance(product, Parts) and product else product).__name__
+
+
+def listed(result: Any) -> list[Any]:
+    """The products of a step, each a model or parts; those that were not made are left out."""
+    several = isinstance(result, (tuple, list)) and not isinstance(result, Parts)
+    return [product for product in (result if several else (result,)) if product is not None]
