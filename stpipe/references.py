@@ -308,10 +308,10 @@ def _open_cut(path: Path, exposure: DataModel) -> CutReference:
 
 def _cut(reference: DataModel, exposure: DataModel, path: Path) -> Cut:
     """Where the exposure lies in the reference (SUBSTRT, SUBSIZE of both)."""
-    area = _area(reference)
+    rows, columns = (exposure.shape or (0, 0))[-2:]
+    area = _area(reference, (rows, columns))
     if area == (0, 0):
         return Cut(area, slice(0, 0), slice(0, 0))
-    rows, columns = (exposure.shape or (0, 0))[-2:]
     if (rows, columns) == INTERLEAVED and area == (columns, columns):
         rows = columns  # the reference is for the science pixels alone
     y0 = _start(exposure, "ystart", (rows, columns)) - _start(reference, "ystart", area)
@@ -325,13 +325,14 @@ def _cut(reference: DataModel, exposure: DataModel, path: Path) -> Cut:
     return Cut(area, slice(y0, y0 + rows), slice(x0, x0 + columns))
 
 
-def _area(reference: DataModel) -> tuple[int, int]:
+def _area(reference: DataModel, frame: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of the reference's images; (0, 0) when it has none.
 
-    The arrays count, not SUBSIZE1/2, which some reference files have wrong.
+    The arrays count, not SUBSIZE1/2, which some reference files have wrong. What is as small as a
+    kernel is an image when it is as large as the `frame` of the exposure.
     """
     planes = {(shape[-2], shape[-1]) for shape in reference.shapes.values() if len(shape) > 1}
-    images = [p for p in planes if min(p) > LARGEST_KERNEL]
+    images = [p for p in planes if min(p) > LARGEST_KERNEL or p == frame]
     return max(images, default=(0, 0))
 
 

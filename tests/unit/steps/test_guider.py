@@ -121,6 +121,19 @@ def test_masks_of_users_count_for_the_guider_too(
     assert (step.run(exposure).dq == 6).all()
 
 
+def test_references_of_the_smallest_subarrays_are_images(exposure: Path, tmp_path: Path) -> None:
+    """Fine guiding reads 8 x 8 pixels, as few as a kernel has."""
+    with models.open(exposure) as raw:
+        tiny = models.GuiderRawModel(raw)
+    tiny.data = np.array(tiny.data[..., :8, :8])
+    mask = models.MaskModel()
+    mask.dq = np.full((8, 8), 2, np.uint32)
+    mask.meta.subarray.xstart = mask.meta.subarray.ystart = 101
+    mask.meta.reftype = "mask"
+    path = mask.save(tmp_path / "small.fits")
+    assert (DQInitStep(override_mask=str(path)).run(tiny).dq == 2).all()
+
+
 @pytest.mark.parametrize("kind", ["FGS_ID-STACK", "FGS_ACQ1"])
 def test_strips_without_a_place_take_means(
     exposure: Path, options: dict[str, Any], kind: str
