@@ -59,7 +59,8 @@ class IPCStep(RampStep):
         border = ReferenceBorder.of(ramp.meta, (SIZE, SIZE))
         data = ramp.data.copy()
         for group in np.ndindex(data.shape[:2]):
-            data[group][rows] = deconvolve(data[group][rows], kernel, border)
+            science = data[group][rows][None, None]
+            data[group][rows] = deconvolve(science, kernel, border)[0, 0]
         ramp.data = data
 
 
@@ -103,7 +104,7 @@ class ReferenceBorder:
 
 
 def deconvolve(data: Floats, kernel: Floats, border: ReferenceBorder) -> Floats:
-    """Data (..., rows, columns) in DN, convolved with the kernel inside `border`.
+    """Data (integrations, groups, rows, columns) in DN, convolved with the kernel inside `border`.
 
     `kernel` is (rows, columns), or has two more axes for the pixels that it belongs to. Beyond
     the border everything is 0.

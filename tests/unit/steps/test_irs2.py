@@ -12,7 +12,7 @@ from stpipe import models
 from stpipe.errors import ReferenceMissing, Skip
 from stpipe.models import dqflags
 from stpipe.references import References
-from stpipe.steps import irs2_refpix, refpix
+from stpipe.steps import ipc, irs2_refpix, refpix, saturation
 from stpipe.steps.irs2 import Interleaving, is_interleaved
 
 ROWS, SIZE = 3200, 2048
@@ -173,3 +173,32 @@ def test_references_of_the_detector_hold_for_interleaved_frames() -> None:
     mask = models.MaskModel()
     mask.dq = np.full((ROWS, SIZE), dqflags.HOT, np.uint32)
     assert _cut(mask, exposure, "x.fits").whole  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_science_pixels_couple_as_they_lie_on_the_detector(flipped: bool) -> None:
+    """IPC and saturation reach from the pixel before reference samples to the one behind them."""
+    rows = np.flatnonzero(Interleaving(flipped=flipped).science_rows)
+    before = int(np.flatnonzero(np.diff(rows) > 1)[200 // 16])
+    ramp = models.RampModel()
+    data = np.full((1, 1, ROWS, SIZE), 10, np.float32)
+    data[0, 0, rows[before], 1000] = 60000
+    ramp.data, ramp.groupdq = data, np.zeros(data.shape, np.uint8)
+    ramp.pixeldq = np.zeros((ROWS, SIZE), np.uint32)
+    ramp.meta.instrument.name = "NIRSPEC"
+    ramp.meta.instrument.detector = "NRS2" if flipped else "NRS1"
+    ramp.meta.exposure.nframes = 1
+    ramp.meta.subarray.xstart = ramp.meta.subarray.ystart = 1
+    kernel = np.array([[0, 0.1, 0], [0, 0.8, 0], [0, 0.1, 0]], np.float32)
+    level = np.full((SIZE, SIZE), 50000, np.float32)
+    threshold = SimpleNamespace(data=level, dq=np.zeros((SIZE, SIZE), np.uint32))
+
+    saturation.SaturationStep().correct(ramp, {"saturation": threshold})  # type: ignore[dict-item]
+    ipc.IPCStep().correct(ramp, {"ipc": SimpleNamespace(data=kernel)})  # type: ignore[dict-item]
+
+    touched = rows[before - 1 : before + 2]
+    flagged = (ramp.groupdq[0, 0] & dqflags.SATURATED) != 0
+    assert set(touched) == set(np.flatnonzero(flagged.any(axis=1)))
+    np.testing.assert_allclose(ramp.data[0, 0, touched, 1000], [6009, 48002, 6009])
+    others = np.setdiff1d(np.arange(ROWS), rows)
+    np.testing.assert_array_equal(data[..., others, :], ramp.data[..., others, :])
