@@ -108,6 +108,18 @@ def test_raw_exposures_of_the_guider_become_rates(exposure: Path, options: dict[
     assert ("COMPLETE",) * 3 == (done.dq_init, done.guider_cds, done.flat_field)
 
 
+def test_steps_that_are_left_out_ask_for_nothing(
+    exposure: Path, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Rates pass through steps for raw data, and lack what only those need."""
+    rates = GuiderPipeline(**options).run(exposure)
+    rates.meta.exposure.group_time = None
+    path = rates.save(tmp_path / "jw00001_gs-track_cal.fits")
+    left_out = {"dq_init": {"skip": True}, "guider_cds": {"skip": True}}
+    again = GuiderPipeline(steps=left_out, **options).run(path)
+    np.testing.assert_allclose(again.data, rates.data / 0.5, rtol=1e-6)
+
+
 def test_masks_of_users_count_for_the_guider_too(
     exposure: Path, options: dict[str, Any], tmp_path: Path
 ) -> None:
