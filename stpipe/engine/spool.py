@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
 from stpipe.engine.band import Array
-from stpipe.models.arrays import Source, Stored, read_only
+from stpipe.models.arrays import Stored, read_only
+from stpipe.models.scratch import Scratch
 
 __all__ = ["IN_MEMORY_BYTES", "Spool"]
 
@@ -60,13 +57,9 @@ class _Scratch:
         self.shape = shape
         self.dtype = dtype
         self._raw = dtype.newbyteorder(">")
-        handle, name = tempfile.mkstemp(prefix="stpipe-", suffix=".spool")
-        # Without a name it is gone with its process, however that ends.
-        Path(name).unlink()
-        self._source = _Unnamed(Path(name), (0, 0, 0), 0, handle=handle)
-        self._handle = handle
-        self._keeper = weakref.finalize(self, os.close, handle)
-        os.truncate(handle, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        self._scratch = Scratch()
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        os.truncate(self._scratch.handle, size)
 
     def fill(self, section: tuple[Any, ...], part: Array) -> None:
         """Write rows of planes where they belong: one write for each row, or plane of whole rows."""
@@ -84,28 +77,11 @@ class _Scratch:
                     self._write(start + y * width, row)
 
     def _write(self, start: int, block: Array) -> None:
-        os.pwrite(self._handle, np.ascontiguousarray(block).data, start * self.dtype.itemsize)
+        os.pwrite(
+            self._scratch.handle, np.ascontiguousarray(block).data, start * self.dtype.itemsize
+        )
 
     def stored(self) -> Stored:
         """The array for a model, which keeps the scratch file alive."""
-        return _Kept(self._source, 0, self._raw, self.shape, None, self)
-
-
-@dataclass(frozen=True)
-class _Kept(Stored):
-    """A stored array that owns its file."""
-
-    scratch: Any = None
-
-
-@dataclass(frozen=True)
-class _Unnamed(Source):
-    """A file that only this process can open, by its handle."""
-
-    handle: int = -1
-
-    @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """The bytes of the file. Streams share their place in it: read at places that you name."""
-        with os.fdopen(os.dup(self.handle), "rb", buffering=0) as stream:
-            yield cast("BinaryIO", stream)
+        source = self._scratch.source(Path("scratch file"))
+        return Stored(source, 0, self._raw, self.shape)

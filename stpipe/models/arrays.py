@@ -6,11 +6,9 @@ described, reads and closes it.
 
 from __future__ import annotations
 
-import gzip
 import io
 import mmap
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +30,7 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class Source:
-    """A file as it was when it was opened; a compressed one is held unpacked in memory."""
+    """A file as it was when it was opened; the bytes may also be in memory, unpacked from it."""
 
     path: Path
     identity: tuple[int, int, int]
@@ -41,12 +39,12 @@ class Source:
 
     @classmethod
     def of(cls, path: Path) -> Source:
-        """Describe the file at ``path``.
+        """Describe the file at ``path``; what gzip has packed is unpacked.
 
         Raises
         ------
         InputError
-            When it is missing, a folder, unreadable, or damaged gzip.
+            When it is missing, a folder, unreadable, or damaged or absurd gzip.
         """
         try:
             status = path.stat()
@@ -58,9 +56,11 @@ class Source:
             raise InputError(f"{path} is a folder; give a FITS or ASDF file in it.") from None
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-        unpacked = _unpack(path) if packed else None
-        size = status.st_size if unpacked is None else len(unpacked)
-        return cls(path, _identity(status), size, unpacked)
+        if packed:
+            from stpipe.models.unpacking import unpack
+
+            return unpack(path, status.st_size)
+        return cls(path, _identity(status), status.st_size)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -230,11 +230,3 @@ def read_only(array: Array) -> Array:
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return (status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _unpack(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as stream:
-            return stream.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is a damaged gzip file ({error}); get it again.") from None

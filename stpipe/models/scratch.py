@@ -1,0 +1,43 @@
+"""Files without a name, for what does not fit into memory: gone with their process, however it ends."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from stpipe.models.arrays import Source
+
+__all__ = ["Scratch", "Unnamed"]
+
+
+class Scratch:
+    """An empty file in TMPDIR, to be written by its `handle`; closed when nobody uses it any more."""
+
+    def __init__(self) -> None:
+        self.handle, name = tempfile.mkstemp(prefix="stpipe-")
+        Path(name).unlink()
+        self._keeper = weakref.finalize(self, os.close, self.handle)
+
+    def source(self, path: Path) -> Unnamed:
+        """The file for reading; messages call it `path`."""
+        size = os.fstat(self.handle).st_size
+        return Unnamed(path, (0, 0, 0), size, scratch=self)
+
+
+@dataclass(frozen=True)
+class Unnamed(Source):
+    """What is in a scratch file, which it keeps."""
+
+    scratch: Scratch = None  # type: ignore[assignment] # fields of the base have defaults
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The bytes of the file, as a stream."""
+        with Path(f"/dev/fd/{self.scratch.handle}").open("rb") as stream:
+            yield stream

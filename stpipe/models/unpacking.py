@@ -1,0 +1,75 @@
+"""Files that gzip has packed: unpacked once, into memory or, when large, into a scratch file."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from stpipe.errors import InputError
+from stpipe.models.arrays import Source
+from stpipe.models.scratch import Scratch
+
+__all__ = ["unpack"]
+
+IN_MEMORY = 64_000_000  # bytes; what is larger goes to a scratch file
+LARGEST = 1_000_000_000  # bytes that any file may unpack to
+RATIO = 100  # and larger ones this many times their size, which nothing measured does
+_CHUNK = 1 << 20
+
+
+def unpack(path: Path, packed: int) -> Source:
+    """What a file of `packed` bytes holds.
+
+    Raises
+    ------
+    InputError
+        When it is damaged, or would unpack to an absurd size.
+    """
+    limit = max(LARGEST, RATIO * packed)
+    target: io.BytesIO | Scratch = io.BytesIO()
+    size = 0
+    try:
+        for chunk in _chunks(path):
+            size += len(chunk)
+            if size > limit:
+                raise InputError(
+                    f"{path} ({packed} bytes) unpacks to more than {limit} bytes, more than "
+                    f"{RATIO} times its size; unpack it with gunzip if that is what it should be."
+                )
+            if isinstance(target, io.BytesIO) and size > IN_MEMORY:
+                target = _spilled(target)
+            _append(target, chunk)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is a damaged gzip file ({error}); get it again.") from None
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be unpacked: {error.strerror or error}; large files need room in TMPDIR."
+        ) from None
+    if isinstance(target, Scratch):
+        return target.source(path)
+    return Source(path, (0, 0, 0), size, target.getvalue())
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with gzip.open(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+
+
+def _spilled(buffer: io.BytesIO) -> Scratch:
+    scratch = Scratch()
+    _append(scratch, buffer.getvalue())
+    return scratch
+
+
+def _append(target: io.BytesIO | Scratch, chunk: bytes) -> None:
+    if isinstance(target, io.BytesIO):
+        target.write(chunk)
+        return
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(target.handle, left) :]
