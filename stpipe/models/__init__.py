@@ -144,6 +144,15 @@ from stpipe.models.science import (
     SuperstripeRampModel,
     TrapsFilledModel,
 )
+from stpipe.models.soss import (
+    SpecProfileModel,
+    SpecProfileSingleModel,
+    SpecPsfModel,
+    SpecTraceModel,
+    SpecTraceSingleModel,
+    WaveMapModel,
+    WaveMapSingleModel,
+)
 from stpipe.models.spectra import (
     CombinedSpecModel,
     MRSMultiSpecModel,
@@ -285,6 +294,11 @@ __all__ = [
     "SourceCatalogModel",
     "SpecKernelModel",
     "SpecModel",
+    "SpecProfileModel",
+    "SpecProfileSingleModel",
+    "SpecPsfModel",
+    "SpecTraceModel",
+    "SpecTraceSingleModel",
     "SpecwcsModel",
     "StrayLightModel",
     "SuperBiasModel",
@@ -301,6 +315,8 @@ __all__ = [
     "WFSSMultiSpecModel",
     "WFSSSpecModel",
     "WaveCorrModel",
+    "WaveMapModel",
+    "WaveMapSingleModel",
     "WavelengthrangeModel",
     "WfssBkgModel",
     "load_association",

@@ -28,7 +28,9 @@ TRANSFORMS = """ABVegaOffset Camera ChromCorr Collimator Disperser Distortion Di
     IFUFORE IFUPost IFUSlicer MSA MiriWFSSSpecwcs NIRCAMGrism NIRISSGrism OTE Regions Specwcs
     TsoPhot
     WaveCorr Wavelengthrange"""
-ELSEWHERE = {f"{name}Model" for name in (*TRANSFORMS.split(), "SourceCatalog")} | {"DataModel"}
+ELSEWHERE = {f"{name}Model" for name in (*TRANSFORMS.split(), "SourceCatalog", "Nothing")} | {
+    "DataModel"
+}
 MODELS = sorted(
     name
     for name in models.__all__
