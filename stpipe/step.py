@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from stpipe import hooks, layers, logs, nothing, provenance
 from stpipe.crds_client import CrdsResolver
-from stpipe.engine.chain import Chain, extend, settle
+from stpipe.engine.chain import Chain, extend, filling, flags_mb, settle
 from stpipe.errors import InputError, NoProduct, Skip, StpipeError
 from stpipe.export import write
 from stpipe.parameters import (
@@ -242,6 +242,14 @@ class Step(Saving):
         before anything has run.
         """
         del meta, selected
+
+    def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
+        """Memory beyond that of the interpreter, for a file of `file_mb`.
+
+        `shape` is that of the exposure's ramp: integrations, groups, rows, columns.
+        """
+        del shape
+        return 150 + 4 * file_mb
 
     def process(self, model: Any) -> Any:
         """The computation: take a model (never write into its arrays), return the product.
@@ -505,6 +513,7 @@ class RampStep(Step):
     halo: ClassVar[int | None] = None  # pixels of neighbours that `correct` needs; None: all
     makes: ClassVar[tuple[str, ...]] = ()  # arrays that `correct` adds to the ramp
     flags: ClassVar[int] = 0xFF  # bits of GROUPDQ that `correct` may change
+    band_mb: ClassVar[float] = 25  # memory for a full band of the engine, as measured
 
     def process(self, ramp: Any) -> Any:
         """Apply `correct` to the ramp."""
@@ -518,6 +527,11 @@ class RampStep(Step):
         """Must an exposure of `shape` be corrected as a whole, although there is a halo?"""
         del shape
         return False
+
+    def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
+        """The flags of an integration, or of all where bands are squares, and a band."""
+        del file_mb
+        return flags_mb(shape) + self.band_mb * filling(shape)
 
     def survey(self, exposure: Chain, references: References) -> Any:
         """Look at the whole exposure as the steps before leave it, before any band is corrected.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from stpipe.references import References
     from stpipe.step import RampStep
 
-__all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "hold", "settle"]
+__all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "filling", "flags_mb", "hold", "settle"]
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -310,3 +311,18 @@ def hold(model: DataModel, name: str, array: Array | Stored) -> None:
 def _arrays(ramp: DataModel) -> dict[str, Any]:
     """The arrays of a model as they are, without reading any."""
     return ramp._content.arrays  # noqa: SLF001 - the engine is a part of the models' storage
+
+
+# --- memory ----------------------------------------------------------------------------------------
+
+
+def flags_mb(shape: tuple[int, ...]) -> float:
+    """MB of the flags that are held while a ramp (integrations, groups, rows, columns) is corrected."""
+    nints, ngroups, rows, columns = shape
+    thin = BAND_BYTES // (4 * nints * ngroups * columns) < THINNEST
+    return ngroups * rows * columns * (nints if thin else 1) / 1e6
+
+
+def filling(shape: tuple[int, ...]) -> float:
+    """Share of a full band that a ramp fills: small ones fit whole."""
+    return min(1.0, 4 * math.prod(shape) / BAND_BYTES)

@@ -43,6 +43,7 @@ class Plan:
     exposures: Mapping[str, Mapping[str, Any]]
     rules: set[str] = field(default_factory=set)
     selected: Mapping[str, lock.Selection] = field(default_factory=dict)  # where just traced
+    around_mb: int = 0  # memory of what runs beside a step in its job
     # Set where parts have to be counted first: waits until all folders of parts are there.
     wait: Callable[[], Any] = lambda: None
 
@@ -92,7 +93,7 @@ class Plan:
     def mem_mb(self, rule: str) -> Callable[[Any, int], int]:
         """Memory that `rule` needs; twice as much each time that it is tried again."""
         needed = self._lookup(rule, "mem_mb")
-        return lambda wildcards, attempt: int(needed(wildcards)) << (attempt - 1)
+        return lambda wildcards, attempt: (needed(wildcards) + self.around_mb) << (attempt - 1)
 
     def _lookup(self, rule: str, what: str) -> Callable[[Any], Any]:
         self.rules.add(rule)

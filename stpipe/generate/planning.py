@@ -41,13 +41,15 @@ from stpipe.models.associations import load_association
 from stpipe.references import Reference, sha256
 from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
+from stpipe.steps.save import SaveStep
 
 __all__ = ["Entry", "Planner", "offered_by"]
 
 PRODUCTS = "cal"
 LOGS = "logs"
 JOBS = Path(".stflow/jobs")
-SAVE_STEP = "stpipe.steps.save:SaveStep"
+_MORE_MB = 10  # for each further step in one job
+INTERPRETER_MB = 45  # resident, with numpy and what a job imports
 
 # Members that other plans make, by file name.
 Made = Mapping[str, Callable[[], Member]]
@@ -140,7 +142,7 @@ class Planner:
             "job": str(_run_job(run, namer).write(JOBS)),
             "references": list(dict.fromkeys(references)),
             "hooks": waits,
-            "mem_mb": _mem_mb(namer.graph),
+            "mem_mb": _mem_mb(namer.graph, [n.step for n in run.nodes]),
             "keep": keep or _is_result(node, namer.graph),
             "extra": _pattern(outputs, node.root) if isinstance(node.step, HookStep) else "",
             "files": [*references, *(str(f) for n in run.nodes for f in _code_files(n))],
@@ -350,7 +352,7 @@ def _reference_files(node: Node) -> Iterator[str]:
 
 
 def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
-    made = job.Job(f"save_{suffix}", SAVE_STEP, {}, {}, {}, {}, code=stpipe.__version__)
+    made = job.Job(f"save_{suffix}", SaveStep.target(), {}, {}, {}, {}, code=stpipe.__version__)
     outputs = {"product": f"{PRODUCTS}/{product.root}_{suffix}.fits"}
     return {
         **namer.reads(product.places),
@@ -358,7 +360,7 @@ def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
         "job": str(made.write(JOBS)),
         "references": [],
         "hooks": [],
-        "mem_mb": _mem_mb(namer.graph),
+        "mem_mb": _mem_mb(namer.graph, [SaveStep()]),
         "keep": True,
         "extra": _pattern(outputs, product.root),
         "files": [],
@@ -372,7 +374,13 @@ def _notes(skipped: Iterable[SkippedStep]) -> dict[str, job.SkipNote]:
     }
 
 
-def _mem_mb(graph: Graph) -> int:
-    """Memory of a step that holds a ramp and its corrected copy as float32, beside the libraries."""
-    pixels_mb = graph.members[0].origin.stat().st_size / 2**20
-    return int(300 + 10 * pixels_mb)
+def _mem_mb(graph: Graph, steps: Sequence[Step]) -> int:
+    """Memory of a job: interpreter and libraries, and what its steps need; with a tenth to spare."""
+    member = graph.members[0]
+    meta = member.metadata.get
+    names = ("exposure.nints", "exposure.ngroups", "subarray.ysize", "subarray.xsize")
+    shape = tuple(int(meta(f"meta.{name}") or 1) for name in names)
+    file_mb = member.origin.stat().st_size / 1e6
+    needed = [step.memory_mb(shape, file_mb) for step in steps]
+    # Steps in one job share most of what the largest needs.
+    return int(1.1 * (INTERPRETER_MB + max(needed) + _MORE_MB * len(needed[1:])))

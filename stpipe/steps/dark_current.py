@@ -57,6 +57,7 @@ class DarkCurrentStep(RampStep):
     suffix = "dark_current"
     status = "dark_sub"
     halo = 0
+    band_mb = 35
     flags = 0
     makes = ("average_dark_current",)
     reference_types = ("dark",)

@@ -42,6 +42,7 @@ class DQInitStep(RampStep):
     suffix = "dq_init"
     status = "dq_init"
     halo = 0
+    band_mb = 18
     input_models = ("RampModel", "GuiderRawModel")
     reference_types = ("mask",)
     spec = """

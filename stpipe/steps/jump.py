@@ -81,6 +81,7 @@ class JumpStep(RampStep):
     reference_types = ("gain", "readnoise")
     prerequisites = ("meta.exposure.nframes", "meta.exposure.group_time")
     halo = 1
+    band_mb = 35
     flags = dqflags.JUMP_DET
     spec = """
         rejection_threshold = float(min=0, default=4.0)  # Sigma above which a difference is a jump

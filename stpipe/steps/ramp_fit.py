@@ -11,8 +11,8 @@ import numpy as np
 
 from stpipe.engine import Band, Chain, chain_of
 from stpipe.engine.band import Rectangle
-from stpipe.engine.chain import hold
-from stpipe.engine.spool import Spool
+from stpipe.engine.chain import filling, hold
+from stpipe.engine.spool import IN_MEMORY_BYTES, Spool
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
@@ -108,6 +108,15 @@ class RampFitStep(Step):
     suppress_one_group: bool
     firstgroup: int | None
     lastgroup: int | None
+
+    def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
+        """Five images and five cubes, those that are small enough to be held, and a band."""
+        del file_mb
+        nints, _, rows, columns = shape
+        sizes = (4e-6 * rows * columns, 4e-6 * nints * rows * columns)
+        return sum(5 * size for size in sizes if size <= IN_MEMORY_BYTES / 1e6) + 25 * filling(
+            shape
+        )
 
     def process(self, ramp: Any) -> tuple[Any, Any]:
         """Rates of the exposure and of each integration."""

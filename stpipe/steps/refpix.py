@@ -84,6 +84,13 @@ class RefPixStep(RampStep):
     suffix = "refpix"
     status = "refpix"
     halo = 0
+
+    def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
+        """The survey holds the borders of all groups of an integration."""
+        _, ngroups, rows, columns = shape
+        survey = 4e-6 * ngroups * rows * columns
+        return max(survey, super().memory_mb(shape, file_mb))
+
     flags = 0
     optional_reference_types = ("refpix", "sirskernel")
     prerequisites = (

@@ -1,0 +1,35 @@
+"""Memory of jobs: estimates from the shape of an exposure, beside peaks that were measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from stpipe.generate.planning import INTERPRETER_MB
+from stpipe.registry import load
+
+NIRCAM, MIRI, SERIES = (1, 10, 2048, 2048), (2, 12, 1024, 1032), (20, 8, 256, 2048)
+
+# MB resident at most in the whole process of `strun STEP`.
+MEASURED = [
+    ("dq_init", NIRCAM, 109),
+    ("saturation", NIRCAM, 113),
+    ("refpix", NIRCAM, 214),
+    ("dark_current", NIRCAM, 139),
+    ("jump", NIRCAM, 132),
+    ("ramp_fit", NIRCAM, 236),
+    ("ramp_fit", (4, 5, 2048, 2048), 156),
+    ("reset", MIRI, 88),
+    ("refpix", MIRI, 95),
+    ("ramp_fit", MIRI, 130),
+    ("linearity", SERIES, 147),
+    ("jump", SERIES, 187),
+    ("jump", (3, 8, 80, 80), 46),
+]
+
+
+@pytest.mark.parametrize(("step", "shape", "measured"), MEASURED)
+def test_estimates_are_honest(step: str, shape: tuple[int, ...], measured: float) -> None:
+    """Within 30 % of what was measured."""
+    estimate = 1.1 * (INTERPRETER_MB + load(step)().memory_mb(shape, 0.0))
+
+    assert measured == pytest.approx(estimate, rel=0.3)
