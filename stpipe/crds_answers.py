@@ -17,7 +17,7 @@ from typing import Any
 from stpipe import logs, memory
 from stpipe.references import Reference
 
-__all__ = ["NOT_FOUND", "Answers", "Question"]
+__all__ = ["NOT_FOUND", "Answers", "Question", "situation"]
 
 NOT_FOUND = "NOT FOUND"
 
@@ -48,20 +48,6 @@ class Question:
     types: list[str]
     situation: list[Any]
 
-    @classmethod
-    def of(
-        cls, meta: Mapping[str, Any], types: list[str], settings: Mapping[str, str]
-    ) -> Question | None:
-        """The question under `settings` of the client; None where a server may have a say."""
-        cache = settings.get("CRDS_PATH")
-        own_file = Path(settings.get("CRDS_INI_FILE", "~/.crds.ini")).expanduser()
-        if cache is None or "CRDS_SERVER_URL" in settings or own_file.exists():
-            return None
-        folder = Path(cache, "config")
-        configuration = _states(path for path in sorted(folder.rglob("*")) if path.is_file())
-        version = logs.software().get("crds")
-        return cls(meta, types, ["crds", version, sorted(settings.items()), configuration])
-
     def recall(self) -> Answers | None:
         """What was answered before; None when that is not known or need not hold any more."""
         asks = memory.recall(*self.situation, self._instrument)
@@ -87,6 +73,18 @@ class Question:
         # Reference files have criteria in a form of their own, which the client would translate.
         patterns = [(name, self.meta[name]) for name in sorted(self.meta) if ".p_" in name]
         return [*self.situation, sorted(self.types), values, patterns]
+
+
+def situation(settings: Mapping[str, str]) -> list[Any] | None:
+    """What answers rest on under `settings` of the client; None where a server may have a say."""
+    cache = settings.get("CRDS_PATH")
+    own_file = Path(settings.get("CRDS_INI_FILE", "~/.crds.ini")).expanduser()
+    if cache is None or "CRDS_SERVER_URL" in settings or own_file.exists():
+        return None
+    folder = Path(cache, "config")
+    configuration = _states(path for path in sorted(folder.rglob("*")) if path.is_file())
+    version = logs.software().get("crds")
+    return ["crds", version, sorted(settings.items()), configuration]
 
 
 def _states(paths: Iterable[str | Path]) -> list[list[Any]]:

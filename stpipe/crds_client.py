@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stpipe.crds_answers import NOT_FOUND, Answers, Question
+from stpipe.crds_answers import NOT_FOUND, Answers, Question, situation
 from stpipe.errors import ReferenceMissing
 from stpipe.frugal import loading
 from stpipe.references import Candidate, Explanation, Reference
@@ -30,6 +30,9 @@ class CrdsResolver:
 
     def __init__(self, context: str | None = None, *, parameters: bool = True) -> None:
         self._wanted_context = context
+        self._together: frozenset[str] = frozenset()
+        self._last: tuple[dict[str, Any], Answers] | None = None  # what was asked together
+        self._situations: dict[tuple[tuple[str, str], ...], list[Any] | None] = {}
         self._parameters = parameters  # whether its parameter files count
 
     @property
@@ -40,6 +43,10 @@ class CrdsResolver:
         client = _client()
         with _explained():
             return str(client.get_context_name("jwst"))
+
+    def expect(self, types: Iterable[str]) -> None:
+        """Ask for all of `types` at once when one of them is: steps ask for one exposure in turn."""
+        self._together = frozenset(types)
 
     def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
         """Ask CRDS for the best references; the client fetches files that the cache lacks.
@@ -53,7 +60,7 @@ class CrdsResolver:
         wanted = list(types)
         if not wanted:
             return {}
-        answers = self._ask(meta, wanted)
+        answers = self._ask_together(meta, wanted)
         found = {t: _recommended(t, answers, meta) for t in wanted}
         self._fetch_absent(found, meta)
         return found
@@ -100,9 +107,17 @@ class CrdsResolver:
             ),
         )
 
+    def _ask_together(self, meta: Mapping[str, Any], types: list[str]) -> Answers:
+        if not self._together.issuperset(types):
+            return self._ask(meta, types)
+        if self._last is None or self._last[0] != meta:
+            self._last = (dict(meta), self._ask(meta, sorted(self._together)))
+        return self._last[1]
+
     def _ask(self, meta: Mapping[str, Any], types: list[str]) -> Answers:
         """The client's recommendations; those that it gave before, as long as they hold."""
-        question = Question.of(meta, types, self._settings())
+        found = self._situation()
+        question = Question(meta, types, found) if found else None
         if question and (kept := question.recall()):
             return kept
         asked = self._asked
@@ -114,6 +129,14 @@ class CrdsResolver:
         if question:
             question.keep(answers, *_grounds(asked["context"], meta, types))
         return answers
+
+    def _situation(self) -> list[Any] | None:
+        """What answers rest on; the client's configuration is looked at once for each settings."""
+        settings = self._settings()
+        key = tuple(sorted(settings.items()))
+        if key not in self._situations:
+            self._situations[key] = situation(settings)
+        return self._situations[key]
 
     def _settings(self) -> dict[str, str]:
         """What the environment tells the client, and the context that was asked for."""

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,11 @@ def _path(key: tuple[object, ...]) -> Path | None:
     chosen = os.environ.get(SETTING)
     if chosen == "off":
         return None
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(chosen) if chosen else cache / "stpipe-flow"
+    folder = _folder(chosen, os.environ.get("XDG_CACHE_HOME"))
     name = hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()
-    return folder / name[:2] / f"{name[2:34]}.json"
+    return Path(f"{folder}/{name[:2]}/{name[2:34]}.json")
+
+
+@lru_cache(maxsize=8)
+def _folder(chosen: str | None, cache: str | None) -> str:
+    return chosen or str(Path(cache or Path.home() / ".cache") / "stpipe-flow")

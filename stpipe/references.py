@@ -30,6 +30,7 @@ __all__ = [
     "Reference",
     "References",
     "Resolver",
+    "metadata_of",
     "override",
     "sha256",
 ]
@@ -70,6 +71,20 @@ def sha256(path: Path) -> str:
     """Checksum of a file's content, computed once for each state of the file."""
     state = memory.state_of(path)
     return _sha256(path.absolute(), None if state is None else tuple(state))
+
+
+def metadata_of(path: Path) -> Any:
+    """Metadata of a reference file, read once for each state of the file in a process."""
+    state = path.stat()
+    return _metadata(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _metadata(path: Path, size: int, mtime: int) -> Any:
+    from stpipe import models
+
+    del size, mtime  # part of the cache's key only
+    return models.open_metadata(path)
 
 
 @lru_cache(maxsize=1024)

@@ -102,9 +102,10 @@ class Step(Saving):
     def settle_for(self, meta: Mapping[str, Any]) -> None:
         """Take the parameters that CRDS has for an exposure, where the user gives none."""
         if self.parent is None:
-            cls = type(self)
+            cls, before = type(self), self.parameter_files
             self.parameter_files = layers.central_files(cls, meta, self.resolver)
-            self._take(resolve(cls, self.given.over(layers.below(cls, self.parameter_files))))
+            if before or self.parameter_files:
+                self._take(resolve(cls, self.given.over(layers.below(cls, self.parameter_files))))
 
     def _take(self, parameters: Parameters) -> None:
         """Replace parameters, except those that were set in Python meanwhile."""

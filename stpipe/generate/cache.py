@@ -17,7 +17,7 @@ from stpipe import layers
 from stpipe.generate.fingerprint import source_files
 from stpipe.generate.project import Project
 
-__all__ = ["State", "recall", "remember", "state", "still_true"]
+__all__ = ["Holds", "State", "recall", "remember", "state"]
 
 CACHE = Path(".stflow/plan.json")
 State = list[int]  # size and time of a file
@@ -29,14 +29,28 @@ def state(path: str | Path) -> State:
     return [status.st_size, status.st_mtime_ns]
 
 
-def still_true(exposure: Mapping[str, Any]) -> bool:
-    """Whether nothing that a plan depends on has changed since it was made."""
-    try:
-        same = all(state(path) == before for path, before in exposure["depends_on"].items())
-    except OSError:
-        return False
-    jobs = (entry["job"] for rules in exposure["jobs"].values() for entry in rules.values())
-    return same and all(Path(job).is_file() for job in jobs)
+class Holds:
+    """Whether a plan still holds: nothing that it depends on has changed since it was made.
+
+    Exposures share reference files, code and jobs: each file is looked at once.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[str, State | None] = {}
+
+    def __call__(self, exposure: Mapping[str, Any]) -> bool:
+        """Compare every file that the plan names."""
+        same = all(self._state(p) == before for p, before in exposure["depends_on"].items())
+        jobs = (entry["job"] for rules in exposure["jobs"].values() for entry in rules.values())
+        return same and all(self._state(job) is not None for job in jobs)
+
+    def _state(self, path: str) -> State | None:
+        if path not in self._states:
+            try:
+                self._states[path] = state(path)
+            except OSError:
+                self._states[path] = None
+        return self._states[path]
 
 
 def recall(project: Project) -> dict[str, Any]:

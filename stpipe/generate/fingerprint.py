@@ -8,6 +8,7 @@ comments and docstrings. The framework counts through its version; other package
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import inspect
@@ -20,15 +21,38 @@ from typing import Any
 
 from stpipe.step import Step
 
-__all__ = ["files_of_function", "fingerprint", "fingerprint_of", "source_files"]
+__all__ = ["at_once", "files_of_function", "fingerprint", "fingerprint_of", "source_files"]
 
 _FRAMEWORK = "stpipe"
 _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|cimport\s+([\w.]+))", re.MULTILINE)
 
 
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """Look at each file once while the block runs: nobody edits code between two exposures."""
+    _looked.clear()
+    _looking.append(True)
+    try:
+        yield
+    finally:
+        _looking.pop()
+
+
+_looked: dict[tuple[str, type[Step]], Any] = {}
+_looking: list[bool] = []
+
+
 def fingerprint(step: type[Step]) -> str:
     """Hash of the code that computes `step`'s product."""
-    return fingerprint_of(source_files(step))
+    return str(_once("hash", step, lambda: fingerprint_of(source_files(step))))
+
+
+def _once(what: str, step: type[Step], find: Callable[[], Any]) -> Any:
+    if not _looking:
+        return find()
+    if (what, step) not in _looked:
+        _looked[what, step] = find()
+    return _looked[what, step]
 
 
 def fingerprint_of(files: Iterable[Path]) -> str:
@@ -41,6 +65,11 @@ def fingerprint_of(files: Iterable[Path]) -> str:
 
 def source_files(step: type[Step]) -> tuple[Path, ...]:
     """The files that count: of the class, of its bases outside the framework, and their imports."""
+    files: tuple[Path, ...] = _once("files", step, lambda: _source_files(step))
+    return files
+
+
+def _source_files(step: type[Step]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for cls in step.__mro__:
         if issubclass(cls, Step) and cls.__module__ not in ("stpipe.step", "stpipe.pipeline"):

@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 from stpipe import folders, naming
 from stpipe.errors import UsageError, did_you_mean
 from stpipe.generate import cache, frozen, lock, seals
+from stpipe.generate.fingerprint import at_once
 from stpipe.generate.planning import Entry, Planner, offered_by
 from stpipe.generate.project import CONFIG, Project
-from stpipe.generate.trace import ANY
+from stpipe.generate.trace import ANY, Member
 
 __all__ = ["Plan", "freeze", "load", "select", "use_own_commands"]
 
@@ -268,9 +269,10 @@ def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
     project = Project.from_config(config)
     project.use_crds()
     planner = Planner(project)
-    exposures: list[dict[str, Any]] = []
-    for source in project.exposures():
-        exposures.append(planner.plan(source, offered_by(exposures)))
+    offered: dict[str, Callable[[], Member]] = {}
+    with at_once():
+        for source in project.exposures():
+            offered.update(offered_by(planner.plan(source, offered)))
     return planner.selected
 
 
@@ -286,11 +288,15 @@ def load(config: Mapping[str, Any]) -> Plan:
     remembered = cache.recall(project)
     planner = Planner(project)
     exposures: dict[str, Any] = {}
-    for source in project.exposures():
-        exposure = remembered.get(source)
-        if exposure is None or not cache.still_true(exposure):
-            exposure = planner.plan(source, offered_by(exposures.values()))
-        _add(exposures, exposure)
+    offered: dict[str, Callable[[], Member]] = {}
+    holds = cache.Holds()
+    with at_once():
+        for source in project.exposures():
+            exposure = remembered.get(source)
+            if exposure is None or not holds(exposure):
+                exposure = planner.plan(source, offered)
+            _add(exposures, exposure)
+            offered.update(offered_by(exposure))
     if planner.selected:
         lock.hold(project, planner.selected)
     if planner.selected or len(remembered) != len(exposures):

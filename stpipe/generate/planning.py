@@ -16,6 +16,7 @@ from typing import Any
 
 import stpipe
 from stpipe import hooks, job
+from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock
 from stpipe.generate.cache import state
@@ -38,6 +39,7 @@ from stpipe.generate.trace import (
 )
 from stpipe.library_step import LibraryStep
 from stpipe.models.associations import load_association
+from stpipe.parameters import Settings
 from stpipe.references import Reference, sha256
 from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
@@ -65,19 +67,29 @@ class Planner:
         self.selected: dict[str, lock.Selection] = {}  # of the exposures that were traced
         self._pipelines: list[type[Step]] = []
         self._resolver = project.resolver()
+        self._settings: dict[type[Step], Settings] = {}
 
     def plan(self, source: str, made: Made | None = None) -> dict[str, Any]:
         """Everything that the project does to one exposure or association.
 
         `made` has what other plans make, by file name: members of an association may be among it.
         """
-        self._pipelines = self._pipelines or self.project.pipelines()
+        if not self._pipelines:
+            self._pipelines = self.project.pipelines()
+            if isinstance(self._resolver, CrdsResolver):
+                types = (pipeline.all_reference_types() for pipeline in self._pipelines)
+                self._resolver.expect(frozenset[str]().union(*types))
         if source.endswith(".json"):
             return self._plan_association(source, made or {})
         stages = [p for p in self._pipelines if not issubclass(p, LibraryStep)]
         if not stages:
             raise InputError(f"{source}: {self.project.stages[0]} takes associations (.json).")
         return self._plan([member_of(source)], source, stages)
+
+    def _settings_of(self, cls: type[Step]) -> Settings:
+        if cls not in self._settings:
+            self._settings[cls] = self.project.settings(cls)
+        return self._settings[cls]
 
     def _plan_association(self, source: str, made: Made) -> dict[str, Any]:
         stages = [p for p in self._pipelines if issubclass(p, LibraryStep)]
@@ -102,7 +114,7 @@ class Planner:
         found |= {"results": [], "parts": {}, "offers": {}}
         files = [source, *(str(member.origin) for member in members)]
         for cls in stages:
-            pipeline = cls.from_settings(self.project.settings(cls))
+            pipeline = cls.from_settings(self._settings_of(cls))
             pipeline.resolver = self._resolver
             graph = trace_many(pipeline, members, root)
             _refuse_hooks(pipeline)
@@ -274,11 +286,10 @@ def _offers(graph: Graph, namer: _Namer) -> dict[str, dict[str, str]]:
     return found
 
 
-def offered_by(exposures: Iterable[Mapping[str, Any]]) -> Made:
-    """What plans make, by file name; headers are read when a member is asked for."""
+def offered_by(exposure: Mapping[str, Any]) -> Made:
+    """What a plan makes, by file name; headers are read when a member is asked for."""
     return {
         name: partial(_from_offer, offer, exposure["source"])
-        for exposure in exposures
         for name, offer in exposure["offers"].items()
     }
 

@@ -121,6 +121,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     saves: list[tuple[Traced, str]] = field(default_factory=list)  # product, suffix
     results: list[Traced | TracedMany] = field(default_factory=list)
+    _flat: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def source(self) -> Path:
@@ -190,6 +191,12 @@ class Graph:
         """Labels of the parts that a node makes; one for all where only pixels tell."""
         known = node.step.parts(given.flat_meta(), selected)
         return [ANY] if known is None else [str(label) for label in known]
+
+    def flat(self, metadata: Any) -> Mapping[str, Any]:
+        """Metadata by dotted name, made once: nothing changes it while a graph is traced."""
+        if id(metadata) not in self._flat:
+            self._flat[id(metadata)] = metadata.to_flat_dict()
+        return self._flat[id(metadata)]
 
     def stand_in(self, number: int = 0) -> Traced:
         """The stand-in for the exposure, or for a member."""
@@ -280,7 +287,7 @@ class Traced(StandIn):
 
     def flat_meta(self) -> dict[str, Any]:
         """Metadata by dotted name."""
-        return dict(self.metadata.to_flat_dict())
+        return dict(self._graph.flat(self.metadata))
 
     def record(self, step: Step, *more: Any) -> Any:
         """Note that `step` runs on what this stands for."""
@@ -384,7 +391,7 @@ class TracedMany(StandIn):
 
     def flat_meta(self) -> dict[str, Any]:
         """Metadata by dotted name."""
-        return dict(self.metadata.to_flat_dict())
+        return dict(self._graph.flat(self.metadata))
 
     def record(self, step: Step, *more: Any) -> Any:
         """Note that `step` runs on all of them."""

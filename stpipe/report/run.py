@@ -126,7 +126,7 @@ def _missing(jobs: Sequence[_Job], wanted: Sequence[str]) -> Iterator[tuple[str,
     errors: Mapping[str, str] = _errors(jobs)
     owner = {path: job.root for job in jobs for path in job.products}
     for path in wanted:
-        if not Path(path).is_file():
+        if not Path(path).exists():
             yield path, errors.get(owner[path], "")
 
 
@@ -134,7 +134,7 @@ def _errors(jobs: Sequence[_Job]) -> dict[str, str]:
     """By exposure, the error of its first job whose product is missing."""
     found: dict[str, str] = {}
     for job in jobs:
-        if job.root not in found and not Path(job.products[0]).is_file():
+        if job.root not in found and not Path(job.products[0]).exists():
             error = costs.last_error(job.log)
             if error:
                 found[job.root] = f"{job.rule}: {error}"

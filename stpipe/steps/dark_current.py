@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.naming import output_path
+from stpipe.references import metadata_of
 from stpipe.step import RampStep
 
 if TYPE_CHECKING:
@@ -71,12 +72,10 @@ class DarkCurrentStep(RampStep):
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Not with a dark whose groups are longer or further apart than the exposure's."""
-        from stpipe import models
-
         path = selected["dark"].path
         if path is None:
             return ""
-        taken, wanted = Readout.of(models.open_metadata(path)), Readout.of(meta)
+        taken, wanted = Readout.of(metadata_of(path)), Readout.of(meta)
         if taken.divides(wanted):
             return ""
         return f"the dark was taken with {taken}, more than the exposure's {wanted}"

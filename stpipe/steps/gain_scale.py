@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.references import metadata_of
 from stpipe.step import Step
 
 if TYPE_CHECKING:
@@ -52,12 +53,10 @@ class GainScaleStep(Step):
 
 def gain_factor(meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> Any:
     """GAINFACT of an exposure (flat metadata) or else of its gain reference; None without."""
-    from stpipe import models
-
     factor = meta.get("meta.exposure.gain_factor")
     path = selected["gain"].path
     if factor is None and path is not None:
-        factor = models.open_metadata(path).get("meta.exposure.gain_factor")
+        factor = metadata_of(path).get("meta.exposure.gain_factor")
     return factor
 
 
