@@ -282,7 +282,8 @@ def load(config: Mapping[str, Any]) -> Plan:
     A job on a cluster, which reads the Snakefile again, gets the plan of the run that it is part of.
     """
     if (content := frozen.plan()) is not None:
-        return Plan({e["root"]: e for e in content["exposures"]})
+        planned = {e["root"]: e for e in content["exposures"]}
+        return Plan(planned, around_mb=config.get("job_overhead_mb", 0))
     project = Project.from_config(config)
     project.use_crds()
     remembered = cache.recall(project)
@@ -303,7 +304,8 @@ def load(config: Mapping[str, Any]) -> Plan:
         cache.remember(project, exposures.values())
     if not exposures:
         log.warning("%s lists no exposures: there is nothing to do.", CONFIG)
-    return Plan(exposures, selected=planner.selected)
+    around_mb = config.get("job_overhead_mb", 0)
+    return Plan(exposures, selected=planner.selected, around_mb=around_mb)
 
 
 def _add(exposures: dict[str, Any], exposure: Mapping[str, Any]) -> None:

@@ -21,8 +21,6 @@ use_own_commands()
 plan = load(config)
 # A job on a cluster reads this file again: it follows the plan of this run.
 freeze()
-# It also has a snakemake of its own around the step.
-plan.around_mb = 0 if getattr(workflow, "local_exec", True) else 250
 
 
 def kept(rule, path):
