@@ -13,10 +13,12 @@ from stpipe.engine.band import Array
 from stpipe.models.arrays import Stored, read_only
 from stpipe.models.scratch import Scratch
 
-__all__ = ["IN_MEMORY_BYTES", "Spool"]
+__all__ = ["CUBE_IN_MEMORY_BYTES", "IN_MEMORY_BYTES", "Spool"]
 
-# An array above this goes to a scratch file (TMPDIR): one full-frame float32 image stays in memory.
+# An array above this goes to a scratch file (TMPDIR): a full-frame float32 image stays in memory, a
+# cube of one does not, so that one integration takes no more memory than many.
 IN_MEMORY_BYTES = 20_000_000
+CUBE_IN_MEMORY_BYTES = 10_000_000
 
 
 @dataclass
@@ -27,7 +29,8 @@ class Spool:
 
     def make(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """An array of zeros, to be filled."""
-        large = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > IN_MEMORY_BYTES
+        most = IN_MEMORY_BYTES if len(shape) == 2 else CUBE_IN_MEMORY_BYTES  # noqa: PLR2004 - an image
+        large = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > most
         self.arrays[name] = _Scratch(shape, dtype) if large else np.zeros(shape, dtype)
 
     def shape(self, name: str) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from stpipe.engine import Band, Chain, chain_of
 from stpipe.engine.band import Rectangle
 from stpipe.engine.chain import filling, hold
-from stpipe.engine.spool import IN_MEMORY_BYTES, Spool
+from stpipe.engine.spool import CUBE_IN_MEMORY_BYTES, IN_MEMORY_BYTES, Spool
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
@@ -113,10 +113,9 @@ class RampFitStep(Step):
         """Five images and five cubes, those that are small enough to be held, and a band."""
         del file_mb
         nints, _, rows, columns = shape
-        sizes = (4e-6 * rows * columns, 4e-6 * nints * rows * columns)
-        return sum(5 * size for size in sizes if size <= IN_MEMORY_BYTES / 1e6) + 25 * filling(
-            shape
-        )
+        image, cube = 4 * rows * columns, 4 * nints * rows * columns
+        held = image * (image <= IN_MEMORY_BYTES) + cube * (cube <= CUBE_IN_MEMORY_BYTES)
+        return 5e-6 * held + 25 * filling(shape)
 
     def process(self, ramp: Any) -> tuple[Any, Any]:
         """Rates of the exposure and of each integration."""

@@ -16,7 +16,7 @@ MEASURED = [
     ("refpix", NIRCAM, 214),
     ("dark_current", NIRCAM, 139),
     ("jump", NIRCAM, 132),
-    ("ramp_fit", NIRCAM, 236),
+    ("ramp_fit", NIRCAM, 157),
     ("ramp_fit", (4, 5, 2048, 2048), 156),
     ("reset", MIRI, 88),
     ("refpix", MIRI, 95),
