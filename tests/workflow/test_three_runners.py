@@ -9,6 +9,8 @@ import pytest
 from comparing import same, same_arrays
 
 from stpipe import models
+from stpipe.demo import write_demo
+from stpipe.demo.observation import DITHERS
 
 pytestmark = pytest.mark.usefixtures("crds")
 
@@ -148,3 +150,30 @@ def test_calibrated_images(run: Callable[..., object], imagers: list[Path], tmp_
             suffix = product if step == "photom" else f"_{step}"
             hand = tmp_path / first.name.replace(kind, suffix)
         same_arrays(memory / hand.name, hand)
+
+
+def test_from_raw_ramps_to_a_mosaic(run: Callable[..., object], tmp_path: Path) -> None:
+    """Raw exposures and an association in, a mosaic and a catalogue out: one project, three stages."""
+    field = tmp_path / "field"
+    list(write_demo(field, DITHERS[:3]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRDS_PATH", str(field / "crds"))
+        stages = ("calwebb_detector1", "calwebb_image2", "calwebb_image3")
+        raw, asn = sorted(field.glob("uncal/*.fits")), next(field.glob("asn/*.json"))
+        run("stflow", "init", field, *(f"--pipeline={s}" for s in stages), *raw, asn, cwd=tmp_path)
+        made = field / "cal"
+        run("snakemake", "--cores", "2", "cal/*.fits", cwd=field)
+        kept = tmp_path / "kept"
+        made.rename(kept)
+        run("strun", stages[0], *raw, "--output_dir=cal", cwd=field)
+        run("strun", stages[1], *sorted(made.glob("*_rate.fits")), "--output_dir=cal", cwd=field)
+        run("strun", stages[2], asn, "--output_dir=cal", cwd=field)
+        for suffix in ("i2d", "cat"):
+            name = next(kept.glob(f"*_{suffix}.fits")).name
+            same_arrays(kept / name, made / name)
+        members = sorted(kept.glob("*_crf/*.fits"))
+        assert len(members) == 3
+        run("strun", "resample", *members, "--output_file=hand_i2d.fits", cwd=tmp_path)
+        same_arrays(next(kept.glob("*_i2d.fits")), tmp_path / "hand_i2d.fits")
+    with models.open(next(kept.glob("*_cat.fits"))) as catalog:
+        assert len(catalog.catalog) > 40
