@@ -60,10 +60,11 @@ class LibraryStep(Step):
     def _check_members(self, library: ModelLibrary) -> None:
         """Refuse members of other models than this step reads, all of them at once."""
         found = [(library.path(n), library.metadata(n)) for n in range(len(library))]
+        allowed = self.input_models
         wrong = [
-            f"{path} holds a {metadata.model_type}"
+            f"{path} holds a {metadata.model_type}, allowed: {' or '.join(allowed)}"
             for path, metadata in found
-            if self.input_models and metadata.model_type not in self.input_models
+            if allowed and metadata.model_type not in allowed
         ]
         wrong += [
             f"{path} lacks {name}"
@@ -72,8 +73,9 @@ class LibraryStep(Step):
             if metadata.get(name) is None
         ]
         if wrong:
-            allowed = f" Allowed: {' or '.join(self.input_models)}." if self.input_models else ""
-            raise InputError(f"{self.qualified_name}: {'; '.join(wrong)}.{allowed}")
+            raise InputError(
+                f"{self.qualified_name}: {'; '.join(wrong)}. Give the product of an earlier step."
+            )
 
     def run(self, *inputs: Any) -> Any:
         """Run on an association, a library, or a list of files or models."""

@@ -62,7 +62,7 @@ class ResampleStep(LibraryStep):
         crval = float_list(min=2, max=2, default=None)  # Right ascension, declination of it, degrees
         rotation = float(default=None)  # Position angle of the y axis, degrees
         pixel_scale_ratio = float(min=0.001, default=1.0)  # Width of pixels over that of the inputs
-        pixel_scale = float(min=1e-6, default=None)  # Width of pixels, arcsec
+        pixel_scale = float(min=0.000001, default=None)  # Width of pixels, arcsec
         output_wcs = string(default=None)  # ASDF file with a gwcs, in place of the seven before
         enable_ctx = boolean(default=True)  # Make CON
         enable_err = boolean(default=True)  # Make ERR and variances

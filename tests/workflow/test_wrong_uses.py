@@ -333,12 +333,20 @@ def rate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model.save(tmp_path_factory.mktemp("rate") / "x_rate.fits")
 
 
-@pytest.mark.parametrize("alias", [*STEPS])
-def test_the_wrong_kind_of_model(alias: str, rate: Path, niriss: str, capsys: Output) -> None:
-    """Exit code 3 from the header: what it holds, what the step reads, what to give."""
-    reads_images = "ImageModel" in load(alias).input_models
+@pytest.fixture(scope="session")
+def spectrum(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return models.SpecModel().save(tmp_path_factory.mktemp("spec") / "x_x1d.fits")
 
-    error = fails([alias, niriss if reads_images else str(rate), "--log-stream=null"], 3, capsys)
+
+@pytest.mark.parametrize("alias", [*STEPS])
+def test_the_wrong_kind_of_model(
+    alias: str, rate: Path, spectrum: Path, niriss: str, capsys: Output
+) -> None:
+    """Exit code 3 from the header: what it holds, what the step reads, what to give."""
+    read = load(alias).input_models
+    given = rate if "ImageModel" not in read else niriss if "RampModel" not in read else spectrum
+
+    error = fails([alias, str(given), "--log-stream=null"], 3, capsys)
 
     assert f"allowed: {load(alias).input_models[0]}" in error
     assert "Give the product of an earlier step" in error
