@@ -310,9 +310,24 @@ def _grounds(
     return sorted(name.lower() for name in asks), files
 
 
-@cache
 def _client() -> Any:
-    """The client's functions; what it says goes to our log and not through its own handler."""
+    """The client's functions, with no memory of a cache that CRDS_PATH named before."""
+    client, place = _loaded(), os.environ.get("CRDS_PATH", "")
+    if _PLACES and _PLACES[0] != place:
+        from crds.core import utils
+
+        # The client remembers rules by their names alone.
+        utils.clear_function_caches()
+    _PLACES[:] = [place]
+    return client
+
+
+_PLACES: list[str] = []  # the cache that was asked last
+
+
+@cache
+def _loaded() -> Any:
+    """The client; what it says goes to our log and not through its own handler."""
     before = dict(os.environ)
     with _quiet(), _stdatamodels_for_crds(), loading():
         from crds.core import heavy_client
