@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -52,13 +51,6 @@ def made(
         (folder / "factor.txt").write_text("1.5")
         run("snakemake", "--cores", "2", "cal/*.fits", cwd=folder)
     return folder
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    copy = made.parent / tmp_path.name
-    shutil.copytree(made, copy, symlinks=True)
-    return copy
 
 
 def hook(folder: Path, step: str, when: str, *commands: str) -> None:

@@ -68,15 +68,6 @@ def made(
     return folder
 
 
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    """A copy with times and Snakemake's memory kept."""
-    # Beside the original, so that relative paths to the exposures hold.
-    copy = made.parent / tmp_path.name
-    shutil.copytree(made, copy, symlinks=True)
-    return copy
-
-
 def planned(run: Run, folder: Path, *words: str) -> set[str]:
     """`rule:instrument` of every job of a dry run."""
     text = run("snakemake", "-n", "--cores", "2", *words, cwd=folder).stdout

@@ -56,13 +56,6 @@ def made(
     return folder
 
 
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    copy = made.parent / tmp_path.name
-    shutil.copytree(made, copy, symlinks=True)
-    return copy
-
-
 def page(folder: Path) -> str:
     return (folder / "report.html").read_text()
 

@@ -32,13 +32,6 @@ def made(
     return folder
 
 
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    copy = made.parent / tmp_path.name
-    shutil.copytree(made, copy, symlinks=True)
-    return copy
-
-
 def product(folder: Path, suffix: str) -> Path:
     (path,) = folder.glob(f"cal/*_nis_{suffix}.fits")
     return path
