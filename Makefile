@@ -35,6 +35,8 @@ bench: $(VENV)/.installed-dev
 	@mkdir -p docs/benchmarks
 	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python tests/benchmarks/detector1.py $(RUNS) \
 	  | tee docs/benchmarks/detector1.md
+	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python tests/benchmarks/image3.py $(RUNS) \
+	  | tee docs/benchmarks/image3.md
 	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python tests/benchmarks/models.py \
 	  | tee docs/benchmarks/models.md
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelLibrary"]
 
 Source = str | os.PathLike[str] | Association | Sequence[str | os.PathLike[str] | DataModel]
+_PLAIN = (str, int, float, bool, type(None))
 # What tells exposures apart: detectors that saw the sky together have all of it in common.
 _EXPOSURE = (
     "program_number",
@@ -76,6 +77,7 @@ class ModelLibrary:
         self._replaced: dict[int, Path] = {}
         self._held: dict[int, DataModel] = {}
         self._amendments: list[_Amendment] = []
+        self._known: dict[int, tuple[tuple[Path, int], Metadata]] = {}  # and in which state
         self._amended: dict[int, int] = {}  # how many amendments a replaced member has already
         self.association = _association(source)
         if self.association is not None:
@@ -115,6 +117,7 @@ class ModelLibrary:
         self._replaced[range(len(self))[number]] = model.copy().save(folder / member.path.name)
         self._amended[range(len(self))[number]] = len(self._amendments)
         self._held.pop(range(len(self))[number], None)
+        self._known.pop(range(len(self))[number], None)
 
     def amend(self, change: Callable[[DataModel], None]) -> None:
         """Have every member changed when it is opened from now on, such as its metadata."""
@@ -156,6 +159,7 @@ class ModelLibrary:
             _held=dict(self._held),
             _amendments=list(self._amendments),
             _amended=dict(self._amended),
+            _known=dict(self._known),
         )
         return other
 
@@ -165,11 +169,16 @@ class ModelLibrary:
 
     def metadata(self, number: int) -> Metadata:
         """What the headers of a member tell, without its pixels."""
-        held = self._held.get(range(len(self))[number])
-        found = open_metadata(self.path(number)) if held is None else held.metadata_alone()
-        for amendment in self._amendments_of(number):
-            _set(found, amendment.values)
-        return found
+        place = range(len(self))[number]
+        state = (self.path(number), len(self._amendments))
+        if place not in self._known or self._known[place][0] != state:
+            held = self._held.get(place)
+            found = open_metadata(self.path(number)) if held is None else held.metadata_alone()
+            for amendment in self._amendments_of(number):
+                plain = {p: v for p, v in amendment.values.items() if isinstance(v, _PLAIN)}
+                _set(found, plain)
+            self._known[place] = (state, found)
+        return self._known[place][1]
 
     def of_type(self, exptype: str) -> list[int]:
         """The numbers of the members of a type, such as ``science`` or ``background``."""

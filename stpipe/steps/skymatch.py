@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Overlap", "SkyMatchStep", "SkyStatistic", "inside", "matched"]
 
 
+ENOUGH = 100_000  # pixels: their level is as good as a three hundredth of their scatter
+
+
 class SkyMatchStep(LibraryStep):
     """Measure the sky of exposures so that they agree where they overlap.
 
@@ -29,7 +32,8 @@ class SkyMatchStep(LibraryStep):
     that are measured in the overlaps of pairs of exposures; one constant is free, and the lowest
     level (`match_down`) or the highest becomes 0. With `local` each exposure has its own level, with
     `global` all of them the lowest; `global+match` is both. BKGLEVEL holds the result. It is only
-    subtracted from the data with `subtract`; else resample does so.
+    subtracted from the data with `subtract`; else resample does so. Of an exposure no more than 100,000
+    pixels are looked at, evenly spread.
 
     Levels of the user are not implemented.
     """
@@ -89,11 +93,11 @@ class SkyMatchStep(LibraryStep):
             with library[number] as member:
                 if member.meta.wcs is None:
                     raise InputError(f"{self.qualified_name}: {library.path(number)} has no gwcs.")
-                good = usable(member.data, member.dq)
+                sample = Sample.of(member.data, usable(member.data, member.dq), member.meta.wcs)
                 if self.skymethod != "match":
-                    alone[place] = statistic(member.data[good]).level
+                    alone[place] = statistic(sample.data[sample.good]).level
                 if "match" in self.skymethod:
-                    overlaps |= _overlaps(member, good, regions, place, statistic)
+                    overlaps |= _overlaps(sample, regions, place, statistic)
         if self.skymethod == "local":
             return alone
         if self.skymethod == "global":
@@ -175,17 +179,33 @@ def _peak(counts: Any, edges: Doubles) -> float:
 # --- overlaps -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Every `step`-th pixel of an exposure in both directions: enough of them for a level."""
+
+    data: Floats
+    good: Booleans
+    step: int
+    wcs: Any
+
+    @classmethod
+    def of(cls, data: Floats, good: Booleans, wcs: Any) -> Sample:
+        """The sample of an exposure, of at most `ENOUGH` pixels."""
+        step = int(np.ceil(np.sqrt(data.size / ENOUGH)))
+        return cls(data[::step, ::step], good[::step, ::step], step, wcs)
+
+
 def _overlaps(
-    member: Any, good: Booleans, regions: Sequence[Doubles], place: int, statistic: SkyStatistic
+    sample: Sample, regions: Sequence[Doubles], place: int, statistic: SkyStatistic
 ) -> dict[tuple[int, int], Overlap]:
     """The level of an exposure in its overlap with each of the others."""
     found = {}
     for other, corners in enumerate(regions):
         if other != place and len(corners) == 4:  # noqa: PLR2004 - one polygon of four corners
-            x, y = member.meta.wcs.invert(*corners.T, with_bounding_box=False)
-            common = inside(np.column_stack([x, y]), good.shape) & good
+            x, y = sample.wcs.invert(*corners.T, with_bounding_box=False)
+            common = inside(np.column_stack([x, y]) / sample.step, sample.good.shape) & sample.good
             if common.any():
-                found[place, other] = statistic(member.data[common])
+                found[place, other] = statistic(sample.data[common])
     return found
 
 

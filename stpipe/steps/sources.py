@@ -14,7 +14,7 @@ from stpipe.steps._arrays import has
 if TYPE_CHECKING:
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
 
-__all__ = ["StarFinder", "background_and_noise", "refined", "usable"]
+__all__ = ["StarFinder", "background_and_noise", "between", "refined", "usable"]
 
 
 def usable(data: Floats, dq: Bits) -> Booleans:
@@ -25,7 +25,8 @@ def usable(data: Floats, dq: Bits) -> Booleans:
 def background_and_noise(data: Floats, good: Booleans, box: int) -> tuple[Doubles, Doubles]:
     """Smooth background of an image and the noise of its pixels, from boxes of `box` pixels.
 
-    Boxes are clipped at three standard deviations (Bertin & Arnouts 1996).
+    Boxes are clipped at three standard deviations (Bertin & Arnouts 1996); between their middles the
+    background is linear.
     """
     from photutils.background import Background2D
 
@@ -35,7 +36,21 @@ def background_and_noise(data: Floats, good: Booleans, box: int) -> tuple[Double
         found = Background2D(
             np.where(good, data, 0), shape, mask=~good, exclude_percentile=90.0, filter_size=1
         )
-    return found.background, found.background_rms
+        meshes = (found.background_mesh, found.background_rms_mesh)
+    level, noise = (between(np.atleast_2d(mesh), shape, data.shape) for mesh in meshes)
+    return level, noise
+
+
+def between(mesh: Doubles, box: tuple[int, ...], shape: tuple[int, ...]) -> Doubles:
+    """Values of boxes, which begin in the first row and column, at every pixel (rows, columns)."""
+    for axis in (0, 1):
+        middles = (np.arange(mesh.shape[axis]) + 0.5) * box[axis] - 0.5
+        place = np.interp(np.arange(shape[axis]), middles, np.arange(mesh.shape[axis]))
+        low = np.minimum(place.astype(int), max(mesh.shape[axis] - 2, 0))
+        high = np.minimum(low + 1, mesh.shape[axis] - 1)
+        part = (place - low).reshape((-1, 1) if axis == 0 else (1, -1))
+        mesh = mesh.take(low, axis) * (1 - part) + mesh.take(high, axis) * part
+    return mesh
 
 
 @dataclass(frozen=True)

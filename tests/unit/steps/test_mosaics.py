@@ -28,6 +28,7 @@ from stpipe.steps.resample import ResampleStep
 from stpipe.steps.sky_grid import corners_of, fiducial, pixel_map
 from stpipe.steps.skymatch import Overlap, SkyMatchStep, SkyStatistic
 from stpipe.steps.source_catalog import SourceCatalogStep
+from stpipe.steps.sources import between
 from stpipe.steps.tweakreg import TweakRegStep
 
 
@@ -410,3 +411,13 @@ def test_catalogues_need_coordinates(field: Path) -> None:
         image.meta.wcs = None
         with pytest.raises(InputError, match="no gwcs"):
             SourceCatalogStep().run(image)
+
+
+def test_backgrounds_between_boxes() -> None:
+    """Linear between the middles of boxes, constant beyond the outer ones; one box is constant."""
+    found = between(np.array([[0.0, 10.0], [20.0, 30.0]]), (10, 10), (20, 20))
+    assert 0 == found[0, 0] == found[4, 4]
+    assert 30 == found[19, 19]
+    assert pytest.approx(15) == found[9:11, 9:11].mean()
+    np.testing.assert_allclose(found[:, 10] - found[:, 9], 1)
+    assert (between(np.array([[7.0]]), (10, 10), (9, 8)) == 7).all()
