@@ -14,6 +14,8 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from stpipe.errors import ParameterError, did_you_mean
+
 __all__ = [
     "ADJ_OPEN",
     "AD_FLOOR",
@@ -48,6 +50,7 @@ __all__ = [
     "UNRELIABLE_FLAT",
     "UNRELIABLE_SLOPE",
     "WARM",
+    "excluded",
     "group",
     "pixel",
     "remap",
@@ -130,6 +133,33 @@ FLUX_ESTIMATED: Final = pixel["FLUX_ESTIMATED"]
 MSA_FAILED_OPEN: Final = pixel["MSA_FAILED_OPEN"]
 OTHER_BAD_PIXEL: Final = pixel["OTHER_BAD_PIXEL"]
 REFERENCE_PIXEL: Final = pixel["REFERENCE_PIXEL"]
+
+
+def excluded(good: str) -> int:
+    """The bits that make a pixel unusable, from a text that says which do not.
+
+    Names or numbers, joined by ``+`` or ``,``: ``JUMP_DET+SATURATED`` excludes every other bit,
+    ``~DO_NOT_USE+NON_SCIENCE`` these two alone, ``0`` all of them and ``~0`` or ``None`` none.
+
+    Raises
+    ------
+    ParameterError
+        When a word is neither the name of a bit nor a number.
+    """
+    text = good.strip()
+    inverted = text.startswith("~")
+    words = [word.strip() for word in text.lstrip("~").strip("() ").replace(",", "+").split("+")]
+    if text.lower() in ("none", ""):
+        return 0
+    if wrong := [word for word in words if word.upper() not in pixel and not word.isdecimal()]:
+        raise ParameterError(
+            f"DQ bits: {', '.join(map(repr, wrong))} in {good!r} is no name of a bit"
+            f"{did_you_mean(wrong[0].upper(), pixel)}, allowed: numbers, or names such as DO_NOT_USE."
+        )
+    named = 0
+    for word in words:
+        named |= int(word) if word.isdecimal() else pixel[word.upper()]
+    return named if inverted else ~named & 0xFFFFFFFF
 
 
 def remap(dq: npt.ArrayLike, dq_def: npt.NDArray[Any] | None) -> npt.NDArray[np.uint32]:

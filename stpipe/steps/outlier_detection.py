@@ -54,6 +54,7 @@ class OutlierDetectionStep(LibraryStep):
         scale = string(default="1.2 0.7")  # Steepness that is allowed for, in the same order
         backg = float(default=0.0)  # Sky of the exposures over the median where it is not known
         resample_data = boolean(default=True)  # False: exposures are not dithered, pixels compare
+        good_bits = string(default="~DO_NOT_USE")  # Flags that do not keep a pixel from counting
     """
     weight_type: str
     pixfrac: float
@@ -64,6 +65,7 @@ class OutlierDetectionStep(LibraryStep):
     scale: str
     backg: float
     resample_data: bool
+    good_bits: str
 
     def process(self, library: ModelLibrary) -> Any:
         """Take the median and compare every exposure with it."""
@@ -99,7 +101,13 @@ class OutlierDetectionStep(LibraryStep):
         members = [n for numbers in groups for n in numbers]
         grid = ResampleStep().grid(library, members)
         how = Drizzling(
-            self.kernel, self.pixfrac, self.fillval, self.weight_type, context=False, errors=False
+            self.kernel,
+            self.pixfrac,
+            self.fillval,
+            self.weight_type,
+            context=False,
+            errors=False,
+            bad=dqflags.excluded(self.good_bits),
         )
         return grid, [self._drizzled(library, numbers, (grid, how), scratch) for numbers in groups]
 
@@ -124,10 +132,10 @@ class OutlierDetectionStep(LibraryStep):
 
         with library[numbers[0]] as member:
             exposure = exposure_of(member)
-        data = exposure.values["data"] - np.float32(exposure.sky)
+        data = exposure.values["data"] - np.float32(exposure.sky or 0)
         rows, columns = data.shape
         window = Window(slice(0, rows), slice(0, columns))
-        wht = weights(exposure, self.weight_type)
+        wht = weights(exposure, self.weight_type, dqflags.excluded(self.good_bits))
         return _stored(data, wht, window, self.maskpt, scratch / f"{numbers[0]}.npy")
 
     def _compare(
@@ -135,11 +143,12 @@ class OutlierDetectionStep(LibraryStep):
     ) -> Booleans:
         data, err = exposure.values["data"], exposure.values["err"]
         if grid is None:
-            sky = np.float32(exposure.sky)
-            far: Booleans = np.abs(data - sky - median) > limits.snr * np.nan_to_num(err)
+            flat = data - np.float32(exposure.sky or 0)
+            far: Booleans = np.abs(flat - median) > limits.snr * np.nan_to_num(err)
             return far
         expected = blot(median, grid, exposure.wcs, data.shape)
-        return outliers(data - np.float32(exposure.sky or self.backg), err, expected, limits)
+        sky = np.float32(self.backg if exposure.sky is None else exposure.sky)
+        return outliers(data - sky, err, expected, limits)
 
 
 def _two(text: str, name: str) -> tuple[float, float]:

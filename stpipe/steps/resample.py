@@ -20,9 +20,9 @@ from stpipe.steps.sky_grid import Grid, Wishes, from_file, grid_for, pixel_map
 
 if TYPE_CHECKING:
     from stpipe.models import ImageModel, ModelLibrary
-    from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
+    from stpipe.steps._arrays import Bits, Doubles, Floats
 
-__all__ = ["Drizzling", "Exposure", "Mosaic", "ResampleStep", "good_pixels", "weights"]
+__all__ = ["Drizzling", "Exposure", "Mosaic", "ResampleStep", "weights"]
 
 BAD = dqflags.DO_NOT_USE | dqflags.NON_SCIENCE
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
@@ -172,13 +172,13 @@ def _number(fillval: str) -> str:
 
 @dataclass(frozen=True)
 class Exposure:
-    """What is drizzled of an exposure: values (rows, columns), flags, coordinates, seconds."""
+    """What is drizzled of an exposure: values (rows, columns), flags, coordinates, seconds, sky."""
 
     values: Mapping[str, Floats]
     dq: Bits
     wcs: Any
     seconds: float
-    sky: float = 0.0
+    sky: float | None = None  # what is still in the values and is to be subtracted
 
 
 def exposure_of(member: Any) -> Exposure:
@@ -188,17 +188,12 @@ def exposure_of(member: Any) -> Exposure:
     seconds = exposure.measurement_time or exposure.exposure_time
     background = member.meta.background
     known = background.level is not None and not background.subtracted
-    return Exposure(values, dq, member.meta.wcs, seconds, background.level if known else 0.0)
+    return Exposure(values, dq, member.meta.wcs, seconds, background.level if known else None)
 
 
-def good_pixels(dq: Bits) -> Booleans:
-    """Pixels that contribute: neither DO_NOT_USE nor NON_SCIENCE."""
-    return ~has(dq, BAD)
-
-
-def weights(exposure: Exposure, kind: str) -> Floats:
-    """Weight of each pixel (rows, columns): 1/VAR_RNOISE, the time, or 1; 0 for bad pixels."""
-    good = good_pixels(exposure.dq)
+def weights(exposure: Exposure, kind: str, bad: int = BAD) -> Floats:
+    """Weight of each pixel (rows, columns): 1/VAR_RNOISE, the time, or 1; 0 where a bit is bad."""
+    good = ~has(exposure.dq, bad)
     if kind == "exptime":
         return good * np.float32(exposure.seconds)
     variance = exposure.values.get("var_rnoise")
@@ -223,6 +218,7 @@ class Drizzling:
     context: bool = True
     errors: bool = True
     flags: bool = False
+    bad: int = BAD  # bits of pixels that do not contribute
 
 
 @dataclass(frozen=True)
@@ -291,7 +287,7 @@ class Mosaic:
 
     def add(self, exposure: Exposure) -> None:
         """Drizzle an exposure."""
-        data = exposure.values["data"] - np.float32(exposure.sky)
+        data = exposure.values["data"] - np.float32(exposure.sky or 0)
         places = pixel_map(exposure.wcs, self.grid, data.shape)
         with warnings.catch_warnings():
             # The documentation says which kernels do not conserve flux.
@@ -314,7 +310,7 @@ class Mosaic:
             "exptime": exposure.seconds,
             "pixmap": places,
             "pixel_scale_ratio": self.grid.ratio,
-            "weight_map": weights(exposure, self.drizzling.weight_type),
+            "weight_map": weights(exposure, self.drizzling.weight_type, self.drizzling.bad),
             "pixfrac": self.drizzling.pixfrac,
             "in_units": "cps",
             "xmin": max(0, int(x0 + 0.5)),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.errors import InputError
+from stpipe import naming
+from stpipe.errors import InputError, ParameterError
 from stpipe.library_step import LibraryStep
+from stpipe.models import dqflags
+from stpipe.references import Reference, override
 from stpipe.step import Output
+from stpipe.steps._arrays import has
 from stpipe.steps._invalid import assign, values_of
 from stpipe.steps.sky_grid import corners_of
-from stpipe.steps.sources import usable
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel, ModelLibrary
-    from stpipe.steps._arrays import Booleans, Doubles, Floats
+    from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
 
 __all__ = ["Overlap", "SkyMatchStep", "SkyStatistic", "inside", "matched"]
 
@@ -31,11 +35,11 @@ class SkyMatchStep(LibraryStep):
     With `match` the levels are those whose differences fit best, by least squares, to the differences
     that are measured in the overlaps of pairs of exposures; one constant is free, and the lowest
     level (`match_down`) or the highest becomes 0. With `local` each exposure has its own level, with
-    `global` all of them the lowest; `global+match` is both. BKGLEVEL holds the result. It is only
-    subtracted from the data with `subtract`; else resample does so. Of an exposure no more than 100,000
-    pixels are looked at, evenly spread.
-
-    Levels of the user are not implemented.
+    `global` all of them the lowest; `global+match` is both. With `user` levels are those of a file,
+    `skylist`, whose lines have the name of an exposure and its level. Detectors that saw the sky
+    together have one level. BKGLEVEL holds the result. It is only subtracted from the data with
+    `subtract`; else resample does so. Of an image no more than 100,000 pixels are looked at, evenly
+    spread.
     """
 
     alias = "skymatch"
@@ -45,10 +49,12 @@ class SkyMatchStep(LibraryStep):
     outputs = (Output("members", "ImageModel", "skymatch", many=True),)
     prerequisites = ("meta.wcsinfo.s_region",)
     spec = """
-        skymethod = option(local, global, match, global+match, default=match)  # Which levels
+        skymethod = option(local, global, match, global+match, user, default=match)  # Which levels
         match_down = boolean(default=True)  # The lowest level is 0, else the highest
         subtract = boolean(default=False)  # Subtract the levels from the data
-        skystat = option(median, mean, mode, default=mode)  # What a level is of the pixels left
+        skylist = string(default=None)  # File with names of exposures and levels, for the method user
+        skystat = option(median, midpt, mean, mode, default=mode)  # What a level is of the pixels left
+        dqbits = string(default="~DO_NOT_USE+NON_SCIENCE")  # Flags of pixels that count all the same
         lower = float(default=None)  # Values below do not count
         upper = float(default=None)  # Values above do not count
         nclip = integer(min=0, default=5)  # Rounds of leaving out outliers
@@ -59,7 +65,9 @@ class SkyMatchStep(LibraryStep):
     skymethod: str
     match_down: bool
     subtract: bool
+    skylist: str | None
     skystat: str
+    dqbits: str
     lower: float | None
     upper: float | None
     nclip: int
@@ -67,18 +75,63 @@ class SkyMatchStep(LibraryStep):
     usigma: float
     binwidth: float
 
+    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+        """The file of levels: an input that is tracked and recorded as references are."""
+        del meta
+        if self.skymethod != "user":
+            return {}
+        if self.skylist is None:
+            raise ParameterError("skymethod=user needs skylist, a file of names and levels.")
+        return {"skylist": override("skylist", self.skylist)}
+
     def process(self, library: ModelLibrary) -> Any:
         """Measure levels, one exposure after the other, and note them."""
         members = library.of_type("science")
-        levels = self._levels(library, members)
+        known = self.selected.get("skylist")
+        if known is None:
+            levels = self._levels(library, members)
+        else:
+            names = [library.members[number].path.name for number in members]
+            levels = levels_of_file(Path(str(known.path)), names)
         for number, level in zip(members, levels, strict=True):
             self.log.info("%s: %.6g", library.members[number].path.name, level)
-            about = {"method": self.skymethod, "level": float(level), "subtracted": self.subtract}
-            values = {f"meta.background.{name}": value for name, value in about.items()}
-            library.amend_member(number, values, _subtract(float(level)) if self.subtract else None)
+            self._note(library, number, float(level))
         return library
 
+    def _note(self, library: ModelLibrary, number: int, level: float) -> None:
+        """Have a member know its level, and lose it if that is asked for."""
+        before = library.metadata(number).meta.background
+        total = level + (before.level or 0.0 if before.subtracted else 0.0)
+        if before.subtracted and not self.subtract:
+            raise InputError(
+                f"{self.qualified_name}: the sky of {library.path(number)} is subtracted already. "
+                "Subtract what is left, too (subtract=True), or give an earlier product."
+            )
+        about = {"method": self.skymethod, "level": total, "subtracted": self.subtract}
+        values = {f"meta.background.{name}": value for name, value in about.items()}
+        library.amend_member(number, values, _subtract(level) if self.subtract else None)
+
     def _levels(self, library: ModelLibrary, members: Sequence[int]) -> Doubles:
+        groups = _places_of_groups(library, members)
+        alone, overlaps = self._measured(library, members, groups)
+        lowest = [min(alone[place] for place in places) for places in groups]
+        if self.skymethod == "local":
+            found = np.array(lowest)
+        elif self.skymethod == "global":
+            found = np.full(len(groups), min(lowest))
+        else:
+            found = matched(overlaps, len(groups), down=self.match_down)
+            if self.skymethod == "global+match":
+                found += (lowest - found).min()
+        levels = np.zeros(len(members))
+        for level, places in zip(found, groups, strict=True):
+            levels[places] = level
+        return levels
+
+    def _measured(
+        self, library: ModelLibrary, members: Sequence[int], groups: Sequence[Sequence[int]]
+    ) -> tuple[Doubles, dict[tuple[int, int], Overlap]]:
+        """The level of each image where it is asked for, and of each group in others' overlaps."""
         statistic = SkyStatistic(
             self.skystat,
             (self.lower, self.upper),
@@ -87,23 +140,50 @@ class SkyMatchStep(LibraryStep):
             self.binwidth,
         )
         regions = [corners_of(library.metadata(n).get("meta.wcsinfo.s_region")) for n in members]
+        outlines = [[regions[place] for place in places] for places in groups]
         alone = np.zeros(len(members))
-        overlaps: dict[tuple[int, int], Overlap] = {}
-        for place, number in enumerate(members):
-            with library[number] as member:
-                if member.meta.wcs is None:
-                    raise InputError(f"{self.qualified_name}: {library.path(number)} has no gwcs.")
-                sample = Sample.of(member.data, usable(member.data, member.dq), member.meta.wcs)
+        parts: dict[tuple[int, int], list[Overlap]] = {}
+        for own, places in enumerate(groups):
+            for place in places:
+                sample = self._sample(library, members[place])
                 if self.skymethod != "match":
                     alone[place] = statistic(sample.data[sample.good]).level
                 if "match" in self.skymethod:
-                    overlaps |= _overlaps(sample, regions, place, statistic)
-        if self.skymethod == "local":
-            return alone
-        if self.skymethod == "global":
-            return np.full(len(members), alone.min())
-        found = matched(overlaps, len(members), down=self.match_down)
-        return found + alone.min() if self.skymethod == "global+match" else found
+                    for other, overlap in _overlaps(sample, outlines, own, statistic):
+                        parts.setdefault((own, other), []).append(overlap)
+        return alone, {pair: _together(overlaps) for pair, overlaps in parts.items()}
+
+    def _sample(self, library: ModelLibrary, number: int) -> Sample:
+        with library[number] as member:
+            if member.meta.wcs is None:
+                raise InputError(f"{self.qualified_name}: {library.path(number)} has no gwcs.")
+            return Sample.of(member.data, member.dq, dqflags.excluded(self.dqbits), member.meta.wcs)
+
+
+def _places_of_groups(library: ModelLibrary, members: Sequence[int]) -> list[list[int]]:
+    """Places in the list of members of those that are one exposure."""
+    place = {number: place for place, number in enumerate(members)}
+    found = [[place[n] for n in numbers if n in place] for numbers in library.groups.values()]
+    return [places for places in found if places]
+
+
+def levels_of_file(path: Path, names: Sequence[str]) -> Doubles:
+    """The level of each exposure, from lines of names and levels; suffixes do not matter.
+
+    Raises
+    ------
+    InputError
+        When lines are something else, or an exposure has no level or two.
+    """
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        listed = [(naming.split(name).root, float(level)) for name, level in filter(None, lines)]
+    except ValueError:
+        raise InputError(f"{path}: allowed are lines of a name and a level.") from None
+    found = {name: [v for n, v in listed if n == naming.split(name).root] for name in names}
+    if wrong := [f"{name} is listed {len(v)} times" for name, v in found.items() if len(v) != 1]:
+        raise InputError(f"{path}: {', '.join(wrong)}, allowed: once each.")
+    return np.array([found[name][0] for name in names])
 
 
 def _subtract(level: float) -> Any:
@@ -161,19 +241,25 @@ class SkyStatistic:
         if self.kind == "mean":
             return float(kept.mean())
         width = kept.std()
-        if self.kind == "median" or width == 0:
+        if self.kind in ("median", "midpt") or width == 0:
             return float(np.median(kept))
         bins = max(1, int(np.ceil(np.ptp(kept) / (self.binwidth * width))))
         counts, edges = np.histogram(kept, bins)
-        return _peak(counts, edges)
+        return _peak(counts, (edges[:-1] + edges[1:]) / 2, float(width))
 
 
-def _peak(counts: Any, edges: Doubles) -> float:
-    """Place of the peak of a histogram: the middle of the bins around it, weighted by counts."""
-    top = int(counts.argmax())
-    part = slice(max(0, top - 2), top + 3)
-    centres = (edges[:-1] + edges[1:])[part] / 2
-    return float(np.average(centres, weights=counts[part]))
+def _peak(counts: Any, centres: Doubles, width: float) -> float:
+    """Place of the peak of a histogram: of the Gaussian that fits best within `width` of it.
+
+    The highest bin alone is off by several bins, as noise decides among those near the peak.
+    """
+    near = (np.abs(centres - centres[counts.argmax()]) <= width) & (counts > 0)
+    x, heights = centres[near], counts[near]
+    middle = float(np.average(x, weights=heights))
+    if x.size < 4:  # noqa: PLR2004 - as many as a parabola needs, and one
+        return middle
+    bend, slope, _ = np.polyfit(x - middle, np.log(heights), 2, w=np.sqrt(heights))
+    return middle - slope / (2 * bend) if bend < 0 and abs(slope) < -2 * bend * width else middle
 
 
 # --- overlaps -------------------------------------------------------------------------------------
@@ -189,24 +275,39 @@ class Sample:
     wcs: Any
 
     @classmethod
-    def of(cls, data: Floats, good: Booleans, wcs: Any) -> Sample:
-        """The sample of an exposure, of at most `ENOUGH` pixels."""
+    def of(cls, data: Floats, dq: Bits, bad: int, wcs: Any) -> Sample:
+        """The sample of an image, of at most `ENOUGH` pixels; those with a bad bit do not count."""
         step = int(np.ceil(np.sqrt(data.size / ENOUGH)))
-        return cls(data[::step, ::step], good[::step, ::step], step, wcs)
+        data = np.array(data[::step, ::step])
+        return cls(data, np.isfinite(data) & ~has(dq[::step, ::step], bad), step, wcs)
+
+    def within(self, regions: Sequence[Doubles]) -> Booleans:
+        """Good pixels that lie in one of the outlines (corners in degrees)."""
+        rows, columns = self.good.shape
+        found: Booleans = np.zeros((rows, columns), dtype=bool)
+        for corners in regions:
+            for polygon in corners.reshape(-1, 4, 2) if len(corners) % 4 == 0 else ():
+                x, y = self.wcs.invert(*polygon.T, with_bounding_box=False)
+                found |= inside(np.column_stack([x, y]) / self.step, (rows, columns))
+        return found & self.good
 
 
 def _overlaps(
-    sample: Sample, regions: Sequence[Doubles], place: int, statistic: SkyStatistic
-) -> dict[tuple[int, int], Overlap]:
-    """The level of an exposure in its overlap with each of the others."""
-    found = {}
-    for other, corners in enumerate(regions):
-        if other != place and len(corners) == 4:  # noqa: PLR2004 - one polygon of four corners
-            x, y = sample.wcs.invert(*corners.T, with_bounding_box=False)
-            common = inside(np.column_stack([x, y]) / sample.step, sample.good.shape) & sample.good
+    sample: Sample, outlines: Sequence[Sequence[Doubles]], own: int, statistic: SkyStatistic
+) -> Iterator[tuple[int, Overlap]]:
+    """The other exposures, and the level of an image in its overlap with each of them."""
+    for other, regions in enumerate(outlines):
+        if other != own:
+            common = sample.within(regions)
             if common.any():
-                found[place, other] = statistic(sample.data[common])
-    return found
+                yield other, statistic(sample.data[common])
+
+
+def _together(overlaps: Sequence[Overlap]) -> Overlap:
+    """The level of several images of an exposure in its overlap with another."""
+    count = sum(overlap.count for overlap in overlaps)
+    total = sum(overlap.level * overlap.count for overlap in overlaps)
+    return Overlap(total / count, count) if count else Overlap(0.0, 0)
 
 
 def inside(corners: Doubles, shape: tuple[int, int]) -> Booleans:

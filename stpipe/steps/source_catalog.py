@@ -11,7 +11,7 @@ import numpy as np
 from stpipe.errors import InputError, ParameterError, Skip
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
-from stpipe.steps.sources import background_and_noise, refined
+from stpipe.steps.sources import FWHM, background_and_noise, refined
 
 if TYPE_CHECKING:
     from stpipe.steps._arrays import Booleans, Doubles
@@ -21,7 +21,6 @@ __all__ = ["SourceCatalogStep", "abmag"]
 JANSKY = 1e6  # Jy of 1 MJy
 ZERO = 3631.0  # Jy of AB magnitude 0
 WHOLE = 0.99  # of a circle that has to be in the image
-GAUSSIAN = 2.3548  # full width at half maximum over standard deviation
 
 
 class SourceCatalogStep(Step):
@@ -103,7 +102,7 @@ class SourceCatalogStep(Step):
 
         if self.deblend and find_spec("skimage") is None:
             raise ParameterError("deblend needs scikit-image: pip install scikit-image")
-        sigma = self.kernel_fwhm / GAUSSIAN
+        sigma = self.kernel_fwhm / FWHM
         smooth = gaussian_filter(data, sigma)
         # Measured, as neighbouring pixels of a mosaic are correlated.
         level = self.snr_threshold * background_and_noise(smooth, good, self.bkg_boxsize)[1]

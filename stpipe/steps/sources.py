@@ -14,7 +14,10 @@ from stpipe.steps._arrays import has
 if TYPE_CHECKING:
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
 
-__all__ = ["StarFinder", "background_and_noise", "between", "refined", "usable"]
+__all__ = ["FWHM", "StarFinder", "background_and_noise", "between", "filled", "refined", "usable"]
+
+FWHM = 2.3548  # full width at half maximum of a Gaussian over its standard deviation
+FAR = 0.01  # weight of neighbours below which there are none
 
 
 def usable(data: Floats, dq: Bits) -> Booleans:
@@ -62,6 +65,8 @@ class StarFinder:
     box: int
     brightest: int | None = None
     peakmax: float | None = None
+    sharpness: tuple[float, float] = (0.2, 1.0)
+    roundness: tuple[float, float] = (-1.0, 1.0)
 
     def find(self, data: Floats, dq: Bits) -> Any:
         """Places (n, 2: x, y, from 0) of stars, the brightest first."""
@@ -69,12 +74,14 @@ class StarFinder:
 
         good = usable(data, dq)
         background, noise = background_and_noise(data, good, self.box)
-        image = np.where(good, data - background, 0.0)
+        image = filled(np.where(good, data - background, 0.0), good, self.fwhm / FWHM)
         finder = DAOStarFinder(
             threshold=self.threshold * float(np.median(noise[good])),
             fwhm=self.fwhm,
             peak_max=self.peakmax,
             n_brightest=self.brightest,
+            sharpness_range=self.sharpness,
+            roundness_range=self.roundness,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that there are none: the caller says so
@@ -86,13 +93,26 @@ class StarFinder:
         return refined(image, places[order], self.fwhm)
 
 
+def filled(image: Doubles, good: Booleans, sigma: float) -> Doubles:
+    """The image with Gaussian means of good neighbours in pixels that are not good; 0 far from any.
+
+    Stars keep their places: a pixel that is 0 pulls their centroids away from it.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    weight = gaussian_filter(good.astype(np.float64), sigma)
+    smooth = gaussian_filter(np.where(good, image, 0.0), sigma)
+    near = np.divide(smooth, weight, out=np.zeros_like(image), where=weight > FAR)
+    return np.where(good, image, near)
+
+
 def refined(image: Doubles, places: Doubles, fwhm: float) -> Doubles:
     """Better places (n, 2): centroids under a Gaussian window that follows them.
 
     The window has the width of the stars, which is near the best weight there is for noise that is
     the same everywhere (Bertin & Arnouts, windowed positions).
     """
-    sigma = fwhm / 2.3548
+    sigma = fwhm / FWHM
     radius = int(np.ceil(3 * sigma)) + 1
     return np.array([_follow(image, place, sigma, radius) for place in places]).reshape(-1, 2)
 

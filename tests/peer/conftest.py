@@ -55,7 +55,8 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
 def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
     """`peer_step("jwst.photom:PhotomStep", path, **parameters)`: the file of the peer's product.
 
-    `peer_step("read", path)` opens and validates a file there with warnings as errors.
+    Of many exposures it is a folder of files by number. `peer_step("read", path)` opens and validates
+    a file there with warnings as errors.
     """
     interpreter = os.environ.get("PEER_PYTHON")
     if not interpreter:

@@ -13,16 +13,34 @@ import os
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
+
+from astropy.table import Table
+from jwst.datamodels import ModelLibrary
 
 
 def run(request: dict[str, Any]) -> None:
-    """Run a step of the peer; save its product, or its several products."""
+    """Run a step of the peer; save its product, the first of several, or all of many exposures."""
     module, _, name = request["step"].partition(":")
     step = getattr(importlib.import_module(module), name)
     result = step.call(request["input"], **request["parameters"])
-    products = result if isinstance(result, (list, tuple)) else [result]
-    products[0].save(request["output"])
+    if isinstance(result, ModelLibrary):
+        save_members(result, Path(request["output"]))
+    elif isinstance(result, Table):
+        result.write(request["output"], format="ascii.ecsv")
+    else:
+        product = result[0] if isinstance(result, (list, tuple)) else result
+        product.save(request["output"])
+
+
+def save_members(library: ModelLibrary, folder: Path) -> None:
+    """Write exposures by their numbers."""
+    folder.mkdir()
+    with library:
+        for number, model in enumerate(library):
+            model.save(str(folder / f"{number:03d}.fits"))
+            library.shelve(model, number, modify=False)
 
 
 def read(request: dict[str, Any]) -> None:

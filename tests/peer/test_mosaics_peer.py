@@ -2,109 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fields import Exposure, associate
 
 from stpipe import models
-from stpipe.demo.observation import plan
-from stpipe.demo.optics import distortion_model, reference_point
-from stpipe.models import dqflags
-from stpipe.steps.imaging_wcs import imaging_wcs, s_region
 from stpipe.steps.resample import ResampleStep
 
 Peer = Callable[..., Path]
-SIZE = 160
-
-
-def image(number: int, rng: np.random.Generator) -> Any:
-    """A calibrated image, turned and shifted a little, with flags and pixels that are not known."""
-    observation = plan("NIRCAM", subarray="SUB160")
-    model = models.ImageModel()
-    shape = (SIZE, SIZE)
-    model.data = rng.normal(5, 1, shape).astype(np.float32)
-    for name in ("var_poisson", "var_rnoise", "var_flat"):
-        setattr(model, name, rng.uniform(0.5, 1.5, shape).astype(np.float32))
-    model.err = np.sqrt(model.var_poisson + model.var_rnoise + model.var_flat)
-    dq = np.where(rng.random(shape) < 0.03, dqflags.DO_NOT_USE, 0)
-    dq |= np.where(rng.random(shape) < 0.1, dqflags.JUMP_DET, 0)
-    dq[:4] |= dqflags.NON_SCIENCE
-    model.dq = dq.astype(np.uint32)
-    v2, v3 = reference_point(observation.detector, observation.subarray)
-    values = {
-        "meta.telescope": "JWST",
-        "meta.instrument.name": "NIRCAM",
-        "meta.instrument.detector": "NRCA1",
-        "meta.instrument.channel": "SHORT",
-        "meta.instrument.module": "A",
-        "meta.instrument.filter": "F200W",
-        "meta.instrument.pupil": "CLEAR",
-        "meta.exposure.type": "NRC_IMAGE",
-        "meta.exposure.exposure_time": 100.0 + number,
-        "meta.exposure.measurement_time": 90.0 + number,
-        "meta.exposure.duration": 110.0,
-        "meta.exposure.start_time": 60_000.0 + number,
-        "meta.exposure.end_time": 60_000.001 + number,
-        "meta.observation.date": "2023-06-05",
-        "meta.observation.time": "06:00:00",
-        "meta.observation.program_number": "01234",
-        "meta.observation.observation_number": "001",
-        "meta.observation.visit_number": "001",
-        "meta.observation.visit_group": "02",
-        "meta.observation.sequence_id": "1",
-        "meta.observation.activity_id": "01",
-        "meta.observation.exposure_number": f"{number:05d}",
-        "meta.subarray.name": "SUB160",
-        "meta.subarray.xstart": observation.subarray.xstart,
-        "meta.subarray.ystart": observation.subarray.ystart,
-        "meta.subarray.xsize": SIZE,
-        "meta.subarray.ysize": SIZE,
-        "meta.wcsinfo.v2_ref": v2,
-        "meta.wcsinfo.v3_ref": v3,
-        "meta.wcsinfo.v3yangle": -0.56,
-        "meta.wcsinfo.vparity": -1,
-        "meta.wcsinfo.roll_ref": 30.0 + 0.5 * number,
-        "meta.wcsinfo.ra_ref": 80.4875 + number * 1e-4,
-        "meta.wcsinfo.dec_ref": -69.4975 + number * 6e-5,
-        "meta.photometry.pixelarea_steradians": 2.31e-14,
-        "meta.photometry.pixelarea_arcsecsq": 0.000983,
-        "meta.bunit_data": "MJy/sr",
-        "meta.bunit_err": "MJy/sr",
-        "meta.cal_step.assign_wcs": "COMPLETE",
-        "meta.cal_step.flat_field": "COMPLETE",
-        "meta.cal_step.photom": "COMPLETE",
-    }
-    for path, value in values.items():
-        model.set(path, value)
-    wcs = imaging_wcs(model.to_flat_dict(), shape, distortion_model(observation.detector), ())
-    model.meta.wcs = wcs
-    model.meta.wcsinfo.s_region = s_region(wcs)
-    return model
 
 
 @pytest.fixture
 def association(tmp_path: Path) -> Path:
     """Three dithered images."""
-    rng = np.random.default_rng(11)
-    names = [f"d{number}_cal.fits" for number in range(3)]
-    for number, name in enumerate(names):
-        image(number, rng).save(tmp_path / name)
-    members = [{"expname": name, "exptype": "science"} for name in names]
-    content = {
-        "asn_type": "image3",
-        "asn_rule": "DMS_Level3_Base",
-        "asn_id": "a3001",
-        "asn_pool": "none",
-        "program": "01234",
-        "products": [{"name": "mosaic", "members": members}],
-    }
-    path = tmp_path / "asn.json"
-    path.write_text(json.dumps(content))
-    return path
+    places = [Exposure(n, east=0.13 * n, north=0.22 * n) for n in range(3)]
+    return associate(tmp_path, places, seed=11)
 
 
 CASES: dict[str, dict[str, Any]] = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from stpipe.errors import ParameterError
 from stpipe.models import dqflags
 
 DQ_DEF = [("BIT", "i4"), ("VALUE", ">u4"), ("NAME", "S40"), ("DESCRIPTION", "S80")]
@@ -46,3 +48,27 @@ def test_remap_without_table_keeps_bits() -> None:
     mask = np.array([5, 7], dtype=np.uint32)
     assert [5, 7] == dqflags.remap(mask, None).tolist()
     assert [5, 7] == dqflags.remap(mask, np.empty(0, dtype=DQ_DEF)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("~DO_NOT_USE+NON_SCIENCE", 1 | 512),
+        ("~do_not_use", 1),
+        ("JUMP_DET, SATURATED", 0xFFFFFFFF - 6),
+        ("4+2", 0xFFFFFFFF - 6),
+        ("~(4, 2)", 6),
+        ("0", 0xFFFFFFFF),
+        ("~0", 0),
+        ("None", 0),
+        ("", 0),
+    ],
+)
+def test_texts_of_good_bits(good: str, bad: int) -> None:
+    """Names or numbers, and the other way round."""
+    assert bad == dqflags.excluded(good)
+
+
+def test_bits_that_do_not_exist() -> None:
+    with pytest.raises(ParameterError, match=r'DO_NOT_USED.*did you mean "DO_NOT_USE"'):
+        dqflags.excluded("~DO_NOT_USED+4")

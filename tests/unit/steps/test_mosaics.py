@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -195,6 +196,65 @@ def test_levels_of_the_sky_are_found(field: Path, association: Path, tmp_path: P
         assert pytest.approx(member.meta.background.level, rel=1e-5) == difference
 
 
+def test_levels_of_the_user(field: Path, association: Path, tmp_path: Path) -> None:
+    """By the names of exposures, whatever their suffixes; the file is recorded and must fit."""
+    del association
+    asn = next(field.glob("asn/*.json"))
+    names = sorted(path.name for path in field.glob("cal/*_cal.fits"))
+    own = tmp_path / "levels.txt"
+    lines = [f"{name.replace('_cal', '_rate')} {n + 0.5}" for n, name in enumerate(names)]
+    own.write_text("\n".join(lines) + "\n")
+    library = SkyMatchStep(skymethod="user", skylist=str(own)).run(asn)
+
+    for number, member in enumerate(library):
+        assert number + 0.5 == member.meta.background.level
+        assert "user" == member.meta.background.method
+        assert "levels.txt" in str(member.provenance[-1]["references"])
+    own.write_text("\n".join(lines[1:]))
+    with pytest.raises(InputError, match=rf"{names[0]} is listed 0 times, allowed: once each"):
+        SkyMatchStep(skymethod="user", skylist=str(own)).run(asn)
+    own.write_text("a b c")
+    with pytest.raises(InputError, match="allowed are lines of a name and a level"):
+        SkyMatchStep(skymethod="user", skylist=str(own)).run(asn)
+    with pytest.raises(ParameterError, match="skymethod=user needs skylist"):
+        SkyMatchStep(skymethod="user").run(asn)
+
+
+def test_skies_that_were_subtracted(field: Path, association: Path, tmp_path: Path) -> None:
+    """A second time takes out what is left, and the level is that of both; else it is refused."""
+    del association
+    first = SkyMatchStep(skymethod="local", skystat="mean", subtract=True)
+    paths = first.run(next(field.glob("asn/*.json"))).save(tmp_path)
+    second = SkyMatchStep(skymethod="local", skystat="mean", subtract=True).run(paths)
+    with models.open(paths[1]) as before, second[1] as after:
+        assert pytest.approx(before.meta.background.level, rel=0.01) == after.meta.background.level
+        assert abs(np.nanmedian(after.data)) < 0.1 * before.meta.background.level
+    with pytest.raises(InputError, match="is subtracted already"):
+        SkyMatchStep().run(paths)
+
+
+def test_exposures_move_onto_a_catalogue(field: Path, association: Path, tmp_path: Path) -> None:
+    """All together, also one alone; the stars that the simulator knows are where they are."""
+    stars = known_stars(field)
+    path = tmp_path / "known.ecsv"
+    Table([stars["ra"], stars["dec"]], names=("ra", "dec")).write(path)
+    options = {"abs_refcat": str(path), "abs_minobj": 10, "minobj": 10, "abs_searchrad": 1.0}
+    alone = next(field.glob("cal/*00002_*_cal.fits"))
+    for source, numbers in ((association, range(len(DITHERS))), (alone, [1])):
+        aligned = TweakRegStep(**options, abs_tolerance=0.3, abs_separation=0.5).run(source)
+        for number, member in zip(numbers, aligned, strict=True):
+            pointing = DITHERS[number].pointing
+            assert pointing is not None
+            with models.open(field / "cal" / member.path.name) as before:
+                here = np.array(before.meta.wcs(159.5, 159.5))
+            there = np.array(member.meta.wcs(159.5, 159.5))
+            east, north = (there - here) * 3600 * [np.cos(np.deg2rad(here[1])), 1]
+            np.testing.assert_allclose(
+                (east, north), (pointing.off_east, pointing.off_north), atol=0.002
+            )
+            assert "known.ecsv" in str(member.provenance[-1]["references"])
+
+
 def test_cosmic_rays_in_one_exposure_are_outliers(
     field: Path, association: Path, tmp_path: Path
 ) -> None:
@@ -305,6 +365,16 @@ def test_levels_do_not_see_stars(kind: str) -> None:
     assert level.count > 19_000
     nothing = SkyStatistic(kind, (1e6, None), 5, (4.0, 4.0), 0.1)(values)
     assert 0 == nothing.count
+
+
+def test_modes_are_exact_to_a_fraction_of_a_bin() -> None:
+    """A histogram's highest bin is off by bins; the peak that is fitted to it is not."""
+    levels = []
+    for seed in range(20):
+        values = np.random.default_rng(seed).normal(3, 2, 25_000).astype(np.float32)
+        levels.append(SkyStatistic("mode", (None, None), 5, (4.0, 4.0), 0.1)(values).level)
+    assert pytest.approx(3, abs=0.02) == np.mean(levels)
+    assert np.std(levels) < 0.05
 
 
 def test_pixels_in_polygons() -> None:
