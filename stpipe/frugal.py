@@ -7,9 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["loading"]
+__all__ = ["loading", "reuse_memory"]
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+# Parameters of mallopt(3), and bytes: arrays of a band, and a few of them.
+TRIM_THRESHOLD, KEPT_BYTES = -1, 60_000_000
+MMAP_THRESHOLD, LARGE_BYTES = -3, 30_000_000
 
 
 @contextmanager
@@ -31,3 +34,15 @@ def loading() -> Iterator[None]:
             os.environ[BLAS_THREADS] = chosen
         else:
             del os.environ[BLAS_THREADS]
+
+
+def reuse_memory() -> None:
+    """Let memory that is freed serve what comes next, where the C library can be told to.
+
+    Arrays of bands come and go. From the kernel each would come anew, to be cleared page by page.
+    """
+    import ctypes
+
+    if tell := getattr(ctypes.CDLL(None), "mallopt", None):
+        tell(MMAP_THRESHOLD, LARGE_BYTES)
+        tell(TRIM_THRESHOLD, KEPT_BYTES)

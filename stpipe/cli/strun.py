@@ -231,9 +231,10 @@ class _Request:
             print("\n".join(_dry_run_lines(self.step(), source)))
 
     def _run(self) -> None:
-        from stpipe import logs, plugins
+        from stpipe import frugal, logs, plugins
 
         _warn_of_conflict(plugins.conflict())
+        frugal.reuse_memory()
         with logs.of_process(self._logging()):
             logs.log_platform(self.step().log)
             for sources in self._together():

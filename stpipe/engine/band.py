@@ -118,17 +118,8 @@ def read(ramp: DataModel, place: Rectangle, frame: tuple[int, int]) -> Band:
     def stored(name: str, section: tuple[Any, ...]) -> Array | None:
         return ramp.read(name, section) if ramp.has(name) else None
 
-    def by_integration(name: str) -> Array:
-        # Pages of a mapped file count as our memory while they are mapped: map few at a time.
-        first = ramp.read(name, (0, *place.section))
-        whole = np.empty(((ramp.shape or ())[0], *first.shape), first.dtype)
-        whole[0] = first
-        for i in range(1, len(whole)):
-            whole[i] = ramp.read(name, (i, *place.section))
-        return whole
-
-    data = by_integration("data")
-    groupdq = by_integration("groupdq") if ramp.has("groupdq") else None
+    data = ramp.read("data", place.section)
+    groupdq = stored("groupdq", place.section)
     pixeldq = stored("pixeldq", place.section)
     return Band(
         data=data,

@@ -232,10 +232,13 @@ class Later(Stored):
         values = array.read() if isinstance(array, Stored) else array
         return values if dtype is None else values.astype(dtype, copy=False)
 
-    def section(self, key: Any) -> Array:
+    def section(self, key: Any, dtype: np.dtype[Any] | None = None) -> Array:
         """A part of the array; the whole chain runs."""
         array = self.chain.materialize()[self.name]
-        return array.section(key) if isinstance(array, Stored) else array[key]
+        if isinstance(array, Stored):
+            return array.section(key, dtype)
+        part: Array = array[key]
+        return part if dtype is None else part.astype(dtype, copy=False)
 
     def pieces(self) -> Iterator[memoryview]:
         """The bytes of the array, native."""

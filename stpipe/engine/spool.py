@@ -18,7 +18,7 @@ __all__ = ["CUBE_IN_MEMORY_BYTES", "IN_MEMORY_BYTES", "Spool"]
 # An array above this goes to a scratch file (TMPDIR): a full-frame float32 image stays in memory, a
 # cube of one does not, so that one integration takes no more memory than many.
 IN_MEMORY_BYTES = 20_000_000
-CUBE_IN_MEMORY_BYTES = 10_000_000
+CUBE_IN_MEMORY_BYTES = 4_000_000
 
 
 @dataclass

@@ -25,6 +25,7 @@ __all__ = ["Array", "Decoder", "Scaling", "Source", "Stored", "blocks_of", "read
 Array = npt.NDArray[Any]
 
 _CHUNK = 1 << 20
+_MAPPED = 1 << 24  # bytes of a file that count as our memory while a section of it is read
 _GZIP = b"\x1f\x8b"
 
 
@@ -115,9 +116,10 @@ class Scaling:
         """Values of a stored block."""
         target = self.decoded(block.dtype)
         if target.kind in "iu":
-            native = block.astype(block.dtype.newbyteorder("="))
             sign = np.array(1 << (8 * target.itemsize - 1), dtype=f"u{target.itemsize}")
-            return np.asarray(native.view(sign.dtype) ^ sign).view(target)
+            native: Array = np.array(block, block.dtype.newbyteorder("=")).view(sign.dtype)
+            native ^= sign
+            return native.view(target)
         values = block.astype(target) * target.type(self.scale) + target.type(self.zero)
         if self.blank is not None:
             values[block == self.blank] = np.nan
@@ -158,17 +160,19 @@ class Stored:
             done += len(block)
         return values
 
-    def section(self, key: Any) -> Array:
-        """The values at ``key``; only those bytes are read."""
+    def section(self, key: Any, dtype: np.dtype[Any] | None = None) -> Array:
+        """The values at ``key``, cast to ``dtype``; only those bytes are read."""
+        wanted = dtype or self.dtype
         if self.source.unpacked is not None or not self.nbytes:
             whole = np.frombuffer(self.source.unpacked or b"", np.uint8)
-            return self._cut(whole, self.offset, key)
+            return self._copied(self._at(whole, self.offset, key), wanted)
         # A mapping must start on a page. It ends with this call, so that no handle stays open.
         start = self.offset - self.offset % mmap.ALLOCATIONGRANULARITY
         length = self.offset - start + self.nbytes
         with self.source.open() as stream:
             mapped = mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_READ, offset=start)
-        return self._cut(np.frombuffer(mapped, np.uint8), self.offset - start, key)
+        block = self._at(np.frombuffer(mapped, np.uint8), self.offset - start, key)
+        return self._copied(block, wanted, mapped)
 
     def pieces(self) -> Iterator[memoryview]:
         """The stored bytes, a piece at a time; a piece is valid until the next one."""
@@ -189,9 +193,23 @@ class Stored:
         if not complete:
             raise InputError(f"{self.source.path} ends within an array; get it again.")
 
-    def _cut(self, whole: Array, first: int, key: Any) -> Array:
+    def _at(self, whole: Array, first: int, key: Any) -> Array:
+        """The stored items at ``key``: a view of the bytes of a file."""
         stored = whole[first : first + self.nbytes].view(self.raw).reshape(self.shape)
-        return np.array(self.decode(stored[key]), dtype=self.dtype)
+        block: Array = stored[key]
+        return block
+
+    def _copied(self, block: Array, dtype: np.dtype[Any], mapped: mmap.mmap | None = None) -> Array:
+        """The values of a block, plane by plane; pages of a mapped file are given back on the way."""
+        values = np.empty(block.shape, dtype)
+        touched = 0
+        for plane in np.ndindex(block.shape[:-2]):
+            values[plane] = self.decode(block[plane])
+            touched += abs(block.strides[-2]) * block.shape[-2] if block.ndim > 1 else 0
+            if mapped and touched > _MAPPED:
+                mapped.madvise(mmap.MADV_DONTNEED)
+                touched = 0
+        return values
 
     def decode(self, block: Array) -> Array:
         """The values of a block of stored items."""

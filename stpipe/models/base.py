@@ -113,10 +113,10 @@ class DataModel(HasMetadata):
         field = self._schema.arrays[name]
         stored = self._content.arrays.get(name)
         if isinstance(stored, Stored) and name not in self._made and not field.is_table:
-            found = stored.section(section)
             if self._translates(field):
-                return dqflags.remap(found, self._array(self._schema.arrays["dq_def"]))
-            return found.astype(field.dtype, copy=False)
+                bits = stored.section(section)
+                return dqflags.remap(bits, self._array(self._schema.arrays["dq_def"]))
+            return stored.section(section, field.dtype)
         whole = self._array(field)
         if whole is None:
             raise AttributeError(f"{self._described}: there is no array {name} to read from")

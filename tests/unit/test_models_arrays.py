@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,31 @@ def test_a_section_of_a_large_file_takes_little_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert (1, 50, 4, 1024) == band.shape
     assert peak < 4 * band.nbytes
+
+
+COLUMNS_OF_A_LARGE_FILE = """
+import sys
+import numpy as np
+from stpipe import models
+def resident():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+ramp = models.RampModel(sys.argv[1])
+ramp.read("data", np.s_[:, :1, :1, :1])
+before = resident()
+ramp.read("data", np.s_[..., :4])
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells memory on Linux only")
+def test_columns_of_a_large_file_take_little_memory(tmp_path: Path) -> None:
+    """They touch each of its pages, which count as memory while they are mapped."""
+    path = tmp_path / "large.fits"
+    sparse_ramp(path, (1, 50, 1024, 1024))
+    command = [sys.executable, "-c", COLUMNS_OF_A_LARGE_FILE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 40
 
 
 def test_untouched_arrays_are_saved_without_being_held(tmp_path: Path) -> None:
