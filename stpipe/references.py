@@ -262,7 +262,10 @@ class CutReference:
 
     def _cut_default(self, value: Any) -> Any:
         """What is not in the file: an image of defaults, such as flags, is cut, too."""
-        if not self._cut.whole and getattr(value, "shape", ())[-2:] == self._cut.area:
+        import numpy as np
+
+        image = isinstance(value, np.ndarray) and value.shape[-2:] == self._cut.area
+        if image and not self._cut.whole:
             return value[..., self._cut.rows, self._cut.columns]
         return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ __all__ = [
     "GroupBits",
     "bits_where",
     "has",
+    "known_or_zero",
     "or_where",
     "rows_of",
 ]
@@ -25,6 +26,7 @@ Booleans: TypeAlias = npt.NDArray[np.bool_]
 Bits: TypeAlias = npt.NDArray[np.uint32]  # of pixels
 GroupBits: TypeAlias = npt.NDArray[np.uint8]
 Item = TypeVar("Item", bound=np.generic)
+Numbers = TypeVar("Numbers", bound=Floats | Doubles)
 
 
 def has(flags: Bits | GroupBits, bits: int) -> Booleans:
@@ -41,6 +43,13 @@ def bits_where(where: Booleans, bits: int) -> Bits:
 def or_where(flags: GroupBits, where: Booleans, bits: int) -> None:
     """Set `bits` of group `flags`, in place, where asked; one pass without branches."""
     flags |= where.view(np.uint8) * np.uint8(bits)
+
+
+def known_or_zero(values: Numbers) -> Numbers:
+    """The values with 0 where they are NaN; the same array where none is."""
+    unknown = np.isnan(values)
+    known: Any = np.where(unknown, values.dtype.type(0), values) if unknown.any() else values
+    return cast("Numbers", known)
 
 
 def rows_of(array: npt.NDArray[Item]) -> npt.NDArray[Item]:

@@ -84,3 +84,20 @@ cdef inline void subtract(const float *samples, const double[:] columns, double 
     cdef Py_ssize_t x
     for x in range(columns.shape[0]):
         out[x] = <float> (samples[x] - columns[x] - row)
+
+
+def subtract_output_drift(const float[:, :, :, :] data, const double[:, :, :, :] drift, Py_ssize_t first_row, float[:, :, :, ::1] out):
+    """Fill `out` with `data` minus the drift of the output that reads a column, in double precision.
+
+    `drift` is (integrations, groups, row parities, outputs); outputs read columns in turn, and `data`,
+    with contiguous columns, starts with `first_row` of the detector.
+    """
+    cdef Py_ssize_t i, k, y, x, outputs = drift.shape[3]
+    cdef const double *levels
+    with nogil:
+        for i in range(data.shape[0]):
+            for k in range(data.shape[1]):
+                for y in range(data.shape[2]):
+                    levels = &drift[i, k, (first_row + y) % 2, 0]
+                    for x in range(data.shape[3]):
+                        out[i, k, y, x] = <float> (data[i, k, y, x] - levels[x % outputs])

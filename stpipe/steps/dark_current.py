@@ -12,6 +12,7 @@ import numpy as np
 from stpipe.naming import output_path
 from stpipe.references import metadata_of
 from stpipe.step import RampStep
+from stpipe.steps._arrays import known_or_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -175,7 +176,7 @@ def match_dark(
         added = math.ceil((missing + taken.groupgap) / (taken.nframes + taken.groupgap))
         log.warning("The dark is too short: continued in a straight line by %d groups", added)
         dark = extrapolate(dark, added)
-    dark = np.where(np.isnan(dark), dark.dtype.type(0), dark)
+    dark = known_or_zero(dark)
     if taken == wanted:
         return dark[..., :ngroups, :, :]
     return average_frames(dark, wanted, ngroups)

@@ -656,9 +656,6 @@ def _complete(good: Booleans, by_parity: bool) -> bool:
 
 def subtract_miri_drift(data: Floats, drift: MiriDrift, first_row: int = 0) -> Floats:
     """Data (integrations, groups, rows, columns) in DN, from `first_row` on, minus the drift."""
-    rows, columns = data.shape[-2:]
-    parity, output = (np.arange(rows) + first_row) % 2, np.arange(columns) % BORDER
-    out = np.empty_like(data)
-    for index in np.ndindex(data.shape[:2]):
-        out[index] = data[index] - drift.outputs[index][parity[:, None], output]
+    out = np.empty(data.shape, np.float32)
+    _pointwise.subtract_output_drift(rows_of(data), drift.outputs, first_row, out)
     return out

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.step import RampStep
+from stpipe.steps._arrays import known_or_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +46,9 @@ def subtract_reset(data: Floats, reset: Floats, first: int) -> Floats:
     `first` is the number (from 0) of the first integration at hand. NaN corrects nothing.
     """
     ngroups = min(data.shape[1], reset.shape[1])
-    corrected = data.copy()
-    for integration, counts in enumerate(corrected, first):
+    corrected = np.empty(data.shape, np.float32)
+    for integration, (counts, out) in enumerate(zip(data, corrected, strict=True), first):
         plane = reset[min(integration, len(reset) - 1), :ngroups]
-        counts[:ngroups] -= np.where(np.isnan(plane), np.float32(0), plane)
+        np.subtract(counts[:ngroups], known_or_zero(plane), out=out[:ngroups])
+        out[ngroups:] = counts[ngroups:]
     return corrected

@@ -9,7 +9,7 @@ import numpy as np
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.step import RampStep
-from stpipe.steps._arrays import bits_where, has
+from stpipe.steps._arrays import bits_where, has, or_where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stpipe.references import CutReference, Reference, References
     from stpipe.steps._arrays import GroupBits
 
-__all__ = ["RscdStep", "flag_groups", "groups_to_skip", "limit_skip", "skipped_of_pixels"]
+__all__ = ["RscdStep", "flag_first_groups", "groups_to_skip", "limit_skip", "skipped_of_pixels"]
 
 FEWEST_GROUPS = 3
 SHORT = 5  # groups up to which only the first is left out
@@ -77,7 +77,7 @@ class RscdStep(RampStep):
         skipped = skipped_of_pixels(ramp.groupdq[integrations], requested)
         lowered = skipped < requested
         groupdq = ramp.groupdq.copy()
-        groupdq[integrations] = flag_groups(groupdq[integrations], skipped)
+        flag_first_groups(groupdq[integrations], skipped)
         ramp.groupdq = groupdq
         estimated = bits_where(np.any(lowered, axis=0), dqflags.FLUX_ESTIMATED)
         ramp.pixeldq = ramp.pixeldq | estimated
@@ -120,17 +120,20 @@ def limit_skip(requested: int, ngroups: int) -> int:
     return min(1 if ngroups <= SHORT else requested, max(0, ngroups - FEWEST_GROUPS))
 
 
-def skipped_of_pixels(groupdq: GroupBits, requested: int) -> npt.NDArray[np.intp]:
+def skipped_of_pixels(groupdq: GroupBits, requested: int) -> npt.NDArray[np.uint16]:
     """Groups to leave out of each ramp, (integrations, rows, columns).
 
     Fewer than requested where one of the two groups that follow is SATURATED, but the first is not.
     """
-    saturated = has(groupdq, dqflags.SATURATED)
-    first = saturated.argmax(axis=1)  # 0 where never saturated, too
-    return np.where(first == 0, requested, np.clip(first - 2, 0, requested))
+    skipped = np.full((len(groupdq), *groupdq.shape[2:]), requested, dtype=np.uint16)
+    for k in range(min(requested + 2, groupdq.shape[1]) - 1, -1, -1):
+        np.putmask(
+            skipped, has(groupdq[:, k], dqflags.SATURATED), max(k - 2, 0) if k else requested
+        )
+    return skipped
 
 
-def flag_groups(groupdq: GroupBits, skipped: npt.NDArray[np.intp]) -> GroupBits:
-    """Flags (integrations, groups, rows, columns) with DO_NOT_USE in the first `skipped` groups."""
-    leading = np.arange(groupdq.shape[1])[:, None, None] < skipped[:, None]
-    return groupdq | (leading * np.uint8(dqflags.DO_NOT_USE))
+def flag_first_groups(groupdq: GroupBits, skipped: npt.NDArray[np.uint16]) -> None:
+    """Set DO_NOT_USE in the first `skipped` groups of (integrations, groups, rows, columns)."""
+    for k in range(int(skipped.max(initial=0))):
+        or_where(groupdq[:, k], skipped > k, dqflags.DO_NOT_USE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.step import RampStep
+from stpipe.steps._arrays import known_or_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from stpipe.references import CutReference
     from stpipe.steps._arrays import Floats
 
-__all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe", "without_nan"]
+__all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe"]
 
 
 class SuperBiasStep(RampStep):
@@ -34,16 +35,11 @@ class SuperBiasStep(RampStep):
     def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Subtract the bias from groups and zero frame, and pass its flags on."""
         superbias = references["superbias"]
-        bias = without_nan(superbias.data)
+        bias = known_or_zero(superbias.data)
         ramp.data = subtract_bias(ramp.data, bias)
         ramp.pixeldq = ramp.pixeldq | superbias.dq
         if ramp.zeroframe is not None:
             ramp.zeroframe = subtract_bias_from_zeroframe(ramp.zeroframe, bias)
-
-
-def without_nan(bias: Floats) -> Floats:
-    """Bias (rows, columns) in DN with 0 where it is not known."""
-    return np.where(np.isnan(bias), np.float32(0), bias)
 
 
 def subtract_bias(data: Floats, bias: Floats) -> Floats:

@@ -66,7 +66,8 @@ def test_saturation_lowers_the_number_of_groups() -> None:
         groupdq[0, first:, 0, column] = SAT
     skipped = rscd.skipped_of_pixels(groupdq, 3)
     assert [3, 0, 1, 3] == skipped.ravel().tolist()
-    flags = rscd.flag_groups(groupdq, skipped) & DNU
+    rscd.flag_first_groups(groupdq, skipped)
+    flags = groupdq & DNU
     assert [3, 0, 1, 3] == flags[0, :, 0].sum(axis=0).tolist()
 
 
