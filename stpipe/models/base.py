@@ -122,6 +122,18 @@ class DataModel(HasMetadata):
             raise AttributeError(f"{self._described}: there is no array {name} to read from")
         return read_only(np.asarray(whole[section]))
 
+    def units(self, name: str) -> dict[str, str]:
+        """The unit of each column of the table ``name`` that has one (TUNIT)."""
+        from stpipe.models.units import units_of
+
+        return units_of(self._content, self._schema.arrays[name])
+
+    def set_units(self, name: str, units: Mapping[str, str]) -> None:
+        """Say in which unit each column of the table ``name`` is; FITS files carry it."""
+        from stpipe.models.units import put_units
+
+        put_units(self._content, self._schema.arrays[name], units)
+
     @property
     def shape(self) -> tuple[int, ...] | None:
         """Shape of the primary array, from the header alone; None without one."""
@@ -238,8 +250,12 @@ class DataModel(HasMetadata):
             self._content.arrays.pop(path, None)
             self._content.headers.pop(self._schema.arrays[path].hdu, None)
         else:
-            cast_ = validation.cast_array(self._schema.arrays[path], value, self._described)
+            field = self._schema.arrays[path]
+            cast_ = validation.cast_array(field, value, self._described)
+            before = self._content.arrays.get(path, cast_).dtype.names
             self._content.arrays[path] = cast_
+            if before != cast_.dtype.names:
+                self.set_units(path, {})
 
     @property
     def provenance(self) -> list[dict[str, Any]]:

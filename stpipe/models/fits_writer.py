@@ -26,6 +26,7 @@ from stpipe.models.content import Content, lookup, merge, put, remove
 from stpipe.models.fits_reader import ASDF_EXTENSION, conforming
 from stpipe.models.hdus import Hdu
 from stpipe.models.schema import Field, Schema
+from stpipe.models.units import renumbered
 from stpipe.models.validation import plain, read_as
 
 __all__ = ["write_fits"]
@@ -147,8 +148,7 @@ def _array(field_: Field, array: Array | Stored, template: Header, version: int)
     if field_.is_table:
         table = read_as(field_, array, field_.path) if isinstance(array, Stored) else array
         structure, encoded = _table(field_.hdu, table, version)
-        if _columns_of(template) not in (0, len(table.dtype.names or ())):
-            template = Header(card for card in template if not card.keyword.startswith("TUNIT"))
+        template = renumbered(template, array.dtype.names or (), table.dtype.names or ())
         return _Unit(
             field_.hdu, structure, template, encoded.nbytes, lambda: iter([encoded.tobytes()])
         )
@@ -301,10 +301,6 @@ def _table_structure(
         ("EXTNAME", name, "extension name"),
         ("EXTVER", version, "extension value"),
     )
-
-
-def _columns_of(template: Header) -> int:
-    return sum(card.keyword.startswith("TUNIT") for card in template)
 
 
 def _cards(*cards: tuple[str, Any, str]) -> Header:

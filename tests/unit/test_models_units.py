@@ -1,0 +1,56 @@
+"""Units of the columns of tables: kept with their column, whatever happens to the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from stpipe import models
+
+UNITS = {"WAVELENGTH": "um", "FLUX": "Jy", "BACKGROUND": "MJy/sr"}
+
+
+def spectrum() -> models.SpecModel:
+    model = models.SpecModel()
+    model.spec_table = np.zeros(3, model.schema.arrays["spec_table"].dtype)
+    model.set_units("spec_table", UNITS)
+    return model
+
+
+def test_other_software_finds_them(tmp_path: Path) -> None:
+    """TUNIT of every column that has one; read again they are the same."""
+    path = spectrum().save(tmp_path / "x_x1d.fits")
+
+    with fits.open(path) as hdus:
+        columns = hdus["EXTRACT1D"].columns
+        assert {**dict.fromkeys(columns.names, ""), **UNITS} == {
+            c.name: c.unit or "" for c in columns
+        }
+    assert UNITS == models.open(path).units("spec_table")
+
+
+def test_a_copy_of_a_file_has_them(tmp_path: Path) -> None:
+    """Also of columns in another order than the schema's, and with some that it does not know."""
+    path = tmp_path / "theirs.fits"
+    spectrum().save(path)
+    with fits.open(path) as hdus:
+        hdu = hdus["EXTRACT1D"]
+        extra = fits.Column("EXTRA", "D", unit="K", array=np.ones(3))
+        turned = fits.ColDefs([extra, *reversed(list(hdu.columns))])
+        again = fits.BinTableHDU.from_columns(turned, name="EXTRACT1D")
+        fits.HDUList([fits.PrimaryHDU(), again]).writeto(tmp_path / "turned.fits")
+    with models.SpecModel(tmp_path / "turned.fits") as model:
+        copy = model.save(tmp_path / "copy.fits")
+
+    assert {**UNITS, "EXTRA": "K"} == models.SpecModel(copy).units("spec_table")
+
+
+def test_a_table_of_other_columns_has_none() -> None:
+    """New values keep the units, new columns do not."""
+    model = spectrum()
+    model.spec_table = np.ones(5, model.spec_table.dtype)
+    assert UNITS == model.units("spec_table")
+    model.spec_table = np.ones(5, [*model.spec_table.dtype.descr, ("MORE", "f8")])
+    assert {} == model.units("spec_table")
