@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from stpipe.demo import write_demo
+from stpipe.demo.observation import SPECTRA
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BIN = Path(sys.executable).parent
@@ -29,6 +30,22 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete demo folder: uncal/, truth/, crds/."""
     folder = tmp_path_factory.mktemp("demo")
     list(write_demo(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def series_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo folder of spectra of a time series, without a slit."""
+    folder = tmp_path_factory.mktemp("series")
+    list(write_demo(folder, SPECTRA[:1]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spectra_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo folder of spectra with and without a slit; one exposure is of the whole detector."""
+    folder = tmp_path_factory.mktemp("spectra")
+    list(write_demo(folder, SPECTRA))
     return folder
 
 

@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from stpipe.demo.observation import DEMO, DITHERS, FULL_FRAMES
+from stpipe.demo.observation import DEMO, DITHERS, FULL_FRAMES, SPECTRA
 from stpipe.demo.project import write_demo
 
 __all__ = ["main"]
+
+WHAT = {"full": FULL_FRAMES, "dithers": DITHERS, "spectra": SPECTRA}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> Iterator[Path]:
-    return write_demo(
-        options.folder, {"full": FULL_FRAMES, "dithers": DITHERS}.get(options.what, DEMO)
-    )
+    return write_demo(options.folder, WHAT.get(options.what, DEMO))
 
 
 def _kind(path: Path, folder: Path) -> str:
@@ -59,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_const",
         const="dithers",
         help="four exposures of a field of known stars instead, and an association for a mosaic",
+    )
+    parser.add_argument(
+        "--spectra",
+        dest="what",
+        action="store_const",
+        const="spectra",
+        help="the spectrum of a known star through MIRI's prism instead, with and without slit",
     )
     return parser
 

@@ -28,6 +28,7 @@ CONTEXT: Final = "jwst_0001.pmap"
 _DETECTOR: Final = "META.INSTRUMENT.DETECTOR"
 _SUBARRAY: Final = "META.SUBARRAY.NAME"
 _READPATT: Final = "META.EXPOSURE.READPATT"
+_EXP_TYPE: Final = "META.EXPOSURE.TYPE"
 _WHEN: Final = ("META.OBSERVATION.DATE", "META.OBSERVATION.TIME")
 
 _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -44,16 +45,19 @@ _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "distortion": (_DETECTOR,),
     "filteroffset": (_DETECTOR,),
     "flat": (_DETECTOR, _SUBARRAY),
-    "photom": (_DETECTOR,),
+    "photom": (_DETECTOR, _EXP_TYPE),
+    "specwcs": (_EXP_TYPE,),
+    "apcorr": (_EXP_TYPE,),
+    "extract1d": (_EXP_TYPE,),
 }
 """What decides about a reference file of each type."""
 
-_IN_ASDF: Final = ("distortion", "filteroffset")
+_EXTENSIONS: Final = {"distortion": "asdf", "filteroffset": "asdf", "extract1d": "json"}
 
 _ABSENT: Final = (
-    *("abvegaoffset", "apcorr", "area", "bkg", "camera", "chromcorr", "collimator", "disperser"),
-    *("emicorr", "extract1d", "fore", "fpa", "ifufore", "ifupost", "ifuslicer", "msa", "ote"),
-    *("pastasoss", "persat", "pictureframe", "refpix", "regions", "sirskernel", "specwcs"),
+    *("abvegaoffset", "area", "bkg", "camera", "chromcorr", "collimator", "disperser"),
+    *("emicorr", "fore", "fpa", "ifufore", "ifupost", "ifuslicer", "msa", "ote"),
+    *("pastasoss", "persat", "pictureframe", "refpix", "regions", "sirskernel"),
     *("trapdensity", "trappars", "wavelengthrange", "wfssbkg"),
     *("pars-assignwcsstep", "pars-backgroundstep", "pars-extract1dstep", "pars-flatfieldstep"),
     *("pars-image3pipeline", "pars-outlierdetectionstep", "pars-photomstep", "pars-resamplestep"),
@@ -113,7 +117,7 @@ def _write_instrument(folder: Path, instrument: str, needed: list[Setup]) -> Ite
     for reftype in REFERENCE_TYPES:
         rules: list[_Rule] = []
         for setup in needed:
-            extension = "asdf" if reftype in _IN_ASDF else "fits"
+            extension = _EXTENSIONS.get(reftype, "fits")
             name = f"jwst_{instrument.lower()}_{reftype}_{len(rules) + 1:04d}.{extension}"
             path = folder / "references" / "jwst" / instrument.lower() / name
             rule = _Rule(_values(reftype, setup), name)
@@ -135,7 +139,12 @@ def _write_instrument(folder: Path, instrument: str, needed: list[Setup]) -> Ite
 
 def _values(reftype: str, setup: Setup) -> tuple[str, ...]:
     patterns = "|".join(pattern.name for pattern in setup.detector.patterns)
-    known = {_DETECTOR: setup.detector.name, _SUBARRAY: setup.subarray.name, _READPATT: patterns}
+    known = {
+        _DETECTOR: setup.detector.name,
+        _SUBARRAY: setup.subarray.name,
+        _READPATT: patterns,
+        _EXP_TYPE: setup.exposure_type,
+    }
     return tuple(known[parkey] for parkey in _PARKEYS[reftype])
 
 

@@ -177,6 +177,7 @@ _MIRI = Detector(
         Subarray("SUB64", 1, 779, 72, 64, 0.08500),
         Subarray("SUB128", 1, 889, 136, 128, 0.11904),
         Subarray("SUB256", 413, 51, 256, 256, 0.29952),
+        Subarray("SLITLESSPRISM", 1, 529, 72, 416, 0.15904),
         Subarray("BRIGHTSKY", 457, 51, 512, 512, 0.86528),
         Subarray(FULL, 1, 1, 1032, 1024, 2.77504, 4),
     ),

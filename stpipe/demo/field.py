@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.demo.detectors import Detector, Subarray
-from stpipe.demo.optics import APERTURES, distortion_model, reference_point
+from stpipe.demo.optics import APERTURES, distortion_model, megajansky, reference_point
 
 __all__ = ["STAR", "Pointing", "at_pixels", "save_stars", "stars"]
 
@@ -95,8 +95,6 @@ def at_pixels(detector: Detector, subarray: Subarray, pointing: Pointing) -> Any
 def save_stars(path: Path, detector: Detector, subarray: Subarray, width: float) -> Path:
     """Write the table of stars: places in degrees, flux in Jy for Gaussian stars of `width` pixels."""
     from astropy.io import fits
-
-    from stpipe.demo.references import megajansky
 
     known = stars()
     rate = known["peak"] * detector.full_well / subarray.frame_time / detector.gain

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.demo.detectors import Detector
+from stpipe.demo.lrs import Slit, centre
 from stpipe.demo.observation import PROGRAM, Observation
-from stpipe.demo.optics import APERTURES, PARITY, reference_point
+from stpipe.demo.optics import APERTURES, PARITY, reference_point, v2v3
 
 __all__ = ["group_table", "integration_times", "keywords", "optics"]
 
@@ -93,12 +94,17 @@ def keywords(observation: Observation) -> dict[str, Any]:
         **_times(observation),
         **_subarray(observation),
         **_pointing(observation),
+        **_star(observation),
     }
 
 
-def optics(detector: Detector) -> Mapping[str, str]:
+def optics(detector: Detector, slit: Slit | None = None) -> Mapping[str, str]:
     """Filter and what else is in the beam, and the exposure type, by dotted attribute name."""
-    return _OPTICS[detector.instrument]
+    known = _OPTICS[detector.instrument]
+    if slit is None:
+        return known
+    prism = {"meta.exposure.type": slit.exposure_type, "meta.instrument.filter": "P750L"}
+    return {**known, **prism}
 
 
 def integration_times(observation: Observation) -> npt.NDArray[np.void]:
@@ -164,7 +170,7 @@ def _instrument(observation: Observation) -> dict[str, Any]:
     return {
         "meta.instrument.name": detector.instrument,
         "meta.instrument.detector": detector.name,
-        **_OPTICS[detector.instrument],
+        **optics(detector, observation.slit),
     }
 
 
@@ -228,7 +234,7 @@ def _subarray(observation: Observation) -> dict[str, Any]:
 def _pointing(observation: Observation) -> dict[str, Any]:
     aperture = APERTURES[observation.detector.instrument]
     angle, scale = aperture.angle, aperture.scale
-    v2, v3 = reference_point(observation.detector, observation.subarray)
+    v2, v3 = _reference_point(observation)
     ny, nx = observation.subarray.shape
     ra, dec = observation.pointing.believed if observation.pointing else TARGET
     turn = np.deg2rad(ROLL + angle)
@@ -259,6 +265,27 @@ def _pointing(observation: Observation) -> dict[str, Any]:
         "meta.wcsinfo.ra_ref": ra,
         "meta.wcsinfo.dec_ref": dec,
         "meta.wcsinfo.roll_ref": ROLL,
+    }
+
+
+def _reference_point(observation: Observation) -> tuple[float, float]:
+    if observation.slit is None:
+        return reference_point(observation.detector, observation.subarray)
+    column, row = centre(observation.slit, observation.subarray)
+    return v2v3(observation.detector, observation.subarray, column, row)
+
+
+def _star(observation: Observation) -> dict[str, Any]:
+    """What the observer says of the star, and where along the slit it is."""
+    slit = observation.slit
+    if slit is None:
+        return {}
+    return {
+        "meta.target.source_type_apt": "POINT",
+        "meta.visit.tsovisit": slit.kind == "SLITLESS",
+        "meta.dither.x_offset": slit.nod,
+        "meta.dither.y_offset": 0.0,
+        "meta.dither.primary_type": "ALONG-SLIT-NOD" if slit.nod else "NONE",
     }
 
 

@@ -16,13 +16,25 @@ from stpipe.demo.detectors import (
     find_subarray,
 )
 from stpipe.demo.field import Pointing
+from stpipe.demo.lrs import Slit
 
-__all__ = ["DEMO", "DITHERS", "FIELD", "FULL_FRAMES", "PROGRAM", "Observation", "plan"]
+__all__ = [
+    "DEMO",
+    "DITHERS",
+    "FIELD",
+    "FULL_FRAMES",
+    "PROGRAM",
+    "SPECTRA",
+    "Observation",
+    "plan",
+]
 
 PROGRAM: Final = "01234"
 """Proposal that all demo exposures belong to."""
 FIELD: Final = 5
 """Number of the observation of the field of stars."""
+STAR: Final = 6
+"""Number of the observation of the spectra of a star."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,7 @@ class Observation:
     seed: int = 0
     exposure: int = 1
     pointing: Pointing | None = None  # at the field of stars; None: stars of its own
+    slit: Slit | None = None  # the spectrum of a star, through MIRI's prism
 
     @property
     def frames(self) -> int:
@@ -55,7 +68,9 @@ class Observation:
 
     @property
     def number(self) -> int:
-        """Number of the observation in the proposal: one for each instrument, and for the field."""
+        """Number of the observation in the proposal: one for each instrument, the field, the star."""
+        if self.slit:
+            return STAR
         return FIELD if self.pointing else _OBSERVATION_NUMBERS[self.detector.instrument]
 
     @property
@@ -123,6 +138,16 @@ DITHERS: Final = tuple(
     )
 )
 """Four exposures of a field of stars, for a mosaic."""
+
+SPECTRA: Final = (
+    replace(
+        plan("MIRI", subarray="SLITLESSPRISM", nints=3, ngroups=20, seed=9), slit=Slit("SLITLESS")
+    ),
+    replace(
+        plan("MIRI", subarray=FULL, ngroups=8, seed=10), exposure=2, slit=Slit("FIXEDSLIT", 0.4)
+    ),
+)
+"""A time series and an exposure in the slit of MIRI's prism."""
 
 FULL_FRAMES: Final = (
     replace(plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6), exposure=3),

@@ -15,12 +15,25 @@ import numpy.typing as npt
 
 from stpipe.demo.detectors import Detector, Subarray
 
-__all__ = ["APERTURES", "PARITY", "Aperture", "distortion_model", "reference_point"]
+__all__ = [
+    "APERTURES",
+    "ARCSEC2",
+    "PARITY",
+    "Aperture",
+    "distortion_model",
+    "megajansky",
+    "reference_point",
+    "v2v3",
+]
 
 Doubles = npt.NDArray[np.float64]
 
 PARITY: Final = -1
 """VPARITY: the ideal x axis runs against V2."""
+ARCSEC2: Final = float(np.deg2rad(1 / 3600)) ** 2
+"""sr"""
+PLANCK: Final = 6.62607015e-34
+"""J s; 1 MJy is 1e-20 W/m2/Hz"""
 
 
 @dataclass(frozen=True)
@@ -76,11 +89,22 @@ def _turn(aperture: Aperture) -> Doubles:
 
 def reference_point(detector: Detector, subarray: Subarray) -> tuple[float, float]:
     """V2 and V3 in arcsec of the centre of a subarray."""
+    return v2v3(detector, subarray, (subarray.xsize - 1) / 2, (subarray.ysize - 1) / 2)
+
+
+def v2v3(detector: Detector, subarray: Subarray, column: float, row: float) -> tuple[float, float]:
+    """V2 and V3 in arcsec of a 0-based position in a subarray."""
     aperture, frame = APERTURES[detector.instrument], detector.frame
-    x = subarray.xstart - 1 + (subarray.xsize - 1) / 2 - (frame.xsize - 1) / 2
-    y = subarray.ystart - 1 + (subarray.ysize - 1) / 2 - (frame.ysize - 1) / 2
+    x = subarray.xstart - 1 + column - (frame.xsize - 1) / 2
+    y = subarray.ystart - 1 + row - (frame.ysize - 1) / 2
     x, y = x * aperture.scale, y * aperture.scale
     y += aperture.bend * x**2
     x += aperture.bend / 2 * y**2
     v2, v3 = _turn(aperture) @ [x, y]
     return float(aperture.v2 + v2), float(aperture.v3 + v3)
+
+
+def megajansky(detector: Detector) -> float:
+    """MJy/sr of 1 DN/s: a mirror of 25 m2 that half of the photons survive, in a tenth of the band."""
+    area = APERTURES[detector.instrument].scale ** 2 * ARCSEC2
+    return float(PLANCK * detector.gain / (0.5 * 25.0 * 0.1 * area) * 1e20)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe import models
+from stpipe.demo import lrs
 from stpipe.demo.detectors import FULL, Detector, Subarray
 from stpipe.demo.electronics import (
     GROUPS_TO_SKIP,
@@ -21,12 +22,14 @@ from stpipe.demo.electronics import (
     saturation_level,
 )
 from stpipe.demo.geometry import is_reference
+from stpipe.demo.lrs import Slit
 from stpipe.demo.metadata import optics
 from stpipe.demo.observation import Observation
-from stpipe.demo.optics import APERTURES, distortion_model
+from stpipe.demo.optics import APERTURES, ARCSEC2, distortion_model, megajansky
 from stpipe.demo.silicon import Pixels, dark_charge, make_pixels
 from stpipe.models import dqflags
 
+Reference = models.DataModel | lrs.AperturesFile
 _Model = TypeVar("_Model", bound=models.DataModel)
 
 __all__ = ["REFERENCE_TYPES", "USEAFTER", "Setup", "make_reference", "setups"]
@@ -36,11 +39,10 @@ MARGIN: Final = 8
 """References of type gain and readnoise reach this far beyond the subarray, to be cut to it."""
 
 FLAT_ERROR: Final = 0.002
-ARCSEC2: Final = float(np.deg2rad(1 / 3600)) ** 2
-"""sr"""
-PLANCK: Final = 6.62607015e-34
-"""J s; 1 MJy is 1e-20 W/m2/Hz"""
-DETECTOR_WIDE: Final = frozenset({"ipc", "rscd", "distortion", "filteroffset", "photom"})
+PRISM_SUBARRAYS: Final = (FULL, "SLITLESSPRISM")
+DETECTOR_WIDE: Final = frozenset(
+    {"ipc", "rscd", "distortion", "filteroffset", "photom", "specwcs", "apcorr"}
+)
 """Types whose files are for all subarrays of a detector."""
 
 _MASK_BITS: Final = ("DO_NOT_USE", "REFERENCE_PIXEL", "DEAD", "HOT", "BAD_REF_PIXEL")
@@ -64,6 +66,12 @@ class Setup:
     detector: Detector
     subarray: Subarray
     frames: int
+    slit: Slit | None = None
+
+    @property
+    def exposure_type(self) -> str:
+        """EXP_TYPE of the exposures."""
+        return optics(self.detector, self.slit)["meta.exposure.type"]
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -89,16 +97,18 @@ class Setup:
 
 def setups(observations: Iterable[Observation]) -> list[Setup]:
     """The setups that a set of exposures needs, each once and long enough for all of them."""
-    longest: dict[tuple[str, str], Setup] = {}
+    longest: dict[tuple[str, str, str], Setup] = {}
     for observation in observations:
-        setup = Setup(observation.detector, observation.subarray, observation.frames)
-        key = (setup.detector.name, setup.subarray.name)
+        setup = Setup(
+            observation.detector, observation.subarray, observation.frames, observation.slit
+        )
+        key = (setup.detector.name, setup.subarray.name, setup.exposure_type)
         known = longest.setdefault(key, setup)
         longest[key] = max(known, setup, key=lambda each: each.frames)
     return list(longest.values())
 
 
-def make_reference(reftype: str, setup: Setup) -> models.DataModel | None:
+def make_reference(reftype: str, setup: Setup) -> Reference | None:
     """Make the reference file of a type; None where the instrument has none ("N/A")."""
     return _MAKERS[reftype](setup)
 
@@ -216,7 +226,7 @@ def _distortion(setup: Setup) -> models.DataModel | None:
         return None
     reference = _describe(models.DistortionModel(), "distortion", setup)
     reference.model = distortion_model(setup.detector)
-    reference.meta.exposure.type = optics(setup.detector)["meta.exposure.type"]
+    reference.meta.exposure.type = setup.exposure_type
     return reference
 
 
@@ -248,22 +258,44 @@ def _photom(setup: Setup) -> models.DataModel | None:
     instrument = setup.detector.instrument
     if instrument == "NIRSPEC":
         return None
-    model = _PHOTOM[instrument]
+    model = _PHOTOM[instrument] if setup.slit is None else models.MirLrsPhotomModel
     reference = _describe(model(), "photom", setup)
-    known = optics(setup.detector)
-    second = "GENERIC" if setup.detector.is_miri else known["meta.instrument.pupil"]
-    row = (known["meta.instrument.filter"], second, megajansky(setup.detector), 0.01)
-    reference.phot_table = np.array([row], reference.schema.arrays["phot_table"].dtype)
+    reference.phot_table = _photom_table(reference, setup)
     area = APERTURES[instrument].scale ** 2
     reference.meta.photometry.pixelarea_arcsecsq = area
     reference.meta.photometry.pixelarea_steradians = area * ARCSEC2
     return reference
 
 
-def megajansky(detector: Detector) -> float:
-    """MJy/sr of 1 DN/s: a mirror of 25 m2 that half of the photons survive, in a tenth of the band."""
-    area = APERTURES[detector.instrument].scale ** 2 * ARCSEC2
-    return float(PLANCK * detector.gain / (0.5 * 25.0 * 0.1 * area) * 1e20)
+def _photom_table(reference: models.DataModel, setup: Setup) -> npt.NDArray[np.void]:
+    known, factor = optics(setup.detector), megajansky(setup.detector)
+    if setup.slit is not None:
+        table: npt.NDArray[np.void] = lrs.photom_rows(reference, PRISM_SUBARRAYS, factor)
+        return table
+    second = "GENERIC" if setup.detector.is_miri else known["meta.instrument.pupil"]
+    row = (known["meta.instrument.filter"], second, factor, 0.01)
+    return np.array([row], reference.schema.arrays["phot_table"].dtype)
+
+
+def _specwcs(setup: Setup) -> models.DataModel | None:
+    if setup.slit is None:
+        return None
+    reference = _describe(models.MiriLRSSpecwcsModel(), "specwcs", setup)
+    lrs.fill_specwcs(reference)
+    return reference
+
+
+def _apcorr(setup: Setup) -> models.DataModel | None:
+    if setup.slit is None:
+        return None
+    reference = _describe(models.MirLrsApcorrModel(), "apcorr", setup)
+    reference.apcorr_table = lrs.apcorr_rows(reference, PRISM_SUBARRAYS)
+    reference.sizeunit = "pixels"
+    return reference
+
+
+def _extract1d(setup: Setup) -> lrs.AperturesFile | None:
+    return lrs.aperture_reference(setup.slit, setup.subarray) if setup.slit else None
 
 
 _PHOTOM: Final = MappingProxyType(
@@ -274,25 +306,26 @@ _PHOTOM: Final = MappingProxyType(
     }
 )
 
-_MAKERS: Final[MappingProxyType[str, Callable[[Setup], models.DataModel | None]]] = (
-    MappingProxyType(
-        {
-            "mask": _mask,
-            "saturation": _saturation,
-            "superbias": _superbias,
-            "reset": _reset,
-            "rscd": _rscd,
-            "ipc": _ipc,
-            "linearity": _linearity,
-            "dark": _dark,
-            "gain": _gain,
-            "readnoise": _readnoise,
-            "distortion": _distortion,
-            "filteroffset": _filteroffset,
-            "flat": _flat,
-            "photom": _photom,
-        }
-    )
+_MAKERS: Final[MappingProxyType[str, Callable[[Setup], Reference | None]]] = MappingProxyType(
+    {
+        "mask": _mask,
+        "saturation": _saturation,
+        "superbias": _superbias,
+        "reset": _reset,
+        "rscd": _rscd,
+        "ipc": _ipc,
+        "linearity": _linearity,
+        "dark": _dark,
+        "gain": _gain,
+        "readnoise": _readnoise,
+        "distortion": _distortion,
+        "filteroffset": _filteroffset,
+        "flat": _flat,
+        "photom": _photom,
+        "specwcs": _specwcs,
+        "apcorr": _apcorr,
+        "extract1d": _extract1d,
+    }
 )
 REFERENCE_TYPES: Final = tuple(_MAKERS)
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stpipe.demo import lrs
 from stpipe.demo.charge import cosmic_rays, fill
 from stpipe.demo.electronics import make_electronics, saturation_level
 from stpipe.demo.geometry import is_reference
 from stpipe.demo.metadata import group_table, integration_times, keywords
 from stpipe.demo.observation import Observation, plan
+from stpipe.demo.optics import megajansky
 from stpipe.demo.scene import observe
 from stpipe.demo.silicon import Pixels, make_pixels
 from stpipe.demo.truth import Truth
@@ -69,7 +71,11 @@ def expose(observation: Observation) -> Simulation:
 
 def _detected(observation: Observation, pixels: Pixels, rng: np.random.Generator) -> Image:
     """Light that is turned into charge, e-/s: dead pixels see nothing."""
-    light = observe(observation.detector, observation.subarray, rng, observation.pointing)
+    detector, subarray = observation.detector, observation.subarray
+    if observation.slit is None:
+        light = observe(detector, subarray, rng, observation.pointing)
+    else:
+        light = lrs.light(detector, subarray, observation.slit, megajansky(detector))
     return np.where(pixels.dq & dqflags.DEAD, 0.0, light * pixels.response).astype(np.float32)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from stpipe import models
 from stpipe.demo import DEMO
 from stpipe.demo.references import REFERENCE_TYPES
 from stpipe.models import open_metadata
@@ -47,6 +48,7 @@ NONE_FOR = {
     "NIRSPEC": {"reset", "rscd", "ipc", "distortion", "filteroffset", "flat", "photom"},
     "MIRI": {"superbias"},
 }
+PRISM = {"specwcs", "apcorr", "extract1d"}  # of MIRI's spectra alone
 NEVER = ("refpix", "emicorr", "sirskernel", "pars-jumpstep", "pars-detector1pipeline")
 
 
@@ -92,12 +94,27 @@ def test_client_finds_every_reference_of_every_exposure(
     for observation, found in zip(DEMO, answers[0], strict=True):
         instrument = observation.detector.instrument
         for reftype in REFERENCE_TYPES:
-            if reftype in NONE_FOR[instrument]:
+            if reftype in NONE_FOR[instrument] | PRISM:
                 assert "n/a" in found[reftype].lower(), (instrument, reftype)
             else:
                 path = Path(found[reftype])
                 assert path.is_file(), (instrument, reftype)
                 assert demo_folder / "crds" in path.parents
+
+
+def test_spectra_have_references_of_their_own(series_folder: Path) -> None:
+    """Selected by the exposure type; the aperture is a JSON file."""
+    (path,) = series_folder.glob("uncal/*.fits")
+    header = open_metadata(path).to_flat_dict()
+    plain = {n: v for n, v in header.items() if isinstance(v, str | int | float | bool)}
+    ((found,), _) = ask(series_folder, [plain], [*PRISM, "photom"])
+
+    assert all(Path(name).is_file() for name in found.values())
+    assert (
+        "MIR_LRS-SLITLESS" == json.loads(Path(found["extract1d"]).read_text())["apertures"][0]["id"]
+    )
+    with models.open(found["photom"]) as photom:
+        assert "MirLrsPhotomModel" == type(photom).__name__
 
 
 def test_types_that_the_demo_lacks_are_not_applicable(answers: Answers) -> None:

@@ -28,10 +28,12 @@ json.dump(found, sys.stdout)
 
 
 @pytest.mark.skipif(not PEER, reason="PEER_PYTHON does not name an interpreter with stdatamodels")
-def test_peer_opens_and_validates_every_file(demo_folder: Path) -> None:
+@pytest.mark.parametrize("demo", ["demo_folder", "series_folder"])
+def test_peer_opens_and_validates_every_file(demo: str, request: pytest.FixtureRequest) -> None:
     """Exposures and references, with warnings as errors."""
-    exposures = sorted(map(str, (demo_folder / "uncal").glob("*.fits")))
-    references = sorted(map(str, (demo_folder / "crds" / "references").rglob("*.fits")))
+    folder: Path = request.getfixturevalue(demo)
+    exposures = sorted(map(str, (folder / "uncal").glob("*.fits")))
+    references = sorted(map(str, (folder / "crds" / "references").rglob("*.fits")))
 
     done = subprocess.run(
         [str(PEER), "-I", "-c", VALIDATE],
