@@ -50,6 +50,8 @@ STEPS: dict[str, str] = {
     "bkg_subtract": "stpipe.steps.bkg_subtract:BackgroundStep",
     "flat_field": "stpipe.steps.flat_field:FlatFieldStep",
     "photom": "stpipe.steps.photom:PhotomStep",
+    "srctype": "stpipe.steps.srctype:SourceTypeStep",
+    "extract_1d": "stpipe.steps.extract_1d:Extract1dStep",
     "tweakreg": "stpipe.steps.tweakreg:TweakRegStep",
     "skymatch": "stpipe.steps.skymatch:SkyMatchStep",
     "outlier_detection": "stpipe.steps.outlier_detection:OutlierDetectionStep",
@@ -63,6 +65,7 @@ PIPELINES: dict[str, str] = {
     "calwebb_guider": "stpipe.pipelines.guider:GuiderPipeline",
     "calwebb_image2": "stpipe.pipelines.image2:Image2Pipeline",
     "calwebb_image3": "stpipe.pipelines.image3:Image3Pipeline",
+    "calwebb_spec2": "stpipe.pipelines.spec2:Spec2Pipeline",
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import InputError
 from stpipe.step import Step
+from stpipe.steps.exposure_types import LRS
 from stpipe.steps.pointing import NEEDED
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from stpipe.references import Reference
 
-__all__ = ["IMAGING", "LRS", "AssignWcsStep", "replaced_keywords"]
+__all__ = ["IMAGING", "AssignWcsStep", "replaced_keywords"]
 
 IMAGING = frozenset(
     """NRC_IMAGE NRC_TSIMAGE NRC_FOCUS NRC_TACQ NRC_TACONFIRM NRC_CORON
@@ -22,7 +23,6 @@ IMAGING = frozenset(
     MIR_IMAGE MIR_TACQ MIR_TACONFIRM MIR_LYOT MIR_4QPM MIR_CORONCAL
     FGS_IMAGE FGS_FOCUS""".split()  # noqa: SIM905 - quotes around each would hide the list
 )
-LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
 
 # What a description in FITS replaces: linear terms and polynomials.
 _REPLACED = re.compile(r"cdelt[12]|pc[12]_[12]|cd[12]_[12]|(a|b|ap|bp)_(order|\d_\d)")

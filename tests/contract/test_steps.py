@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,24 @@ from stpipe import models, naming
 from stpipe.library_step import LibraryStep
 from stpipe.parameters import Settings, export, read_cfg, resolve, rules
 from stpipe.pipeline import LibraryPipeline
+from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
+from stpipe.pipelines.spec2 import Spec2Pipeline
 from stpipe.registry import PIPELINES, STEPS, load, summary
 from stpipe.step import RampStep, Step
+from stpipe.steps.extract_1d import Extract1dStep
 from stpipe.steps.source_catalog import SourceCatalogStep
 
+SPECTRAL = {"srctype", "extract_1d"}
 INSTRUMENTS = {"mirimage": "MIRI", "nrca1": "NIRCAM"}
 
 
 def arrays(model: Any) -> dict[str, Any]:
     """Every array of a model; tables by column."""
     whole = {name: np.asarray(getattr(model, name)) for name in model.shapes}
+    for path in model.schema.lists:
+        for number, part in enumerate(getattr(model, path)):
+            whole |= {f"{path}.{number}.{n}": np.asarray(getattr(part, n)) for n in part.shapes}
     return {name: a for name, a in whole.items() if a.dtype.names is None} | {
         f"{name}.{column}": a[column] for name, a in whole.items() for column in a.dtype.names or ()
     }
@@ -92,9 +100,26 @@ def test_parameters_round_trip(step: type[Step], tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def source(step: type[Step], exposure: Path, crds: Path, tmp_path: Path) -> Path:
+def spectra(request: pytest.FixtureRequest, step: type[Step]) -> Iterator[Path | None]:
+    """For steps that are for spectra alone the folder of some, with its references in force."""
+    if step.alias not in SPECTRAL:
+        yield None
+        return
+    folder = request.getfixturevalue("series_folder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRDS_PATH", str(folder / "crds"))
+        yield folder
+
+
+@pytest.fixture
+def source(
+    step: type[Step], exposure: Path, crds: Path, spectra: Path | None, tmp_path: Path
+) -> Path:
     """A file that the step reads: the raw exposure, or a rate for steps that follow the fit."""
     del crds
+    if spectra is not None:
+        model = "ImageModel" if "nrca1" in exposure.name else "CubeModel"
+        return spectral_source(spectra, step, model)
     if step.input_models == ("GuiderRawModel",):
         with models.open(exposure) as raw:
             guiding = models.GuiderRawModel(raw)
@@ -108,6 +133,16 @@ def source(step: type[Step], exposure: Path, crds: Path, tmp_path: Path) -> Path
     if not issubclass(step, (LibraryStep, SourceCatalogStep)):
         return rate.save(tmp_path / "x_rate.fits")
     return Image2Pipeline.call(rate).save(tmp_path / "x_cal.fits")
+
+
+def spectral_source(folder: Path, step: type[Step], model: str) -> Path:
+    """Spectral rates of an exposure or of its integrations; calibrated for an extraction."""
+    rate, cal = (folder / f"{model}_{suffix}.fits" for suffix in ("rate", "cal"))
+    if not rate.is_file():
+        rates = Detector1Pipeline.call(next(folder.glob("uncal/*.fits")))
+        next(each for each in rates if type(each).__name__ == model).save(rate)
+        Spec2Pipeline.call(rate).calibrated.save(cal)
+    return cal if step is Extract1dStep else rate
 
 
 def test_a_file_and_a_model_give_the_same_product(step: type[Step], source: Path) -> None:

@@ -15,12 +15,19 @@ def same_arrays(one: Path, other: Path) -> None:
     """The same model with bit-identical arrays."""
     with models.open(one) as a, models.open(other) as b:
         assert type(a) is type(b)
-        assert a.shapes == b.shapes
-        for name in a.shapes:
-            one_array, other_array = getattr(a, name), getattr(b, name)
-            # NaN equal NaN in arrays, not in rows of tables.
-            for column in one_array.dtype.names or (...,):
-                np.testing.assert_array_equal(one_array[column], other_array[column], name)
+        _same_arrays(a, b)
+        for path in a.schema.lists:
+            for left, right in zip(getattr(a, path), getattr(b, path), strict=True):
+                _same_arrays(left, right)
+
+
+def _same_arrays(a: models.DataModel, b: models.DataModel) -> None:
+    assert a.shapes == b.shapes
+    for name in a.shapes:
+        one_array, other_array = getattr(a, name), getattr(b, name)
+        # NaN equal NaN in arrays, not in rows of tables.
+        for column in one_array.dtype.names or (...,):
+            np.testing.assert_array_equal(one_array[column], other_array[column], name)
 
 
 def same(one: Path, other: Path) -> None:

@@ -70,6 +70,29 @@ def test_gain_is_scaled_in_the_rule_of_the_fit(
     same_arrays(tmp_path / rate.name, hand / rate.name.replace("_rate", "_gain_scale"))
 
 
+def test_spectra_of_all_runners_agree(
+    run: Callable[..., object],
+    spectra_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From raw ramps to spectra, with and without a slit: two pipelines in one project, and strun."""
+    monkeypatch.setenv("CRDS_PATH", str(spectra_folder / "crds"))
+    uncal = sorted(spectra_folder.glob("uncal/*.fits"))
+    pipelines = ("--pipeline=calwebb_detector1", "--pipeline=calwebb_spec2")
+    run("stflow", "init", "project", *pipelines, *uncal, cwd=tmp_path)
+    project = tmp_path / "project"
+    run("snakemake", "--cores", "2", "cal/*.fits", cwd=project)
+    for exposure in uncal:
+        rate = project / "cal" / exposure.name.replace("_uncal", "_rate")
+        run("strun", "calwebb_spec2", rate, "--output_dir=memory", cwd=tmp_path)
+        for suffix in ("cal", "x1d"):
+            name = rate.name.replace("_rate", f"_{suffix}")
+            same(project / "cal" / name, tmp_path / "memory" / name)
+    again = run("snakemake", "-n", "--cores", "2", "cal/*.fits", cwd=project)
+    assert "Nothing to be done" in again.stdout  # type: ignore[attr-defined]
+
+
 def test_slopes_are_unbiased(
     run: Callable[..., object], demo_folder: Path, exposures: list[Path], tmp_path: Path
 ) -> None:

@@ -1,0 +1,58 @@
+"""How much of a point source's light an aperture misses, from an APCORR reference file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import ReferenceMissing
+
+if TYPE_CHECKING:
+    from stpipe.steps._arrays import Doubles
+
+__all__ = ["aperture_correction", "find_entry"]
+
+
+def find_entry(reference: Any, subarray: str | None) -> Any:
+    """The row of an APCORR table for a subarray.
+
+    Raises
+    ------
+    ReferenceMissing
+        When there is none, or there are several.
+    """
+    table = reference.apcorr_table
+    known = np.char.upper(np.char.strip(table["subarray"].astype(str)))
+    found = np.flatnonzero(known == str(subarray).upper())
+    if len(found) != 1:
+        raise ReferenceMissing(
+            f"the apcorr reference has {len(found)} rows for the subarray {subarray}, allowed: 1. It "
+            f"has {', '.join(known)}. Give another override_apcorr, or apply_apcorr=False."
+        )
+    return table[found[0]]
+
+
+def aperture_correction(entry: Any, size: Doubles, wavelength: Doubles) -> Doubles:
+    """The factor from the light in apertures to all light of a point source.
+
+    Linear between the sizes and wavelengths of the table, and constant beyond them.
+
+    Parameters
+    ----------
+    entry
+        A row with `size` (of which `nelem_size` count, pixels), `wavelength` (`nelem_wl`, um) and
+        `apcorr` (wavelength, size).
+    size, wavelength
+        Of each aperture; arrays of one shape.
+    """
+    from scipy.interpolate import RectBivariateSpline
+
+    waves, sizes = int(entry["nelem_wl"]), int(entry["nelem_size"])
+    known = np.asarray(entry["wavelength"][:waves], dtype=np.float64)
+    order = np.argsort(known)
+    factors = np.asarray(entry["apcorr"][:waves, :sizes], dtype=np.float64)[order].T
+    rows = np.asarray(entry["size"][:sizes], dtype=np.float64)
+    surface = RectBivariateSpline(rows, known[order], factors, kx=1, ky=1)
+    found: Doubles = surface.ev(size, wavelength)
+    return found

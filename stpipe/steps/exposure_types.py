@@ -1,0 +1,25 @@
+"""Groups of exposure types that several steps treat alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LRS", "WFSS", "is_time_series"]
+
+LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
+WFSS = frozenset({"NIS_WFSS", "NRC_WFSS", "NRC_GRISM", "MIR_WFSS"})
+_TIME_SERIES = frozenset({"NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ"})
+
+
+def is_time_series(meta: Mapping[str, Any]) -> bool:
+    """Whether an exposure follows its target in time, over several integrations.
+
+    Of metadata by dotted name: TSOVISIT, or an exposure type that is nothing else.
+    """
+    kind = str(meta.get("meta.exposure.type")).upper()
+    integrations = meta.get("meta.exposure.nints")
+    single = integrations is not None and integrations < 2  # noqa: PLR2004 - one has no course
+    return (bool(meta.get("meta.visit.tsovisit")) or kind in _TIME_SERIES) and not single
