@@ -9,17 +9,21 @@ cache, the rules that were read, and the files that they name. With a server the
 
 from __future__ import annotations
 
+import contextlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from stpipe import logs, memory
 from stpipe.references import Reference
 
-__all__ = ["NOT_FOUND", "Answers", "Question", "situation"]
+__all__ = ["NOT_FOUND", "Answers", "Grounds", "Question", "situation"]
 
 NOT_FOUND = "NOT FOUND"
+DATE, TIME = "meta.observation.date", "meta.observation.time"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,31 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Grounds:
+    """What answers rest on."""
+
+    asks: list[str]  # metadata that the rules look at
+    since: list[str]  # dates from which on rules name other files
+    rules: list[str]  # files that hold them
+
+    def exposure(self, meta: Mapping[str, Any]) -> list[Any]:
+        """What the rules can tell of an exposure."""
+        values = {name: meta.get(name) for name in self.asks}
+        with contextlib.suppress(ValueError):
+            values[DATE] = self._dates_before(f"{values[DATE]} {values[TIME]}")
+            values[TIME] = None
+        # Reference files have criteria in a form of their own, which the client would translate.
+        patterns = [(name, meta[name]) for name in sorted(meta) if ".p_" in name]
+        return [sorted(values.items()), patterns]
+
+    def _dates_before(self, moment: str) -> list[int]:
+        """How many dates lie before a moment, and how many not after it."""
+        dates = sorted(datetime.fromisoformat(date) for date in self.since)
+        taken = datetime.fromisoformat(moment)
+        return [bisect_left(dates, taken), bisect_right(dates, taken)]
+
+
+@dataclass(frozen=True)
 class Question:
     """Types that are asked for an exposure, in a state of the cache."""
 
@@ -50,29 +79,24 @@ class Question:
 
     def recall(self) -> Answers | None:
         """What was answered before; None when that is not known or need not hold any more."""
-        asks = memory.recall(*self.situation, self._instrument)
-        kept = memory.recall(*self._key(asks)) if asks else None
-        if kept is None or _states(kept["rules"]) != kept["states"]:
+        known = memory.recall(*self._key)
+        kept = memory.recall(*self._key, Grounds(**known).exposure(self.meta)) if known else None
+        if kept is None or _states(known["rules"]) != kept["states"]:
             return None
         answers = Answers(kept["context"], kept["names"], kept["places"])
         there = all(Path(place).is_file() for place in answers.places.values())
         return answers if there else None
 
-    def keep(self, answers: Answers, asks: list[str], rules: list[str]) -> None:
-        """Keep answers, the metadata that the rules look at, and the files of the rules."""
-        memory.keep(asks, *self.situation, self._instrument)
-        content = {**vars(answers), "rules": rules, "states": _states(rules)}
-        memory.keep(content, *self._key(asks))
+    def keep(self, answers: Answers, grounds: Grounds) -> None:
+        """Keep answers and what they rest on."""
+        memory.keep(vars(grounds), *self._key)
+        content = {**vars(answers), "states": _states(grounds.rules)}
+        memory.keep(content, *self._key, grounds.exposure(self.meta))
 
     @property
-    def _instrument(self) -> str:
-        return str(self.meta.get("meta.instrument.name"))
-
-    def _key(self, asks: Iterable[str]) -> list[Any]:
-        values = [(name, self.meta.get(name)) for name in asks]
-        # Reference files have criteria in a form of their own, which the client would translate.
-        patterns = [(name, self.meta[name]) for name in sorted(self.meta) if ".p_" in name]
-        return [*self.situation, sorted(self.types), values, patterns]
+    def _key(self) -> list[Any]:
+        instrument = str(self.meta.get("meta.instrument.name"))
+        return [*self.situation, instrument, sorted(self.types)]
 
 
 def situation(settings: Mapping[str, str]) -> list[Any] | None:

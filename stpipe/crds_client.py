@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stpipe.crds_answers import NOT_FOUND, Answers, Question, situation
+from stpipe.crds_answers import NOT_FOUND, Answers, Grounds, Question, situation
 from stpipe.errors import ReferenceMissing
 from stpipe.frugal import loading
 from stpipe.references import Candidate, Explanation, Reference
@@ -127,7 +127,7 @@ class CrdsResolver:
             )
         answers = Answers(asked["context"], names, _places(names.values()))
         if question:
-            question.keep(answers, *_grounds(asked["context"], meta, types))
+            question.keep(answers, _grounds(asked["context"], meta, types))
         return answers
 
     def _situation(self) -> list[Any] | None:
@@ -294,20 +294,21 @@ def _places(names: Iterable[str]) -> dict[str, str]:
     return {name: str(config.locate_file(name, "jwst")) for name in found}
 
 
-def _grounds(
-    context: str, meta: Mapping[str, Any], types: Iterable[str]
-) -> tuple[list[str], list[str]]:
-    """What the answers rest on: names of metadata that the rules look at, and the rules' files."""
+def _grounds(context: str, meta: Mapping[str, Any], types: Iterable[str]) -> Grounds:
+    """What answers for an exposure rest on."""
     from crds.core import config
 
     instrument = str(meta.get("meta.instrument.name")).lower()
     mappings = _client().get_symbolic_mapping(context, "jwst")
     of_instrument = mappings.get_imap(instrument)
-    of_types = [_rules(context, instrument, t) for t in types]
+    of_types = [found for t in types if (found := _rules(context, instrument, t)) is not None]
     asks = {mappings.instrument_key, *of_instrument.get_required_parkeys()}
-    rules = [mappings, of_instrument, *(found for found in of_types if found is not None)]
-    files = [str(config.locate_mapping(found.basename, "jwst")) for found in rules]
-    return sorted(name.lower() for name in asks), files
+    files = [r.basename for r in (mappings, of_instrument, *of_types)]
+    return Grounds(
+        sorted(name.lower() for name in asks),
+        sorted({row[-2] for r in of_types for row in r.todict()["selections"]} - {"N/A"}),
+        [str(config.locate_mapping(name, "jwst")) for name in files],
+    )
 
 
 def _client() -> Any:

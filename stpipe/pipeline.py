@@ -7,19 +7,22 @@ traced on an exposure's header, becomes a Snakefile, so it must not touch pixels
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks, provenance
-from stpipe.errors import NoProduct, did_you_mean
+from stpipe.errors import NoProduct, ReferenceMissing, did_you_mean
 from stpipe.library_step import LibraryStep, stand_in_of
 from stpipe.parameters import Parameters
 from stpipe.products import Parts
+from stpipe.references import hash_ahead
 from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stpipe.models import DataModel
+    from stpipe.references import Reference
 
 __all__ = ["LibraryPipeline", "Pipeline"]
 
@@ -74,6 +77,8 @@ class Pipeline(Step):
     def _execute(self, model: DataModel, more: Sequence[Any], started: str) -> Any:
         # The steps record themselves and select their references; nothing is added for the whole.
         del started
+        if self.parent is None and self.window is None:
+            self._hash_ahead(model.to_flat_dict())
         given = hooks.run_all(self.pre_hooks, model.copy(), self.log, self.hook_timeout)
         result = self.process(given, *more)
         if result is None:
@@ -83,6 +88,15 @@ class Pipeline(Step):
         first, *rest = result if isinstance(result, tuple) else (result,)
         hooked = hooks.run_all(self.post_hooks, first, self.log, self.hook_timeout)
         return Products(result.names, (hooked, *rest)) if isinstance(result, Products) else hooked
+
+    def _hash_ahead(self, meta: Mapping[str, Any]) -> None:
+        """Begin with the checksums of reference files, which the steps will record."""
+        selected: list[Reference] = []
+        for step in self.steps.values():
+            if not step.skip:
+                with contextlib.suppress(ReferenceMissing):  # the step will say so
+                    selected += step.select_references(meta).values()
+        hash_ahead(reference.path for reference in selected if reference.path)
 
 
 class LibraryPipeline(Pipeline, LibraryStep):

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from stpipe import memory
 from stpipe.errors import InputError, ReferenceMissing
@@ -30,6 +32,7 @@ __all__ = [
     "Reference",
     "References",
     "Resolver",
+    "hash_ahead",
     "metadata_of",
     "override",
     "sha256",
@@ -69,8 +72,34 @@ class Reference:
 
 def sha256(path: Path) -> str:
     """Checksum of a file's content, computed once for each state of the file."""
+    known = _state(path)
+    return _AHEAD[known].result() if known in _AHEAD else _sha256(*known)
+
+
+def hash_ahead(paths: Iterable[Path]) -> None:
+    """Begin with checksums that will be asked for in this order, in a thread beside the work."""
+    ahead = {state: Future[str]() for state in map(_state, paths) if state not in _AHEAD}
+    _AHEAD.update(ahead)
+    if ahead:
+        # One that nobody waits for does not keep the process alive.
+        Thread(target=_hash, args=(ahead,), daemon=True).start()
+
+
+State: TypeAlias = "tuple[Path, tuple[int, ...] | None]"
+_AHEAD: dict[State, Future[str]] = {}
+
+
+def _state(path: Path) -> State:
     state = memory.state_of(path)
-    return _sha256(path.absolute(), None if state is None else tuple(state))
+    return path.absolute(), None if state is None else tuple(state)
+
+
+def _hash(ahead: Mapping[State, Future[str]]) -> None:
+    for state, future in ahead.items():
+        try:
+            future.set_result(_sha256(*state))
+        except Exception as error:  # noqa: BLE001 - it is raised where the checksum is asked for
+            future.set_exception(error)
 
 
 def metadata_of(path: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,60 @@ def test_answers_of_crds_are_kept(exposures: list[Path]) -> None:
     first, needed = select_in_a_new_process(exposures[0])
     assert needed
     assert (first, False) == select_in_a_new_process(exposures[0])
+
+
+def _with_another_date(gain: Path, since: str) -> None:
+    """Let the gain of the demo be used from a date on."""
+    text = gain.read_text()
+    gain.write_text(re.sub(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d'", f"'{since}'", text))
+
+
+MOMENTS = ["2023-05-05 00:00:00", "2024-01-01 11:59:59.999", "2024-01-01 12:00:00.000"]
+MOMENTS += ["2024-01-01 12:00:00.001", "2024-01-02 00:00:00", "someday noon"]
+
+
+def test_exposures_of_the_same_time_share_answers(
+    cache: Path, exposures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules look at whether their dates lie before an exposure: the memory does the same."""
+    monkeypatch.setenv("CRDS_IGNORE_MAPPING_CHECKSUM", "1")  # the rules are changed
+    (rules,) = cache.rglob("jwst_nircam_gain_0001.rmap")
+    _with_another_date(rules, "2024-01-01 12:00:00")
+    nircam = next(path for path in exposures if "nrc" in path.name)
+    header = models.open_metadata(nircam).to_flat_dict()
+
+    def answer(moment: str) -> str:
+        date, time_ = moment.split(" ")
+        meta = header | {"meta.observation.date": date, "meta.observation.time": time_}
+        try:
+            return str(CrdsResolver().select(meta, ["gain"])["gain"].path)
+        except ReferenceMissing as error:
+            return str(error).partition("(")[0]
+
+    asked = []
+    really = CrdsResolver._asked.fget  # type: ignore[attr-defined]
+    monkeypatch.setattr(CrdsResolver, "_asked", property(lambda r: (asked.append(1), really(r))[1]))
+    kept = [answer(moment) for moment in MOMENTS]
+    counted = len(asked)
+    monkeypatch.setenv("STPIPE_MEMORY", "off")
+    assert [answer(moment) for moment in MOMENTS] == kept
+    assert len(set(kept[:3])) == 2
+    assert counted < len(MOMENTS)
+
+
+def test_checksums_are_computed_ahead(tmp_path: Path) -> None:
+    """In a thread beside the work, in order; a file that is gone is said when it is asked for."""
+    paths = [tmp_path / f"{n}.fits" for n in range(4)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * 100_000)
+    references.hash_ahead([*paths, paths[0], tmp_path / "none.fits", paths[1]])
+    expected = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert expected == [references.sha256(path) for path in paths]
+    with pytest.raises(FileNotFoundError):
+        references.sha256(tmp_path / "none.fits")
+
+    paths[0].write_bytes(b"changed")
+    assert hashlib.sha256(b"changed").hexdigest() == references.sha256(paths[0])
 
 
 def _write_rules_again(cache: Path) -> None:
