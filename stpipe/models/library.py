@@ -99,10 +99,7 @@ class ModelLibrary:
         """Open a member; it knows its association and what it is for."""
         held = self._held.get(range(len(self))[number])
         model = open_model(self.path(number)) if held is None else held.copy()
-        if self.association is not None:
-            model.set("meta.asn.table_name", self.association.path.name)
-            model.set("meta.asn.pool_name", self.association.asn_pool or None)
-            model.set("meta.asn.exptype", self.members[number].exptype)
+        _set(model, self._about(number))
         for amendment in self._amendments_of(number):
             _set(model, amendment.values)
             if amendment.change is not None:
@@ -174,11 +171,23 @@ class ModelLibrary:
         if place not in self._known or self._known[place][0] != state:
             held = self._held.get(place)
             found = open_metadata(self.path(number)) if held is None else held.metadata_alone()
+            _set(found, self._about(place))
             for amendment in self._amendments_of(number):
                 plain = {p: v for p, v in amendment.values.items() if isinstance(v, _PLAIN)}
                 _set(found, plain)
             self._known[place] = (state, found)
         return self._known[place][1]
+
+    def _about(self, number: int) -> dict[str, Any]:
+        """What a member is told of its association."""
+        if self.association is None:
+            return {}
+        about = {
+            "table_name": self.association.path.name,
+            "pool_name": self.association.asn_pool or None,
+            "exptype": self.members[number].exptype,
+        }
+        return {f"meta.asn.{name}": value for name, value in about.items()}
 
     def of_type(self, exptype: str) -> list[int]:
         """The numbers of the members of a type, such as ``science`` or ``background``."""

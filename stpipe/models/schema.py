@@ -5,7 +5,7 @@ A schema file is JSON. Beside ``type``, ``properties``, ``allOf``, ``$ref``, ``e
 
 ``"type": "data"``
     an array, or a table when ``dtype`` is a list of columns ``{"name": ..., "dtype": ...}``, with
-    the ``shape`` of their cells, or only its ``ndim``
+    the ``shape`` of their cells, or only its ``ndim``; more columns are allowed
 ``fits_keyword``
     the FITS keyword of a metadata attribute
 ``fits_hdu``
@@ -317,9 +317,10 @@ def _dtype(path: str, spec: Any, file: Path) -> np.dtype[Any]:
         dtype: np.dtype[Any] = np.dtype(spec)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f'The schema {file}: dtype {spec!r} of "{path}": {error}.') from error
-    for base in [dtype[name].base for name in dtype.names] if dtype.names else [dtype]:
-        allowed = _COLUMNS if dtype.names else _PIXELS
-        if base.str[1:] not in allowed and not (dtype.names and base.kind == "S"):
+    is_table = dtype.names is not None
+    for base in [dtype[name].base for name in dtype.names or ()] if is_table else [dtype]:
+        allowed = _COLUMNS if is_table else _PIXELS
+        if base.str[1:] not in allowed and not (is_table and base.kind == "S"):
             raise InputError(f'The schema {file}: FITS cannot hold the dtype {base} of "{path}".')
     return dtype
 

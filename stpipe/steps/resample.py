@@ -16,6 +16,7 @@ from stpipe.step import Output
 from stpipe.steps._arrays import has
 from stpipe.steps._invalid import match_invalid, values_of
 from stpipe.steps.assign_wcs import replaced_keywords
+from stpipe.steps.blending import blended, header_table
 from stpipe.steps.sky_grid import Grid, Wishes, from_file, grid_for, pixel_map
 
 if TYPE_CHECKING:
@@ -27,8 +28,13 @@ __all__ = ["Drizzling", "Exposure", "Mosaic", "ResampleStep", "weights"]
 BAD = dqflags.DO_NOT_USE | dqflags.NON_SCIENCE
 VARIANCES = ("var_rnoise", "var_poisson", "var_flat")
 ARCSEC2 = float(np.deg2rad(1 / 3600)) ** 2  # sr
-# What tells of the detector and not of the sky.
-OF_THE_DETECTOR = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
+# What tells of the detector and not of the sky, and of a sky that is subtracted now.
+_OF_THE_DETECTOR = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
+NOT_OF_A_MOSAIC = (
+    *(f"meta.wcsinfo.{name}" for name in _OF_THE_DETECTOR),
+    "meta.background.level",
+    "meta.background.subtracted",
+)
 
 
 class ResampleStep(LibraryStep):
@@ -42,8 +48,11 @@ class ResampleStep(LibraryStep):
 
     One exposure at a time is in memory, besides the mosaic and the sums of its variances.
 
-    Not implemented: `single`, `blendheaders` (the mosaic has the header of the first exposure, with
-    times of all) and spectra.
+    With `blendheaders` times, detectors and optical elements in the header are those of all exposures,
+    and the table HDRTAB has a row of keywords for each; else the header is that of the first, with its
+    times summed.
+
+    Not implemented: `single` and spectra.
     """
 
     alias = "resample"
@@ -67,6 +76,7 @@ class ResampleStep(LibraryStep):
         enable_ctx = boolean(default=True)  # Make CON
         enable_err = boolean(default=True)  # Make ERR and variances
         report_var = boolean(default=True)  # Keep the variances
+        blendheaders = boolean(default=True)  # Combine the headers, and keep them in a table
         propagate_dq = boolean(default=False)  # Make DQ: the flags of all pixels that contributed
     """
     pixfrac: float
@@ -83,6 +93,7 @@ class ResampleStep(LibraryStep):
     enable_ctx: bool
     enable_err: bool
     report_var: bool
+    blendheaders: bool
     propagate_dq: bool
 
     def process(self, library: ModelLibrary) -> Any:
@@ -138,20 +149,27 @@ class ResampleStep(LibraryStep):
             if self.report_var or name not in VARIANCES:
                 setattr(image, name, array)
         image.meta.wcs = mosaic.grid.wcs
-        times = {n: [library.metadata(m).get(f"meta.exposure.{n}") for m in _leaders(library, members)]
-                 for n in (*_SUMMED, *_EXTREME)}  # fmt: skip
-        values = {**grid_keywords(mosaic.grid), **combined_times(times)}
-        values |= {f"meta.resample.{n}": getattr(self, n) for n in ("pixfrac", "kernel", "fillval")}
-        values["meta.resample.weight_type"] = self.weight_type
-        values["meta.resample.pixel_scale_ratio"] = mosaic.grid.ratio
-        values["meta.resample.pointings"] = len(_leaders(library, members))
-        gone = replaced_keywords(image.to_flat_dict(), {})
-        gone |= {f"meta.wcsinfo.{name}": None for name in OF_THE_DETECTOR}
-        for path, value in (gone | values).items():
+        values = replaced_keywords(image.to_flat_dict(), {})
+        if self.blendheaders and len(members) > 1:
+            headers = [library.metadata(number).to_flat_dict() for number in members]
+            image.hdrtab = header_table(headers, image.schema.metadata)
+            values |= blended(headers)
+        leaders = _leaders(library, members)
+        exposures = [library.metadata(number).to_flat_dict() for number in leaders]
+        values |= combined_times(exposures)
+        values |= dict.fromkeys(NOT_OF_A_MOSAIC) | grid_keywords(mosaic.grid)
+        values |= self._described_drizzling(mosaic.grid.ratio, len(leaders))
+        for path, value in values.items():
             if path in image.schema.metadata:
                 image.set(path, value)
         image.meta.wcsinfo.s_region = outline(mosaic.grid)
         return image
+
+    def _described_drizzling(self, ratio: float, pointings: int) -> dict[str, Any]:
+        names = ("pixfrac", "kernel", "fillval", "weight_type")
+        found = {name: getattr(self, name) for name in names}
+        found |= {"pixel_scale_ratio": ratio, "pointings": pointings}
+        return {f"meta.resample.{name}": value for name, value in found.items()}
 
 
 def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
@@ -389,9 +407,6 @@ class Mosaic:
 
 # --- the header of the mosaic ---------------------------------------------------------------------
 
-_SUMMED = ("exposure_time", "measurement_time", "duration")
-_EXTREME = ("start_time", "end_time")
-
 
 def _leaders(library: ModelLibrary, members: Sequence[int]) -> list[int]:
     """The first member of each exposure: detectors that saw the sky together count once."""
@@ -400,16 +415,15 @@ def _leaders(library: ModelLibrary, members: Sequence[int]) -> list[int]:
     return [min(chosen.intersection(group)) for group in groups if chosen.intersection(group)]
 
 
-def combined_times(times: Mapping[str, Sequence[float | None]]) -> dict[str, Any]:
-    """Times of a mosaic from those of its exposures; what one of them lacks is not known."""
-    known = {name: values for name, values in times.items() if None not in values}
-    combined: dict[str, Any] = {f"meta.exposure.{n}": sum(known[n]) for n in _SUMMED if n in known}
-    for name, choose in (("start_time", min), ("end_time", max)):
-        if name in known:
-            combined[f"meta.exposure.{name}"] = choose(known[name])  # type: ignore[type-var]
-    combined["meta.exposure.elapsed_exposure_time"] = combined.get("meta.exposure.duration")
-    combined["meta.exposure.effective_exposure_time"] = combined.get("meta.exposure.exposure_time")
-    return combined
+def combined_times(exposures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Times of a mosaic from the metadata of its exposures; what one of them lacks is not known."""
+    names = ("exposure_time", "measurement_time", "duration", "start_time", "end_time")
+    known = {n: [header.get(f"meta.exposure.{n}") for header in exposures] for n in names}
+    rules: dict[str, Any] = {**dict.fromkeys(names, sum), "start_time": min, "end_time": max}
+    found = {n: rules[n](v) for n, v in known.items() if None not in v}
+    found["elapsed_exposure_time"] = found.get("duration")
+    found["effective_exposure_time"] = found.get("exposure_time")
+    return {f"meta.exposure.{name}": value for name, value in found.items()}
 
 
 def grid_keywords(grid: Grid) -> dict[str, Any]:

@@ -31,6 +31,16 @@ CASES: dict[str, dict[str, Any]] = {
     "turbo": {"kernel": "turbo", "fillval": "0.0"},
     "place": {"crpix": [50.0, 60.0], "crval": [80.4876, -69.4974], "output_shape": [170, 150]},
     "flags": {"propagate_dq": True, "enable_err": False},
+    "point": {"kernel": "point", "weight_type": "exptime", "report_var": False},
+    "turned and enlarged": {"rotation": 70.0, "pixel_scale": 0.05, "pixfrac": 0.6},
+    "lanczos": {"kernel": "lanczos3", "pixel_scale_ratio": 1.0, "blendheaders": False},
+    "turned in place": {
+        "rotation": -25.0,
+        "crpix": [90.5, 70.25],
+        "crval": [80.4878, -69.4973],
+        "output_shape": [190, 180],
+        "pixel_scale_ratio": 0.9,
+    },
 }
 
 
@@ -49,18 +59,52 @@ def test_resample(peer_step: Peer, tmp_path: Path, association: Path, case: str)
         ):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-11)
         good = expected.wht > 0.2 * np.median(expected.wht)
-        assert good.sum() > 15_000
+        assert good.sum() > (3_000 if "kernel" in parameters else 10_000)
         assert (expected.wht > 0).mean() == pytest.approx((found.wht > 0).mean(), abs=1e-4)
         for name in ("data", "wht", "err", "var_poisson", "var_rnoise", "var_flat"):
             assert expected.has(name) == found.has(name), name
             if expected.has(name):
                 one, other = getattr(expected, name)[good], getattr(found, name)[good]
-                np.testing.assert_allclose(one, other, rtol=1e-4, err_msg=name)
+                # A kernel of a table jumps where a place is rounded another way.
+                rtol = 1e-3 if "lanczos" in str(parameters.get("kernel")) else 1e-4
+                np.testing.assert_allclose(one, other, rtol=rtol, err_msg=name)
         np.testing.assert_array_equal(expected.con[:, good], found.con[:, good])
         if parameters.get("propagate_dq"):
             np.testing.assert_array_equal(expected.dq[good], found.dq[good])
-        for name in ("resample", "photometry", "wcsinfo", "exposure"):
+        for name in ("resample", "photometry", "wcsinfo", "exposure", "background"):
             headers(expected, found, f"meta.{name}.")
+    peer_step("read", ours)
+
+
+def test_blended_headers(peer_step: Peer, tmp_path: Path) -> None:
+    """Exposures of other times, one of two detectors: the same keywords, and the same table."""
+    exposures = [Exposure(1), Exposure(1, east=1.0), Exposure(3, north=0.4)]
+    association = associate(tmp_path, exposures, seed=3)
+    for number, path in enumerate(sorted(tmp_path.glob("*_cal.fits"))):
+        with models.open(path) as member:
+            member.meta.instrument.detector = ("NRCA1", "NRCA2", "NRCA1")[number]
+            member.meta.instrument.filter_wheel_tolerance = "within commanded tolerance"
+            member.meta.observation.date_beg = f"2023-06-0{5 + number}T06:00:00.000"
+            member.meta.exposure.segment_number = number + 1
+            member.meta.visit.internal_target = number == 1
+            member.meta.target.catalog_name = None if number == 1 else f"star {number}"
+            member.save(path)
+    theirs = peer_step("jwst.resample:ResampleStep", association)
+    ours = ResampleStep().run(association).save(tmp_path / "x_i2d.fits")
+
+    with models.open(theirs) as expected, models.open(ours) as found:
+        for group in ("instrument", "observation", "exposure", "visit", "target", "asn"):
+            headers(expected, found, f"meta.{group}.")
+        one, other = expected.hdrtab, found.hdrtab
+        assert set(one.dtype.names) <= set(other.dtype.names)
+        for name in set(one.dtype.names) - {"FILENAME", "TARGNAME", "DATAMODL"}:
+            if one[name].dtype.kind == "f":
+                np.testing.assert_allclose(one[name], other[name], err_msg=name)
+            else:
+                np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+        assert [b"star 0", b"", b"star 2"] == other["TARGNAME"].tolist()
+        assert [b"d1a_cal.fits", b"d1b_cal.fits", b"d3c_cal.fits"] == other["FILENAME"].tolist()
+        assert found.meta.instrument.detector == "MULTIPLE"
     peer_step("read", ours)
 
 

@@ -1,0 +1,96 @@
+"""One header of many: the keywords of a combined image, and the table of those that went into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from stpipe.models.schema import Field
+
+__all__ = ["blended", "header_table"]
+
+MULTIPLE = "MULTIPLE"
+OUTSIDE = "outside calibration tolerance"
+WITHIN = "within commanded tolerance"
+
+
+def _common(values: Sequence[Any]) -> Any:
+    return values[0] if len(set(values)) == 1 else MULTIPLE
+
+
+def _tolerance(values: Sequence[Any]) -> str:
+    return OUTSIDE if OUTSIDE in values else WITHIN
+
+
+def _mean(values: Sequence[Any]) -> float:
+    return float(np.mean(values))
+
+
+# The rules of the archive's keyword dictionary; whatever is not named is that of the first exposure.
+_NAMES: Mapping[Callable[[Sequence[Any]], Any], str] = {
+    min: """observation.date observation.time observation.date_beg exposure.start_time
+        exposure.start_time_mjd exposure.start_time_tdb exposure.integration_start""",
+    max: """observation.date_end exposure.end_time exposure.end_time_mjd exposure.end_time_tdb
+        exposure.integration_end instrument.filter_wheel_offset instrument.pupil_wheel_offset""",
+    _mean: "exposure.mid_time exposure.mid_time_mjd exposure.mid_time_tdb",
+    sum: """exposure.exposure_time exposure.effective_exposure_time exposure.measurement_time
+        exposure.duration exposure.elapsed_exposure_time""",
+    _common: """instrument.detector instrument.module instrument.filter instrument.grating
+        instrument.band""",
+    _tolerance: "instrument.filter_wheel_tolerance instrument.pupil_wheel_tolerance",
+}
+_RULES = {f"meta.{name}": rule for rule, names in _NAMES.items() for name in names.split()}
+# Polynomials say nothing without one another, and would be most of the table.
+_LEFT_OUT = re.compile(r"meta\.wcsinfo\.(a|b|ap|bp)_(order|\d_\d)")
+
+
+def blended(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Metadata that are not those of the first exposure, by dotted name.
+
+    Sums, means and extremes of times, and whether optical elements are the same; what an exposure lacks
+    is left out of them.
+    """
+    found = {}
+    for name, rule in _RULES.items():
+        if values := [header[name] for header in headers if header.get(name) is not None]:
+            found[name] = rule(values)
+    return found
+
+
+def header_table(headers: Sequence[Mapping[str, Any]], fields: Mapping[str, Field]) -> Any:
+    """A row for each exposure, a column for each keyword that one of them has.
+
+    Parameters
+    ----------
+    headers
+        Metadata by dotted name.
+    fields
+        What the schema says of metadata, by dotted name.
+    """
+    columns: dict[str, Any] = {}
+    for path, field in fields.items():
+        if field.keyword and field.keyword not in columns and not _LEFT_OUT.fullmatch(path):
+            column = _column([header.get(path) for header in headers])
+            columns |= {} if column is None else {field.keyword: column}
+    table = np.zeros(len(headers), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
+    return table
+
+
+def _column(values: Sequence[Any]) -> Any:
+    """Values as an array: text as bytes, numbers with NaN where one is lacking; None without any."""
+    known = [value for value in values if value is not None]
+    if not known or not all(isinstance(value, (str, bool, int, float)) for value in known):
+        return None
+    if any(isinstance(value, str) for value in known):
+        return np.array([b"" if v is None else str(v).encode("ascii", "replace") for v in values])
+    if all(isinstance(value, bool) for value in known) and len(known) == len(values):
+        return np.array(values, dtype=np.int8)
+    if len(known) == len(values) and all(isinstance(value, int) for value in known):
+        return np.array(values, dtype=np.int64)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
