@@ -47,7 +47,10 @@ class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
 
 
 class StandIn:
-    """What stands for a model while a pipeline is traced; running a step on it records the step."""
+    """What stands for a model while a pipeline is traced; running a step on it records the step.
+
+    It has the class of that model as `model`.
+    """
 
     def record(self, step: Step, *more: Any) -> Any:
         """Note that `step` runs, on `more` as well; return stand-ins for its products."""
@@ -85,6 +88,8 @@ class Parts(tuple[Any, ...]):  # noqa: SLOT001 - labels are an attribute
 
 def model_name(product: Any) -> str:
     """The class of a product's model, or of its parts' models."""
+    if isinstance(product, StandIn):
+        return str(getattr(product, "model", ""))
     return type(product[0] if isinstance(product, Parts) and product else product).__name__
 
 

@@ -267,14 +267,20 @@ class Step(Saving):
         Records go to stderr, or where the file's `[logging]` says; a program that logs already is
         left alone.
         """
+        from stpipe.assignments import assignments
+
         file = Configuration(None, Settings()) if config_file is None else read_cfg(config_file)
+        given = from_keywords(keywords)
+        results = []
         with logs.for_call(file.logging):
-            step = cls.from_settings(from_keywords(keywords).over(file.settings))
-            logs.log_platform(step.log)
-            result = step.run(source)
-            if step.output_file or step.output_dir:
-                step.save(result)
-            return result
+            for one in (runs := assignments(cls, source)):
+                step = cls.from_settings(given.over(one.settings.over(file.settings)))
+                logs.log_platform(step.log)
+                with one.opened(step) as exposure:
+                    results.append(step.run(exposure))
+                if step.output_file or step.output_dir:
+                    step.save(results[-1])
+        return results[0] if runs[0].association is None else results
 
     def __call__(self, *inputs: Any) -> Any:
         """Run as a part of a pipeline."""

@@ -177,10 +177,14 @@ class _Request:
         elif "save-parameters" not in self.given.options:
             raise UsageError(f"no input given: strun {self.target} INPUT...")
 
-    def step(self) -> Step:
-        """A fresh step with checked parameters: each input gives it names of its own."""
+    def step(self, lower: Settings | None = None) -> Step:
+        """A fresh step with checked parameters: each input gives it names of its own.
+
+        `lower` are settings that hold where the user says nothing.
+        """
+        settings = self._settings() if lower is None else self._settings().over(lower)
         try:
-            step = self.cls.from_settings(self._settings(), self.configuration.name)
+            step = self.cls.from_settings(settings, self.configuration.name)
         except ParameterError as error:
             raise ParameterError(map(_with_option, error.problems)) from None
         step.resolver = self._resolver()
@@ -227,20 +231,25 @@ class _Request:
             print("\n".join(explaining.lines(step, source)))
 
     def _dry_run(self) -> None:
-        for source in self.inputs:
-            print("\n".join(_dry_run_lines(self.step(), source)))
+        from stpipe.assignments import assignments
+
+        for one in (a for source in self.inputs for a in assignments(self.cls, source)):
+            print("\n".join(_dry_run_lines(self.step(one.settings), str(one.source))))
 
     def _run(self) -> None:
         from stpipe import frugal, logs, plugins
+        from stpipe.assignments import assignments
 
         _warn_of_conflict(plugins.conflict())
         frugal.reuse_memory()
         with logs.of_process(self._logging()):
             logs.log_platform(self.step().log)
             for sources in self._together():
-                step = self.step()
-                step.set_threads(self._threads())
-                self._run_one(step, sources)
+                for one in assignments(self.cls, sources[0]):
+                    step = self.step(one.settings)
+                    step.set_threads(self._threads())
+                    with one.opened(step) as exposure:
+                        self._run_one(step, (exposure, *sources[1:]))
             logs.log_cost(self.step().log)
 
     def _together(self) -> list[tuple[str, ...]]:
@@ -252,7 +261,7 @@ class _Request:
         )
         return [self.inputs] if many else [(source,) for source in self.inputs]
 
-    def _run_one(self, step: Step, sources: tuple[str, ...]) -> None:
+    def _run_one(self, step: Step, sources: tuple[Any, ...]) -> None:
         from stpipe import job, window
 
         options = self.given.options

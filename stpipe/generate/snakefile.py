@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,19 @@ class RuleText:
             source="{params.source}" if self.reads_many else "{input.exposure:q}",
         )
 
+    def joined(self, other: RuleText) -> RuleText:
+        """The rule of the same step in two pipelines, of exposures or of associations."""
+        if (self.summary, self.outputs) != (other.summary, other.outputs):
+            raise UsageError(
+                f"{self.name} belongs to two pipelines of the project, and is another step in each. "
+                "Make a project for each, or a pipeline of your own with another name for it."
+            )
+        return replace(
+            other,
+            reads_many=self.reads_many or other.reads_many,
+            suffixes=self.suffixes | other.suffixes,
+        )
+
     def _path(self, output: Output) -> str:
         end = f"_{output.suffix}"
         # X_group_scale.fits is no product "scale" of an exposure X_group.
@@ -79,21 +92,18 @@ def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
 
 
 def of_stages(pipelines: Iterable[type[Step]]) -> list[RuleText]:
-    """The rules of pipelines that follow each other.
+    """The rules of pipelines that follow each other; a step that two of them have is one rule.
 
     Raises
     ------
     UsageError
-        When a step of the same name belongs to two of them.
+        When steps of the same name in two of them are not the same.
     """
-    rules = [rule for pipeline in pipelines for rule in of_pipeline(pipeline)]
-    names = [rule.name for rule in rules]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(
-            f"{', '.join(twice)} belongs to two pipelines of the project, whose files would have the "
-            "same names. Make a project for each, or a pipeline of your own with another name for it."
-        )
-    return rules
+    rules: dict[str, RuleText] = {}
+    for pipeline in pipelines:
+        for rule in of_pipeline(pipeline):
+            rules[rule.name] = rules[rule.name].joined(rule) if rule.name in rules else rule
+    return list(rules.values())
 
 
 def snakefile(pipeline: str, rules: Iterable[RuleText]) -> str:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from stpipe.pipeline import Pipeline
+from stpipe.products import model_name
+from stpipe.step import Products
 from stpipe.steps.assign_wcs import AssignWcsStep
 from stpipe.steps.bkg_subtract import BackgroundStep
 from stpipe.steps.flat_field import FlatFieldStep
 from stpipe.steps.photom import PhotomStep
+from stpipe.steps.resample import ResampleStep
 
 __all__ = ["Image2Pipeline"]
 
+IMAGES = frozenset({"MIR_IMAGE", "NRC_IMAGE", "NIS_IMAGE", "FGS_IMAGE"})
+
 
 class Image2Pipeline(Pipeline):
-    """From count rates to calibrated images: coordinates, response, flux."""
+    """From count rates to calibrated images: coordinates, response, flux.
+
+    Of an image there is a version without distortion, `_i2d`, to look at. An association of stage 2
+    may be given, each of whose products has an exposure and its backgrounds.
+    """
 
     alias = "calwebb_image2"
     step_defs = {
@@ -22,11 +31,15 @@ class Image2Pipeline(Pipeline):
         "assign_wcs": AssignWcsStep,
         "flat_field": FlatFieldStep,
         "photom": PhotomStep,
+        "resample": ResampleStep,
     }
 
     def process(self, image: Any) -> Any:
-        """Calibrate an image, or the images of all integrations."""
+        """Calibrate an image, or the images of all integrations; return (image, mosaic or None)."""
         image = self.bkg_subtract(image)
         image = self.assign_wcs(image)
         image = self.flat_field(image)
-        return self.photom(image)
+        image = self.photom(image)
+        pictured = model_name(image) == "ImageModel" and image.meta.exposure.type in IMAGES
+        mosaic = self.resample(image) if pictured and not self.resample.skip else None
+        return Products(("image", "mosaic"), (image, mosaic))

@@ -132,7 +132,7 @@ def source(
     rate, _ = RampFitStep.call(str(exposure))
     if not issubclass(step, (LibraryStep, SourceCatalogStep)):
         return rate.save(tmp_path / "x_rate.fits")
-    return Image2Pipeline.call(rate).save(tmp_path / "x_cal.fits")
+    return Image2Pipeline.call(rate).image.save(tmp_path / "x_cal.fits")
 
 
 def spectral_source(folder: Path, step: type[Step], model: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.table import Table
-from fields import CENTRE, Exposure, associate
+from fields import CENTRE, Exposure, associate, image
 
 from stpipe import models
+from stpipe.demo.crds_cache import write_crds_cache
+from stpipe.demo.observation import plan
 from stpipe.models import dqflags
+from stpipe.pipelines.image2 import Image2Pipeline
+from stpipe.steps._invalid import match_invalid, values_of
 from stpipe.steps.outlier_detection import OutlierDetectionStep
 from stpipe.steps.skymatch import SkyMatchStep
 from stpipe.steps.sources import StarFinder
@@ -209,3 +214,62 @@ def test_tweakreg_with_stars_of_its_own(peer_step: Peer, tmp_path: Path) -> None
         np.testing.assert_allclose(
             shifts.mean(axis=(1, 2)), (truth.off_east, truth.off_north), atol=0.003
         )
+
+
+KINDS = ("science", "background", "background")
+
+
+def distortion(folder: Path) -> Path:
+    """The distortion of the simulated detector, as a reference file."""
+    list(write_crds_cache(folder / "crds", [plan("NIRCAM", subarray="SUB160")]))
+    return next(folder.glob("crds/references/**/*_distortion_*.asdf"))
+
+
+def test_image2_of_an_association(peer_step: Peer, tmp_path: Path) -> None:
+    """An exposure and its backgrounds: the calibrated image, and what resample makes of it."""
+    rng = np.random.default_rng(4)
+    names = []
+    for number in range(3):
+        member = image(Exposure(number, 0.3 * number, sky=4.0, stars=20 if number == 0 else 0), rng)
+        for name in ("assign_wcs", "flat_field", "photom"):
+            member.set(f"meta.cal_step.{name}", None)
+        member.meta.wcs = None
+        member.meta.bunit_data = member.meta.bunit_err = "DN/s"
+        names.append(str(member.save(tmp_path / f"r{number}_rate.fits")))
+    members = [{"expname": n, "exptype": k} for n, k in zip(names, KINDS, strict=True)]
+    asn = {"asn_type": "image2", "asn_rule": "DMSLevel2bBase", "asn_id": "a3001"}
+    asn |= {"asn_pool": "none", "program": "01234", "target": "none"}
+    asn["products"] = [{"name": "field", "members": members}]
+    path = tmp_path / "image2_asn.json"
+    path.write_text(json.dumps(asn))
+    others = {"override_filteroffset": "N/A", "override_specwcs": "N/A"}
+    steps = {
+        "assign_wcs": {"override_distortion": str(distortion(tmp_path)), **others},
+        "flat_field": {"skip": True},
+        "photom": {"skip": True},
+    }
+    theirs = peer_step("jwst.pipeline:Image2Pipeline", path, steps=steps)
+    (ours,) = Image2Pipeline.call(str(path), steps=steps)
+
+    # The peer's resample marks invalid pixels in its input, too, where photom has not done so.
+    values, dq = match_invalid(values_of(ours.image), ours.image.dq)
+    with models.open(theirs) as expected:
+        for name, found in values.items():
+            one = getattr(expected, name)
+            np.testing.assert_allclose(one, found, rtol=2e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(expected.dq, dq)
+        assert abs(np.nanmedian(ours.image.data)) < 0.2
+        assert (path.name, "none") == (
+            ours.image.meta.asn.table_name,
+            ours.image.meta.asn.pool_name,
+        )
+        assert path.name == expected.meta.asn.table_name
+    mosaic = peer_step("jwst.resample:ResampleStep", theirs)
+    with models.open(mosaic) as expected:
+        found = ours.mosaic
+        good = expected.wht > 0.2 * np.median(expected.wht)
+        for name in ("data", "wht", "err"):
+            one, other = getattr(expected, name)[good], getattr(found, name)[good]
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=name)
+    for product in ours:
+        peer_step("read", product.save(tmp_path / "product.fits"))

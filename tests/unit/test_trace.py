@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stpipe import Pipeline, Step, models
-from stpipe.errors import InputError, TraceError
+from stpipe.errors import InputError, TraceError, UsageError
+from stpipe.generate.snakefile import of_stages
 from stpipe.generate.trace import Graph, trace
 from stpipe.step import Output
 
@@ -149,3 +150,22 @@ def test_an_unknown_attribute_of_metadata_is_still_an_error(image: Path) -> None
 def test_a_missing_exposure_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no\.fits"):
         trace(Outer(), tmp_path / "no.fits")
+
+
+def test_a_step_of_two_stages_is_one_rule() -> None:
+    """When it is the same step under the same name; another one of that name is refused."""
+
+    class First(Pipeline):
+        step_defs = {"halve": Halve, "split": Split}
+
+    class Second(Pipeline):
+        step_defs = {"halve": Halve}
+
+    class Third(Pipeline):
+        step_defs = {"halve": Polish, "split": Halve}
+
+    rules = of_stages([First, Second])
+    assert ["halve", "split"] == [rule.name for rule in rules]
+    assert {"halve", "low", "high"} == rules[0].suffixes
+    with pytest.raises(UsageError, match=r"split belongs to two pipelines .* another step in each"):
+        of_stages([First, Third])

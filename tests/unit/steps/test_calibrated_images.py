@@ -146,7 +146,7 @@ def test_images_show_the_light(
     del crds
     path = rates[detector]
     truth = Truth.load(demo_folder / "truth" / path.name.replace("_rate", "_truth"))
-    image = Image2Pipeline.call(str(path))
+    image = Image2Pipeline.call(str(path)).image
     flat = FlatFieldStep()
     flat.run(path)
     with models.open(flat.selected["flat"].path) as reference:

@@ -44,7 +44,7 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for source in folder.glob("uncal/*.fits"):
             rate, _ = Detector1Pipeline.call(str(source))
             name = source.name.replace("_uncal", "_cal")
-            Image2Pipeline.call(rate).save(folder / "cal" / name)
+            Image2Pipeline.call(rate).image.save(folder / "cal" / name)
     return folder
 
 

@@ -1,0 +1,89 @@
+"""Associations of stage 2: one exposure for each product, with the backgrounds that belong to it.
+
+A pipeline that takes exposures one by one may be given such an association. Each product is a run of
+its own, named as the product is; members of the type ``background`` become the `bkg_list` of its step
+bkg_subtract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stpipe.errors import InputError
+from stpipe.library_step import LibraryStep
+from stpipe.settings import Raw, Settings
+
+if TYPE_CHECKING:
+    from stpipe.models import Association
+    from stpipe.models.associations import Product
+    from stpipe.step import Step
+
+__all__ = ["Assignment", "assignments"]
+
+STEP, PARAMETER = "bkg_subtract", "bkg_list"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one run is about: an exposure, and what its association says about it, if there is one."""
+
+    source: Any
+    name: str = ""  # of what is made of it
+    association: Association | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    @contextmanager
+    def opened(self, step: Step) -> Iterator[Any]:
+        """The exposure as `step` takes it; of an association it knows that, and its product's name."""
+        from stpipe import models
+
+        if self.association is None:
+            yield self.source
+            return
+        step.source = Path(f"{self.name}.fits")
+        with models.open(self.source) as exposure:
+            exposure.set("meta.asn.table_name", self.association.path.name)
+            exposure.set("meta.asn.pool_name", self.association.asn_pool or None)
+            yield exposure
+
+
+def assignments(cls: type[Step], source: Any) -> list[Assignment]:
+    """The runs that an input asks for: one for each product of an association, else one.
+
+    Raises
+    ------
+    InputError
+        When members are missing, a product has no exposure or several, or backgrounds that `cls`
+        cannot subtract.
+    """
+    from stpipe.models import load_association
+
+    is_association = isinstance(source, (str, Path)) and Path(source).suffix == ".json"
+    if issubclass(cls, LibraryStep) or not is_association:
+        return [Assignment(source)]
+    association = load_association(source)
+    association.require_members()
+    return [_of_product(cls, association, product) for product in association.products]
+
+
+def _of_product(cls: type[Step], association: Association, product: Product) -> Assignment:
+    science = product.of_type("science")
+    if len(science) != 1:
+        raise InputError(
+            f"{association.path}: the product {product.name or '(unnamed)'} has {len(science)} science "
+            f"members, allowed: 1. {cls.__name__} takes exposures one by one."
+        )
+    backgrounds = [str(member.path) for member in product.of_type("background")]
+    settings = Settings()
+    if backgrounds:
+        step = settings if cls.alias == STEP else settings.substep(STEP)
+        if cls.alias != STEP and STEP not in cls.step_defs:
+            raise InputError(
+                f"{association.path}: {cls.__name__} has no step {STEP} for background members."
+            )
+        step.values[PARAMETER] = Raw(backgrounds, str(association.path))
+    return Assignment(science[0].path, product.name or science[0].path.stem, association, settings)

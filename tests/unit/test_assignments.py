@@ -1,0 +1,135 @@
+"""Associations of stage 2: exposures and the backgrounds that belong to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stpipe import models
+from stpipe.assignments import assignments
+from stpipe.demo.observation import DITHERS
+from stpipe.demo.project import write_demo
+from stpipe.errors import InputError
+from stpipe.pipelines.detector1 import Detector1Pipeline
+from stpipe.pipelines.image2 import Image2Pipeline
+from stpipe.pipelines.image3 import Image3Pipeline
+from stpipe.steps.bkg_subtract import BackgroundStep
+
+
+@pytest.fixture(scope="module")
+def rates(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Rates of three exposures, and the folder of their references beside them."""
+    folder = tmp_path_factory.mktemp("rates")
+    list(write_demo(folder, DITHERS[:3]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRDS_PATH", str(folder / "crds"))
+        for source in sorted(folder.glob("uncal/*.fits")):
+            Detector1Pipeline.call(str(source), output_dir=str(folder))
+    return sorted(folder.glob("*_rate.fits"))
+
+
+@pytest.fixture
+def crds(rates: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The references of the rates are in force."""
+    monkeypatch.setenv("CRDS_PATH", str(rates[0].parent / "crds"))
+    monkeypatch.setenv("CRDS_READONLY_CACHE", "1")
+
+
+Members = Sequence[tuple[Path, str]]
+
+
+def association(folder: Path, **products: Members) -> Path:
+    """An association file with these products."""
+    listed = [
+        {"name": name, "members": [{"expname": str(p), "exptype": kind} for p, kind in members]}
+        for name, members in products.items()
+    ]
+    path = folder / "x_image2_asn.json"
+    path.write_text(json.dumps({"asn_pool": "pool.csv", "products": listed}))
+    return path
+
+
+def with_backgrounds(rates: Sequence[Path], folder: Path) -> Path:
+    """Two products: the first with backgrounds."""
+    first: Members = [
+        (rates[0], "science"),
+        (rates[1], "background"),
+        (rates[2], "BACKGROUND"),
+    ]
+    return association(folder, one=first, two=[(rates[1], "science")])
+
+
+@pytest.mark.usefixtures("crds")
+def test_products_are_made_one_after_the_other(
+    rates: list[Path], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Files are named as products are; images with backgrounds are those without them, less them."""
+    asn = with_backgrounds(rates, tmp_path)
+    run("strun", "calwebb_image2", asn, "--output_dir=out", cwd=tmp_path)
+
+    names = {f"{name}_{suffix}.fits" for name in ("one", "two") for suffix in ("cal", "i2d")}
+    assert names == {path.name for path in (tmp_path / "out").iterdir()}
+    with models.open(tmp_path / "out/one_cal.fits") as image:
+        assert "COMPLETE" == image.meta.cal_step.bkg_subtract
+        assert (asn.name, "pool.csv") == (image.meta.asn.table_name, image.meta.asn.pool_name)
+        record = next(r for r in image.provenance if r["step"] == "bkg_subtract")
+        assert asn.name == record["sources"]["bkg_list"]
+        alone = BackgroundStep(bkg_list=list(map(str, rates[1:]))).run(rates[0])
+        expected = Image2Pipeline.call(alone).image
+        np.testing.assert_array_equal(expected.data, image.data)
+    with models.open(tmp_path / "out/two_cal.fits") as image:
+        assert "SKIPPED" == image.meta.cal_step.bkg_subtract
+
+
+@pytest.mark.usefixtures("crds")
+def test_calls_return_a_list(rates: list[Path], tmp_path: Path) -> None:
+    """One result for each product; the user's own backgrounds win; mosaics have no distortion."""
+    asn = with_backgrounds(rates, tmp_path)
+    one, two = Image2Pipeline.call(str(asn))
+    assert (rates[0].name, rates[1].name) == (one.image.meta.filename, two.image.meta.filename)
+    assert "COMPLETE" == one.mosaic.meta.cal_step.resample
+    assert one.mosaic.meta.wcsinfo.a_order is None
+    own, _ = Image2Pipeline.call(
+        str(asn), steps={"bkg_subtract": {"skip": True}, "resample": {"skip": True}}
+    )
+    assert own.mosaic is None
+    assert not np.array_equal(own.image.data, one.image.data, equal_nan=True)
+
+
+@pytest.mark.usefixtures("crds")
+def test_dry_run_tells_backgrounds(rates: list[Path], run: Any, tmp_path: Path) -> None:
+    """As the run would take them."""
+    asn = with_backgrounds(rates, tmp_path)
+    lines = run("strun", "calwebb_image2", asn, "--dry-run", cwd=tmp_path).stdout.splitlines()
+    assert [str(rates[0]), str(rates[1])] == [line for line in lines if line.startswith("/")]
+    assert f"      background_1: {rates[1].name}" in lines
+    assert "  resample -> i2d" in lines
+    assert 1 == sum("bkg_subtract: skipped" in line for line in lines)
+
+
+def test_associations_that_cannot_be(rates: list[Path], tmp_path: Path) -> None:
+    """Products without an exposure or with two; backgrounds that nobody subtracts; lost files."""
+    two = association(tmp_path, one=[(rates[0], "science"), (rates[1], "science")])
+    with pytest.raises(InputError, match="the product one has 2 science members, allowed: 1"):
+        assignments(Image2Pipeline, str(two))
+    lost = association(tmp_path, one=[(tmp_path / "lost.fits", "science")])
+    with pytest.raises(InputError, match=r"1 of 1 members are missing:\n.*lost\.fits"):
+        assignments(Image2Pipeline, str(lost))
+    asn = with_backgrounds(rates, tmp_path)
+    with pytest.raises(InputError, match="Detector1Pipeline has no step bkg_subtract"):
+        assignments(Detector1Pipeline, str(asn))
+
+
+def test_what_is_no_association_of_stage_2(rates: list[Path], tmp_path: Path) -> None:
+    """Files stay what they are, and steps over many exposures take the association whole."""
+    asn = str(with_backgrounds(rates, tmp_path))
+    assert [asn] == [one.source for one in assignments(Image3Pipeline, asn)]
+    assert [rates[0]] == [one.source for one in assignments(Image2Pipeline, rates[0])]
+    step, other = assignments(BackgroundStep, asn)
+    assert list(map(str, rates[1:])) == step.settings.values["bkg_list"].value
+    assert {} == other.settings.values
