@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from stpipe.models.schema import Field
 
-__all__ = ["blended", "header_table"]
+__all__ = ["blended", "header_of", "header_table"]
 
 MULTIPLE = "MULTIPLE"
 OUTSIDE = "outside calibration tolerance"
@@ -44,8 +44,15 @@ _NAMES: Mapping[Callable[[Sequence[Any]], Any], str] = {
     _tolerance: "instrument.filter_wheel_tolerance instrument.pupil_wheel_tolerance",
 }
 _RULES = {f"meta.{name}": rule for rule, names in _NAMES.items() for name in names.split()}
-# Polynomials say nothing without one another, and would be most of the table.
-_LEFT_OUT = re.compile(r"meta\.wcsinfo\.(a|b|ap|bp)_(order|\d_\d)")
+# Polynomials say nothing without one another, and would be most of the table. When a file was written
+# is not about the exposure.
+_LEFT_OUT = re.compile(r"meta\.wcsinfo\.(a|b|ap|bp)_(order|\d_\d)|meta\.date")
+
+
+def header_of(exposure: Any) -> dict[str, Any]:
+    """Metadata of an exposure by dotted name: texts, numbers and truth values."""
+    flat = exposure.to_flat_dict().items()
+    return {path: value for path, value in flat if isinstance(value, (str, bool, int, float))}
 
 
 def blended(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

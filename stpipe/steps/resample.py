@@ -16,7 +16,7 @@ from stpipe.step import Output
 from stpipe.steps._arrays import has
 from stpipe.steps._invalid import match_invalid, values_of
 from stpipe.steps.assign_wcs import replaced_keywords
-from stpipe.steps.blending import blended, header_table
+from stpipe.steps.blending import blended, header_of, header_table
 from stpipe.steps.sky_grid import Grid, Wishes, from_file, grid_for, pixel_map
 
 if TYPE_CHECKING:
@@ -100,11 +100,13 @@ class ResampleStep(LibraryStep):
         """Drizzle the science members, one after the other."""
         members = library.of_type("science")
         mosaic = Mosaic(self.grid(library, members), self.drizzling(), len(members))
+        headers = {}
         for number in members:
             with library[number] as member:
                 mosaic.add(exposure_of(member))
+                headers[number] = header_of(member)
         self.log.info("%d exposures, %d x %d pixels", len(members), *mosaic.grid.shape)
-        return self._described(library, members, mosaic)
+        return self._described(library, headers, mosaic)
 
     def drizzling(self) -> Drizzling:
         """How pixels are spread and weighted."""
@@ -138,11 +140,13 @@ class ResampleStep(LibraryStep):
             return grid_for(first.to_flat_dict(), wcs, regions, wishes)
 
     def _described(
-        self, library: ModelLibrary, members: Sequence[int], mosaic: Mosaic
+        self, library: ModelLibrary, headers: Mapping[int, Mapping[str, Any]], mosaic: Mosaic
     ) -> ImageModel:
+        """The mosaic with its header, made of the headers of members by their numbers."""
         from stpipe import models
 
         image = models.ImageModel()
+        members = list(headers)
         with library[members[0]] as first:
             image.update(first)
         for name, array in mosaic.arrays().items():
@@ -151,12 +155,10 @@ class ResampleStep(LibraryStep):
         image.meta.wcs = mosaic.grid.wcs
         values = replaced_keywords(image.to_flat_dict(), {})
         if self.blendheaders and len(members) > 1:
-            headers = [library.metadata(number).to_flat_dict() for number in members]
-            image.hdrtab = header_table(headers, image.schema.metadata)
-            values |= blended(headers)
+            image.hdrtab = header_table(list(headers.values()), image.schema.metadata)
+            values |= blended(list(headers.values()))
         leaders = _leaders(library, members)
-        exposures = [library.metadata(number).to_flat_dict() for number in leaders]
-        values |= combined_times(exposures)
+        values |= combined_times([headers[number] for number in leaders])
         values |= dict.fromkeys(NOT_OF_A_MOSAIC) | grid_keywords(mosaic.grid)
         values |= self._described_drizzling(mosaic.grid.ratio, len(leaders))
         for path, value in values.items():

@@ -26,7 +26,11 @@ def _same_arrays(a: models.DataModel, b: models.DataModel) -> None:
     for name in a.shapes:
         one_array, other_array = getattr(a, name), getattr(b, name)
         # NaN equal NaN in arrays, not in rows of tables.
-        for column in one_array.dtype.names or (...,):
+        # The names of files that were read differ where they were not read from files.
+        columns = set(one_array.dtype.names or (...,)) - (
+            {"FILENAME"} if name == "hdrtab" else set()
+        )
+        for column in columns:
             np.testing.assert_array_equal(one_array[column], other_array[column], name)
 
 
