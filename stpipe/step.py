@@ -530,6 +530,11 @@ class RampStep(Step):
         self.correct(ramp, self.references)
         return ramp
 
+    def reach(self, references: Mapping[str, Any]) -> int:
+        """Pixels of neighbours that `correct` needs: `halo`, unless a reference file decides."""
+        del references
+        return self.halo or 0
+
     def takes_whole(self, shape: tuple[int, ...]) -> bool:
         """Must an exposure of `shape` be corrected as a whole, although there is a halo?"""
         del shape

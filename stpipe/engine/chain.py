@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
@@ -43,10 +44,10 @@ class Stage:
     references: References
     known: Any = None
 
-    @property
+    @cached_property
     def halo(self) -> int:
         """Pixels of neighbours that the step needs."""
-        return cast("int", self.step.halo)
+        return self.step.reach(self.references)
 
 
 @dataclass(eq=False)

@@ -39,7 +39,7 @@ class IPCStep(RampStep):
     status = "ipc"
     reference_types = ("ipc",)
     prerequisites = ("meta.subarray.xstart", "meta.subarray.ystart")
-    halo = 2  # kernels of up to 5 x 5
+    halo = 1  # of a kernel of 3 x 3
     flags = 0
 
     def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
@@ -49,6 +49,10 @@ class IPCStep(RampStep):
             return
         border = ReferenceBorder.of(ramp.meta, ramp.frame).within(ramp.place, ramp.frame)
         ramp.data = deconvolve(ramp.data, references["ipc"].data, border)
+
+    def reach(self, references: Mapping[str, CutReference]) -> int:
+        """Half of the kernel."""
+        return int(max(references["ipc"].shape[:2])) // 2
 
     def takes_whole(self, shape: tuple[int, ...]) -> bool:
         """IRS2 readouts, whose neighbours are not neighbours in the file."""

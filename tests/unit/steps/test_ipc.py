@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stpipe import models
+from stpipe.engine import chain
 from stpipe.steps import ipc
 
 
@@ -38,3 +42,26 @@ def test_convolution(each: bool, seed: int, height: int, width: int) -> None:
     for image, target in zip(data[:, 0], expected[:, 0], strict=True):
         target[inside] = by_definition(image[inside], kernel[inside])
     np.testing.assert_allclose(out, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_bands_reach_as_far_as_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """The reference file decides how much of its neighbours a band needs."""
+    rng = np.random.default_rng(1)
+    kernel = rng.random((size, size), np.float32)
+    reference = models.IPCModel(kernel)
+    reference.save(tmp_path / "ipc.fits")
+    ramp = models.RampModel(rng.normal(100, 10, (1, 1, 60, 40)).astype(np.float32))
+    ramp.meta.instrument.name = "NIRCAM"
+    ramp.meta.subarray.xstart = ramp.meta.subarray.ystart = 1
+    path = ramp.save(tmp_path / "x_ramp.fits")
+    border = ipc.ReferenceBorder.of(ramp.meta, (60, 40))
+    expected = ipc.deconvolve(np.asarray(ramp.data), kernel, border)
+
+    monkeypatch.setattr(chain, "BAND_BYTES", 1)
+    monkeypatch.setattr(chain, "THINNEST", 7)
+    product = ipc.IPCStep(override_ipc=str(tmp_path / "ipc.fits")).run(path)
+
+    np.testing.assert_array_equal(expected, product.data)
