@@ -41,6 +41,7 @@ __all__ = [
 
 FOURIER_TYPES = ("NRS_MSASPEC", "NRS_IFU", "NRS_FIXEDSLIT", "NRS_BRIGHTOBJ")
 AUTOMATIC_TYPES = ("NIS_IMAGE", "NRC_IMAGE")
+MIRI_IMAGES, SOSS = "MIR_IMAGE", "NIS_SOSS"
 # Exposures whose brightness is measured in ways that stpipe-flow does not have.
 UNSCALED_TYPES = ("NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ", "NIS_SOSS")
 SIZE = 2048
@@ -61,8 +62,8 @@ class CleanFlickerNoiseStep(Step):
 
     The background `median_image` of several integrations is their median, scaled to the median of
     each; of time series, whose brightness is measured in other ways, the step is left out.
-    `mask_science_regions` knows the regions of MIRI images; for NIRSpec and NIRISS SOSS it is
-    refused, as those follow from coordinates of spectra.
+    `mask_science_regions` knows the regions of MIRI images and the traces of NIRISS SOSS (reference
+    file `pastasoss`); for NIRSpec it is refused, as those follow from coordinates of spectra.
 
     Differences from jwst 3.0.0: an exposure that cannot be cleaned is SKIPPED, with the reason, where
     jwst reports FAILED. Kept from there: the Fourier fit of full frames is shifted by one pixel in
@@ -73,7 +74,7 @@ class CleanFlickerNoiseStep(Step):
     suffix = "clean_flicker_noise"
     status = "clean_flicker_noise"
     input_models = ("RampModel", "ImageModel", "CubeModel")
-    optional_reference_types = ("flat", "gain", "readnoise")
+    optional_reference_types = ("flat", "gain", "readnoise", "pastasoss")
     prerequisites = ("meta.exposure.type", "meta.subarray.slowaxis", "meta.instrument.detector")
     spec = """
         skip = boolean(default=True)  # Leave this step out
@@ -111,7 +112,7 @@ class CleanFlickerNoiseStep(Step):
         """Not for spectra of MIRI, nor for a Fourier fit to other than NIRSpec's."""
         del selected
         kind = str(meta.get("meta.exposure.type"))
-        if kind.startswith("MIR") and kind != "MIR_IMAGE":
+        if kind.startswith("MIR") and kind != MIRI_IMAGES:
             return f"{kind} exposures have no correction"
         if self.fit_method == "fft" and kind not in FOURIER_TYPES:
             return f"the fit method fft is not for {kind} exposures"
@@ -121,9 +122,12 @@ class CleanFlickerNoiseStep(Step):
         """Those for draft rates of ramps, and the flat field where it is used."""
         rates = meta.get("meta.model_type") in ("ImageModel", "CubeModel")
         drafts = self.autoparam or self.user_mask is None or self._by_median_image
-        regions = self.mask_science_regions and meta.get("meta.exposure.type") == "MIR_IMAGE"
-        flat = ("flat",) if self.apply_flat_field or self.autoparam or regions else ()
-        return (*flat, "gain", "readnoise") if drafts and not rates else flat
+        kind = meta.get("meta.exposure.type") if self.mask_science_regions else None
+        flat = self.apply_flat_field or self.autoparam or kind == MIRI_IMAGES
+        traces = kind == SOSS and self.user_mask is None
+        asked = {"flat": flat, "pastasoss": traces}
+        wanted = tuple(name for name, needed in asked.items() if needed)
+        return (*wanted, "gain", "readnoise") if drafts and not rates else wanted
 
     @property
     def _by_median_image(self) -> bool:
@@ -196,18 +200,33 @@ class CleanFlickerNoiseStep(Step):
             return read_mask(self.user_mask or "", model.shape)
         rates = scene.rates(single=self.single_mask and not self._by_median_image)
         unusable = np.zeros(rates.data.shape, dtype=bool)
-        if self.mask_science_regions and model.meta.exposure.type == "MIR_IMAGE":
-            unusable |= non_science(rates.dq, self.references["flat"])
+        if self.mask_science_regions:
+            unusable |= self._science_regions(rates)
         data = rates.data if rules.flat is None else rates.data / rules.flat
         clipping = Clipping(upper=self.n_sigma, by_histogram=self.fit_histogram)
         mask = background_mask(data, clipping if self.n_sigma > 0 else None, unusable)
         single = mask.ndim > 2 and self.single_mask and not self._by_median_image  # noqa: PLR2004 - a cube
         return np.logical_and.reduce(mask, axis=0) if single else mask
 
+    def _science_regions(self, rates: Any) -> Any:
+        """Pixels that are known to be no background; none where nothing is known."""
+        if rates.meta.exposure.type == MIRI_IMAGES:
+            return non_science(rates.dq, self.references["flat"])
+        if rates.meta.exposure.type != SOSS:
+            return False
+        from stpipe.steps.soss_traces import mask_of_traces, traces_of
+
+        path = self.selected["pastasoss"].path
+        if path is None:
+            raise Skip("no pastasoss reference applies (N/A): the traces are not known")
+        meta = rates.meta
+        traces = traces_of(path, meta.instrument.pupil_position, meta.subarray.name)
+        return mask_of_traces(traces, rates.data.shape[-2:])
+
     def _medians(self, model: Any, scene: Scene, data: Floats) -> Floats:
         """The median over integrations, scaled to the brightness of each."""
         meta = model.meta
-        timed = meta.exposure.type == "MIR_IMAGE" and bool(meta.visit.tsovisit)
+        timed = meta.exposure.type == MIRI_IMAGES and bool(meta.visit.tsovisit)
         if meta.exposure.type in UNSCALED_TYPES or timed:
             raise Skip("the brightness of time series is measured in ways that stpipe-flow lacks")
         if len(data) == 1:

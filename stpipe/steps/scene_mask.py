@@ -23,9 +23,9 @@ def refuse_unknown_regions(exposure_type: str) -> None:
     Raises
     ------
     ParameterError
-        For NIRSpec and for NIRISS SOSS.
+        For NIRSpec.
     """
-    if exposure_type.startswith("NRS") or exposure_type == "NIS_SOSS":
+    if exposure_type.startswith("NRS"):
         raise ParameterError(
             f"mask_science_regions: of {exposure_type} exposures the science regions are not known "
             "to stpipe-flow. Set it to False and give user_mask, or leave the mask to n_sigma."

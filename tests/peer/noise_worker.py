@@ -56,6 +56,28 @@ def flicker(a: Arrays, p: Parameters) -> Arrays:
     return found if background is None else found | {"background": background.data}
 
 
+def soss_traces(a: Arrays, p: Parameters) -> Arrays:
+    """Mask of background pixels: the traces are none."""
+    reference = datamodels.PastasossModel()
+    for name, value in p["meta"].items():
+        setattr(reference.meta, name, value)
+    for number, (x0, y0) in enumerate(p["pivots"]):
+        trace = {"spectral_order": number + 1, "trace": a[f"trace_{number}"]}
+        reference.traces.append(trace | {"pivot_x": x0, "pivot_y": y0})
+        reference.wavecal_models.append(
+            {
+                "spectral_order": number + 1,
+                "coefficients": a[f"coefficients_{number}"],
+                "scale_extents": a["extents"],
+            }
+        )
+    model = datamodels.ImageModel(a["rates"].shape)
+    model.meta.instrument.pupil_position = p["position"]
+    model.meta.subarray.name = p["subarray"]
+    mask = np.ones(a["rates"].shape, dtype=bool)
+    return {"mask": clean_flicker_noise.mask_soss_traces(model, mask, soss_refmodel=reference)}
+
+
 def flicker_choice(a: Arrays, p: Parameters) -> Arrays:
     """Parameters chosen from an image."""
     choose = {

@@ -5,15 +5,24 @@ Needs PEER_PYTHON. Draft rates are given to both: the ramp fit has tests of its 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import asdf
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from stpipe import models
 from stpipe.models import dqflags
-from stpipe.steps import background, clean_flicker_noise, flicker_choice, nsclean, picture_frame
+from stpipe.steps import (
+    background,
+    clean_flicker_noise,
+    flicker_choice,
+    nsclean,
+    picture_frame,
+    soss_traces,
+)
 from stpipe.steps.clean_flicker_noise import CleanFlickerNoiseStep, Scene
 from stpipe.steps.picture_frame import PictureFrameStep
 
@@ -214,6 +223,51 @@ def test_pieces_of_subarrays(peer: Any) -> None:
 
     assert nsclean.CUTOFFS_ALLSLITS == rules.fourier.cutoffs  # type: ignore[union-attr]
     np.testing.assert_allclose(cleaned[0, 0], expected["data"], rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(("subarray", "rows"), [("SUBSTRIP256", 256), ("SUBSTRIP96", 96)])
+@pytest.mark.parametrize("position", [245.6, 245.76, 245.9])
+def test_traces_of_soss(
+    peer: Any, tmp_path: Path, position: float, subarray: str, rows: int
+) -> None:
+    """Two orders, turned by the pupil wheel; one leaves the subarray."""
+    rng = np.random.default_rng(8)
+    x = np.arange(4, 2044, dtype=np.float64)
+    curves = [60 + 3e-5 * (x - 900) ** 2, 90 + 1.2e-4 * (x - 300) ** 2]
+    traces = [np.stack([x, y], axis=1) for y in curves]
+    models_of_order = [
+        np.array([c, 0.1, -d, 0.02, *rng.normal(0, 1e-3, 6)]) for c, d in ((2.8, 2.0), (1.4, 0.8))
+    ]
+    for coefficients in models_of_order:
+        coefficients[1] = -1.5
+    meta: dict[str, Any] = {"pwcpos_cmd": 245.76, "pwcpos_bounds": [245.5, 246.0]}
+    meta |= {"wavemap_wlmin": 0.5, "wavemap_wlmax": 5.5, "wavemap_nwl": 5001}
+    meta |= {"subarray_ymin": 1792, "soss_xdim": 2048, "soss_ydim": 300}
+    extents = np.array([[0.0, -0.25], [2048.0, 0.25]])
+    pivots = [[1000.0, 70.0], [500.0, 95.0]]
+    given = {f"trace_{n}": trace for n, trace in enumerate(traces)}
+    given |= {f"coefficients_{n}": c for n, c in enumerate(models_of_order)}
+    parameters = {"meta": meta, "pivots": pivots, "position": position, "subarray": subarray}
+    rates = np.ones((rows, 2048), np.float32)
+    expected = peer("soss_traces", parameters, rates=rates, extents=extents, **given)
+
+    content = {
+        "meta": meta,
+        "traces": [
+            {"spectral_order": n + 1, "trace": trace, "pivot_x": px, "pivot_y": py}
+            for n, (trace, (px, py)) in enumerate(zip(traces, pivots, strict=True))
+        ],
+        "wavecal_models": [
+            {"spectral_order": n + 1, "coefficients": c, "scale_extents": extents}
+            for n, c in enumerate(models_of_order)
+        ],
+    }
+    asdf.AsdfFile(content).write_to(tmp_path / "soss.asdf")
+    found = soss_traces.traces_of(tmp_path / "soss.asdf", position, subarray)
+
+    mask = soss_traces.mask_of_traces(found, rates.shape)
+    np.testing.assert_array_equal(expected["mask"], ~mask)
+    assert 0.1 < mask.mean() < 0.9
 
 
 LOOKS = [

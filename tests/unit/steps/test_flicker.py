@@ -5,13 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import asdf
 import numpy as np
 import pytest
 
 from stpipe import models
 from stpipe.errors import InputError, ParameterError, Skip
 from stpipe.models import dqflags
-from stpipe.steps import background, clean_flicker_noise, flicker_choice, nsclean, picture_frame
+from stpipe.steps import (
+    background,
+    clean_flicker_noise,
+    flicker_choice,
+    nsclean,
+    picture_frame,
+    soss_traces,
+)
 from stpipe.steps.clean_flicker_noise import CleanFlickerNoiseStep, FlickerRules
 from stpipe.steps.picture_frame import PictureFrameStep
 
@@ -239,6 +247,56 @@ def test_regions_of_spectra_are_refused(tmp_path: Path, step: Any) -> None:
             path = model.save(tmp_path / "full_rate.fits")
     with pytest.raises(ParameterError, match="Set it to False"):
         step(**options).run(path)
+
+
+@pytest.fixture
+def traces_file(tmp_path: Path) -> Path:
+    """One order that falls by a row in ten columns, in row 100 at the pivot."""
+    x = np.arange(2048.0)
+    meta = {"pwcpos_cmd": 245.76, "pwcpos_bounds": [245.5, 246.0], "subarray_ymin": 1792}
+    meta |= {"wavemap_wlmin": 0.5, "wavemap_wlmax": 3.0, "wavemap_nwl": 2000}
+    trace = {"spectral_order": 1, "trace": np.stack([x, 200 - x / 10], axis=1)}
+    trace |= {"pivot_x": 1000.0, "pivot_y": 100.0}
+    model = {"coefficients": [3.0, -2.5, 0.0], "scale_extents": [[0, -0.25], [2048, 0.25]]}
+    content = {"meta": meta, "traces": [trace], "wavecal_models": [model]}
+    asdf.AsdfFile(content).write_to(tmp_path / "soss.asdf")
+    return tmp_path / "soss.asdf"
+
+
+@pytest.mark.parametrize(
+    ("subarray", "turned", "row"),
+    [("SUBSTRIP256", 0.0, 0.0), ("SUBSTRIP256", 0.2, 500 * 0.2 * np.pi / 180), ("FULL", 0.0, 1792)],
+)
+def test_traces_turn_with_the_wheel(
+    traces_file: Path, subarray: str, turned: float, row: float
+) -> None:
+    """By the angle around the pivot; in full frames at the top."""
+    (trace,) = soss_traces.traces_of(traces_file, 245.76 + turned, subarray)
+    assert trace.rows_at(np.array([1500.0])) == pytest.approx(50 + row, abs=0.1)
+    mask = soss_traces.mask_of_traces([trace], (2048, 2048))
+    rows = np.flatnonzero(mask[:, 1500])
+    assert (rows.min(), rows.max()) == pytest.approx((34 + row, 66 + row), abs=1.1)
+
+
+def test_traces_are_not_background(tmp_path: Path, traces_file: Path) -> None:
+    """Stripes of SOSS are measured beside the spectra; wheels elsewhere leave the step out."""
+    path = rate_file(tmp_path, "NIS_SOSS", "NIRISS", (256, 2048))
+    with models.open(path) as rate:
+        rate.meta.subarray.name, rate.meta.instrument.pupil_position = "SUBSTRIP256", 245.76
+        path = rate.save(tmp_path / "y_rate.fits")
+        rate.meta.instrument.pupil_position = 200.0
+        elsewhere = rate.save(tmp_path / "z_rate.fits")
+    options = {"mask_science_regions": True, "n_sigma": 0.0, "save_mask": True}
+    options |= {"override_pastasoss": str(traces_file), "output_dir": str(tmp_path)}
+    CleanFlickerNoiseStep(**options).run(path)
+    with models.open(tmp_path / "y_mask.fits") as mask:
+        assert not mask.data[100, 1000]
+        assert mask.data[100 + 18, 1000]
+        assert mask.data.mean() == pytest.approx(1 - 33 / 256, abs=0.03)
+    for change in ({"override_pastasoss": "N/A"}, {}):
+        result = CleanFlickerNoiseStep(**options | change).run(path if change else elsewhere)
+        assert "SKIPPED" == result.meta.cal_step.clean_flicker_noise
+        assert "traces" in result.provenance[-1]["reason"]
 
 
 def test_masks_of_another_shape_are_refused(tmp_path: Path) -> None:
