@@ -31,7 +31,10 @@ __all__ = ["Detector1Pipeline"]
 
 
 class Detector1Pipeline(Pipeline):
-    """From raw ramps to count rates: detector corrections, cosmic rays, ramp fit."""
+    """From raw ramps to count rates: detector corrections, cosmic rays, ramp fit.
+
+    Without the ramp fit the product is the corrected ramp, named after the last step that ran.
+    """
 
     alias = "calwebb_detector1"
     spec = """
@@ -92,4 +95,6 @@ class Detector1Pipeline(Pipeline):
         if self.save_calibrated_ramp:
             self.save(ramp, "ramp")
         products = self.ramp_fit(ramp)
+        if not isinstance(products, Products):
+            return products  # the ramp, which is not to be fitted
         return Products(products.names, map(self.gain_scale, products))
