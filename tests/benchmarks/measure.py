@@ -39,7 +39,7 @@ def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]
         process = subprocess.Popen(
             [str(word) for word in command],
             cwd=folder,
-            env={**os.environ, **environment},
+            env=_settings() | environment,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -52,6 +52,11 @@ def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]
     # Linux counts in kB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6)
+
+
+def _settings() -> dict[str, str]:
+    """The environment; without what keeps a package that is installed for editing uncompiled."""
+    return {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
 
 
 def alternate(runs: int, *contestants: Callable[[], Cost]) -> list[Cost]:
