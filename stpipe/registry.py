@@ -51,6 +51,7 @@ STEPS: dict[str, str] = {
     "flat_field": "stpipe.steps.flat_field:FlatFieldStep",
     "photom": "stpipe.steps.photom:PhotomStep",
     "srctype": "stpipe.steps.srctype:SourceTypeStep",
+    "extract_2d": "stpipe.steps.extract_2d:Extract2dStep",
     "extract_1d": "stpipe.steps.extract_1d:Extract1dStep",
     "tweakreg": "stpipe.steps.tweakreg:TweakRegStep",
     "skymatch": "stpipe.steps.skymatch:SkyMatchStep",

@@ -8,7 +8,9 @@ from stpipe.pipeline import Pipeline
 from stpipe.step import Products
 from stpipe.steps.assign_wcs import AssignWcsStep
 from stpipe.steps.bkg_subtract import BackgroundStep
+from stpipe.steps.exposure_types import SLITLESS
 from stpipe.steps.extract_1d import Extract1dStep
+from stpipe.steps.extract_2d import Extract2dStep
 from stpipe.steps.flat_field import FlatFieldStep
 from stpipe.steps.photom import PhotomStep
 from stpipe.steps.srctype import SourceTypeStep
@@ -19,7 +21,8 @@ __all__ = ["Spec2Pipeline"]
 class Spec2Pipeline(Pipeline):
     """From count rates to calibrated spectra: coordinates, source type, response, flux, extraction.
 
-    The low-resolution spectra of MIRI, with a slit and without.
+    The low-resolution spectra of MIRI, with a slit and without; and slitless spectra of NIRISS, which
+    need the catalogue of a direct image: `--steps.extract_2d.source_catalog=PATH`.
     """
 
     alias = "calwebb_spec2"
@@ -28,6 +31,7 @@ class Spec2Pipeline(Pipeline):
         "srctype": SourceTypeStep,
         "bkg_subtract": BackgroundStep,
         "flat_field": FlatFieldStep,
+        "extract_2d": Extract2dStep,
         "photom": PhotomStep,
         "extract_1d": Extract1dStep,
     }
@@ -35,8 +39,16 @@ class Spec2Pipeline(Pipeline):
     def process(self, exposure: Any) -> Any:
         """Calibrate an exposure, or all its integrations; return (calibrated, spectra)."""
         exposure = self.assign_wcs(exposure)
+        if exposure.meta.exposure.type in SLITLESS:
+            return self._slitless(exposure)
         exposure = self.srctype(exposure)
         exposure = self.bkg_subtract(exposure)
         exposure = self.flat_field(exposure)
         calibrated = self.photom(exposure)
         return Products(("calibrated", "spectra"), (calibrated, self.extract_1d(calibrated)))
+
+    def _slitless(self, exposure: Any) -> Any:
+        """Calibrate the spectrum of each source; return all of them, then what is extracted."""
+        exposure = self.flat_field(self.bkg_subtract(exposure))
+        calibrated = [self.photom(slit) for slit in self.extract_2d(exposure)]
+        return [*calibrated, *(self.extract_1d(slit) for slit in calibrated)]

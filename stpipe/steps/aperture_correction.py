@@ -9,13 +9,21 @@ import numpy as np
 from stpipe.errors import ReferenceMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stpipe.steps._arrays import Doubles
 
 __all__ = ["aperture_correction", "find_entry"]
 
+_KEYS = {
+    "subarray": "meta.subarray.name",
+    "filter": "meta.instrument.filter",
+    "pupil": "meta.instrument.pupil",
+}
 
-def find_entry(reference: Any, subarray: str | None) -> Any:
-    """The row of an APCORR table for a subarray.
+
+def find_entry(reference: Any, meta: Mapping[str, Any]) -> Any:
+    """The row of an APCORR table for an exposure: by subarray, or by filter and pupil.
 
     Raises
     ------
@@ -23,12 +31,16 @@ def find_entry(reference: Any, subarray: str | None) -> Any:
         When there is none, or there are several.
     """
     table = reference.apcorr_table
-    known = np.char.upper(np.char.strip(table["subarray"].astype(str)))
-    found = np.flatnonzero(known == str(subarray).upper())
+    asked = {n: str(meta.get(path)).upper() for n, path in _KEYS.items() if n in table.dtype.names}
+    known = {n: np.char.upper(np.char.strip(table[n].astype(str))) for n in asked}
+    fits = [known[name] == value for name, value in asked.items()]
+    found = np.flatnonzero(np.logical_and.reduce(fits))
     if len(found) != 1:
+        wanted = ", ".join(f"{name} {value}" for name, value in asked.items())
+        rows = "; ".join(" ".join(row) for row in zip(*known.values(), strict=True))
         raise ReferenceMissing(
-            f"the apcorr reference has {len(found)} rows for the subarray {subarray}, allowed: 1. It "
-            f"has {', '.join(known)}. Give another override_apcorr, or apply_apcorr=False."
+            f"the apcorr reference has {len(found)} rows for {wanted}, allowed: 1. It has {rows}. "
+            "Give another override_apcorr, or apply_apcorr=False."
         )
     return table[found[0]]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import InputError
 from stpipe.step import Step
-from stpipe.steps.exposure_types import LRS
+from stpipe.steps.exposure_types import LRS, SLITLESS
+from stpipe.steps.grism import direction_of
 from stpipe.steps.pointing import NEEDED
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ IMAGING = frozenset(
     MIR_IMAGE MIR_TACQ MIR_TACONFIRM MIR_LYOT MIR_4QPM MIR_CORONCAL
     FGS_IMAGE FGS_FOCUS""".split()  # noqa: SIM905 - quotes around each would hide the list
 )
+BARYCENTRE = "BARYCENT"
+SUPPORTED = IMAGING | LRS | SLITLESS
 
 # What a description in FITS replaces: linear terms and polynomials.
 _REPLACED = re.compile(r"cdelt[12]|pc[12]_[12]|cd[12]_[12]|(a|b|ap|bp)_(order|\d_\d)")
@@ -37,7 +40,11 @@ class AssignWcsStep(Step):
     their SIP polynomials approximate it; they are left as they were when no polynomial is accurate
     enough.
 
-    Imaging of NIRCam, NIRISS, FGS and MIRI, and the LRS of MIRI; other exposure types are refused.
+    Of slitless spectra it is the place where light would fall without the grism; wavelengths come with
+    the spectra that extract_2d cuts out.
+
+    Imaging of NIRCam, NIRISS, FGS and MIRI, the LRS of MIRI and slitless spectra of NIRISS; other
+    exposure types are refused.
     MIRI images need a FILTEROFFSET reference.
     """
 
@@ -66,10 +73,10 @@ class AssignWcsStep(Step):
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot do, also while planning."""
         kind = str(meta.get("meta.exposure.type")).upper()
-        if kind not in IMAGING | LRS:
+        if kind not in SUPPORTED:
             raise InputError(
                 f"{self.qualified_name}: exposures of type {kind} are not supported, allowed: "
-                f"{', '.join(sorted(IMAGING | LRS))}. Leave the step out with skip=True."
+                f"{', '.join(sorted(SUPPORTED))}. Leave the step out with skip=True."
             )
         if kind in LRS and selected["specwcs"].path is None:
             return "no specwcs reference applies (N/A)"
@@ -95,6 +102,9 @@ class AssignWcsStep(Step):
         filters = self.references["filteroffset"].filters if known else ()
         image.meta.wcs = imaging_wcs(meta, image.shape[-2:], distortion, filters)
         _set_region(image, s_region(image.meta.wcs))
+        if meta["meta.exposure.type"].upper() in SLITLESS:
+            image.meta.wcsinfo.specsys = BARYCENTRE
+            image.meta.wcsinfo.dispersion_direction = direction_of(meta)
         if self.sip_approx:
             self._approximate(image, meta)
 
@@ -130,7 +140,7 @@ class AssignWcsStep(Step):
     def _assign_lrs(self, image: Any, meta: Mapping[str, Any]) -> None:
         from stpipe.steps import lrs_wcs
 
-        image.meta.wcsinfo.specsys = "BARYCENT"
+        image.meta.wcsinfo.specsys = BARYCENTRE
         image.meta.wcsinfo.dispersion_direction = lrs_wcs.VERTICAL
         specwcs = self.references["specwcs"]
         image.meta.wcs = lrs_wcs.lrs_wcs(meta, self.references["distortion"].model, specwcs)

@@ -19,7 +19,7 @@ from stpipe.steps.aperture import (
     turned,
 )
 from stpipe.steps.box_extraction import Background, Extraction, extract
-from stpipe.steps.exposure_types import LRS
+from stpipe.steps.exposure_types import LRS, SLITLESS
 from stpipe.steps.source_position import find_source
 from stpipe.steps.spectrum import Place, Scale, columns_of, spectrum_of
 
@@ -33,6 +33,7 @@ __all__ = ["Extract1dStep"]
 
 BLOCK = 1 << 20  # pixels that are extracted at a time
 NOISES = {"poisson": "var_poisson", "rnoise": "var_rnoise", "flat": "var_flat"}
+SUPPORTED = LRS | SLITLESS
 WITH_KNOWN_SOURCE = frozenset({"MIR_LRS-FIXEDSLIT"})
 
 
@@ -50,7 +51,8 @@ class Extract1dStep(Step):
     without flux are NaN and DO_NOT_USE. The spectra of integrations are rows of one table, with
     their times.
 
-    LRS with and without slit; other exposure types are refused. Variances of the background are
+    LRS with and without slit, and cutouts of slitless spectra of NIRISS; other exposure types are
+    refused. Variances of the background are
     those of the fit with equal weights.
     """
 
@@ -89,18 +91,18 @@ class Extract1dStep(Step):
         """Refuse what the step cannot extract, also while planning."""
         del selected
         kind = str(meta.get("meta.exposure.type")).upper()
-        if kind not in LRS:
+        if kind not in SUPPORTED:
             raise InputError(
                 f"{self.qualified_name}: exposures of type {kind} are not supported, allowed: "
-                f"{', '.join(sorted(LRS))}. Leave the step out with skip=True."
+                f"{', '.join(sorted(SUPPORTED))}. Leave the step out with skip=True."
             )
         return ""
 
     def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
-        """Without correction none for it; of modes that are refused none at all."""
-        if str(meta.get("meta.exposure.type")).upper() not in LRS:
-            return ()
-        return ("extract1d", "apcorr") if self.apply_apcorr else ("extract1d",)
+        """Slitless spectra have no EXTRACT1D reference; modes that are refused have none at all."""
+        kind = str(meta.get("meta.exposure.type")).upper()
+        correction = ("apcorr",) if self.apply_apcorr and kind in SUPPORTED else ()
+        return ("extract1d", *correction) if kind in LRS else correction
 
     def process(self, exposure: Any) -> Any:
         """Find the aperture, extract every integration, and make the table."""
@@ -134,7 +136,8 @@ class Extract1dStep(Step):
 
     def _aperture(self, exposure: Any, meta: Mapping[str, Any], wavelength: Doubles) -> Aperture:
         """The aperture of the reference, as parameters change it, at the place of the source."""
-        path = self.selected["extract1d"].path
+        reference = self.selected.get("extract1d")
+        path = reference.path if reference else None
         name = meta.get("name") or meta["meta.exposure.type"]
         if path is None:
             return Aperture.whole(wavelength.shape).shifted(self.position_offset)
@@ -193,7 +196,7 @@ class Extract1dStep(Step):
         from stpipe.steps.aperture_correction import aperture_correction, find_entry
 
         reference = self.references["apcorr"]
-        entry = find_entry(reference, meta.get("meta.subarray.name"))
+        entry = find_entry(reference, meta)
         waves = np.broadcast_to(wavelength, table["NPIXELS"].shape)
         factor = aperture_correction(entry, table["NPIXELS"], waves)
         for name in [n for n in table if n.startswith(("FLUX", "SURF", "SB"))]:

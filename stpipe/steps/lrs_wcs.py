@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from stpipe.steps._arrays import Doubles, Floats
 
-__all__ = ["VERTICAL", "dithered_position", "lrs_wcs", "s_region", "wavelengths"]
+__all__ = [
+    "VERTICAL",
+    "dithered_position",
+    "lrs_wcs",
+    "s_region",
+    "velocity_factor",
+    "wavelengths",
+    "world_frame",
+]
 
 VERTICAL = 2  # wavelengths run along columns
 SMOOTHNESS = 0.002  # sum of squared residuals of the splines through the table, pixel^2 or um^2
@@ -64,7 +72,7 @@ def lrs_wcs(meta: Mapping[str, Any], distortion: Any, specwcs: Any) -> Any:
             (_with_wavelength("alpha_beta"), from_slit(slit)),
             (_with_wavelength("v2v3"), aberration & Identity(1)),
             (_with_wavelength("v2v3vacorr"), sky & Identity(1)),
-            (_world(), None),
+            (world_frame(), None),
         ]
     )
 
@@ -121,10 +129,14 @@ def _smooth(rows: Doubles, values: Doubles) -> Any:
 
 
 def _to_barycentre(meta: Mapping[str, Any]) -> Any:
-    """Correct wavelengths for VELOSYS, the observatory's velocity in m/s along the line of sight."""
     from astropy.modeling.models import Scale
 
-    return Scale(1 / (1 + (meta.get("meta.wcsinfo.velosys") or 0.0) / SPEED_OF_LIGHT))
+    return Scale(velocity_factor(meta))
+
+
+def velocity_factor(meta: Mapping[str, Any]) -> float:
+    """Corrects wavelengths for VELOSYS, the observatory's velocity in m/s along the line of sight."""
+    return 1 / (1 + (meta.get("meta.wcsinfo.velosys") or 0.0) / SPEED_OF_LIGHT)
 
 
 def to_slit(slit: Slit) -> Any:
@@ -189,7 +201,8 @@ def _spectral(name: str) -> Any:
     return SpectralFrame(name=name, axes_order=(2,), unit=(units.micron,), axes_names=("lambda",))
 
 
-def _world() -> Any:
+def world_frame() -> Any:
+    """Right ascension and declination in degrees, and the wavelength in um."""
     from astropy import units
     from astropy.coordinates import ICRS
     from gwcs.coordinate_frames import CelestialFrame, CompositeFrame

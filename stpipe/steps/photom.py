@@ -11,6 +11,8 @@ from stpipe.models import dqflags
 from stpipe.step import Output, Step
 from stpipe.steps._arrays import bits_where
 from stpipe.steps._invalid import assign, values_of
+from stpipe.steps.aperture import HORIZONTAL
+from stpipe.steps.exposure_types import WFSS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PhotomStep", "find_row", "relative_response", "time_correction"]
 
 MICROJANSKY = 23.50443  # uJy/arcsec2 of 1 MJy/sr
+SLITLESS_UNIT = "MJy micron s / (DN sr)"
 POWERS = {"data": 1, "err": 1, "var_poisson": 2, "var_rnoise": 2, "var_flat": 2}
 YEAR = 365.0  # days
 
@@ -28,9 +31,10 @@ class PhotomStep(Step):
     """Convert count rates to surface brightness in MJy/sr.
 
     The factor is that of the PHOTOM reference for filter and pupil (MIRI: filter and subarray; FGS
-    has one), corrected for the loss of sensitivity since the reference's epoch. For LRS it varies
-    with the wavelength; pixels without one get 0 and are DO_NOT_USE. Errors and variances follow.
-    The relative area of the pixels of an AREA reference is attached; data are not multiplied by it.
+    has one; slitless spectra: order), corrected for the loss of sensitivity since the reference's
+    epoch. For spectra it varies with the wavelength, and for slitless ones with the dispersion;
+    pixels without one get 0 and are DO_NOT_USE. Errors and variances follow. The relative area of
+    the pixels of an AREA reference is attached to images; data are not multiplied by it.
 
     The product is `_cal`, and `_calints` for integrations. Without an entry for the exposure the
     step is skipped.
@@ -39,7 +43,7 @@ class PhotomStep(Step):
     alias = "photom"
     suffix = "cal"
     status = "photom"
-    input_models = ("ImageModel", "CubeModel")
+    input_models = ("ImageModel", "CubeModel", "SlitModel")
     prerequisites = ("meta.instrument.name",)
     reference_types = ("photom",)
     optional_reference_types = ("area",)
@@ -66,7 +70,7 @@ class PhotomStep(Step):
             factor /= time_correction(_coefficients(photom, row), meta)
         image.meta.photometry.conversion_megajanskys = factor
         image.meta.photometry.conversion_microjanskys = factor * MICROJANSKY
-        self._convert(image, factor, photom.phot_table[row])
+        self._convert(image, factor * unit_of(photom, meta), photom.phot_table[row])
         self._describe_area(image, photom)
         unit = "DN/s" if self.inverse else "MJy/sr"
         image.meta.bunit_data = image.meta.bunit_err = unit
@@ -77,6 +81,10 @@ class PhotomStep(Step):
         dq = image.dq
         if "wavelength" in entry.dtype.names:
             response = relative_response(image.wavelength, entry)
+            if image.meta.exposure.type in WFSS:
+                response = response / dispersion(
+                    image.wavelength, image.meta.wcsinfo.dispersion_direction
+                )
             dq = dq | bits_where(np.isnan(response), dqflags.DO_NOT_USE)
             conversion = factor * np.nan_to_num(response)
         values = convert(values_of(image), conversion, inverse=self.inverse)
@@ -85,7 +93,7 @@ class PhotomStep(Step):
     def _describe_area(self, image: Any, photom: Any) -> None:
         """Note the nominal area of a pixel, and attach the relative areas."""
         area = self.references.get("area")
-        if area is not None:
+        if area is not None and type(image).__name__ != "SlitModel":
             image.area = area.data
         source = photom if area is None else area
         for name in ("pixelarea_steradians", "pixelarea_arcsecsq"):
@@ -94,7 +102,7 @@ class PhotomStep(Step):
 
 def described(meta: Mapping[str, Any]) -> str:
     """What a PHOTOM reference is searched for."""
-    names = ("instrument.filter", "instrument.pupil", "subarray.name")
+    names = ("instrument.filter", "instrument.pupil", "subarray.name", "wcsinfo.spectral_order")
     return ", ".join(f"{name.partition('.')[2]} {meta.get(f'meta.{name}')}" for name in names)
 
 
@@ -108,6 +116,7 @@ def find_row(table: Any, meta: Mapping[str, Any]) -> int | None:
         "filter": meta.get("meta.instrument.filter"),
         "pupil": meta.get("meta.instrument.pupil"),
         "subarray": meta.get("meta.subarray.name"),
+        "order": meta.get("meta.wcsinfo.spectral_order"),
     }
     asked = {name: value for name, value in filters.items() if name in table.dtype.names}
     found = _matching(table, asked)
@@ -184,6 +193,23 @@ def relative_response(wavelength: Floats, entry: Any) -> Doubles:
     asked = np.where(np.isnan(wavelength), -1.0, wavelength)
     found: Doubles = np.interp(asked, known[order], response[order], left=np.nan, right=np.nan)
     return found
+
+
+def dispersion(wavelength: Floats, direction: int) -> Doubles:
+    """How much the wavelength (rows, columns) changes from pixel to pixel, um, without its sign."""
+    along = 1 if direction == HORIZONTAL else 0
+    found: Doubles = np.abs(np.gradient(wavelength.astype(np.float64), axis=along))
+    return found
+
+
+def unit_of(photom: Any, meta: Mapping[str, Any]) -> float:
+    """What a reference's unit of the conversion is in the one that slitless spectra take."""
+    given = getattr(photom, "phot_unit", None)
+    if given is None or meta["meta.exposure.type"] not in WFSS:
+        return 1.0
+    from astropy import units
+
+    return float(units.Unit(given).to(units.Unit(SLITLESS_UNIT)))
 
 
 def convert(

@@ -174,7 +174,8 @@ def _describe(spec: Any, exposure: Any, wavelength: Doubles, place: Place) -> No
     """Metadata of a spectrum."""
     spec.set("meta.wcs", spectral_wcs(place, wavelength))
     meta = exposure.to_flat_dict()
-    values = {
+    of_slit = {n: value for n, value in meta.items() if n in spec.schema.metadata}
+    values = of_slit | {
         "name": meta.get("name") or meta["meta.exposure.type"],
         "source_type": meta.get("meta.target.source_type"),
         "slit_ra": place.ra,
@@ -194,7 +195,7 @@ def spectral_wcs(place: Place, wavelength: Doubles) -> Any:
     """The gwcs of a spectrum: from 0-based pixels to the place of the slit and the wavelength in um."""
     from astropy import units
     from astropy.coordinates import ICRS
-    from astropy.modeling.models import Const1D, Mapping, Tabular1D
+    from astropy.modeling.models import Const1D, Identity, Mapping, Tabular1D
     from gwcs import WCS
     from gwcs.coordinate_frames import (
         CelestialFrame,
@@ -221,4 +222,6 @@ def spectral_wcs(place: Place, wavelength: Doubles) -> Any:
         ],
         name="world",
     )
-    return WCS([(detector, transform), (world, None)])
+    # Of a single transform gwcs makes a cycle with its inverse, which cannot be saved any more.
+    rows = CoordinateFrame(1, ("SPATIAL",), (0,), unit=(units.pix,), name="rows")
+    return WCS([(detector, Identity(1)), (rows, transform), (world, None)])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from comparing import same
+from slitless import make as make_scene
 
 from stpipe import models
 
@@ -251,6 +253,31 @@ def test_parts_may_be_the_results(run: Run, here: Path) -> None:
     assert {"a_s0", "a_s1", "a_s2"} == {
         p.name.removesuffix("_scale.fits") for p in here.glob("*_scale.fits")
     }
+
+
+def test_slitless_spectra_one_by_one(run: Run, here: Path) -> None:
+    """extract_2d: cutouts of sources, calibrated and extracted each by itself, and with strun."""
+    scene = make_scene(here)
+    types = {
+        "assign_wcs": ("distortion", "filteroffset", "specwcs"),
+        "flat_field": ("flat",),
+        "extract_2d": ("specwcs", "wavelengthrange"),
+        "photom": ("photom", "area"),
+        "extract_1d": ("apcorr",),
+    }
+    words = [f"--steps.extract_2d.source_catalog={scene.catalog}"]
+    words += ["--steps.extract_2d.source_ids=4,9"]
+    for step, names in types.items():
+        words += [f"--steps.{step}.{n}={p}" for n, p in scene.parameters(*names).items()]
+    run("strun", "calwebb_spec2", scene.rate, *words, "--output_dir=memory", cwd=here)
+    run("stflow", "init", "p", "--pipeline=calwebb_spec2", scene.rate, *words, cwd=here)
+    make(run, here / "p")
+
+    names = {f"jw01_nis_s{n}o1_{suffix}.fits" for n in (4, 9) for suffix in ("cal", "x1d")}
+    assert names == {path.name for path in (here / "memory").glob("*.fits")}
+    for name in names:
+        same(here / "p/cal" / name, here / "memory" / name)
+    assert 2 == len(list(here.glob("p/cal/jw01_nis_slit/*_slit.fits")))
 
 
 def test_a_step_that_makes_nothing_is_no_failure(run: Run, here: Path) -> None:
