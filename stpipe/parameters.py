@@ -40,6 +40,7 @@ __all__ = [
     "export",
     "from_keywords",
     "from_options",
+    "items",
     "read_cfg",
     "resolve",
     "rules",
@@ -275,12 +276,16 @@ def _elsewhere(step: type[Step], name: str) -> str:
     return f" (did you mean --steps.{owners[0]}.{name}?)" if owners else ""
 
 
+def items(rule: Rule, raw: Raw) -> Any:
+    """A value as it was given; the text of a list on the command line is taken apart at commas."""
+    if raw.where == COMMAND_LINE and rule.is_list and isinstance(raw.value, str):
+        return [part.strip() for part in raw.value.split(",") if part.strip()]
+    return raw.value
+
+
 def _parse(name: str, rule: Rule, raw: Raw, problems: list[str]) -> Any:
-    value = raw.value
-    if raw.where == COMMAND_LINE and rule.is_list and isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        return rule.parse(value, raw.folder)
+        return rule.parse(items(rule, raw), raw.folder)
     except _NoFileError as error:
         problems.append(f"{raw.where}: {name}: {error}")
     except (ValidateError, ValueError, TypeError):

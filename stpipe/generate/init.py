@@ -19,7 +19,7 @@ from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock, project
 from stpipe.generate.plan import Plan, load, select
 from stpipe.generate.snakefile import of_stages, snakefile
-from stpipe.parameters import Settings, from_options, read_cfg, resolve, rules
+from stpipe.parameters import Settings, from_options, items, read_cfg, resolve, rules
 from stpipe.registry import load as load_class
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _commented(cls: type[Step], given: Settings, depth: int) -> Iterator[str]:
     for name, rule in rules(cls).items():
         if name in ("save_results", "output_file", "output_dir", "suffix"):
             continue  # the workflow names files
-        value = given.values[name].value if name in given.values else rule.default
+        value = items(rule, given.values[name]) if name in given.values else rule.default
         line = ConfigObj({name: "" if value is None else value}, interpolation=False).write()[0]
         mark = "" if name in given.values else "# "
         yield f"{'    ' * depth}{mark}{line}  # {rule.help} [{rule.allowed}]"
