@@ -180,6 +180,11 @@ class Step(Saving):
         """The outermost pipeline, or the step itself."""
         return self.parent.root if self.parent else self
 
+    @classmethod
+    def usual_products(cls) -> tuple[Output, ...]:
+        """What the class makes, whatever the input and the parameters."""
+        return cls.outputs or (Output("product", "", cls.suffix or cls.alias),)
+
     def products(self, model_type: str) -> tuple[Output, ...]:
         """The declared products; a step without declaration makes one of its input's model."""
         if self.outputs:

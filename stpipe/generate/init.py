@@ -35,6 +35,10 @@ _SHIPPED = (
 )
 
 
+# Parameters that a project has no use for, since every product is a file that the project names.
+_NAMING = ("save_results", "output_file", "output_dir", "suffix")
+
+
 @dataclass(frozen=True)
 class Request:
     """What `stflow init` is asked for."""
@@ -213,8 +217,8 @@ def _commented(cls: type[Step], given: Settings, depth: int) -> Iterator[str]:
     from configobj import ConfigObj
 
     for name, rule in rules(cls).items():
-        if name in ("save_results", "output_file", "output_dir", "suffix"):
-            continue  # the workflow names files
+        if name in _NAMING and name not in given.values:
+            continue
         value = items(rule, given.values[name]) if name in given.values else rule.default
         line = ConfigObj({name: "" if value is None else value}, interpolation=False).write()[0]
         mark = "" if name in given.values else "# "

@@ -31,10 +31,14 @@ log = logging.getLogger(__name__)
 
 
 class ExtraRule(NamedTuple):
-    """A rule that follows from parameters: a hook, or a product that is saved on the way."""
+    """A rule that does not follow from the pipeline's definition, and its products by name.
+
+    It runs a hook, saves a product on the way, or makes one under another suffix than usual.
+    """
 
     name: str
-    output: str
+    outputs: tuple[tuple[str, str], ...]
+    group: str
 
 
 @dataclass
@@ -177,7 +181,7 @@ class Plan:
     def extra_rules(self) -> list[ExtraRule]:
         """Rules that the pipeline's own steps do not have."""
         found = {
-            ExtraRule(rule, entry["extra"]): None
+            ExtraRule(rule, tuple(entry["extra"].items()), entry["group"]): None
             for rule, entry in self.entries()
             if entry["extra"]
         }

@@ -24,6 +24,8 @@ from stpipe.generate.fingerprint import files_of_function, fingerprint, fingerpr
 from stpipe.generate.fusing import Run, runs
 from stpipe.generate.hooking import files_of, interpose
 from stpipe.generate.project import Project
+from stpipe.generate.refusing import refuse
+from stpipe.generate.snakefile import group_of
 from stpipe.generate.trace import (
     ANY,
     Graph,
@@ -55,7 +57,7 @@ INTERPRETER_MB = 45  # resident, with numpy and what a job imports
 
 # Members that other plans make, by file name.
 Made = Mapping[str, Callable[[], Member]]
-# One rule for one exposure: input, outputs, job, references, hooks, mem_mb, keep, extra.
+# One rule for one exposure: input, source, outputs, job, references, hooks, mem_mb, keep, extra, group.
 Entry = dict[str, Any]
 
 
@@ -117,7 +119,7 @@ class Planner:
             pipeline = cls.from_settings(self._settings_of(cls))
             pipeline.resolver = self._resolver
             graph = trace_many(pipeline, members, root)
-            _refuse_hooks(pipeline)
+            refuse(pipeline)
             interpose(graph)
             namer = _Namer(graph, self.project.absolute_python_path)
             self._add_jobs(jobs, graph, namer)
@@ -135,19 +137,19 @@ class Planner:
         """Entries by the root of what they make and the name of their rule."""
         for run in runs(graph, self.project.fuses):
             rules = jobs.setdefault(run.last.root, {})
-            name = _rule_name(rules, run.last.name, graph.source)
-            rules[name] = self._entry(run, namer, name)
+            name = _unused(rules, _rule_name(run.last), graph.source)
+            rules[name] = self._entry(run, namer)
         for product, suffix in graph.saves:
             rules = jobs.setdefault(product.root, {})
-            name = _rule_name(rules, f"save_{suffix}", graph.source)
+            name = _unused(rules, f"save_{suffix}", graph.source)
             rules[name] = _save_entry(product, suffix, namer)
 
-    def _entry(self, run: Run, namer: _Namer, name: str) -> Entry:
+    def _entry(self, run: Run, namer: _Namer) -> Entry:
         node = run.last
         outputs = {p.name: namer.made_by(node, i) for i, p in enumerate(node.products)}
         references = [path for n in run.nodes for path in _reference_files(n)]
         waits = [namer.made_by(n, 0) for member in run.nodes for n in member.waits_for]
-        keep = isinstance(node.step, LookStep) or self.project.keeps(name)
+        keep = isinstance(node.step, LookStep) or self.project.keeps(_rule_of(node.name))
         return {
             **namer.reads(run.first.inputs),
             "outputs": outputs,
@@ -156,28 +158,27 @@ class Planner:
             "hooks": waits,
             "mem_mb": _mem_mb(namer.graph, [n.step for n in run.nodes]),
             "keep": keep or _is_result(node, namer.graph),
-            "extra": _pattern(outputs, node.root) if isinstance(node.step, HookStep) else "",
+            "extra": _patterns(outputs, node.root) if _is_extra(node) else {},
+            "group": namer.group,
             "files": [*references, *(str(f) for n in run.nodes for f in _code_files(n))],
         }
 
 
-def _pattern(outputs: Mapping[str, str], root: str) -> str:
-    """The first product with a wildcard for the root of its name."""
-    return next(iter(outputs.values())).replace(root, "{root}", 1)
+def _patterns(outputs: Mapping[str, str], root: str) -> dict[str, str]:
+    """Products with a wildcard for the root of their names."""
+    paths = {name: Path(path) for name, path in outputs.items()}
+    return {n: f"{p.parent}/{{root}}{p.name.removeprefix(root)}" for n, p in paths.items()}
 
 
-def _refuse_hooks(step: Step) -> None:
-    """Hooks belong to steps here: a pipeline as a whole is no job that could run them."""
-    if not step.step_defs:
-        return
-    if step.pre_hooks or step.post_hooks:
-        first, last = next(iter(step.step_defs)), next(reversed(step.step_defs))
-        raise UsageError(
-            f"{step.name}: hooks of a whole pipeline cannot run in a project, where each step is a "
-            f"job. Give them to a step: --steps.{first}.pre_hooks, --steps.{last}.post_hooks."
-        )
-    for name in step.step_defs:
-        _refuse_hooks(getattr(step, name))
+def _is_extra(node: Node) -> bool:
+    """Whether the rules that follow from the pipeline's definition do not make a node's products."""
+    return isinstance(node.step, HookStep) or _is_renamed(node)
+
+
+def _is_renamed(node: Node) -> bool:
+    """Whether the input's model or a parameter gives a product another suffix than usual."""
+    usual = [output.suffix for output in node.step.usual_products()]
+    return not isinstance(node.step, HookStep) and [p.suffix for p in node.products] != usual
 
 
 def _selected(graph: Graph, pipeline: Step) -> lock.Selection:
@@ -199,6 +200,11 @@ class _Namer:
 
     graph: Graph
     python_path: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """What a cluster may run as one job."""
+        return group_of(type(self.graph.pipeline))
 
     def made_by(self, node: Node, index: int) -> str:
         """A file or folder that a node makes; a hook that only looks leaves a mark that it passed."""
@@ -230,11 +236,19 @@ class _Namer:
         }
 
 
-def _rule_name(rules: Mapping[str, Entry], name: str, source: Path) -> str:
-    rule = name.replace(".", "_")
+def _rule_of(step: str) -> str:
+    return step.replace(".", "_")
+
+
+def _rule_name(node: Node) -> str:
+    """The step's name; with the suffix where that is not what the step's rule has."""
+    return _rule_of(node.name) + (f"_{node.products[0].suffix}" if _is_renamed(node) else "")
+
+
+def _unused(rules: Mapping[str, Entry], rule: str, source: Path) -> str:
     if rule in rules:
         raise UsageError(
-            f"{source}: the step {name} runs twice and would write one file twice. List it in "
+            f"{source}: the step {rule} runs twice and would write one file twice. List it in "
             "step_defs once for each use, with a suffix for each."
         )
     return rule
@@ -321,6 +335,8 @@ def _node_job(node: Node, namer: _Namer) -> job.Job:
 
 def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.Job:
     values = step.science_parameters()
+    if "suffix" in vars(step):
+        values["suffix"] = step.suffix  # it is in the product's record
     return job.Job(
         name=step.qualified_name,
         target=step.target(),
@@ -373,7 +389,8 @@ def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
         "hooks": [],
         "mem_mb": _mem_mb(namer.graph, [SaveStep()]),
         "keep": True,
-        "extra": _pattern(outputs, product.root),
+        "extra": _patterns(outputs, product.root),
+        "group": namer.group,
         "files": [],
     }
 

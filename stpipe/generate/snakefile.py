@@ -17,7 +17,7 @@ from stpipe.step import Output
 if TYPE_CHECKING:
     from stpipe.step import Step
 
-__all__ = ["RuleText", "of_pipeline", "of_stages", "snakefile"]
+__all__ = ["RuleText", "group_of", "of_pipeline", "of_stages", "snakefile"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,8 @@ class RuleText:
 def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
     """A rule for each step that `pipeline` may take."""
     steps = [(name, step) for name, step in all_steps(pipeline) if not step.refines]
-    # Exposures that one association joins would else be one job of a cluster all together.
-    group = "association" if issubclass(pipeline, LibraryStep) else "exposure"
     many = any(issubclass(s, LibraryStep) or any(o.many for o in s.outputs) for _, s in steps)
-    outputs = {
-        name: step.outputs or (Output("product", "", step.suffix or step.alias),)
-        for name, step in steps
-    }
+    outputs = {name: step.usual_products() for name, step in steps}
     suffixes = frozenset(o.suffix for made in outputs.values() for o in made)
     return [
         RuleText(
@@ -84,11 +79,19 @@ def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
             (step.__doc__ or step.__name__).strip().splitlines()[0],
             outputs[name],
             many or len(inspect.signature(step.process).parameters) > 2,  # noqa: PLR2004 - self, one input
-            group,
+            group_of(pipeline),
             suffixes,
         )
         for name, step in steps
     ]
+
+
+def group_of(pipeline: type[Step]) -> str:
+    """What a cluster may run as one job: the steps of an exposure, or of an association.
+
+    Else exposures that one association joins would be one job all together.
+    """
+    return "association" if issubclass(pipeline, LibraryStep) else "exposure"
 
 
 def of_stages(pipelines: Iterable[type[Step]]) -> list[RuleText]:

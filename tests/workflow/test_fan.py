@@ -389,3 +389,33 @@ def test_a_suffix_may_end_like_another(run: Run, here: Path) -> None:
     run("snakemake", "--cores", "1", "cal/a_group_scale.fits", cwd=here / "p")
 
     assert 4.0 == value(here / "p/cal/a_scale.fits")
+
+
+@pytest.mark.parametrize("suffix", ["piece", "my_scale", "rate"])
+def test_a_parameter_may_give_another_suffix(run: Run, here: Path, suffix: str) -> None:
+    """The rule is named for it; also where it ends like the usual one, or is that of the input."""
+    words = [f"--steps.scale.suffix={suffix}", "--steps.cut.suffix=strip"]
+    folder = project(run, here, "KnownPipeline", "a_rate.fits", *words)
+    make(run, folder)
+
+    made = sorted(p.relative_to(folder).as_posix() for p in folder.glob("cal/**/*.fits"))
+    parts = [f"cal/a_s{n}_{suffix}.fits" for n in range(3)]
+    strips = [f"cal/a_strip/a_s{n}_strip.fits" for n in range(3)]
+    assert sorted([*parts, *strips, "cal/a_total.fits"]) == made
+    run(
+        "snakemake", "--cores", "1", "cal/a_total.fits", "--forcerun", f"scale_{suffix}", cwd=folder
+    )
+    assert [] == planned(run, folder)
+    run("strun", "slits.py:KnownPipeline", "a_rate.fits", *words, "--output_dir=hand", cwd=here)
+    assert value(here / "hand/a_total.fits") == value(folder / "cal/a_total.fits")
+
+
+def test_names_that_a_project_cannot_give_are_refused(run: Run, here: Path) -> None:
+    """All of them at once, with what to give instead; nothing is left behind."""
+    words = ["--suffix=mine", "--steps.total.output_file=x.fits", "--steps.cut.output_dir=y"]
+    init = ("stflow", "init", "p", "--pipeline=slits.py:KnownPipeline", "a_rate.fits")
+    done = run(*init, *words, cwd=here, code=2)
+
+    for expected in ("--steps.total.suffix", "output_file = x.fits", "output_dir = y"):
+        assert expected in done.stderr
+    assert not (here / "p").exists()

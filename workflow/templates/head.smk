@@ -28,6 +28,13 @@ def kept(rule, path):
     return path if plan.is_kept(rule) else temp(path)
 
 
+def products(extra):
+    """The files, or folders of parts, that a rule makes that is not in the pipeline's definition."""
+    files = (".fits", ".passed")
+    paths = {n: p if p.endswith(files) else directory(p) for n, p in extra.outputs}
+    return {name: kept(extra.name, path) for name, path in paths.items()}
+
+
 # A product that is made again is not lost when that fails.
 onstart:
     keep(to_be_made(workflow, plan.kept_products()))

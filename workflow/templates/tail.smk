@@ -1,6 +1,7 @@
 
 
-# Shell hooks between steps, and products that are saved on the way.
+# Shell hooks between steps, products that are saved on the way, and those with other suffixes than
+# usual, by parameters or since the input is of another kind.
 for _extra in plan.extra_rules():
 
     rule:
@@ -11,11 +12,11 @@ for _extra in plan.extra_rules():
             references=ancient(plan.references(_extra.name)),
             hooks=plan.hooks(_extra.name),
         output:
-            product=kept(_extra.name, _extra.output),
+            **products(_extra),
         log:
             f"logs/{{root}}_{_extra.name}.log",
         group:
-            "exposure"
+            _extra.group
         conda:
             "envs/stpipe-flow.yaml"
         threads: 1
@@ -25,7 +26,7 @@ for _extra in plan.extra_rules():
             job=plan.job(_extra.name),
             source=plan.source(_extra.name),
         shell:
-            "strun {params.job:q} {params.source} --output_file={output.product:q}"
+            "strun {params.job:q} {params.source} --output_file={output[0]:q}"
             " --threads={threads} > {log:q} 2>&1"
 
 
