@@ -51,6 +51,7 @@ from stpipe.models.flux import (
     TsoPhotModel,
     WfssBkgModel,
 )
+from stpipe.models.interferometry import AmiOIModel
 from stpipe.models.library import ModelLibrary
 from stpipe.models.lists import ModelList, Part
 from stpipe.models.metadata import Metadata
@@ -145,6 +146,7 @@ from stpipe.models.science import (
     TrapsFilledModel,
 )
 from stpipe.models.soss import (
+    PastasossModel,
     SpecProfileModel,
     SpecProfileSingleModel,
     SpecPsfModel,
@@ -174,6 +176,7 @@ from stpipe.models.spectra import (
 __all__ = [
     "ABVegaOffsetModel",
     "AmiLgFitModel",
+    "AmiOIModel",
     "Association",
     "BarshadowModel",
     "CameraModel",
@@ -266,6 +269,7 @@ __all__ = [
     "OTEModel",
     "OutlierIFUOutputModel",
     "Part",
+    "PastasossModel",
     "PathlossModel",
     "PersistenceSatModel",
     "PictureFrameModel",

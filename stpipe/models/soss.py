@@ -5,6 +5,7 @@ from __future__ import annotations
 from stpipe.models.references import Reference
 
 __all__ = [
+    "PastasossModel",
     "SpecProfileModel",
     "SpecProfileSingleModel",
     "SpecPsfModel",
@@ -13,6 +14,12 @@ __all__ = [
     "WaveMapModel",
     "WaveMapSingleModel",
 ]
+
+
+class PastasossModel(Reference):
+    """Traces, wavelengths and throughputs of SOSS as functions of the pupil wheel's position."""
+
+    schema_name = "pastasoss.schema.json"
 
 
 class SpecProfileModel(Reference):

@@ -81,10 +81,15 @@ def _sums(node: Any, path: str) -> Any:
         array = np.asarray(value) if hasattr(value, "dtype") else None
         if array is not None and array.ndim:
             native = array.astype(array.dtype.newbyteorder("="))
-            columns = [native[c] for c in native.dtype.names] if native.dtype.names else [native]
+            columns = [_column(value, native, c) for c in native.dtype.names or ()] or [native]
             yield f"{path}{name}", [[list(c.shape), _sum(c)] for c in columns]
         elif isinstance(value, (dict, list)):
             yield from _sums(value, f"{path}{name}.")
+
+
+def _column(value: Any, native: Any, name: str) -> Any:
+    """A column; truth values are the letters T and F in a table that was read from FITS."""
+    return np.asarray(value[name]) if native.dtype[name] == np.int8 else native[name]
 
 
 def _sum(column: Any) -> int:

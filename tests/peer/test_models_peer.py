@@ -125,6 +125,12 @@ def filled(name: str) -> models.DataModel:
         model.meta.wcsinfo.ra_ref = 82.18735003185246
     model.meta.program.title = "A title of more than sixty-eight characters, and 'quoted' & so on"
     model.meta.program.pi_name = "Vera"
+    if model.knows("meta.oifits.array_name"):
+        model.meta.origin, model.meta.telescope = "STSCI", "JWST"
+        model.meta.target.proposer_name = "HD 1"
+        model.meta.observation.date = "2022-06-01"
+        model.meta.oifits.array_name = "jwst_g7s6"
+        model.meta.oifits.instrument_mode = "NRM"
     model.meta.cal_step.jump = "COMPLETE"
     model.provenance = [{"step": "jump", "parameters": {"rejection_threshold": 4.0}}]
     return model
@@ -219,6 +225,26 @@ def fields(schema: models.Schema, prefix: str = "") -> dict[str, models.Field]:
     for path, part in schema.lists.items():
         found |= fields(part, f"{prefix}{path}.0.")
     return found
+
+
+def test_arrays_of_a_tree_are_exchanged(tmp_path: Path) -> None:
+    """Arrays in lists that have no place in FITS: the peer writes them to ASDF alone, we to both."""
+    model = filled("PastasossModel")
+    assert isinstance(model, models.PastasossModel)
+    model.meta.pwcpos_bounds = [245.6, 246.0]
+    trace, wavelength = array((3, 5), "f8"), array((7,), "f8")
+    model.traces = [{"spectral_order": 1, "pivot_x": 2.5, "trace": trace}]
+    model.throughputs = [{"spectral_order": 1, "wavelength": wavelength, "throughput": wavelength}]
+    path = model.save(tmp_path / "ours.asdf")
+
+    name, metadata, arrays = ask("summarise", tmp_path / "back", path)[str(path)]
+    assert name == "PastasossModel"
+    assert 2.5 == metadata["traces.0.pivot_x"]
+    assert [[[3, 5], int(_bytes(trace).sum(dtype=np.int64))]] == arrays["traces.0.trace"]
+    fits = model.save(tmp_path / "ours.fits")
+    for found in map(models.open, (path, tmp_path / "back" / path.name, fits)):
+        assert np.array_equal(trace, found.traces[0]["trace"])
+        assert np.array_equal(wavelength, found.throughputs[0]["wavelength"])
 
 
 @pytest.mark.skipif(not NIRISS.is_dir(), reason=f"{NIRISS} is absent")
