@@ -89,18 +89,27 @@ def stars_found(catalog: Any, known: Any) -> StarsFound:
 
     Both have `ra` and `dec` in degrees and `flux` in Jy.
     """
-    scale = np.array([np.cos(np.deg2rad(known["dec"].mean())), 1.0]) * 3600
-    found, true = (np.column_stack([t["ra"], t["dec"]]) * scale for t in (catalog, known))
-    apart = found[:, None] - true[None]
-    nearest = np.hypot(*apart.transpose(2, 0, 1)).argmin(axis=1)
-    offset = found - true[nearest]
-    matched = np.hypot(*(offset - np.median(offset, axis=0)).T) < 0.1  # noqa: PLR2004 - arcsec
+    matched, nearest, offset = matched_stars(catalog, known)
     matched &= np.isfinite(catalog["flux"])  # stars at the edge have no flux
     offset = offset[matched] - offset[matched].mean(axis=0)
     excess = catalog["flux"][matched] / known["flux"][nearest[matched]] - 1
     rms = float(np.sqrt((offset**2).sum(axis=1).mean()))
     error = float(excess.std() / np.sqrt(len(excess)))
     return StarsFound(int(matched.sum()), rms, float(excess.mean()), error)
+
+
+def matched_stars(catalog: Any, known: Any) -> tuple[Any, Any, Any]:
+    """Which sources are stars, the nearest star of each, and the way from it, east and north, arcsec.
+
+    Sources are stars when they are within a tenth of an arcsecond of one, but for a common shift.
+    """
+    scale = np.array([np.cos(np.deg2rad(known["dec"].mean())), 1.0]) * 3600
+    found, true = (np.column_stack([t["ra"], t["dec"]]) * scale for t in (catalog, known))
+    apart = found[:, None] - true[None]
+    nearest = np.hypot(*apart.transpose(2, 0, 1)).argmin(axis=1)
+    offset = found - true[nearest]
+    matched = np.hypot(*(offset - np.median(offset, axis=0)).T) < 0.1  # noqa: PLR2004 - arcsec
+    return matched, nearest, offset
 
 
 def _mosaic_lines(folder: Path) -> Iterator[tuple[str, bool]]:

@@ -237,12 +237,13 @@ def _pointing(observation: Observation) -> dict[str, Any]:
     v2, v3 = _reference_point(observation)
     ny, nx = observation.subarray.shape
     ra, dec = observation.pointing.believed if observation.pointing else TARGET
-    turn = np.deg2rad(ROLL + angle)
+    roll = observation.pointing.roll if observation.pointing else ROLL
+    turn = np.deg2rad(roll + angle)
     cosine, sine = float(np.cos(turn)), float(np.sin(turn))
     return {
         "meta.pointing.ra_v1": TARGET[0],
         "meta.pointing.dec_v1": TARGET[1],
-        "meta.pointing.pa_v3": ROLL,
+        "meta.pointing.pa_v3": roll,
         "meta.wcsinfo.wcsaxes": 2,
         "meta.wcsinfo.ctype1": "RA---TAN",
         "meta.wcsinfo.ctype2": "DEC--TAN",
@@ -264,7 +265,7 @@ def _pointing(observation: Observation) -> dict[str, Any]:
         "meta.wcsinfo.v3yangle": angle,
         "meta.wcsinfo.ra_ref": ra,
         "meta.wcsinfo.dec_ref": dec,
-        "meta.wcsinfo.roll_ref": ROLL,
+        "meta.wcsinfo.roll_ref": roll,
     }
 
 

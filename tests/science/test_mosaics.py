@@ -1,0 +1,83 @@
+"""From raw ramps to a catalogue: fields that nothing was tuned on, held against their stars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from stpipe.demo import plan, write_demo
+from stpipe.demo.compare import matched_stars, stars_found
+from stpipe.demo.field import Pointing
+from stpipe.demo.observation import Observation
+from stpipe.pipelines.detector1 import Detector1Pipeline
+from stpipe.pipelines.image2 import Image2Pipeline
+from stpipe.pipelines.image3 import Image3Pipeline
+
+
+def dithers(instrument: str, subarray: str, roll: float, seed: int) -> tuple[Observation, ...]:
+    """Four exposures at random places, with random errors of pointing up to 50 mas."""
+    rng = np.random.default_rng(seed)
+    one = plan(instrument, subarray=subarray, ngroups=6, seed=seed)
+    offsets = [(*rng.uniform(-0.8, 0.8, 2), *rng.uniform(-0.05, 0.05, 2)) for _ in range(4)]
+    return tuple(
+        replace(one, exposure=number, pointing=Pointing(*offset, roll=roll))
+        for number, offset in enumerate(offsets, 1)
+    )
+
+
+FIELDS = {
+    "NIRCam": dithers("NIRCAM", "SUB320", 121.0, 31),
+    "NIRISS": dithers("NIRISS", "SUB256", 30.0, 32),
+    "MIRI": dithers("MIRI", "SUB256", 250.0, 33),
+}
+
+
+@pytest.fixture(scope="module", params=FIELDS)
+def catalogue(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Any, Any]]:
+    """The sources of a mosaic, and the stars that there are."""
+    folder = tmp_path_factory.mktemp("field")
+    list(write_demo(folder, FIELDS[request.param]))
+    (folder / "cal").mkdir()
+    without = {"resample": {"skip": True}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRDS_PATH", str(folder / "crds"))
+        patch.setenv("CRDS_READONLY_CACHE", "1")
+        for source in folder.glob("uncal/*.fits"):
+            rate, _ = Detector1Pipeline.call(str(source))
+            name = source.name.replace("_uncal", "_cal")
+            Image2Pipeline.call(rate, steps=without).image.save(folder / "cal" / name)
+        made = Image3Pipeline.call(str(next(folder.glob("asn/*.json"))))
+    with fits.open(next(folder.glob("truth/*_stars.fits"))) as file:
+        yield made.catalog.catalog, np.array(file["STARS"].data)
+
+
+def test_stars_are_where_they_are_and_as_bright_as_they_are(catalogue: tuple[Any, Any]) -> None:
+    """Places to 5 mas rms; fluxes unbiased within errors, at any turn of the telescope."""
+    found = stars_found(*catalogue)
+    assert found.stars > 35
+    assert found.rms < 0.005
+    assert found.unbiased
+    assert found.bias_error < 0.003
+
+
+def test_faint_stars_are_unbiased(catalogue: tuple[Any, Any]) -> None:
+    """The faintest third: fluxes and errors as they should be; stars are no extended sources."""
+    sources, known = catalogue
+    matched, nearest, _ = matched_stars(sources, known)
+    matched &= np.isfinite(sources["flux"])
+    found, true = sources[matched], known["flux"][nearest[matched]]
+    faint = true <= np.quantile(true, 1 / 3)
+    pull = ((found["flux"] - true) / found["flux_err"])[faint]
+
+    assert abs(pull.mean()) < 3 * pull.std() / np.sqrt(pull.size)
+    assert pull.std() < 1.7
+    assert found["is_extended"].mean() < 0.05  # two that are close to each other may be
+    magnitude = -2.5 * np.log10(true / 3631.0)
+    assert np.abs(found["abmag"] - magnitude)[faint].max() < 0.05
