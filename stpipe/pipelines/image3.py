@@ -32,12 +32,12 @@ class Image3Pipeline(LibraryPipeline):
     }
 
     def process(self, library: Any) -> Any:
-        """Align, level, clean and combine; return (mosaic, catalog), or the mosaic without one."""
+        """Align, level, clean and combine; return (mosaic, catalog, segments), or the mosaic alone."""
         library = self.tweakreg(library)
         library = self.skymatch(library)
         library = self.outlier_detection(library)
         mosaic = self.resample(library)
-        catalog = self.source_catalog(mosaic)
+        found = self.source_catalog(mosaic)
         if self.source_catalog.skip:
-            return catalog  # the mosaic, which says so
-        return Products(("mosaic", "catalog"), (mosaic, catalog))
+            return found  # the mosaic, which says so
+        return Products(("mosaic", "catalog", "segments"), (mosaic, *found))

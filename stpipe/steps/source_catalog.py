@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.errors import InputError, ParameterError, Skip
+from stpipe.errors import InputError, NoProduct, ParameterError
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
 from stpipe.steps.sources import FWHM, background_and_noise, refined
 
 if TYPE_CHECKING:
-    from stpipe.steps._arrays import Booleans, Doubles
+    from stpipe.steps._arrays import Bits, Booleans, Doubles
 
 __all__ = ["SourceCatalogStep", "abmag"]
 
@@ -30,7 +30,8 @@ class SourceCatalogStep(Step):
     apart on request. The table has places in pixels (from 0) and degrees, the flux in Jy within a
     circle of `aperture_radius` pixels without the background, its error from ERR, the AB magnitude,
     and whether the source is twice as wide as `kernel_fwhm`. Light outside the circle is not corrected
-    for; fluxes of circles that are not all in the image are NaN.
+    for; fluxes of circles that are not all in the image are NaN. A second product, `_segm`, has the
+    number of the source that each pixel belongs to, or 0.
 
     Differences from jwst 3.0.0: the table is in a FITS file, as all products, and the radius is a
     parameter, as encircled energies of the APCORR reference are not used.
@@ -40,7 +41,10 @@ class SourceCatalogStep(Step):
     suffix = "cat"
     status = "source_catalog"
     input_models = ("ImageModel",)
-    outputs = (Output("catalog", "SourceCatalogModel", "cat"),)
+    outputs = (
+        Output("catalog", "SourceCatalogModel", "cat"),
+        Output("segments", "SegmentationMapModel", "segm"),
+    )
     spec = """
         snr_threshold = float(min=0, default=3.0)  # Peaks of the smoothed image over its noise
         npixels = integer(min=1, default=10)  # Connected pixels that make a source
@@ -57,7 +61,7 @@ class SourceCatalogStep(Step):
     deblend: bool
 
     def process(self, image: Any) -> Any:
-        """Detect and measure."""
+        """Detect and measure; return (catalog, segments)."""
         from stpipe import models
 
         if image.meta.wcs is None or not image.meta.photometry.pixelarea_steradians:
@@ -67,27 +71,29 @@ class SourceCatalogStep(Step):
             )
         good = np.isfinite(image.data) & (image.dq & dqflags.DO_NOT_USE == 0)
         if not good.any():
-            raise Skip("no pixel has a value")
+            raise NoProduct("no pixel has a value")
         background, _ = background_and_noise(image.data, good, self.bkg_boxsize)
         data = np.where(good, image.data - background, 0.0)
-        catalog = models.SourceCatalogModel()
-        catalog.update(image)
-        catalog.catalog = self._table(image, data, good)
+        found, numbers = self._detected(data, good)
+        catalog, segments = models.SourceCatalogModel(), models.SegmentationMapModel(numbers)
+        for product in (catalog, segments):
+            product.update(image)
+        segments.meta.wcs = image.meta.wcs
+        catalog.catalog = self._table(image, data, good, found)
         self.log.info("%d sources", len(catalog.catalog))
-        return catalog
+        return catalog, segments
 
-    def _table(self, image: Any, data: Doubles, good: Booleans) -> Any:
+    def _table(self, image: Any, data: Doubles, good: Booleans, found: Doubles) -> Any:
         from stpipe import models
 
-        table = np.zeros(0, models.SourceCatalogModel().schema.arrays["catalog"].dtype)
-        found = self._detected(data, good)
-        if found is None:
+        dtype = models.SourceCatalogModel().schema.arrays["catalog"].dtype
+        table = np.zeros(len(found), dtype)
+        if not len(found):
             return table
-        table = np.zeros(len(found), table.dtype)
         places = refined(data, found[:, :2], self.kernel_fwhm)
         scale = image.meta.photometry.pixelarea_steradians * JANSKY
         flux, err = self._fluxes(data, image.err, good, places)
-        table["label"] = np.arange(1, len(found) + 1)
+        table["label"] = found[:, 3]
         table["xcentroid"], table["ycentroid"] = places.T
         table["ra"], table["dec"] = image.meta.wcs(*places.T, with_bounding_box=False)
         table["flux"], table["flux_err"] = flux * scale, err * scale
@@ -95,8 +101,8 @@ class SourceCatalogStep(Step):
         table["is_extended"] = found[:, 2] > 2 * self.kernel_fwhm
         return table
 
-    def _detected(self, data: Doubles, good: Booleans) -> Doubles | None:
-        """Centroids and widths (n, 3: x, y, full width at half maximum) of sources."""
+    def _detected(self, data: Doubles, good: Booleans) -> tuple[Doubles, Bits]:
+        """Sources (n, 4: x, y, full width at half maximum, number), and the number at each pixel."""
         from photutils.segmentation import SourceCatalog, SourceFinder
         from scipy.ndimage import gaussian_filter
 
@@ -111,11 +117,12 @@ class SourceCatalogStep(Step):
             warnings.simplefilter("ignore")  # that there are none: the table is empty then
             segments = finder(smooth, level, mask=~good)
             if segments is None:
-                return None
+                return np.zeros((0, 4)), np.zeros(data.shape, dtype=np.uint32)
             sources = SourceCatalog(data, segments, convolved_data=smooth, mask=~good)
-            found = [sources.x_centroid, sources.y_centroid, sources.fwhm.value]
+            found = [sources.x_centroid, sources.y_centroid, sources.fwhm.value, sources.labels]
         table = np.column_stack(found)
-        return np.asarray(table[np.isfinite(table).all(axis=1)], dtype=np.float64)
+        known: Doubles = np.asarray(table[np.isfinite(table).all(axis=1)], dtype=np.float64)
+        return known, segments.data.astype(np.uint32)
 
     def _fluxes(
         self, data: Doubles, err: Any, good: Booleans, places: Doubles

@@ -80,6 +80,19 @@ def test_stars_are_where_they_are_and_as_bright_as_they_are(field: Path, made: A
     assert found.bias_error < 0.01
 
 
+def test_segments_are_those_of_the_sources(made: Any) -> None:
+    """Each source of the catalogue lies in its own; numbers that are not listed occur nowhere."""
+    segments, table = made.segments, made.catalog.catalog
+    assert segments.shape == made.mosaic.shape
+    x, y = (np.rint(table[name]).astype(int) for name in ("xcentroid", "ycentroid"))
+    np.testing.assert_array_equal(table["label"], segments.data[y, x])
+    assert {0, *table["label"]} == set(np.unique(segments.data))
+    sky = (table["ra"][0], table["dec"][0])
+    np.testing.assert_allclose(
+        segments.meta.wcs.invert(*sky), (table["xcentroid"][0], table["ycentroid"][0]), atol=1e-6
+    )
+
+
 def test_the_mosaic_tells_what_it_is(made: Any) -> None:
     """Weights, context, errors, times and coordinates of all exposures together."""
     mosaic = made.mosaic
@@ -323,7 +336,8 @@ def test_command_line(field: Path, run: Any, tmp_path: Path, monkeypatch: Any) -
     run("strun", "calwebb_image3", asn, "--output_dir=out", cwd=tmp_path)
 
     root = "jw01234-o005_t001_nircam_clear-f200w"
-    assert {f"{root}_i2d.fits", f"{root}_cat.fits"} == {p.name for p in tmp_path.glob("out/*")}
+    names = {f"{root}_{suffix}.fits" for suffix in ("i2d", "cat", "segm")}
+    assert names == {p.name for p in tmp_path.glob("out/*")}
     run("strun", "tweakreg", asn, "--output_dir=tweaked", cwd=tmp_path)
     names = {path.name for path in tmp_path.glob("tweaked/*")}
     assert {p.name.replace("_cal", "_tweakreg") for p in field.glob("cal/*_cal.fits")} == names
@@ -477,7 +491,7 @@ def test_catalogues_need_coordinates(field: Path) -> None:
         rng = np.random.default_rng(0)
         empty.data = rng.normal(0, 1, image.shape).astype(np.float32)
         empty.dq = np.zeros(image.shape, np.uint32)
-        assert len(SourceCatalogStep(snr_threshold=8).run(empty).catalog) == 0
+        assert len(SourceCatalogStep(snr_threshold=8).run(empty).catalog.catalog) == 0
         image.meta.wcs = None
         with pytest.raises(InputError, match="no gwcs"):
             SourceCatalogStep().run(image)
