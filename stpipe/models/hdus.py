@@ -22,8 +22,11 @@ from stpipe.models.cards import BLOCK, Header, parse_header
 __all__ = ["Hdu", "scan"]
 
 _CARDS = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
+# Text, and the white space that careless writers leave in comments.
+_CONTROL = re.compile(rb"[^\t\n\r -~\x80-\xff]")
 _COUNT = re.compile(r"(\d+) extensions follow")
 _FORMAT = re.compile(r"(\d*)([A-Z])")
+_EXTENSION = b"XTENSION= '"
 _READ_AHEAD = 8 * BLOCK
 # Far beyond any header that means something; without a limit a large damaged file would be read whole.
 _LONGEST_HEADER = 5000 * BLOCK
@@ -174,6 +177,7 @@ def scan(source: Source) -> list[Hdu]:
         while at < source.size:
             header, offset = _header(stream, source, at)
             if header is None:
+                _check_rest(stream, source, at)
                 break
             unit = Hdu(source, header, at, offset)
             _check(unit)
@@ -181,6 +185,19 @@ def scan(source: Source) -> list[Hdu]:
             at = offset + unit.size + -unit.size % BLOCK
     _check_count(source, units)
     return units
+
+
+def _check_rest(stream: BinaryIO, source: Source, at: int) -> None:
+    """Notice extensions that cannot be reached, because bytes before them are missing or too many."""
+    stream.seek(at)
+    before = b""
+    while block := stream.read(_READ_AHEAD):
+        if _EXTENSION in before + block:
+            raise InputError(
+                f"{source.path} is damaged: no extension begins at byte {at}, but one does further "
+                "on; get it or make it again."
+            )
+        before = block[-len(_EXTENSION) :]
 
 
 def _check_count(source: Source, units: list[Hdu]) -> None:
@@ -201,7 +218,7 @@ def _check_count(source: Source, units: list[Hdu]) -> None:
 def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, int]:
     stream.seek(at)
     text = stream.read(_READ_AHEAD)
-    # Anything after the last extension is not ours to understand (FITS standard 3.5).
+    # Anything else after the last extension is not ours to understand (FITS standard 3.5).
     if at and not text.startswith(b"XTENSION"):
         return None, at
     while (match := _CARDS.match(text)) is None:
@@ -212,6 +229,11 @@ def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, i
                 f"{at + len(text)}; get it or make it again."
             )
         text += more
+    if wrong := _CONTROL.search(match[0]):
+        raise InputError(
+            f"{source.path} is damaged: the header at byte {at} has the control character "
+            f"{wrong[0]!r} at byte {at + wrong.start()}; get it or make it again."
+        )
     length = match.end()
     return parse_header(match[0].decode("latin-1")), at + length + -length % BLOCK
 

@@ -67,6 +67,20 @@ def flipped(files: Files) -> Iterator[tuple[str, bytes]]:
             yield f"flip at {at} {name}", content[:at] + changed + content[at + 1 :]
 
 
+def shifted(files: Files) -> Iterator[tuple[str, bytes]]:
+    """Bytes missing or too many, such as leave what follows where nobody looks for it."""
+    rng = random.Random(3)  # noqa: S311 - no secret
+    for name, content in files.items():
+        if not name.endswith(".fits"):
+            continue  # in ASDF it may be a letter of a text
+        last = content.rfind(b"XTENSION")
+        for at in rng.sample(range(last), 20):
+            for size in (1, 80, 2880):
+                more = bytes(rng.choices(range(256), k=size))
+                yield f"{size} more at {at} {name}", content[:at] + more + content[at:]
+                yield f"{size} fewer at {at} {name}", content[:at] + content[at + size :]
+
+
 CARDS = {
     "BITPIX": ["7", "0", "-8", "33", "-4000000000", "T", "'x'", ""],
     "NAXIS": ["1000", "-1", "1000000000", "1.5", "'2'", "T", ""],
@@ -162,7 +176,7 @@ def test_no_damaged_file_crashes_hangs_or_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "good").mkdir()
     (tmp_path / "bad").mkdir()
     files = good(tmp_path / "good")
-    damaged = dict([*truncated(files), *flipped(files), *absurd(files), *claims()])
+    damaged = dict([*truncated(files), *flipped(files), *shifted(files), *absurd(files), *claims()])
     assert len(damaged) > 500
     for name, content in damaged.items():
         (tmp_path / "bad" / name).write_bytes(content)
