@@ -22,6 +22,7 @@ from stpipe.steps.box_extraction import Background, Extraction, extract
 from stpipe.steps.exposure_types import LRS, SLITLESS
 from stpipe.steps.source_position import find_source
 from stpipe.steps.spectrum import Place, Scale, columns_of, spectrum_of
+from stpipe.steps.wavelengths import wavelengths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -201,14 +202,6 @@ class Extract1dStep(Step):
         factor = aperture_correction(entry, table["NPIXELS"], waves)
         for name in [n for n in table if n.startswith(("FLUX", "SURF", "SB"))]:
             table[name] = table[name] * (factor**2 if "_VAR_" in name else factor)
-
-
-def wavelengths(exposure: Any) -> Any:
-    """Wavelength in um of every pixel (rows, columns); NaN outside the spectrum."""
-    if exposure.has("wavelength"):
-        return exposure.wavelength
-    rows, columns = np.indices(exposure.shape[-2:], dtype=np.float64)
-    return np.asarray(exposure.meta.wcs(columns, rows)[2])
 
 
 def mean_wavelengths(wavelength: Doubles, weights: Doubles) -> tuple[Doubles, Booleans]:

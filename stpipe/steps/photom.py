@@ -13,6 +13,7 @@ from stpipe.steps._arrays import bits_where
 from stpipe.steps._invalid import assign, values_of
 from stpipe.steps.aperture import HORIZONTAL
 from stpipe.steps.exposure_types import WFSS
+from stpipe.steps.wavelengths import wavelengths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,11 +81,11 @@ class PhotomStep(Step):
         conversion: Any = factor
         dq = image.dq
         if "wavelength" in entry.dtype.names:
-            response = relative_response(image.wavelength, entry)
+            waves = wavelengths(image)
+            response = relative_response(waves, entry)
             if image.meta.exposure.type in WFSS:
-                response = response / dispersion(
-                    image.wavelength, image.meta.wcsinfo.dispersion_direction
-                )
+                direction = image.meta.wcsinfo.dispersion_direction
+                response = response / dispersion(waves, direction)
             dq = dq | bits_where(np.isnan(response), dqflags.DO_NOT_USE)
             conversion = factor * np.nan_to_num(response)
         values = convert(values_of(image), conversion, inverse=self.inverse)

@@ -306,6 +306,15 @@ def test_integrations_are_rows_with_their_times(exposure: Any) -> None:
     assert np.isnan(Spec2Pipeline().run(cube).spectra.spec[0].spec_table["MJD-AVG"]).all()
 
 
+def test_an_array_of_zeros_is_no_wavelengths(exposure: Any) -> None:
+    """Files of jwst may have one; the gwcs tells instead."""
+    calibrated, spectra = Spec2Pipeline().run(exposure)
+    calibrated.wavelength = np.zeros_like(calibrated.wavelength)
+    again = Extract1dStep().run(calibrated).spec[0].spec_table
+
+    np.testing.assert_allclose(spectra.spec[0].spec_table["FLUX"], again["FLUX"], rtol=1e-6)
+
+
 def test_pixels_that_are_not_to_be_used_do_not_count(exposure: Any) -> None:
     """A row whose aperture is gone is NaN and flagged; one pixel less is one pixel less."""
     dq = np.zeros(exposure.shape, np.uint32)
