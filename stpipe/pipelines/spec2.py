@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from stpipe.errors import InputError
 from stpipe.pipeline import Pipeline
 from stpipe.step import Products
 from stpipe.steps.assign_wcs import AssignWcsStep
 from stpipe.steps.bkg_subtract import BackgroundStep
-from stpipe.steps.exposure_types import SLITLESS
+from stpipe.steps.exposure_types import LRS, SLITLESS
 from stpipe.steps.extract_1d import Extract1dStep
 from stpipe.steps.extract_2d import Extract2dStep
 from stpipe.steps.flat_field import FlatFieldStep
@@ -38,8 +39,14 @@ class Spec2Pipeline(Pipeline):
 
     def process(self, exposure: Any) -> Any:
         """Calibrate an exposure, or all its integrations; return (calibrated, spectra)."""
+        kind = str(exposure.meta.exposure.type).upper()
+        if kind not in LRS | SLITLESS:
+            raise InputError(
+                f"{self.name}: exposures of type {kind} are not supported, allowed: "
+                f"{', '.join(sorted(LRS | SLITLESS))}."
+            )
         exposure = self.assign_wcs(exposure)
-        if exposure.meta.exposure.type in SLITLESS:
+        if kind in SLITLESS:
             return self._slitless(exposure)
         exposure = self.srctype(exposure)
         exposure = self.bkg_subtract(exposure)
