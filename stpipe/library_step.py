@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from stpipe import hooks, naming, provenance
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
@@ -30,7 +30,13 @@ __all__ = ["LibraryStep", "stand_in_of"]
 
 
 class LibraryStep(Step):
-    """A step over many exposures; see the module's text for what to override."""
+    """A step over many exposures; see the module's text for what to override.
+
+    `member_types` says which members of an association it works on, such as ``science``; others are
+    left out. Empty: all of them.
+    """
+
+    member_types: ClassVar[tuple[str, ...]] = ()
 
     def open(self, source: Any) -> Any:
         """The input as a library: an association file, files, models, parts, or a library.
@@ -51,6 +57,8 @@ class LibraryStep(Step):
         else:
             made = source if isinstance(source, (str, Path)) else _members(source)
             library = models.ModelLibrary(made)
+        if self.member_types:
+            library = library.only(*self.member_types)
         if not len(library):
             raise InputError(f"{self.qualified_name}: there are no members to work on.")
         self._remember(_name_of(library))

@@ -98,7 +98,8 @@ class Planner:
         if not stages:
             raise InputError(f"{source}: {self.project.stages[0]} takes exposures one by one.")
         association = load_association(source)
-        listed = [m.path for m in association.members]
+        wanted = stages[0].member_types
+        listed = [m.path for m in association.members if not wanted or m.exptype in wanted]
         if missing := [str(p) for p in listed if p.name not in made and not p.is_file()]:
             raise InputError(
                 f"{source}: there is no file {', '.join(missing)}, and no stage before makes it."

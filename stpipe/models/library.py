@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -158,6 +158,24 @@ class ModelLibrary:
             _amended=dict(self._amended),
             _known=dict(self._known),
         )
+        return other
+
+    def only(self, *exptypes: str) -> ModelLibrary:
+        """The members of some types, such as ``science``, with changes of its own from here on."""
+        kept = [n for n, member in enumerate(self.members) if member.exptype in exptypes]
+        place = {old: new for new, old in enumerate(kept)}
+        held = {
+            name: {place[n]: value for n, value in vars(self)[name].items() if n in place}
+            for name in ("_replaced", "_held", "_amended", "_known")
+        }
+        # Others' amendments keep their rank, as it is counted which of them a replaced member has.
+        amendments = [
+            one if one.number is None else replace(one, number=place.get(one.number, -1))
+            for one in self._amendments
+        ]
+        other = self.copy()
+        other.members = tuple(self.members[n] for n in kept)
+        vars(other).update(held, _amendments=amendments)
         return other
 
     def path(self, number: int) -> Path:

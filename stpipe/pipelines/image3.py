@@ -23,6 +23,7 @@ class Image3Pipeline(LibraryPipeline):
     """
 
     alias = "calwebb_image3"
+    member_types = ("science",)
     step_defs = {
         "tweakreg": TweakRegStep,
         "skymatch": SkyMatchStep,

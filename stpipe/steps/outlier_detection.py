@@ -42,6 +42,7 @@ class OutlierDetectionStep(LibraryStep):
     suffix = "crf"
     status = "outlier_detection"
     input_models = ("ImageModel",)
+    member_types = ("science",)
     outputs = (Output("members", "ImageModel", "crf", many=True),)
     prerequisites = ("meta.wcsinfo.s_region",)
     spec = """

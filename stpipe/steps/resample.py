@@ -59,6 +59,7 @@ class ResampleStep(LibraryStep):
     suffix = "i2d"
     status = "resample"
     input_models = ("ImageModel",)
+    member_types = ("science",)
     outputs = (Output("mosaic", "ImageModel", "i2d"),)
     prerequisites = ("meta.wcsinfo.s_region",)
     spec = """

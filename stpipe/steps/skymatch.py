@@ -46,6 +46,7 @@ class SkyMatchStep(LibraryStep):
     suffix = "skymatch"
     status = "skymatch"
     input_models = ("ImageModel",)
+    member_types = ("science",)
     outputs = (Output("members", "ImageModel", "skymatch", many=True),)
     prerequisites = ("meta.wcsinfo.s_region",)
     spec = """

@@ -51,6 +51,7 @@ class TweakRegStep(LibraryStep):
     suffix = "tweakreg"
     status = "tweakreg"
     input_models = ("ImageModel",)
+    member_types = ("science",)
     outputs = (Output("members", "ImageModel", "tweakreg", many=True),)
     prerequisites = ("meta.wcsinfo.v2_ref", "meta.wcsinfo.v3_ref", "meta.wcsinfo.roll_ref")
     spec = """

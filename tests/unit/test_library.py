@@ -134,6 +134,22 @@ def test_replaced_members_never_touch_the_inputs(asn: Path) -> None:
         assert content == path.read_bytes()
 
 
+def test_members_of_some_types(asn: Path) -> None:
+    """They keep what was laid over them and what replaced them; others are gone."""
+    with models.ModelLibrary(asn) as library:
+        library.amend_member(3, {"meta.instrument.filter": "F070W"})
+        library.amend_member(2, {"meta.instrument.filter": "F090W"})
+        library[1] = exposure(9)
+        library.amend_member(1, {"meta.instrument.filter": "F200W"})
+        science, background = library.only("science"), library.only("background")
+        assert [1.0, 9.0, 2.0] == [float(model.data.max()) for model in science]
+        filters = [model.meta.instrument.filter for model in science]
+        assert [None, "F200W", "F090W"] == filters
+        assert filters == [science.metadata(n).meta.instrument.filter for n in range(3)]
+        assert ["F070W"] == [model.meta.instrument.filter for model in background]
+        assert 4 == len(library)
+
+
 def test_lists_of_files_and_models(tmp_path: Path) -> None:
     """Files and models may be mixed; a scratch folder of one's own is kept."""
     path = exposure(5).save(tmp_path / "five.fits")

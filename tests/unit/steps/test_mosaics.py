@@ -329,6 +329,29 @@ def test_members_that_cannot_be_combined_are_refused(field: Path, tmp_path: Path
         ResampleStep(pre_hooks=["shell:cat {input}"]).run(asn)
 
 
+def test_only_science_members_become_the_mosaic(
+    field: Path, association: Path, run: Any, tmp_path: Path
+) -> None:
+    """Backgrounds of an association are left alone, in memory and in a project: the same pixels."""
+    content = json.loads(association.read_text())
+    paths = sorted(field.glob("cal/*_cal.fits"))
+    kinds = ("science", "background", "science", "science")
+    members = [{"expname": str(p), "exptype": k} for p, k in zip(paths, kinds, strict=True)]
+    content["products"][0]["members"] = members
+    asn = tmp_path / "asn.json"
+    asn.write_text(json.dumps(content))
+    saved = {"outlier_detection": {"save_results": True}}
+    made = Image3Pipeline.call(str(asn), steps=saved, output_dir=str(tmp_path / "out"))
+    crf = sorted(path.name for path in tmp_path.glob("out/*_crf.fits"))
+    science = [p.name.replace("_cal", "_crf") for p in (paths[0], *paths[2:])]
+    assert science == crf
+
+    run("stflow", "init", "project", "--pipeline=calwebb_image3", asn, cwd=tmp_path)
+    run("snakemake", "--cores", "1", "cal/*.fits", cwd=tmp_path / "project")
+    with models.open(next(tmp_path.glob("project/cal/*_i2d.fits"))) as mosaic:
+        np.testing.assert_array_equal(made.mosaic.data, mosaic.data)
+
+
 def test_command_line(field: Path, run: Any, tmp_path: Path, monkeypatch: Any) -> None:
     """An association in, a mosaic and a catalogue out, under the name of the product."""
     monkeypatch.setenv("CRDS_PATH", str(field / "crds"))
