@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 
 _CHUNK = 1 << 20
 _MAPPED = 1 << 24  # bytes of a file that count as our memory while a section of it is read
+_PAGES = 1 << 22  # bytes that the kernel may map around what is touched
 _GZIP = b"\x1f\x8b"
 
 
@@ -205,7 +206,8 @@ class Stored:
         touched = 0
         for plane in np.ndindex(block.shape[:-2]):
             values[plane] = self.decode(block[plane])
-            touched += abs(block.strides[-2]) * block.shape[-2] if block.ndim > 1 else 0
+            span = abs(block.strides[-2]) * block.shape[-2] if block.ndim > 1 else 0
+            touched += max(span, _PAGES)
             if mapped and touched > _MAPPED:
                 mapped.madvise(mmap.MADV_DONTNEED)
                 touched = 0
