@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.engine import settle
+from stpipe.engine.chain import hold
+from stpipe.engine.spool import Spool
 from stpipe.errors import InputError, NoProduct, Skip
 from stpipe.models import dqflags
 from stpipe.step import Step
@@ -33,6 +35,7 @@ __all__ = [
     "clean_image",
     "clean_ramp",
     "filled_flat",
+    "integrations_of",
     "is_ramp",
     "planes_of",
     "scaled_medians",
@@ -142,11 +145,14 @@ class CleanFlickerNoiseStep(Step):
         scene = self._scene(model)
         rules = self._rules(model, scene)
         mask = self._mask(model, scene, rules)
-        data = planes_of(model)
-        medians = self._medians(model, scene, data) if scene and self._by_median_image else None
-        cleaned, background = self._clean(data, mask, model, (rules, medians))
-        self._save_extras(model, mask, background, cleaned - data)
-        model.data = cleaned.reshape(model.shape)
+        medians = self._medians(model, scene) if scene and self._by_median_image else None
+        found = self._clean(model, mask, rules, medians)
+        if self.save_mask:
+            self.save(as_model(mask.astype(np.float32), model), "mask")
+        for suffix, array in found.items():
+            if suffix != "data":
+                self.save(as_model(array, model), suffix)
+        hold(model, "data", found["data"])
         return model
 
     # --- what is masked -------------------------------------------------------------------------------
@@ -223,9 +229,9 @@ class CleanFlickerNoiseStep(Step):
         traces = traces_of(path, meta.instrument.pupil_position, meta.subarray.name)
         return mask_of_traces(traces, rates.data.shape[-2:])
 
-    def _medians(self, model: Any, scene: Scene, data: Floats) -> Floats:
+    def _medians(self, model: Any, scene: Scene) -> Floats:
         """The median over integrations, scaled to the brightness of each."""
-        meta = model.meta
+        meta, data = model.meta, planes_of(model)
         timed = meta.exposure.type == MIRI_IMAGES and bool(meta.visit.tsovisit)
         if meta.exposure.type in UNSCALED_TYPES or timed:
             raise Skip("the brightness of time series is measured in ways that stpipe-flow lacks")
@@ -235,31 +241,31 @@ class CleanFlickerNoiseStep(Step):
 
     # --- what is done ---------------------------------------------------------------------------------
 
-    def _clean(self, data: Floats, mask: Booleans, model: Any, how: tuple[Any, Any]) -> Any:
-        """Cleaned planes of all integrations, and the backgrounds that were put back."""
-        rules, medians = how
-        cleaned, background = np.array(data), np.zeros_like(data)
-        for i, planes in enumerate(data):
-            plane = mask[i] if mask.ndim > 2 else mask  # noqa: PLR2004 - a cube
-            if medians is not None:
-                done = clean_around(planes, medians[i], plane, rules)
-            elif is_ramp(model):
-                done = clean_ramp(planes, model.groupdq[i], plane, rules)
-            else:
-                done = clean_around(planes, None, plane, rules)
-            cleaned[i], background[i] = done
-        return cleaned, background
+    def _clean(
+        self, model: Any, mask: Booleans, rules: FlickerRules, medians: Floats | None
+    ) -> dict[str, Any]:
+        """Clean data, and the background and noise if they are to be saved, as the model's data.
 
-    def _save_extras(self, model: Any, mask: Booleans, background: Floats, noise: Floats) -> None:
-        """Save what the parameters ask for."""
-        extras = (
-            (self.save_mask, mask.astype(np.float32), "mask"),
-            (self.save_background, background.reshape(model.shape), "flicker_bkg"),
-            (self.save_noise, noise.reshape(model.shape), "flicker_noise"),
-        )
-        for wanted, array, suffix in extras:
-            if wanted:
-                self.save(as_model(array, model), suffix)
+        One integration is in memory at a time.
+        """
+        spool = Spool()
+        extras = {"flicker_bkg": self.save_background, "flicker_noise": self.save_noise}
+        names = ["data", *(name for name, wanted in extras.items() if wanted)]
+        for name in names:
+            spool.make(name, model.shape, np.dtype(np.float32))
+        for i, at in enumerate(integrations_of(model)):
+            planes = np.asarray(model.read("data", at)).reshape(-1, *model.shape[-2:])
+            plane = mask[i] if mask.ndim > 2 else mask  # noqa: PLR2004 - a cube
+            scenes = None if medians is None else medians[i]
+            if scenes is None and is_ramp(model):
+                cleaned, background = clean_ramp(planes, model.groupdq[i], plane, rules)
+            else:
+                cleaned, background = clean_around(planes, scenes, plane, rules)
+            made = {"data": cleaned, "flicker_bkg": background}
+            for name in names:
+                array = made[name] if name in made else cleaned - planes
+                spool.fill(name, at, array if is_ramp(model) else array[0])
+        return spool.finished()
 
 
 def is_ramp(model: Any) -> bool:
@@ -267,14 +273,22 @@ def is_ramp(model: Any) -> bool:
     return type(model).__name__ == "RampModel"
 
 
-def as_model(array: Floats, like: Any) -> Any:
+def integrations_of(model: Any) -> list[tuple[Any, ...]]:
+    """Sections of a model's data (..., rows, columns), one for each integration."""
+    *leading, rows, columns = model.shape
+    image = slice(0, rows), slice(0, columns)
+    groups = (slice(None),) * (len(leading) - 1)
+    return [(i, *groups, *image) for i in range(leading[0])] if leading else [image]
+
+
+def as_model(array: Any, like: Any) -> Any:
     """A model of an array, by its number of dimensions, with the metadata of another."""
     from stpipe import models
 
     kinds = {2: models.ImageModel, 3: models.CubeModel, 4: models.RampModel}
-    product = kinds[array.ndim]()
+    product = kinds[len(array.shape)]()
     product.update(like)
-    product.data = array
+    hold(product, "data", array)
     return product
 
 

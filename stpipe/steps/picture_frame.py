@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.engine import settle
+from stpipe.engine.chain import hold
+from stpipe.engine.spool import Spool
 from stpipe.errors import NoProduct, Skip
 from stpipe.step import Step
 from stpipe.steps.background import Clipping
-from stpipe.steps.clean_flicker_noise import as_model, is_ramp, planes_of
+from stpipe.steps.clean_flicker_noise import as_model, integrations_of, is_ramp
 from stpipe.steps.ramp_fit import draft_rates
 from stpipe.steps.scene_mask import background_mask, refuse_unknown_regions
 
@@ -82,19 +84,33 @@ class PictureFrameStep(Step):
         center, edge = regions(mask)
         if not center.any() or not edge.any():
             raise Skip("no background pixels are left in the center or at the edges")
-        data = planes_of(model)
-        reference = self.references["pictureframe"].data
-        first = data[:, :1] if is_ramp(model) else np.zeros_like(data[:, :1])
-        frames = frame_of(data - first, reference, center, edge)
-        corrected = data - frames
-        if is_ramp(model):
-            corrected[:, 0] = data[:, 0]
+        found = self._corrected(model, center, edge)
         if self.save_mask:
             self.save(as_model(mask.astype(np.float32), model), "pctfrm_mask")
         if self.save_correction:
-            self.save(as_model((corrected - data).reshape(model.shape), model), "pctfrm_correction")
-        model.data = corrected.reshape(model.shape)
+            self.save(as_model(found["pctfrm_correction"], model), "pctfrm_correction")
+        hold(model, "data", found["data"])
         return model
+
+    def _corrected(self, model: Any, center: Booleans, edge: Booleans) -> dict[str, Any]:
+        """Data without the frame, and what was added if it is to be saved, as the model's data.
+
+        One integration is in memory at a time.
+        """
+        reference, spool = self.references["pictureframe"].data, Spool()
+        names = ["data", "pctfrm_correction"] if self.save_correction else ["data"]
+        for name in names:
+            spool.make(name, model.shape, np.dtype(np.float32))
+        for at in integrations_of(model):
+            planes = np.asarray(model.read("data", at)).reshape(-1, *model.shape[-2:])
+            first = planes[:1] if is_ramp(model) else np.float32(0)
+            corrected = planes - frame_of(planes - first, reference, center, edge)
+            if is_ramp(model):
+                corrected[0] = planes[0]
+            made = {"data": corrected, "pctfrm_correction": corrected - planes}
+            for name in names:
+                spool.fill(name, at, made[name] if is_ramp(model) else made[name][0])
+        return spool.finished()
 
     def _mask(self, model: Any) -> Booleans:
         """Background pixels (rows, columns)."""
