@@ -58,7 +58,7 @@ def make(folder: Path, seed: int) -> Strange:
     _disturb_exposure(path, rng, zero_frame=zero_frame)
     references = {t: _disturbed(f, rng) for t, f in _references(folder).items()}
     steps = _parameters(rng, instrument, counts["ngroups"])
-    if not zero_frame and rng.random() < 0.3:
+    if instrument != "NIRCAM" and rng.random() < 0.4:
         # With a zero frame short ramps have two differences, of which rounding chooses the one to drop.
         steps["ramp_fit"]["algorithm"] = "LIKELY"
     for step, types in BY_STEP.items():
@@ -96,7 +96,9 @@ def _disturb_exposure(path: Path, rng: np.random.Generator, *, zero_frame: bool)
         if zero_frame:
             frames = (data[:, 0] * rng.uniform(0.5, 1)).astype(np.uint16)
             frames[rng.random(frames.shape) < 0.05] = 0
-            hdus.append(fits.ImageHDU(frames, name="ZEROFRAME"))
+            if "ZEROFRAME" not in hdus:
+                hdus.append(fits.ImageHDU(name="ZEROFRAME"))
+            hdus["ZEROFRAME"].data = frames
             hdus[0].header["ZEROFRAM"] = True
         hdus.writeto(path, overwrite=True)
 
