@@ -198,7 +198,9 @@ def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
         index = int(section["product"])
         refining = _step(section)
         refining.refining = True
-        _prepare(refining, section.get("job", {}))
+        inner = section.get("job", {})
+        _prepare(refining, inner)
+        _note_skipped(inner.get("skipped", {}), [made[index]])
         made[index] = refining.run(made[index])
     _note_skipped(job.get("skipped_after", {}), made)
     return Products(result.names, made) if isinstance(result, Products) else made[0]

@@ -33,6 +33,7 @@ from stpipe.generate.trace import (
     Node,
     Part,
     Place,
+    Refinement,
     SkippedStep,
     Traced,
     TracedMany,
@@ -329,9 +330,14 @@ def _node_job(node: Node, namer: _Namer) -> job.Job:
         _job(node.step, node.references, namer),
         skipped=_notes(node.skipped_before),
         skipped_after=_notes(node.skipped_after),
-        then=tuple((r.product, _job(r.step, r.references, namer)) for r in node.refinements),
+        then=tuple((r.product, _refining_job(r, namer)) for r in node.refinements),
         arguments=node.arguments,
     )
+
+
+def _refining_job(refinement: Refinement, namer: _Namer) -> job.Job:
+    made = _job(refinement.step, refinement.references, namer)
+    return replace(made, skipped=_notes(refinement.skipped_before))
 
 
 def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.Job:

@@ -67,6 +67,7 @@ class Refinement:
     step: Step
     product: int
     references: Mapping[str, Reference]
+    skipped_before: tuple[SkippedStep, ...] = ()
 
 
 @dataclass(eq=False)
@@ -137,8 +138,9 @@ class Graph:
         if reason := step.not_applicable(selected) or step.not_needed(meta, selected):
             return given.skipping(step, reason)
         if step.refining and isinstance(given, Traced) and given.node is not None:
-            given.node.refinements.append(Refinement(step, given.index, selected))
-            return given
+            refinement = Refinement(step, given.index, selected, given.skipped)
+            given.node.refinements.append(refinement)
+            return given.refined()
         return self._add(step, (given, *_stand_ins(step, more)), selected)
 
     def _add(
@@ -305,6 +307,11 @@ class Traced(StandIn):
         skipped = (*self.skipped, SkippedStep(step, reason))
         place = (self.node, self.index)
         return Traced(self._graph, self.metadata, place, self.model, self.root, skipped=skipped)
+
+    def refined(self) -> Traced:
+        """The same data once a step has refined it, which says what was skipped before."""
+        place = (self.node, self.index)
+        return Traced(self._graph, self.metadata, place, self.model, self.root)
 
     def save(self, path: str | Path) -> str:
         """Ask for the product under one more name."""

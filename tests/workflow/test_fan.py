@@ -419,3 +419,31 @@ def test_names_that_a_project_cannot_give_are_refused(run: Run, here: Path) -> N
     for expected in ("--steps.total.suffix", "output_file = x.fits", "output_dir = y"):
         assert expected in done.stderr
     assert not (here / "p").exists()
+
+
+def test_a_step_skipped_before_one_that_refines_is_noted_before_it(run: Run, here: Path) -> None:
+    """As in memory: the history has the order in which the steps stand."""
+    (here / "refined.py").write_text(
+        "from slits import DoubleStep, ScaleStep, Step\n"
+        "from stpipe import Pipeline\n"
+        "class Add(Step):\n"
+        "    'Add one.'\n"
+        "    alias = 'add'\n"
+        "    refines = True\n"
+        "    def process(self, image):\n"
+        "        image.data = image.data + 1\n"
+        "        return image\n"
+        "class Refined(Pipeline):\n"
+        "    step_defs = {'scale': ScaleStep, 'double': DoubleStep, 'add': Add}\n"
+        "    def process(self, image):\n"
+        "        return self.add(self.double(self.scale(image)))\n"
+    )
+    words = ["refined.py:Refined", "--steps.double.skip=True"]
+    run("stflow", "init", "p", f"--pipeline={words[0]}", words[1], "a_rate.fits", cwd=here)
+    make(run, here / "p")
+    run("strun", words[0], "a_rate.fits", words[1], "--output_dir=memory", cwd=here)
+    (hand,) = (here / "memory").iterdir()
+    for path in (hand, here / "p/cal/a_scale.fits"):
+        with models.open(path) as model:
+            assert [r["step"] for r in model.provenance] == ["scale", "double", "add"]
+            assert 3.0 == float(model.data[0, 0])
