@@ -72,6 +72,8 @@ def fill(model: models.DataModel) -> None:
     first = next(iter(model.schema.arrays.values()), None)
     ndim = (first.ndim or first.max_ndim or 2) if first else 2
     for path, field in model.schema.arrays.items():
+        if field.is_table and not field.dtype.names:
+            continue  # its columns are those of what it is made of
         if field.is_table:
             model.set(path, table(field))
         else:
