@@ -53,8 +53,7 @@ class Extract1dStep(Step):
     their times.
 
     LRS with and without slit, and cutouts of slitless spectra of NIRISS; other exposure types are
-    refused. Variances of the background are
-    those of the fit with equal weights.
+    refused. Variances of the background are those of the fit with equal weights.
     """
 
     alias = "extract_1d"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import asdf
 import numpy as np
 import pytest
 from astropy.table import Table
 from fields import Exposure, associate
+from reference_headers import described
 
 from stpipe import models
 from stpipe.steps.resample import ResampleStep
@@ -18,19 +18,6 @@ from stpipe.steps.source_catalog import SourceCatalogStep
 
 Peer = Callable[..., Path]
 RADII = (3.0, 4.0, 5.0)  # pixels
-
-
-def described(model: Any, reftype: str) -> Any:
-    """A reference with the header that the peer asks for."""
-    header = {"telescope": "JWST", "reftype": reftype, "pedigree": "DUMMY", "author": "test"}
-    header |= {"description": "test", "useafter": "2020-01-01T00:00:00"}
-    for name, value in {
-        **header,
-        "instrument.name": "NIRCAM",
-        "instrument.detector": "NRCA1",
-    }.items():
-        model.set(f"meta.{name}", value)
-    return model
 
 
 def apcorr(path: Path) -> Path:
@@ -41,7 +28,7 @@ def apcorr(path: Path) -> Path:
     table["eefraction"], table["radius"] = (0.3, 0.5, 0.7), RADII
     table["skyin"], table["skyout"] = 9.0, 12.0
     model.apcorr_table = table
-    return described(model, "APCORR").save(path)
+    return described(model, "APCORR", "NIRCAM", "NRCA1").save(path)
 
 
 def vega(path: Path) -> Path:

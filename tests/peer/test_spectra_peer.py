@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reference_headers import described
 
 from stpipe import models
 from stpipe.demo import lrs
@@ -87,7 +88,7 @@ def photom(path: Path, laws: tuple[str, ...] = ()) -> Path:
         model.set(name, table)
     model.meta.photometry.pixelarea_arcsecsq = 0.0121
     model.meta.photometry.pixelarea_steradians = 2.84e-13
-    return Path(described(model, "photom").save(path))
+    return Path(described(model, "photom", "MIRI", "MIRIMAGE").save(path))
 
 
 def apcorr(path: Path) -> Path:
@@ -95,38 +96,21 @@ def apcorr(path: Path) -> Path:
     model = models.MirLrsApcorrModel()
     model.apcorr_table = lrs.apcorr_rows(model, PRISM_SUBARRAYS)
     model.sizeunit = "pixels"
-    return Path(described(model, "apcorr").save(path))
+    return Path(described(model, "apcorr", "MIRI", "MIRIMAGE").save(path))
 
 
 def distortion(path: Path) -> Path:
     """The distortion of the demo's MIRI."""
     model = models.DistortionModel()
     model.model = distortion_model(MIRI)
-    return Path(described(model, "distortion").save(path))
+    return Path(described(model, "distortion", "MIRI", "MIRIMAGE").save(path))
 
 
 def specwcs(path: Path, *, straight: bool) -> Path:
     """A SPECWCS reference of LRS."""
     model = models.MiriLRSSpecwcsModel()
     lrs.fill_specwcs(model, straight=straight)
-    return Path(described(model, "specwcs").save(path))
-
-
-def described(model: Any, reftype: str) -> Any:
-    """The header of a reference file."""
-    values = {
-        "telescope": "JWST",
-        "reftype": reftype.upper(),
-        "pedigree": "DUMMY",
-        "author": "test",
-        "description": "test",
-        "useafter": "2020-01-01T00:00:00",
-        "instrument.name": "MIRI",
-        "instrument.detector": "MIRIMAGE",
-    }
-    for name, value in values.items():
-        model.set(f"meta.{name}", value)
-    return model
+    return Path(described(model, "specwcs", "MIRI", "MIRIMAGE").save(path))
 
 
 def extract1d(path: Path, slit: str, **entry: Any) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from astropy.modeling.models import Polynomial1D, Polynomial2D, Scale, Shift
+from reference_headers import described
 
 from stpipe import models
 
@@ -122,25 +123,8 @@ HEADER = {
 }
 
 
-def described(model: Any, reftype: str) -> Any:
-    """The header of a reference file."""
-    values = {
-        "telescope": "JWST",
-        "reftype": reftype.upper(),
-        "pedigree": "DUMMY",
-        "author": "test",
-        "description": "test",
-        "useafter": "2020-01-01T00:00:00",
-        "instrument.name": "NIRISS",
-        "instrument.detector": "NIS",
-    }
-    for name, value in values.items():
-        model.set(f"meta.{name}", value)
-    return model
-
-
 def distortion() -> Any:
-    model = described(models.DistortionModel(), "distortion")
+    model = described(models.DistortionModel(), "distortion", "NIRISS", "NIS")
     scales = (Scale(-SCALE) & Scale(SCALE)) | (Shift(-290.0) & Shift(-697.0))
     model.model = (Shift(-79.5) & Shift(-79.5)) | scales
     model.meta.exposure.type = "NIS_WFSS"
@@ -148,7 +132,7 @@ def distortion() -> Any:
 
 
 def specwcs() -> Any:
-    model = described(models.NIRISSGrismModel(), "specwcs")
+    model = described(models.NIRISSGrismModel(), "specwcs", "NIRISS", "NIS")
     width = WAVES[1] - WAVES[0]
     first = [
         Polynomial1D(1, c0=WAVES[0], c1=width),
@@ -168,7 +152,7 @@ def specwcs() -> Any:
 
 
 def wavelengthrange() -> Any:
-    model = described(models.WavelengthrangeModel(), "wavelengthrange")
+    model = described(models.WavelengthrangeModel(), "wavelengthrange", "NIRISS", "NIS")
     model.waverange_selector, model.order = ["F150W"], [1, 2]
     model.set("extract_orders", [["F150W", [1]]])
     model.wavelengthrange = [[1, "F150W", *WAVES], [2, "F150W", *WAVES]]
@@ -177,7 +161,7 @@ def wavelengthrange() -> Any:
 
 
 def photom() -> Any:
-    model = described(models.NisWfssPhotomModel(), "photom")
+    model = described(models.NisWfssPhotomModel(), "photom", "NIRISS", "NIS")
     waves = np.linspace(0.5, 2.5, 400)
     schema = model.schema.arrays["phot_table"].dtype
     arrays = {"wavelength": waves, "relresponse": response(waves), "reluncertainty": 0 * waves}
@@ -196,7 +180,7 @@ def photom() -> Any:
 
 
 def flat() -> Any:
-    model = described(models.FlatModel(), "flat")
+    model = described(models.FlatModel(), "flat", "NIRISS", "NIS")
     model.data = np.ones((SIZE, SIZE), np.float32)
     model.err, model.dq = 0 * model.data, np.zeros((SIZE, SIZE), np.uint32)
     for axis in "xy":
