@@ -150,15 +150,17 @@ def save(step: Step, result: Any, source: str | Path) -> None:
 
 def _nothing(step: Step, source: str | Path) -> Iterator[Path]:
     """Files, or empty folders, for the products that a step has not made."""
-    for number, output in enumerate(step.products("")):
+    products = step.products("")
+    for number, output in enumerate(products):
         exact, folder = step.output_file, Path(step.output_dir or "")
         if output.many:
             with folders.replacing(folder / str(exact)) as empty:
                 folders.write_index(empty, [])
             yield folder / str(exact) / folders.INDEX
             continue
+        beside = products[0].suffix if number else None
         path = naming.output_path(
-            source, output.suffix, output_dir=folder, output_file=exact, companion=number > 0
+            source, output.suffix, output_dir=folder, output_file=exact, beside=beside
         )
         yield nothing.mark(step, source, path)
 

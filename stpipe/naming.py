@@ -59,12 +59,13 @@ def output_path(
     *,
     output_dir: str | Path | None = None,
     output_file: str | Path | None = None,
-    companion: bool = False,
+    beside: str | None = None,
 ) -> Path:
     """Where the product `suffix` of `source` goes.
 
-    `output_file` is taken to the letter; a `companion` (any product but the first) gets its root
-    and its own suffix. Without `output_dir` the product goes to the current directory.
+    `output_file` is taken to the letter for the first product; any other, `beside` the suffix of the
+    first, gets its root and its own suffix. Without `output_dir` the product goes to the current
+    directory.
     """
     folder = Path(output_dir) if output_dir is not None else Path()
     if output_file is None:
@@ -75,7 +76,7 @@ def output_path(
             f'output_file: found "{output_file}", allowed: a name that ends in '
             f"{', '.join(EXTENSIONS)}."
         )
-    if not companion:
+    if beside is None:
         return exact
-    name = split(exact, frozenset({suffix}))
+    name = split(exact, frozenset({suffix, beside}))
     return exact.with_name(name.with_suffix(suffix, name.extension))

@@ -55,7 +55,7 @@ UNIVERSAL_SPEC = """
     save_results = boolean(default=False)   # Write the product, also in the middle of a pipeline
     output_file = output_file(default=None) # Exact name of the product
     output_dir = output_file(default=None)  # Folder of the products
-    suffix = string(default=None)           # Replaces the suffix of the product
+    suffix = suffix(default=None)           # Replaces the suffix of the product
 """
 UNIVERSAL = frozenset(re.findall(r"^\s*(\w+) =", UNIVERSAL_SPEC, re.MULTILINE))
 
@@ -141,6 +141,7 @@ _NOUNS = {
     "output_file": "path",
     "force_list": "list",
     "string": "text",
+    "suffix": "letters, digits, _, + and -",
     "string_list": "list of texts",
     "float_list": "list of floats",
     "int_list": "list of integers",
@@ -159,7 +160,8 @@ def _default(check: str) -> tuple[bool, Any]:
 
 @cache
 def _validator(folder: Path | None) -> Any:
-    return Validator({"input_file": partial(_input_file, folder), "output_file": _output_file})
+    own = {"input_file": partial(_input_file, folder), "output_file": _output_file}
+    return Validator({**own, "suffix": _suffix})
 
 
 def _input_file(folder: Path | None, value: Any) -> str:
@@ -167,7 +169,7 @@ def _input_file(folder: Path | None, value: Any) -> str:
     path = Path(_output_file(value))
     path = path if path.is_absolute() or folder is None else folder / path
     if not path.is_file():
-        raise _NoFileError(f"there is no file {path} (in {Path.cwd()})")
+        raise _ExplainedError(f"there is no file {path} (in {Path.cwd()})")
     return str(path)
 
 
@@ -178,8 +180,15 @@ def _output_file(value: Any) -> str:
     return os.path.expandvars(Path(value).expanduser())
 
 
-class _NoFileError(ValidateError):  # type: ignore[misc]
-    """An input file that is not there."""
+def _suffix(value: Any) -> str:
+    """A part of a file's name that leads nowhere else."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\w+-]+", value, re.ASCII):
+        raise _ExplainedError(f"found {value!r}, allowed: {_NOUNS['suffix']}")
+    return value
+
+
+class _ExplainedError(ValidateError):  # type: ignore[misc]
+    """A value that is wrong in a way that the name of the check does not tell."""
 
 
 def _is_none(value: Any) -> bool:
@@ -286,7 +295,7 @@ def items(rule: Rule, raw: Raw) -> Any:
 def _parse(name: str, rule: Rule, raw: Raw, problems: list[str]) -> Any:
     try:
         return rule.parse(items(rule, raw), raw.folder)
-    except _NoFileError as error:
+    except _ExplainedError as error:
         problems.append(f"{raw.where}: {name}: {error}")
     except (ValidateError, ValueError, TypeError):
         problems.append(f"{raw.where}: {name}: found {raw.value!r}, allowed: {rule.allowed}")

@@ -52,8 +52,10 @@ class Saving:
         if suffix is not None:
             return self._save(made[0], self._path, suffix)
         paths = []
-        for number, (product, label) in enumerate(zip(made, self.labels(made), strict=True)):
-            place = partial(self._path, output_file=self.output_file, companion=number > 0)
+        labels = self.labels(made)
+        for number, (product, label) in enumerate(zip(made, labels, strict=True)):
+            beside = labels[0] if number else None
+            place = partial(self._path, output_file=self.output_file, beside=beside)
             paths += self._save(product, place, label)
         return paths
 

@@ -131,6 +131,7 @@ class Planner:
             found["parts"] |= _uncounted(graph, namer)
             members = [_offered(r, namer, members[0]) for r in graph.results[:1]] or members
             found["offers"] |= _offers(graph, namer)
+        _refuse_same_names(jobs, source)
         files += [f for rules in jobs.values() for e in rules.values() for f in e.pop("files")]
         found["results"] = list(dict.fromkeys(found["results"]))
         return found | {"depends_on": {f: state(f) for f in files}}
@@ -254,6 +255,18 @@ def _unused(rules: Mapping[str, Entry], rule: str, source: Path) -> str:
             "step_defs once for each use, with a suffix for each."
         )
     return rule
+
+
+def _refuse_same_names(jobs: Mapping[str, Mapping[str, Entry]], source: str) -> None:
+    made: dict[str, str] = {}
+    for name, entry in ((n, e) for rules in jobs.values() for n, e in rules.items()):
+        for path in entry["outputs"].values():
+            if path in made:
+                raise UsageError(
+                    f"{source}: {made[path]} and {name} would both make {path}. Give one of the steps "
+                    "another suffix."
+                )
+            made[path] = name
 
 
 def _results(graph: Graph, jobs: Mapping[str, Any], namer: _Namer) -> list[str]:

@@ -46,8 +46,14 @@ def test_output_file_is_taken_to_the_letter() -> None:
     exact = {"output_dir": "out", "output_file": "my_cal.asdf"}
 
     assert Path("out/my_cal.asdf") == naming.output_path("x_uncal.fits", "rate", **exact)
-    companion = naming.output_path("x_uncal.fits", "rateints", **exact, companion=True)
+    companion = naming.output_path("x_uncal.fits", "rateints", **exact, beside="rate")
     assert Path("out/my_rateints.asdf") == companion
+
+
+def test_a_companion_of_a_product_with_a_suffix_of_its_own_has_the_same_root() -> None:
+    """Also when nobody else knows that suffix: a project names the first product so."""
+    companion = naming.output_path("x", "rateints", output_file="x_slope.fits", beside="slope")
+    assert Path("x_rateints.fits") == companion
 
 
 def test_output_goes_to_the_current_directory_by_default() -> None:

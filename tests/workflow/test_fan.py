@@ -418,7 +418,47 @@ def test_names_that_a_project_cannot_give_are_refused(run: Run, here: Path) -> N
 
     for expected in ("--steps.total.suffix", "output_file = x.fits", "output_dir = y"):
         assert expected in done.stderr
+    for wrong in ("../x", "a/b", "{root}", "a b"):
+        done = run(*init, f"--steps.scale.suffix={wrong}", cwd=here, code=2)
+        assert "letters, digits, _, + and -" in done.stderr
     assert not (here / "p").exists()
+
+
+TWO = """
+import numpy as np
+from slits import DoubleStep
+from stpipe import Output, Pipeline, Step
+from stpipe.products import Products
+
+class HalvesStep(Step):
+    "Upper and lower half."
+    alias = "halves"
+    outputs = (Output("upper", "ImageModel", "upper"), Output("lower", "ImageModel", "lower"))
+    def process(self, image):
+        upper, lower = image.copy(), image.copy()
+        upper.data, lower.data = np.array(image.data[:1]), np.array(image.data[-1:])
+        return Products(("upper", "lower"), (upper, lower))
+
+class Two(Pipeline):
+    step_defs = {"halves": HalvesStep, "double": DoubleStep}
+    def process(self, image):
+        return self.double(self.halves(image).lower)
+"""
+
+
+def test_a_first_product_with_another_suffix_leaves_the_others_their_names(
+    run: Run, here: Path
+) -> None:
+    """Whatever the first is called; and no two rules make one file."""
+    (here / "two.py").write_text(TWO)
+    init = ("stflow", "init", "p", "--pipeline=two.py:Two", "a_rate.fits")
+    done = run(*init, "--steps.halves.suffix=double", cwd=here, code=2)
+    assert "halves_double and double would both make cal/a_double.fits" in done.stderr
+    run(*init, "--steps.halves.suffix=head", cwd=here)
+    make(run, here / "p")
+
+    names = {path.name for path in (here / "p/cal").glob("*.fits")}
+    assert {"a_head.fits", "a_lower.fits", "a_double.fits"} == names
 
 
 def test_a_step_skipped_before_one_that_refines_is_noted_before_it(run: Run, here: Path) -> None:
