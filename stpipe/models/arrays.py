@@ -118,9 +118,8 @@ class Scaling:
         target = self.decoded(block.dtype)
         if target.kind in "iu":
             sign = np.array(1 << (8 * target.itemsize - 1), dtype=f"u{target.itemsize}")
-            native: Array = np.array(block, block.dtype.newbyteorder("=")).view(sign.dtype)
-            native ^= sign
-            return native.view(target)
+            bits: Array = block.view(f"{block.dtype.byteorder}u{target.itemsize}") ^ sign
+            return bits.view(target)
         values = block.astype(target) * target.type(self.scale) + target.type(self.zero)
         if self.blank is not None:
             values[block == self.blank] = np.nan
@@ -167,12 +166,8 @@ class Stored:
         if self.source.unpacked is not None or not self.nbytes:
             whole = np.frombuffer(self.source.unpacked or b"", np.uint8)
             return self._copied(self._at(whole, self.offset, key), wanted)
-        # A mapping must start on a page. It ends with this call, so that no handle stays open.
-        start = self.offset - self.offset % mmap.ALLOCATIONGRANULARITY
-        length = self.offset - start + self.nbytes
-        with self.source.open() as stream:
-            mapped = mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_READ, offset=start)
-        block = self._at(np.frombuffer(mapped, np.uint8), self.offset - start, key)
+        mapped, first = self._mapped()
+        block = self._at(np.frombuffer(mapped, np.uint8), first, key)
         return self._copied(block, wanted, mapped)
 
     def pieces(self) -> Iterator[memoryview]:
@@ -182,13 +177,24 @@ class Stored:
             self._check(len(whole) == self.nbytes)
             yield whole
             return
+        if not self.nbytes:
+            return
+        mapped, first = self._mapped()
         step = max(_CHUNK // self.raw.itemsize, 1) * self.raw.itemsize
-        buffer = memoryview(bytearray(min(step, max(self.nbytes, 1))))
+        for start in range(first, first + self.nbytes, step):
+            yield memoryview(mapped)[start : min(start + step, first + self.nbytes)]
+            if (start - first) // _MAPPED != (start - first + step) // _MAPPED:
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+    def _mapped(self) -> tuple[mmap.mmap, int]:
+        """The part of the file that has the array, and where the array starts in it."""
+        # A mapping must start on a page. It lasts, with its file handle, while somebody refers to it.
+        start = self.offset - self.offset % mmap.ALLOCATIONGRANULARITY
+        length = self.offset - start + self.nbytes
         with self.source.open() as stream:
-            for start in range(0, self.nbytes, step):
-                piece = buffer[: min(step, self.nbytes - start)]
-                self._check(_read_at(stream.fileno(), piece, self.offset + start) == len(piece))
-                yield piece
+            self._check(os.fstat(stream.fileno()).st_size >= start + length)
+            mapped = mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_READ, offset=start)
+        return mapped, self.offset - start
 
     def _check(self, complete: bool) -> None:
         if not complete:
@@ -228,17 +234,6 @@ def blocks_of(array: Array | Stored) -> Iterator[Array]:
     step = max(_CHUNK // max(array.itemsize, 1), 1)
     for start in range(0, flat.size, step):
         yield flat[start : start + step]
-
-
-def _read_at(handle: int, buffer: memoryview, offset: int) -> int:
-    """Fill a buffer; how many bytes there were. One call may give less than there are."""
-    done = 0
-    while done < len(buffer):
-        count = os.preadv(handle, [buffer[done:]], offset + done)
-        if count == 0:
-            break
-        done += count
-    return done
 
 
 def read_only(array: Array) -> Array:

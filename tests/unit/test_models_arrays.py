@@ -283,6 +283,30 @@ def test_a_file_that_changed_is_not_read(ramp_path: Path) -> None:
         _ = ramp.data
 
 
+def test_large_arrays_are_written_whole_and_in_order(tmp_path: Path) -> None:
+    """Arrays of many pieces, in memory and of a file, equal what astropy reads."""
+    side = 2100
+    pixels = np.arange(side * side, dtype=np.float32).reshape(side, side)
+    image = models.ImageModel(pixels)
+    image.dq = pixels.astype(np.uint32)
+    path = image.save(tmp_path / "large.fits")
+    copied = models.open(path).save(tmp_path / "copied.fits")
+    for file in (path, copied):
+        np.testing.assert_array_equal(pixels, fits.getdata(file, "SCI"))
+        np.testing.assert_array_equal(image.dq, fits.getdata(file, "DQ"))
+        np.testing.assert_array_equal(image.dq, models.open(file).dq)
+
+
+def test_a_large_array_that_is_gone_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """The error of a source reaches the caller; no part of the copy stays."""
+    path = models.ImageModel(np.zeros((2100, 2100), np.float32)).save(tmp_path / "large.fits")
+    image = models.open(path)
+    path.unlink()
+    with pytest.raises(InputError, match="can no longer be read"):
+        image.save(tmp_path / "copied.fits")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_may_be_saved_over_its_own_file(ramp_path: Path) -> None:
     """Arrays that were not read yet are found in the new file."""
     before = models.open(ramp_path).groupdq
