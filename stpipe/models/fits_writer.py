@@ -9,6 +9,7 @@ the cards of their group.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ import numpy as np
 
 from stpipe.models import asdf_tree, rich, tagged
 from stpipe.models import checksum as checksums
+from stpipe.models.ahead import ahead
 from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.asdf_tree import attach_blocks
 from stpipe.models.asdf_writer import software
@@ -37,6 +39,7 @@ _LETTERS = {"b1": "L", "u1": "B", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f
 _LETTERS |= {"c8": "C", "c16": "M", "i1": "B", "u2": "I", "u4": "J", "u8": "K"}
 
 
+_LARGE = 1 << 24  # bytes; less is written before a thread has begun
 _LITTLE = sys.byteorder == "little"
 
 
@@ -179,11 +182,13 @@ def _encoded(array: Array | Stored, dtype: np.dtype[Any]) -> Iterator[Any]:
     if isinstance(array, Stored) and _is_stored_as(array, dtype):
         yield from array.pieces()
         return
-    # One buffer for all pieces: fresh memory for each would cost as much as the bytes themselves.
-    native = np.empty(0, dtype)
+    # Two buffers in turn: fresh memory for each piece would cost as much as the bytes themselves.
+    buffers: deque[Array] = deque([np.empty(0, dtype)] * 2)
     for block in blocks_of(array):
-        native = native if native.size >= block.size else np.empty(block.size, dtype)
-        yield _into(native[: block.size], block).data.cast("B")
+        if buffers[0].size < block.size:
+            buffers[0] = np.empty(block.size, dtype)
+        yield _into(buffers[0][: block.size], block).data.cast("B")
+        buffers.rotate()
 
 
 def _is_stored_as(array: Stored, dtype: np.dtype[Any]) -> bool:
@@ -365,7 +370,7 @@ def _write(stream: BinaryIO, header: Header, unit: _Unit, *, checksum: bool) -> 
         # The checksum of an extension that is carried along holds as long as nothing changes.
         header = Header(card for card in header if card.keyword not in checksums.KEYWORDS)
     stream.write(header.to_bytes())
-    stream.writelines(unit.pieces())
+    stream.writelines(unit.pieces() if unit.size < _LARGE else ahead(unit.pieces()))
     stream.write(bytes(-unit.size % BLOCK))
 
 

@@ -298,7 +298,7 @@ def test_large_arrays_are_written_whole_and_in_order(tmp_path: Path) -> None:
 
 
 def test_a_large_array_that_is_gone_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """The error of a source reaches the caller; no part of the copy stays."""
+    """The error of a source reaches the caller out of the thread; no part of the copy stays."""
     path = models.ImageModel(np.zeros((2100, 2100), np.float32)).save(tmp_path / "large.fits")
     image = models.open(path)
     path.unlink()

@@ -223,8 +223,9 @@ def test_cards_of_astropy_are_read(value: Any, comment: str) -> None:
     header["TESTING"] = (value, comment) if len(str(value)) < 40 else value
     text = header.tostring(padding=False)
     parsed = cards.parse_header(text)
-    # astropy rounds numbers that take more than 20 columns.
-    assert fits.Header.fromstring(text)["TESTING"] == parsed.get("TESTING")
+    # astropy rounds numbers that take more than 20 columns; for text see above.
+    read = fits.Header.fromstring(text)["TESTING"]
+    assert (value.rstrip() if isinstance(value, str) else read) == parsed.get("TESTING")
     assert text.startswith("".join(card.image for card in parsed))
 
 
