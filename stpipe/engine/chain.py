@@ -32,7 +32,7 @@ __all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "filling", "flags_mb
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-BAND_BYTES = 5_000_000  # of float32 data; with its flags and one copy it stays in cache
+BAND_BYTES = 8_000_000  # of float32 data: little of it is halo, and it stays in cache
 THINNEST = 24  # rows; thinner bands would be mostly halo
 
 
