@@ -86,10 +86,10 @@ class RefPixStep(RampStep):
     halo = 0
 
     def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
-        """The survey holds the borders of all groups of an integration."""
+        """Interleaved frames (IRS2), which are longer than a detector, are corrected as a whole."""
         _, ngroups, rows, columns = shape
-        survey = 4e-6 * ngroups * rows * columns
-        return max(survey, super().memory_mb(shape, file_mb))
+        whole = 4e-6 * ngroups * rows * columns if max(rows, columns) > SIZE else 0.0
+        return max(whole, super().memory_mb(shape, file_mb))
 
     flags = 0
     optional_reference_types = ("refpix", "sirskernel")

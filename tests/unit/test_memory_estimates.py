@@ -11,18 +11,18 @@ NIRCAM, MIRI, SERIES = (1, 10, 2048, 2048), (2, 12, 1024, 1032), (20, 8, 256, 20
 
 # MB resident at most in the whole process of `strun STEP`.
 MEASURED = [
-    ("dq_init", NIRCAM, 109),
-    ("saturation", NIRCAM, 113),
-    ("refpix", NIRCAM, 214),
-    ("dark_current", NIRCAM, 139),
-    ("jump", NIRCAM, 132),
-    ("ramp_fit", NIRCAM, 157),
+    ("dq_init", NIRCAM, 107),
+    ("saturation", NIRCAM, 112),
+    ("refpix", NIRCAM, 124),
+    ("dark_current", NIRCAM, 154),
+    ("jump", NIRCAM, 130),
+    ("ramp_fit", NIRCAM, 183),
     ("ramp_fit", (4, 5, 2048, 2048), 156),
-    ("reset", MIRI, 88),
-    ("refpix", MIRI, 95),
-    ("ramp_fit", MIRI, 130),
-    ("linearity", SERIES, 147),
-    ("jump", SERIES, 187),
+    ("reset", MIRI, 107),
+    ("refpix", MIRI, 101),
+    ("ramp_fit", MIRI, 98),
+    ("linearity", SERIES, 119),
+    ("jump", SERIES, 148),
     ("jump", (3, 8, 80, 80), 46),
 ]
 
