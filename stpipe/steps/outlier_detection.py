@@ -15,12 +15,13 @@ from stpipe.library_step import LibraryStep
 from stpipe.models import dqflags
 from stpipe.step import Output
 from stpipe.steps._invalid import assign, values_of
-from stpipe.steps.resample import Drizzling, Exposure, Mosaic, ResampleStep, Window, exposure_of
-from stpipe.steps.sky_grid import Grid, pixel_map
+from stpipe.steps.drizzling import Drizzling, Exposure, Mosaic, Window, exposure_of, weights
+from stpipe.steps.resample import ResampleStep
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel, ModelLibrary
     from stpipe.steps._arrays import Booleans, Floats
+    from stpipe.steps.sky_grid import Grid
 
 __all__ = ["Limits", "OutlierDetectionStep", "blot", "median_of", "outliers", "steepness"]
 
@@ -129,8 +130,6 @@ class OutlierDetectionStep(LibraryStep):
         return _stored(data, wht, window, self.maskpt, scratch / f"{numbers[0]}.npy")
 
     def _undrizzled(self, library: ModelLibrary, numbers: Sequence[int], scratch: Path) -> Layer:
-        from stpipe.steps.resample import weights
-
         with library[numbers[0]] as member:
             exposure = exposure_of(member)
         data = exposure.values["data"] - np.float32(exposure.sky or 0)
@@ -255,7 +254,7 @@ def blot(median: Floats, grid: Grid, wcs: Any, shape: tuple[int, int]) -> Floats
     """The median at the pixels of an exposure, interpolated linearly; NaN outside."""
     from drizzle.resample import blot_image
 
-    places = pixel_map(wcs, grid, shape)
+    places = grid.places(wcs, shape)
     places[np.isnan(places)] = -1  # outside the mosaic
     made = np.full(shape, np.nan, dtype=np.float32)
     blot_image(

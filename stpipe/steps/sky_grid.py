@@ -13,7 +13,17 @@ from stpipe.errors import InputError
 if TYPE_CHECKING:
     from stpipe.steps._arrays import Doubles
 
-__all__ = ["Grid", "Wishes", "corners_of", "fiducial", "from_file", "grid_for", "pixel_map"]
+__all__ = [
+    "Grid",
+    "Wishes",
+    "corners_of",
+    "fiducial",
+    "from_file",
+    "grid_for",
+    "pixel_map",
+    "separation",
+    "stored_wcs",
+]
 
 STEP = 32  # pixels between the points at which coordinates are computed; splines fill in the rest
 FEWEST = 10  # points along a side
@@ -40,6 +50,15 @@ class Grid:
     shape: tuple[int, int]
     scale: float
     ratio: float
+
+    @property
+    def variance_scale(self) -> float:
+        """What variances are multiplied by, since larger pixels average more light."""
+        return 1 / self.ratio**2
+
+    def places(self, wcs: Any, shape: tuple[int, int]) -> Doubles:
+        """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
+        return pixel_map(wcs, self, shape)
 
 
 def grid_for(meta: Mapping[str, Any], wcs: Any, regions: Sequence[str], wishes: Wishes) -> Grid:
@@ -100,11 +119,11 @@ def scale_at(wcs: Any, sky: tuple[float, float]) -> float:
     """Geometric mean of the width and height of a pixel, in degrees, at a place in the sky."""
     x, y = wcs.invert(*sky, with_bounding_box=False)
     ra, dec = wcs([x, x + 1, x], [y, y, y + 1], with_bounding_box=False)
-    return float(np.sqrt(_separation(ra, dec, 1) * _separation(ra, dec, 2)))
+    return float(np.sqrt(separation(ra, dec, 1) * separation(ra, dec, 2)))
 
 
-def _separation(ra: Any, dec: Any, other: int) -> float:
-    """Angle in degrees from the first of some places to another (Vincenty)."""
+def separation(ra: Any, dec: Any, other: int) -> float:
+    """Angle from the first of some places to another (Vincenty), all in degrees."""
     lon = np.deg2rad(ra[other] - ra[0])
     one, two = np.deg2rad(dec[0]), np.deg2rad(dec[other])
     across = np.cos(two) * np.sin(lon)
@@ -203,7 +222,16 @@ def _fits_wcs(reference: Any, place: Any, box: Any, shape: tuple[int, int]) -> A
 
 
 def from_file(path: str, meta_wcs: Any, shape: tuple[int, int] | None) -> Grid:
-    """The grid of an ASDF file that holds a gwcs as `wcs`, or of a product.
+    """The grid of an ASDF file, see `stored_wcs`, for exposures with the gwcs `meta_wcs`."""
+    wcs, found, scale = stored_wcs(path, shape)
+    scale = scale or mean_scale(wcs) * 3600
+    return Grid(wcs, found, scale, scale / 3600 / mean_scale(meta_wcs))
+
+
+def stored_wcs(
+    path: str, shape: tuple[int, int] | None
+) -> tuple[Any, tuple[int, int], float | None]:
+    """The gwcs `wcs` of an ASDF file, its shape unless one is given, and `pixel_scale` in arcsec.
 
     Raises
     ------
@@ -224,9 +252,9 @@ def from_file(path: str, meta_wcs: Any, shape: tuple[int, int] | None) -> Grid:
             f"output_wcs: {path} holds {'no shape' if wcs is not None else 'no gwcs'}; it needs `wcs` "
             "with array_shape. Give output_shape, or another file."
         )
-    wcs.array_shape = tuple(found)
-    scale = tree["pixel_scale"] or mean_scale(wcs) * 3600
-    return Grid(wcs, tuple(found), float(scale), float(scale) / 3600 / mean_scale(meta_wcs))
+    wcs.array_shape = rows, columns = tuple(found)
+    scale = tree["pixel_scale"]
+    return wcs, (rows, columns), None if scale is None else float(scale)
 
 
 # --- where pixels of an exposure fall ----------------------------------------------------------------
