@@ -196,7 +196,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _criteria(meta: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in meta.items() if isinstance(v, (str, int, float, bool))}
+    """What rules may ask for; the client takes other names for keywords of FITS, and stops."""
+    plain = (str, int, float, bool)
+    return {k: v for k, v in meta.items() if k.startswith("meta.") and isinstance(v, plain)}
 
 
 def _may_have_parameters(types: Iterable[str]) -> bool:

@@ -209,6 +209,19 @@ def test_the_choice_is_explained(crds: Path, niriss: Path) -> None:
     assert "SUB80" == candidate.asks["meta.subarray.name"]
 
 
+def test_metadata_of_a_slit_are_no_criteria(
+    crds: Path, niriss: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slits have metadata beside `meta`, such as where they begin."""
+    del crds
+    monkeypatch.setenv("STPIPE_MEMORY", str(tmp_path))  # where no answer is kept yet
+    meta = models.open_metadata(niriss).to_flat_dict()
+    of_slit = {**meta, "name": "s1", "xstart": 1, "source_id": 7}
+
+    found = CrdsResolver().select(of_slit, ["gain"])
+    assert CrdsResolver().select(meta, ["gain"]) == found
+
+
 def test_a_type_that_does_not_apply_has_no_candidates(crds: Path, niriss: Path) -> None:
     del crds
     meta = models.open_metadata(niriss).to_flat_dict()
