@@ -57,6 +57,7 @@ STEPS: dict[str, str] = {
     "skymatch": "stpipe.steps.skymatch:SkyMatchStep",
     "outlier_detection": "stpipe.steps.outlier_detection:OutlierDetectionStep",
     "resample": "stpipe.steps.resample:ResampleStep",
+    "resample_spec": "stpipe.steps.resample_spec:ResampleSpecStep",
     "source_catalog": "stpipe.steps.source_catalog:SourceCatalogStep",
 }
 

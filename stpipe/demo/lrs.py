@@ -49,6 +49,15 @@ PEAK: Final = 0.02
 """The star's brightest pixel, about, full wells per frame."""
 APERTURE: Final = 10
 """Width of the aperture, pixels."""
+RECTIFIED: Final = HALF + 0.4
+"""0-based column of the slit's centre in the rectified image."""
+BLUR: Final = {"FIXEDSLIT": 1 / 3, "SLITLESS": 1 / 6}
+"""What pixels add to the variance of the profile, pixel^2.
+
+Pixels on the edge of the aperture count in part, but show light of all of their width: on average over
+places in a pixel that is 1/6. Pixels of a rectified image share the light of two of the detector's,
+which adds as much again.
+"""
 
 
 @dataclass(frozen=True)
@@ -164,15 +173,11 @@ def photom_rows(model: Any, subarrays: Any, megajansky: float) -> Any:
     return rows
 
 
-def aperture_correction(size: Doubles, wavelength: Doubles) -> Doubles:
-    """All light of the star over that within `size` pixels around it.
-
-    Pixels on the edge count in part, but show light of all of their width: on average over places
-    in a pixel that widens the profile by 1/6 in its variance.
-    """
+def aperture_correction(size: Doubles, wavelength: Doubles, blur: float) -> Doubles:
+    """All light of the star over that within `size` pixels around it, see `BLUR`."""
     from scipy.special import erf
 
-    sigma = np.sqrt(width(wavelength) ** 2 + 1 / 6)
+    sigma = np.sqrt(width(wavelength) ** 2 + blur)
     found: Doubles = 1 / erf(size / 2 / (np.sqrt(2) * sigma))
     return found
 
@@ -180,14 +185,16 @@ def aperture_correction(size: Doubles, wavelength: Doubles) -> Doubles:
 def apcorr_rows(model: Any, subarrays: Any) -> Any:
     """The table of an APCORR reference: one row for each subarray."""
     waves, sizes = np.linspace(4, 15, 56), np.arange(3.0, 21.0)
+    blur = [BLUR["FIXEDSLIT" if name == "FULL" else "SLITLESS"] for name in subarrays]
+    factors = [aperture_correction(sizes, waves[:, np.newaxis], each) for each in blur]
     known = {
-        "wavelength": waves,
-        "size": sizes,
-        "apcorr": aperture_correction(sizes, waves[:, np.newaxis]),
-        "apcorr_err": np.zeros((waves.size, sizes.size)),
+        "wavelength": np.tile(waves, (len(blur), 1)),
+        "size": np.tile(sizes, (len(blur), 1)),
+        "apcorr": np.array(factors),
+        "apcorr_err": np.zeros((len(blur), waves.size, sizes.size)),
     }
     schema = model.schema.arrays["apcorr_table"].dtype
-    cells = {name: values.shape for name, values in known.items()}
+    cells = {name: values.shape[1:] for name, values in known.items()}
     rows = np.zeros(len(subarrays), [(n, schema[n].base, cells.get(n, ())) for n in schema.names])
     rows["subarray"], rows["nelem_wl"], rows["nelem_size"] = subarrays, waves.size, sizes.size
     for name, values in known.items():
@@ -210,10 +217,10 @@ class AperturesFile:
 
 
 def aperture_reference(slit: Slit, subarray: Subarray) -> AperturesFile:
-    """An aperture that follows a star in the slit; without slit between fixed columns."""
+    """An aperture that follows a star in the rectified slit; without slit between fixed columns."""
     column, _ = centre(slit, subarray)
     half, sides = APERTURE / 2, (7.0, 15.0)
-    middle = column + bend(np.zeros(1))[0]
+    middle = RECTIFIED if slit.kind == "FIXEDSLIT" else column + bend(np.zeros(1))[0]
     entry: dict[str, Any] = {
         "id": slit.exposure_type,
         "region_type": "target",

@@ -6,14 +6,16 @@ from typing import Any
 
 from stpipe.errors import InputError
 from stpipe.pipeline import Pipeline
+from stpipe.products import model_name
 from stpipe.step import Products
 from stpipe.steps.assign_wcs import AssignWcsStep
 from stpipe.steps.bkg_subtract import BackgroundStep
-from stpipe.steps.exposure_types import LRS, SLITLESS
+from stpipe.steps.exposure_types import LRS, SLIT, SLITLESS
 from stpipe.steps.extract_1d import Extract1dStep
 from stpipe.steps.extract_2d import Extract2dStep
 from stpipe.steps.flat_field import FlatFieldStep
 from stpipe.steps.photom import PhotomStep
+from stpipe.steps.resample_spec import ResampleSpecStep
 from stpipe.steps.srctype import SourceTypeStep
 
 __all__ = ["Spec2Pipeline"]
@@ -22,8 +24,9 @@ __all__ = ["Spec2Pipeline"]
 class Spec2Pipeline(Pipeline):
     """From count rates to calibrated spectra: coordinates, source type, response, flux, extraction.
 
-    The low-resolution spectra of MIRI, with a slit and without; and slitless spectra of NIRISS, which
-    need the catalogue of a direct image: `--steps.extract_2d.source_catalog=PATH`.
+    The low-resolution spectra of MIRI, with a slit, which are rectified, and without; and slitless
+    spectra of NIRISS, which need the catalogue of a direct image:
+    `--steps.extract_2d.source_catalog=PATH`.
     """
 
     alias = "calwebb_spec2"
@@ -34,11 +37,12 @@ class Spec2Pipeline(Pipeline):
         "flat_field": FlatFieldStep,
         "extract_2d": Extract2dStep,
         "photom": PhotomStep,
+        "resample_spec": ResampleSpecStep,
         "extract_1d": Extract1dStep,
     }
 
     def process(self, exposure: Any) -> Any:
-        """Calibrate an exposure, or all its integrations; return (calibrated, spectra)."""
+        """Calibrate an exposure, or all its integrations; return (calibrated, rectified, spectra)."""
         kind = str(exposure.meta.exposure.type).upper()
         if kind not in LRS | SLITLESS:
             raise InputError(
@@ -52,7 +56,12 @@ class Spec2Pipeline(Pipeline):
         exposure = self.bkg_subtract(exposure)
         exposure = self.flat_field(exposure)
         calibrated = self.photom(exposure)
-        return Products(("calibrated", "spectra"), (calibrated, self.extract_1d(calibrated)))
+        has_slit = kind in SLIT and model_name(calibrated) == "ImageModel"
+        rectified = self.resample_spec(calibrated) if has_slit else None
+        spectra = self.extract_1d(calibrated if rectified is None else rectified)
+        if self.resample_spec.skip:
+            rectified = None  # it is the calibrated image
+        return Products(("calibrated", "rectified", "spectra"), (calibrated, rectified, spectra))
 
     def _slitless(self, exposure: Any) -> Any:
         """Calibrate the spectrum of each source; return all of them, then what is extracted."""

@@ -53,10 +53,10 @@ def aperture_correction(entry: Any, size: Doubles, wavelength: Doubles) -> Doubl
     Parameters
     ----------
     entry
-        A row with `size` (of which `nelem_size` count, pixels), `wavelength` (`nelem_wl`, um) and
+        A row with `size` (of which `nelem_size` count), `wavelength` (`nelem_wl`, um) and
         `apcorr` (wavelength, size).
     size, wavelength
-        Of each aperture; arrays of one shape.
+        Of each aperture, the size in the unit of the table; arrays of one shape.
     """
     from scipy.interpolate import RectBivariateSpline
 

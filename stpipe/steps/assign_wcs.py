@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from stpipe.errors import InputError
 from stpipe.step import Step
-from stpipe.steps.exposure_types import LRS, SLITLESS
+from stpipe.steps.exposure_types import LRS, SLITLESS, supported_type
 from stpipe.steps.grism import direction_of
 from stpipe.steps.pointing import NEEDED
 
@@ -72,12 +71,7 @@ class AssignWcsStep(Step):
 
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot do, also while planning."""
-        kind = str(meta.get("meta.exposure.type")).upper()
-        if kind not in SUPPORTED:
-            raise InputError(
-                f"{self.qualified_name}: exposures of type {kind} are not supported, allowed: "
-                f"{', '.join(sorted(SUPPORTED))}. Leave the step out with skip=True."
-            )
+        kind = supported_type(self.qualified_name, meta, SUPPORTED)
         if kind in LRS and selected["specwcs"].path is None:
             return "no specwcs reference applies (N/A)"
         miri = str(meta.get("meta.instrument.name")).upper() == "MIRI"

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stpipe.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LRS", "SLITLESS", "WFSS", "is_time_series"]
+__all__ = ["LRS", "SLIT", "SLITLESS", "WFSS", "is_time_series", "supported_type"]
 
 LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
+SLIT = frozenset({"MIR_LRS-FIXEDSLIT"})  # which holds one source, and is rectified
 SLITLESS = frozenset({"NIS_WFSS"})  # whose sources are cut out one by one
 WFSS = frozenset({"NIS_WFSS", "NRC_WFSS", "NRC_GRISM", "MIR_WFSS"})
 _TIME_SERIES = frozenset({"NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ"})
+
+
+def supported_type(step: str, meta: Mapping[str, Any], allowed: frozenset[str]) -> str:
+    """EXP_TYPE in capitals, of metadata by dotted name.
+
+    Raises
+    ------
+    InputError
+        When it is not one of those that the step, whose name is given, knows.
+    """
+    kind = str(meta.get("meta.exposure.type")).upper()
+    if kind not in allowed:
+        raise InputError(
+            f"{step}: exposures of type {kind} are not supported, allowed: "
+            f"{', '.join(sorted(allowed))}. Leave the step out with skip=True."
+        )
+    return kind
 
 
 def is_time_series(meta: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from stpipe.steps.aperture import (
     turned,
 )
 from stpipe.steps.box_extraction import Background, Extraction, extract
-from stpipe.steps.exposure_types import LRS, SLITLESS
+from stpipe.steps.exposure_types import LRS, SLIT, SLITLESS, supported_type
 from stpipe.steps.source_position import find_source
 from stpipe.steps.spectrum import Place, Scale, columns_of, spectrum_of
 from stpipe.steps.wavelengths import wavelengths
@@ -35,7 +35,6 @@ __all__ = ["Extract1dStep"]
 BLOCK = 1 << 20  # pixels that are extracted at a time
 NOISES = {"poisson": "var_poisson", "rnoise": "var_rnoise", "flat": "var_flat"}
 SUPPORTED = LRS | SLITLESS
-WITH_KNOWN_SOURCE = frozenset({"MIR_LRS-FIXEDSLIT"})
 
 
 class Extract1dStep(Step):
@@ -90,12 +89,7 @@ class Extract1dStep(Step):
     def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot extract, also while planning."""
         del selected
-        kind = str(meta.get("meta.exposure.type")).upper()
-        if kind not in SUPPORTED:
-            raise InputError(
-                f"{self.qualified_name}: exposures of type {kind} are not supported, allowed: "
-                f"{', '.join(sorted(SUPPORTED))}. Leave the step out with skip=True."
-            )
+        supported_type(self.qualified_name, meta, SUPPORTED)
         return ""
 
     def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
@@ -128,8 +122,8 @@ class Extract1dStep(Step):
         scale = Scale.of(meta, self.qualified_name)
         columns = columns_of(found, scale)
         table = {name: values[..., rows] for name, values in columns.items()}
-        self._correct(table, waves[rows], meta)
         place = Place.of(exposure.meta.wcs, turned(weights, direction), limits, direction)
+        self._correct(table, waves[rows], exposure, place)
         return spectrum_of(exposure, waves[rows], table, place, scale.units())
 
     # --- the aperture --------------------------------------------------------------------------------
@@ -156,14 +150,14 @@ class Extract1dStep(Step):
             return self.use_source_posn
         if meta.get("meta.target.source_type") != "POINT":
             return False
-        usual = meta["meta.exposure.type"] in WITH_KNOWN_SOURCE
+        usual = meta["meta.exposure.type"] in SLIT
         return usual if aperture.follows_source is None else aperture.follows_source
 
     def _at_source(
         self, aperture: Aperture, exposure: Any, meta: Mapping[str, Any], wavelength: Doubles
     ) -> Aperture:
         source = None
-        if meta["meta.exposure.type"] in WITH_KNOWN_SOURCE:
+        if meta["meta.exposure.type"] in SLIT:
             source = find_source(exposure.meta.wcs, meta, len(wavelength))
         if source is None:
             self.log.warning("The place of the source is not known; the aperture stays where it is")
@@ -187,9 +181,10 @@ class Extract1dStep(Step):
         return replace(aperture, **changes).region(wavelength)
 
     def _correct(
-        self, table: dict[str, Doubles], wavelength: Doubles, meta: Mapping[str, Any]
+        self, table: dict[str, Doubles], wavelength: Doubles, exposure: Any, place: Place
     ) -> None:
         """Correct flux and surface brightness of a point source for the light that is not in it."""
+        meta = exposure.to_flat_dict()
         point = meta.get("meta.target.source_type") == "POINT"
         if not (self.apply_apcorr and point and "apcorr" in self.references):
             return
@@ -198,9 +193,23 @@ class Extract1dStep(Step):
         reference = self.references["apcorr"]
         entry = find_entry(reference, meta)
         waves = np.broadcast_to(wavelength, table["NPIXELS"].shape)
-        factor = aperture_correction(entry, table["NPIXELS"], waves)
+        size = table["NPIXELS"]
+        if str(reference.sizeunit).startswith("arcsec"):
+            size = size * self._width_of_pixel(exposure.meta.wcs, place, float(wavelength.min()))
+        factor = aperture_correction(entry, size, waves)
         for name in [n for n in table if n.startswith(("FLUX", "SURF", "SB"))]:
             table[name] = table[name] * (factor**2 if "_VAR_" in name else factor)
+
+    def _width_of_pixel(self, wcs: Any, place: Place, wavelength: float) -> float:
+        """Arcsec across the dispersion, in the middle of the aperture."""
+        from stpipe.steps.slit_grid import slit_scale
+
+        if place.ra is None or place.dec is None:
+            raise InputError(
+                f"{self.qualified_name}: the apcorr reference has sizes in arcsec, and the place of "
+                "the aperture on the sky is not known. Give one in pixels, or apply_apcorr=False."
+            )
+        return 3600 * slit_scale(wcs, place.direction, (place.ra, place.dec, wavelength))
 
 
 def mean_wavelengths(wavelength: Doubles, weights: Doubles) -> tuple[Doubles, Booleans]:

@@ -20,9 +20,10 @@ from stpipe.pipelines.spec2 import Spec2Pipeline
 from stpipe.registry import PIPELINES, STEPS, load, summary
 from stpipe.step import RampStep, Step
 from stpipe.steps.extract_1d import Extract1dStep
+from stpipe.steps.resample_spec import ResampleSpecStep
 from stpipe.steps.source_catalog import SourceCatalogStep
 
-SPECTRAL = {"srctype", "extract_1d"}
+SPECTRAL = {"srctype", "extract_1d", "resample_spec"}
 INSTRUMENTS = {"mirimage": "MIRI", "nrca1": "NIRCAM"}
 
 
@@ -105,7 +106,9 @@ def spectra(request: pytest.FixtureRequest, step: type[Step]) -> Iterator[Path |
     if step.alias not in SPECTRAL:
         yield None
         return
-    folder = request.getfixturevalue("series_folder")
+    # Only a slit can be rectified, and only of the whole detector.
+    name = "spectra_folder" if step is ResampleSpecStep else "series_folder"
+    folder = request.getfixturevalue(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRDS_PATH", str(folder / "crds"))
         yield folder
@@ -118,7 +121,8 @@ def source(
     """A file that the step reads: the raw exposure, or a rate for steps that follow the fit."""
     del crds
     if spectra is not None:
-        model = "ImageModel" if "nrca1" in exposure.name else "CubeModel"
+        single = "nrca1" in exposure.name or "CubeModel" not in step.input_models
+        model = "ImageModel" if single else "CubeModel"
         return spectral_source(spectra, step, model)
     if step.input_models == ("GuiderRawModel",):
         with models.open(exposure) as raw:
@@ -139,10 +143,10 @@ def spectral_source(folder: Path, step: type[Step], model: str) -> Path:
     """Spectral rates of an exposure or of its integrations; calibrated for an extraction."""
     rate, cal = (folder / f"{model}_{suffix}.fits" for suffix in ("rate", "cal"))
     if not rate.is_file():
-        rates = Detector1Pipeline.call(next(folder.glob("uncal/*.fits")))
+        rates = Detector1Pipeline.call(max(folder.glob("uncal/*.fits")))
         next(each for each in rates if type(each).__name__ == model).save(rate)
         Spec2Pipeline.call(rate).calibrated.save(cal)
-    return cal if step is Extract1dStep else rate
+    return cal if step in (Extract1dStep, ResampleSpecStep) else rate
 
 
 def test_a_file_and_a_model_give_the_same_product(step: type[Step], source: Path) -> None:

@@ -86,9 +86,12 @@ def test_spectra_of_all_runners_agree(
     for exposure in uncal:
         rate = project / "cal" / exposure.name.replace("_uncal", "_rate")
         run("strun", "calwebb_spec2", rate, "--output_dir=memory", cwd=tmp_path)
-        for suffix in ("cal", "x1d"):
+        suffixes = ("cal", "x1d") if "_00001_" in rate.name else ("cal", "s2d", "x1d")
+        for suffix in suffixes:
             name = rate.name.replace("_rate", f"_{suffix}")
             same(project / "cal" / name, tmp_path / "memory" / name)
+        made = {p.name for p in (tmp_path / "memory").glob(rate.name.replace("_rate", "_*"))}
+        assert {rate.name.replace("_rate", f"_{s}") for s in suffixes} == made
     again = run("snakemake", "-n", "--cores", "2", "cal/*.fits", cwd=project)
     assert "Nothing to be done" in again.stdout  # type: ignore[attr-defined]
 
