@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from stpipe.library_step import LibraryStep
     from stpipe.models import open  # noqa: A004 - stpipe.open is the published name
     from stpipe.pipeline import LibraryPipeline, Pipeline
-    from stpipe.step import Output, RampStep, Skip, Step, product_name
+    from stpipe.ramp_step import RampStep
+    from stpipe.step import Output, Skip, Step, product_name
 
 __all__ = [
     "LibraryPipeline",
@@ -36,7 +37,7 @@ _HOMES = {
     "LibraryStep": "stpipe.library_step",
     "Output": "stpipe.step",
     "Pipeline": "stpipe.pipeline",
-    "RampStep": "stpipe.step",
+    "RampStep": "stpipe.ramp_step",
     "Skip": "stpipe.step",
     "Step": "stpipe.step",
     "open": "stpipe.models",

@@ -160,7 +160,8 @@ def _alias_of(target: str) -> str:
 def import_class(target: str) -> type[Step]:
     """Import `package.module:Class`, `package.module.Class` or `path/file.py:Class`."""
     from stpipe.pipeline import Pipeline
-    from stpipe.step import RampStep, Step
+    from stpipe.ramp_step import RampStep
+    from stpipe.step import Step
 
     module_name, _, class_name = target.rpartition(":" if ":" in target else ".")
     module = _module(module_name, target)

@@ -24,8 +24,8 @@ from stpipe.models.arrays import Source, Stored, blocks_of
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
+    from stpipe.ramp_step import RampStep
     from stpipe.references import References
-    from stpipe.step import RampStep
 
 __all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "filling", "flags_mb", "hold", "settle"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from stpipe.engine.band import PLANES, Array, Rectangle
 from stpipe.engine.chain import Chain, Stage
 from stpipe.models.arrays import Stored
-from stpipe.step import RampStep
+from stpipe.ramp_step import RampStep
 
 __all__ = ["apply"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.naming import output_path
+from stpipe.ramp_step import RampStep
 from stpipe.references import metadata_of
-from stpipe.step import RampStep
 from stpipe.steps._arrays import known_or_zero
 
 if TYPE_CHECKING:

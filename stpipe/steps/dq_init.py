@@ -8,7 +8,7 @@ import numpy as np
 
 from stpipe.errors import InputError
 from stpipe.models import dqflags
-from stpipe.step import RampStep
+from stpipe.ramp_step import RampStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

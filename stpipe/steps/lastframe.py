@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.models import dqflags
-from stpipe.step import RampStep
+from stpipe.ramp_step import RampStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from stpipe.models import dqflags
-from stpipe.step import RampStep
+from stpipe.ramp_step import RampStep
 from stpipe.steps import _pointwise
 from stpipe.steps._arrays import bits_where, has, rows_of
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from stpipe.errors import InputError, Skip
 from stpipe.models import dqflags
-from stpipe.step import RampStep
+from stpipe.ramp_step import RampStep
 from stpipe.steps._arrays import has, or_where
 
 if TYPE_CHECKING:

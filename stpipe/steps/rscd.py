@@ -8,7 +8,7 @@ import numpy as np
 
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.step import RampStep
+from stpipe.ramp_step import RampStep
 from stpipe.steps._arrays import bits_where, has, or_where
 
 if TYPE_CHECKING:

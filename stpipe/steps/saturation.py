@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.models import dqflags
-from stpipe.step import RampStep
+from stpipe.ramp_step import RampStep
 from stpipe.steps import _saturation
 from stpipe.steps._arrays import bits_where, has, or_where, rows_of
 from stpipe.steps.irs2 import Interleaving, is_interleaved

@@ -17,8 +17,9 @@ from stpipe.pipeline import LibraryPipeline
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.spec2 import Spec2Pipeline
+from stpipe.ramp_step import RampStep
 from stpipe.registry import PIPELINES, STEPS, load, summary
-from stpipe.step import RampStep, Step
+from stpipe.step import Step
 from stpipe.steps.extract_1d import Extract1dStep
 from stpipe.steps.resample_spec import ResampleSpecStep
 from stpipe.steps.source_catalog import SourceCatalogStep

@@ -1,0 +1,81 @@
+"""RampStep: a step that corrects ramps, whole or in bands of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from stpipe.engine.chain import Chain, extend, filling, flags_mb, settle
+from stpipe.references import References
+from stpipe.step import Step
+
+__all__ = ["RampStep"]
+
+
+class RampStep(Step):
+    """A step that corrects ramps: override `correct`.
+
+    A step that declares a `halo` is run on bands of rows (`stpipe.engine`), with the steps before and
+    after it. It may then override `survey`, to learn what it needs of the whole exposure, and
+    `conclude`, to write into metadata what it counted.
+    """
+
+    input_models: ClassVar[tuple[str, ...]] = ("RampModel",)
+    halo: ClassVar[int | None] = None  # pixels of neighbours that `correct` needs; None: all
+    makes: ClassVar[tuple[str, ...]] = ()  # arrays that `correct` adds to the ramp
+    flags: ClassVar[int] = 0xFF  # bits of GROUPDQ that `correct` may change
+    band_mb: ClassVar[float] = 25  # memory for a full band of the engine, as measured
+
+    def process(self, ramp: Any) -> Any:
+        """Apply `correct` to the ramp."""
+        if self.halo is not None and not self.takes_whole(ramp.shape):
+            return extend(ramp, self, self.references)
+        settle(ramp)
+        self.correct(ramp, self.references)
+        return ramp
+
+    def reach(self, references: Mapping[str, Any]) -> int:
+        """Pixels of neighbours that `correct` needs: `halo`, unless a reference file decides."""
+        del references
+        return self.halo or 0
+
+    def takes_whole(self, shape: tuple[int, ...]) -> bool:
+        """Must an exposure of `shape` be corrected as a whole, although there is a halo?"""
+        del shape
+        return False
+
+    def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
+        """The flags of an integration, or of all where bands are squares, and a band."""
+        del file_mb
+        return flags_mb(shape) + self.band_mb * filling(shape)
+
+    def survey(self, exposure: Chain, references: References) -> Any:
+        """Look at the whole exposure as the steps before leave it, before any band is corrected.
+
+        Raise `Skip` when there is nothing to do; what is returned comes back as `ramp.known`.
+        """
+        del exposure, references
+        return None
+
+    def correct(self, ramp: Any, references: Mapping[str, Any]) -> None:
+        """Assign corrected arrays to `ramp`; never write into those it holds."""
+        raise NotImplementedError(f"{self.target()} has no correct")
+
+    def flags_everywhere(self, bits: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Groups (integrations, groups) of `shape` in which one of `bits` is set in all pixels.
+
+        Override it where that is certain beforehand: it spares a look at all bands.
+        """
+        del bits
+        return np.zeros(shape, dtype=bool)
+
+    def conclude(self, meta: Any, totals: Mapping[str, int], known: Any) -> None:
+        """Write into metadata what was counted in all bands; `known` is what `survey` returned."""
+        del meta, totals, known
+
+    def _log_end(self, seconds: float) -> None:
+        if self.halo is None:
+            super()._log_end(seconds)
