@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from stpipe import naming
 from stpipe.errors import HookError, StpipeError
 
 if TYPE_CHECKING:
@@ -180,8 +181,8 @@ def _run_shell(hook: Hook, model: DataModel, log: logging.Logger, limit: float |
 
 def _file_name(model: DataModel) -> str:
     """The name of the exposure: tools derive names of their own from it."""
-    name = Path(model.get("meta.filename") or "input.fits").name
-    return name if name.endswith((".fits", ".fits.gz", ".asdf")) else f"{name}.fits"
+    name = Path(model.get("meta.filename") or "input").name
+    return name if name.endswith(naming.EXTENSIONS) else f"{name}{model.extension}"
 
 
 def _command(text: str, source: Path, target: Path) -> str:

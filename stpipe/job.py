@@ -160,7 +160,12 @@ def _nothing(step: Step, source: str | Path) -> Iterator[Path]:
             continue
         beside = products[0].suffix if number else None
         path = naming.output_path(
-            source, output.suffix, output_dir=folder, output_file=exact, beside=beside
+            source,
+            output.suffix,
+            extension=output.extension,
+            output_dir=folder,
+            output_file=exact,
+            beside=beside,
         )
         yield nothing.mark(step, source, path)
 

@@ -8,9 +8,20 @@ from pathlib import Path
 from stpipe.errors import ParameterError
 from stpipe.registry import STEPS
 
-__all__ = ["EXTENSIONS", "PRODUCT_SUFFIXES", "Name", "of_part", "output_path", "split"]
+__all__ = [
+    "ANY_MODEL",
+    "EXTENSIONS",
+    "PRODUCT_SUFFIXES",
+    "TABLES",
+    "Name",
+    "of_part",
+    "output_path",
+    "split",
+]
 
-EXTENSIONS = (".fits.gz", ".fits", ".asdf")
+ANY_MODEL = (".fits.gz", ".fits", ".asdf")
+TABLES = (".ecsv",)  # hold a model that is one table
+EXTENSIONS = (*ANY_MODEL, *TABLES)
 
 PRODUCT_SUFFIXES = frozenset(
     """uncal ramp rate rateints fitopt likely_chisq cal calints crf crfints bsub bsubints dark o1d
@@ -57,11 +68,12 @@ def output_path(
     source: str | Path,
     suffix: str,
     *,
+    extension: str = ".fits",
     output_dir: str | Path | None = None,
     output_file: str | Path | None = None,
     beside: str | None = None,
 ) -> Path:
-    """Where the product `suffix` of `source` goes.
+    """Where the product `suffix` of `source` goes, whose model is usually kept as `extension`.
 
     `output_file` is taken to the letter for the first product; any other, `beside` the suffix of the
     first, gets its root and its own suffix. Without `output_dir` the product goes to the current
@@ -69,14 +81,19 @@ def output_path(
     """
     folder = Path(output_dir) if output_dir is not None else Path()
     if output_file is None:
-        return folder / split(source, frozenset({suffix})).with_suffix(suffix)
+        return folder / split(source, frozenset({suffix})).with_suffix(suffix, extension)
     exact = folder / output_file
-    if not exact.name.endswith(EXTENSIONS):
-        raise ParameterError(
-            f'output_file: found "{output_file}", allowed: a name that ends in '
-            f"{', '.join(EXTENSIONS)}."
-        )
     if beside is None:
+        _check_exact(exact.name, EXTENSIONS if extension in TABLES else ANY_MODEL)
         return exact
     name = split(exact, frozenset({suffix, beside}))
-    return exact.with_name(name.with_suffix(suffix, name.extension))
+    if extension in ANY_MODEL and name.extension in ANY_MODEL:
+        extension = name.extension
+    return exact.with_name(name.with_suffix(suffix, extension))
+
+
+def _check_exact(name: str, allowed: tuple[str, ...]) -> None:
+    if not name.endswith(allowed):
+        raise ParameterError(
+            f'output_file: found "{name}", allowed: a name that ends in {", ".join(allowed)}.'
+        )

@@ -25,6 +25,13 @@ class Output:
     suffix: str
     many: bool = False
 
+    @property
+    def extension(self) -> str:
+        """Of the product's file, as its model has it."""
+        from stpipe.models.registering import extension_of
+
+        return extension_of(self.model)
+
 
 class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
     """The products of a step with several, in declared order and by name (`products.rate`).

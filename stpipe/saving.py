@@ -23,6 +23,7 @@ class Saving:
 
     name: str
     log: logging.Logger
+    input_models: ClassVar[tuple[str, ...]]
     outputs: ClassVar[tuple[Output, ...]]
     output_file: str | None
     output_dir: str | None
@@ -80,7 +81,10 @@ class Saving:
     def check_output_file(self) -> None:
         """Refuse a name that products cannot have: better now than after an hour."""
         if self.output_file and not any(output.many for output in self.outputs):
-            naming.output_path("", "", output_file=self.output_file)
+            # Without declared products they are of the input's model, if not of any.
+            unknown = "" if self.input_models else naming.TABLES[0]
+            extension = self.outputs[0].extension if self.outputs else unknown
+            naming.output_path("", "", extension=extension, output_file=self.output_file)
 
     def labels(self, products: Sequence[Any]) -> list[str]:
         """The suffix of each product that is to be saved."""
@@ -88,6 +92,8 @@ class Saving:
         return [output.suffix for output in declared[: len(products)]]
 
     def _path(self, suffix: str, product: Any, **exact: Any) -> Path:
+        from stpipe.models.registering import extension_of
+
         source = self.root.source or self.source
         if source is None:
             raise ParameterError(f"{self.name}: no name for the product; give output_file.")
@@ -95,7 +101,8 @@ class Saving:
         part = "" if isinstance(product, StandIn) else provenance.part_of(product)
         name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
         folder = self.output_dir or self.root.output_dir
-        path = naming.output_path(name, suffix, output_dir=folder, **exact)
+        extension = extension_of(model_name(product))
+        path = naming.output_path(name, suffix, extension=extension, output_dir=folder, **exact)
         if path.exists() and source.exists() and path.samefile(source):
             raise ParameterError(
                 f"{self.name}: the product would overwrite its input {source}. Give another "

@@ -70,16 +70,16 @@ class _OnDisk(Graph):
         known = super().labels(node, given, selected)
         if known != [ANY] or not self.suffixes:
             return known
-        start, end = f"{node.root}_", f"_{self.suffixes[0]}.fits"
+        start, end = f"{node.root}_", f"_{self.suffixes[0]}."
         folder = Path(self.pipeline.output_dir or ".")
-        found = sorted(path.name for path in folder.glob(f"{glob.escape(start)}*{end}"))
+        found = sorted(path.name for path in folder.glob(f"{glob.escape(start)}*{end}*"))
         if not found:
             raise InputError(
-                f"the run starts from {start}*{end}, the parts that {node.name} made, none of which is "
-                f"in {folder.resolve()}. Make them with --stop-step, or say with --output_dir where "
-                "they are."
+                f"the run starts from {start}*{end}fits, the parts that {node.name} "
+                f"made, none of which is in {folder.resolve()}. Make them with "
+                "--stop-step, or say with --output_dir where they are."
             )
-        return [name.removeprefix(start).removesuffix(end) for name in found]
+        return [name.removeprefix(start).rpartition(end)[0] for name in found]
 
 
 @dataclass
@@ -210,20 +210,21 @@ class Window:
     def _path(self, place: tuple[Node, int]) -> Path:
         """The saved file of a product: what was given, or its namesake among the products."""
         node, index = place
-        suffix = node.products[index].suffix
+        product = node.products[index]
+        suffix, usual = product.suffix, product.extension
         source = self.graph.source
         given = naming.split(source)
         if (given.root, given.suffix) == (node.root, suffix):
             return source
         folder = Path(self.pipeline.output_dir or ".")
         name = naming.Name(node.root, suffix, "")
-        names = [name.with_suffix(suffix, extension) for extension in naming.EXTENSIONS]
+        names = [name.with_suffix(suffix, each) for each in (usual, *naming.EXTENSIONS)]
         found = next((folder / n for n in names if (folder / n).is_file()), None)
         if found is None:
             raise InputError(
-                f"the run starts from {name.with_suffix(suffix)}, the product of {node.name}, which is "
-                f"not in {folder.resolve()}. Make it with --stop-step={node.name}, or say with "
-                "--output_dir where it is."
+                f"the run starts from {name.with_suffix(suffix, usual)}, the product of "
+                f"{node.name}, which is not in {folder.resolve()}. Make it with "
+                f"--stop-step={node.name}, or say with --output_dir where it is."
             )
         return found
 

@@ -17,9 +17,10 @@ from typing import Any
 
 from stpipe import hooks
 from stpipe.errors import UsageError
-from stpipe.generate.trace import Graph, Node, Place, Product
+from stpipe.generate.trace import Graph, Node, Place
 from stpipe.library_step import LibraryStep
 from stpipe.parameters import resolve
+from stpipe.products import Output
 from stpipe.settings import Raw, Settings
 from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
@@ -99,7 +100,7 @@ class _Row:
 
     def add(self, step: HookStep) -> None:
         """One more hook, behind those that are there."""
-        product = Product("product", self.model, step.suffix)
+        product = Output("product", self.model, step.suffix)
         node = Node(step, (self.place,), self.root, (product,), waits_for=self.looks)
         self.nodes.append(node)
         if isinstance(step, LookStep):

@@ -162,8 +162,8 @@ class Plan:
     def _each(self, path: str) -> list[str]:
         for common, folder in self._uncounted.items():
             if common in path and Path(folder).is_dir():
-                suffix = f"_{Path(folder).name.removeprefix(common.removesuffix(ANY))}.fits"
-                names = [f.name.removesuffix(suffix) for f in folders.files(Path(folder))]
+                end = f"_{Path(folder).name.removeprefix(common.removesuffix(ANY))}."
+                names = [f.name.rpartition(end)[0] for f in folders.files(Path(folder))]
                 # Without any part, the folder tells that there is none.
                 return [path.replace(common, name) for name in names] or [folder]
         return [path]
@@ -234,13 +234,14 @@ class Plan:
         relative = os.path.relpath(pattern)
         # As in a shell, a star stays within one folder.
         regex = re.compile(fnmatch.translate(relative).replace(".*", "[^/]*"))
-        # Intermediate products follow from the results and need no mention, marks of hooks do.
+        # Intermediate products follow from the results and need no mention, marks of hooks do. Who
+        # asks for the images of an exposure (cal/*.fits) wants the catalogue of their sources, too.
         results = [
             path
             for exposure in self.exposures.values()
             if any(regex.match(path) for path in exposure["results"])
             for path in exposure["results"]
-            if regex.match(path) or path.endswith(".passed")
+            if regex.match(path) or path.endswith((".passed", *naming.TABLES))
         ]
         return results or [path for path in self.products() if regex.match(path)]
 

@@ -42,6 +42,7 @@ from stpipe.generate.trace import (
 )
 from stpipe.library_step import LibraryStep
 from stpipe.models.associations import load_association
+from stpipe.models.registering import extension_of
 from stpipe.parameters import Settings
 from stpipe.references import Reference, sha256
 from stpipe.step import Step
@@ -214,7 +215,7 @@ class _Namer:
         product = node.products[index]
         if isinstance(node.step, LookStep):
             return f"{LOGS}/{node.root}_{product.suffix}.passed"
-        return f"{PRODUCTS}/{node.root}_{product.suffix}{'' if product.many else '.fits'}"
+        return f"{PRODUCTS}/{node.root}_{product.suffix}{'' if product.many else product.extension}"
 
     def of(self, place: Place) -> str:
         """What a rule depends on to have what is at a place: of a part the whole folder."""
@@ -228,7 +229,8 @@ class _Namer:
         node, _ = place
         if not isinstance(node, Part):
             return self.of(place)
-        return f"{self.of(place)}/{node.root}_{node.products[0].suffix}.fits"
+        product = node.products[0]
+        return f"{self.of(place)}/{node.root}_{product.suffix}{product.extension}"
 
     def reads(self, places: Sequence[Place]) -> Entry:
         """What a rule waits for, and the files that its job is given."""
@@ -400,7 +402,7 @@ def _reference_files(node: Node) -> Iterator[str]:
 
 def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
     made = job.Job(f"save_{suffix}", SaveStep.target(), {}, {}, {}, {}, code=stpipe.__version__)
-    outputs = {"product": f"{PRODUCTS}/{product.root}_{suffix}.fits"}
+    outputs = {"product": f"{PRODUCTS}/{product.root}_{suffix}{extension_of(product.model)}"}
     return {
         **namer.reads(product.places),
         "outputs": outputs,

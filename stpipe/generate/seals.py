@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stpipe import folders
+from stpipe import folders, naming
 from stpipe.errors import InputError, UsageError
 
 __all__ = ["ASIDE", "missing", "seal", "set_aside", "verify"]
@@ -85,7 +85,7 @@ def _problem(path: Path) -> str:
     mark = SEALS / path
     if mark.is_file():
         return "" if mark.read_text(encoding="ascii").strip() == _content(path) else "altered"
-    return _unreadable(path) if path.suffix == ".fits" else ""
+    return _unreadable(path) if path.name.endswith(naming.EXTENSIONS) else ""
 
 
 def _unreadable(path: Path) -> str:

@@ -63,7 +63,7 @@ class RuleText:
         # X_group_scale.fits is no product "scale" of an exposure X_group.
         longer = sorted(s.removesuffix(end) for s in self.suffixes if s.endswith(end))
         root = "root" + (",[^/]+" + "".join(f"(?<!_{start})" for start in longer) if longer else "")
-        path = f'"cal/{{{root}}}{end}{"" if output.many else ".fits"}"'
+        path = f'"cal/{{{root}}}{end}{"" if output.many else output.extension}"'
         return f"directory({path})" if output.many else path
 
 

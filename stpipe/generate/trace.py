@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from stpipe import naming, provenance
 from stpipe.errors import TraceError
 from stpipe.library_step import LibraryStep, stand_in_of
-from stpipe.step import SKIP_PARAMETER, Products, StandIn, Step
+from stpipe.step import SKIP_PARAMETER, Output, Products, StandIn, Step
 
 if TYPE_CHECKING:
     from stpipe.references import Reference
@@ -29,7 +29,6 @@ __all__ = [
     "Node",
     "Part",
     "Place",
-    "Product",
     "Refinement",
     "SkippedStep",
     "Traced",
@@ -51,16 +50,6 @@ class SkippedStep:
 
 
 @dataclass(frozen=True)
-class Product:
-    """A file that a node makes: its name in code, model class and suffix."""
-
-    name: str
-    model: str
-    suffix: str
-    many: bool = False  # a folder of files
-
-
-@dataclass(frozen=True)
 class Refinement:
     """A step that works on one product of a node before the product is written."""
 
@@ -77,7 +66,7 @@ class Node:
     step: Step
     inputs: tuple[Place, ...]
     root: str  # of the names of its files
-    products: tuple[Product, ...]
+    products: tuple[Output, ...]
     references: Mapping[str, Reference] = field(default_factory=dict)
     skipped_before: tuple[SkippedStep, ...] = ()
     skipped_after: list[SkippedStep] = field(default_factory=list)
@@ -152,9 +141,7 @@ class Graph:
         given = arguments[0]
         places = tuple(place for one in arguments for place in one.places)
         declared = step.products(given.model)
-        products = tuple(
-            Product(o.name, o.model or given.model, o.suffix, o.many) for o in declared
-        )
+        products = tuple(Output(o.name, o.model or given.model, o.suffix, o.many) for o in declared)
         node = Node(step, places, given.root, products, selected, given.skipped)
         node.arguments = tuple(one.length for one in arguments)
         self.nodes.append(node)
@@ -185,7 +172,7 @@ class Graph:
 
     def _part(self, node: Node, index: int, member: Traced) -> Traced:
         product = node.products[index]
-        own = Product(product.name, product.model, product.suffix)
+        own = Output(product.name, product.model, product.suffix)
         part = Part(node.step, ((node, index),), member.root, (own,))
         return Traced(self, member.metadata, (part, 0), product.model, member.root)
 

@@ -19,7 +19,7 @@ from stpipe.models.content import Content, put
 from stpipe.models.schema import Schema
 from stpipe.models.validation import plain
 
-__all__ = ["software", "write_asdf"]
+__all__ = ["images", "software", "write_asdf"]
 
 
 def software() -> tagged.TaggedDict:
@@ -129,14 +129,15 @@ def _fits(content: Content, first: int) -> tuple[dict[str, Any], list[ArrayBlock
     extensions = []
     for number, unit in enumerate(content.extras, start=first):
         node = _node(number, bytes_, (unit.size,))
-        extensions.append({"header": _images(unit.header), "data": node})
+        extensions.append({"header": images(unit.header), "data": node})
     blocks = [
         ArrayBlock(Stored(unit.source, unit.offset, bytes_, (unit.size,)), bytes_)
         for unit in content.extras
     ]
-    headers = {name: _images(header) for name, header in content.headers.items()}
+    headers = {name: images(header) for name, header in content.headers.items()}
     return {"headers": headers, "extensions": extensions}, blocks
 
 
-def _images(header: Header) -> list[str]:
+def images(header: Header) -> list[str]:
+    """The cards of a header as text."""
     return [card.image.rstrip() for card in header]

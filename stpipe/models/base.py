@@ -58,6 +58,8 @@ class DataModel(HasMetadata):
     primary: ClassVar[str] = "data"
     reads: ClassVar[tuple[str, ...] | None] = None
     """Names of other models that this one can be read from; None: whatever fits."""
+    extension: ClassVar[str] = ".fits"
+    """Of the file that a step keeps the model in, unless it is told another name."""
 
     def __init_subclass__(cls, *, register: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -124,15 +126,21 @@ class DataModel(HasMetadata):
 
     def units(self, name: str) -> dict[str, str]:
         """The unit of each column of the table ``name`` that has one (TUNIT)."""
-        from stpipe.models.units import units_of
+        from stpipe.models.units import UNIT, words_of
 
-        return units_of(self._content, self._schema.arrays[name])
+        return words_of(self._content, self._schema.arrays[name], UNIT)
 
     def set_units(self, name: str, units: Mapping[str, str]) -> None:
-        """Say in which unit each column of the table ``name`` is; FITS files carry it."""
-        from stpipe.models.units import put_units
+        """Say in which unit each column of the table ``name`` is; FITS and ECSV files carry it."""
+        from stpipe.models.units import UNIT, put_words
 
-        put_units(self._content, self._schema.arrays[name], units)
+        put_words(self._content, self._schema.arrays[name], UNIT, units)
+
+    def describe_columns(self, name: str, descriptions: Mapping[str, str]) -> None:
+        """Say what columns of the table ``name`` are (TCOMM); FITS and ECSV files carry it."""
+        from stpipe.models.units import DESCRIPTION, put_words
+
+        put_words(self._content, self._schema.arrays[name], DESCRIPTION, descriptions)
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -256,6 +264,7 @@ class DataModel(HasMetadata):
             self._content.arrays[path] = cast_
             if before != cast_.dtype.names:
                 self.set_units(path, {})
+                self.describe_columns(path, {})
 
     @property
     def provenance(self) -> list[dict[str, Any]]:
@@ -315,10 +324,10 @@ class DataModel(HasMetadata):
     def save(
         self, path: str | os.PathLike[str], *, checksum: bool = False, compression: str = ""
     ) -> Path:
-        """Write the model to a FITS or ASDF file, whole or not at all, and return its path.
+        """Write the model to a file, whole or not at all, and return its path.
 
-        The extension decides: ``.fits``, ``.fits.gz`` or ``.asdf``. The model is validated and
-        told its file name, date and model type.
+        The extension decides: ``.fits``, ``.fits.gz``, ``.asdf``, or ``.ecsv`` for a model that is
+        one table. The model is validated and told its file name, date and model type.
 
         Parameters
         ----------

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from stpipe.models.hdus import Hdu, scan
 from stpipe.models.metadata import Metadata
 from stpipe.models.registering import known_class
 from stpipe.models.schema import Schema
+from stpipe.naming import EXTENSIONS, TABLES
+
+if TYPE_CHECKING:
+    from stpipe.models.ecsv import Table
 
 __all__ = ["File", "content_for", "inspect", "open_metadata", "open_model"]
 
@@ -39,6 +43,7 @@ class File:
     source: Source
     units: list[Hdu]
     tree: dict[str, Any]
+    table: Table | None = None  # of ECSV
 
     @property
     def model_type(self) -> str:
@@ -56,10 +61,17 @@ class File:
                 return read_fits(self.source, self.units, schema)
             from stpipe.models.asdf_reader import sort_tree
 
-            return sort_tree(self.source, self.tree, schema)
+            content = sort_tree(self.source, self.tree, schema)
+            if self.table is not None:
+                from stpipe.models.ecsv import put_table
+
+                put_table(content, schema, self.table)
+            return content
 
     def guess(self) -> type[DataModel]:
         """The class for a file that does not say: from REFTYPE, else from the array's shape."""
+        if self.table is not None:
+            return _model_of_table(self.table)
         if self.units:
             reftype = str(self.units[0].header.get("REFTYPE") or "").lower()
             shape = next((unit.shape for unit in self.units if unit.name == "SCI"), ())
@@ -135,7 +147,7 @@ def inspect(path: Path) -> File:
     Raises
     ------
     InputError
-        When it is missing, damaged, or neither FITS nor ASDF.
+        When it is missing, damaged, or neither FITS, ASDF nor ECSV.
     """
     source = Source.of(path)
     with source.open() as stream:
@@ -146,8 +158,15 @@ def inspect(path: Path) -> File:
         from stpipe.models.asdf_reader import read_tree
 
         return File(source, [], read_tree(source))
+    if start.startswith(b"# %ECSV"):
+        from stpipe.models.ecsv import read_ecsv
+
+        return File(source, [], *read_ecsv(source))
     found = "is empty" if not source.size else f"starts with {start!r}"
-    raise InputError(f"{path} is neither FITS nor ASDF: it {found}; give a .fits or .asdf file.")
+    raise InputError(
+        f"{path} is neither FITS, ASDF nor ECSV: it {found}; give a file with one of the endings "
+        f"{', '.join(EXTENSIONS)}."
+    )
 
 
 @contextmanager
@@ -177,6 +196,17 @@ def _reference_class(reftype: str, ndim: int) -> type[DataModel]:
     if reftype == "dark" and ndim == 4:  # noqa: PLR2004 - MIRI's darks have integrations
         reftype = "darkmiri"
     return named.get(_ALIASES.get(reftype, reftype), REGISTRY.get("ReferenceFileModel", DataModel))
+
+
+def _model_of_table(table: Table) -> type[DataModel]:
+    """The model of tables in text whose columns there are."""
+    there = set(table.values.dtype.names or ())
+    for model in REGISTRY.values():
+        if model.extension in TABLES:
+            known = model.load_schema().arrays[model.primary].dtype
+            if known is not None and there.issuperset(known.names or ()):
+                return model
+    return DataModel
 
 
 def _class_for_array(array: Array | Any) -> type[DataModel]:

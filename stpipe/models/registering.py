@@ -21,7 +21,7 @@ from stpipe.errors import InputError
 from stpipe.models.base import REGISTRY, DataModel
 from stpipe.models.schema import Schema
 
-__all__ = ["GROUP", "known_class", "model_class", "register"]
+__all__ = ["GROUP", "extension_of", "known_class", "model_class", "register"]
 
 GROUP = "stpipe.models"
 VARIABLE = "STPIPE_MODELS"
@@ -61,6 +61,11 @@ def known_class(name: str) -> type[DataModel] | None:
     if name and name not in REGISTRY:
         _load_users()
     return REGISTRY.get(name)
+
+
+def extension_of(name: str) -> str:
+    """The extension of the files in which models of the class called ``name`` are kept."""
+    return (known_class(name) or DataModel).extension
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from stpipe import naming
 from stpipe.errors import UsageError
 from stpipe.models import dq_def
 from stpipe.models.arrays import Stored
@@ -22,7 +23,7 @@ __all__ = ["save"]
 
 def save(model: DataModel, path: Path, *, checksum: bool = False, compression: str = "") -> Path:
     """Write ``model`` to ``path``; see `DataModel.save`."""
-    kind = _kind(path, compression)
+    kind = _kind(path, model.schema, compression)
     _stamp(model, path.name)
     model.validate()
     content = _encoded(model)
@@ -48,14 +49,13 @@ class _Wishes(NamedTuple):
     compression: str
 
 
-def _kind(path: Path, compression: str) -> str:
-    for kind in (".fits", ".fits.gz", ".asdf"):
+def _kind(path: Path, schema: Schema, compression: str) -> str:
+    allowed: tuple[str, ...] = naming.EXTENSIONS if _fits_into_text(schema) else naming.ANY_MODEL
+    for kind in allowed:
         if path.name.endswith(kind) and path.name != kind:
             break
     else:
-        raise UsageError(
-            f"{path} cannot be written: its name must end in .fits, .fits.gz or .asdf."
-        )
+        raise UsageError(f"{path} cannot be written: its name must end in {', '.join(allowed)}.")
     if compression not in ("", "zlib", "bzp2"):
         raise UsageError(f'compression is "{compression}"; allowed are zlib and bzp2.')
     if compression and kind != ".asdf":
@@ -63,6 +63,12 @@ def _kind(path: Path, compression: str) -> str:
             f"{path}: only ASDF has compression; give a FITS file the ending .fits.gz."
         )
     return kind
+
+
+def _fits_into_text(schema: Schema) -> bool:
+    """Whether models have nothing but metadata and one table."""
+    tables = [field.is_table for field in schema.arrays.values()]
+    return tables in ([], [True]) and not schema.lists
 
 
 def _stamp(model: DataModel, name: str) -> None:
@@ -87,6 +93,11 @@ def _write(kind: str, content: Content, schema: Schema, stream: BinaryIO, wishes
         from stpipe.models.asdf_writer import write_asdf
 
         write_asdf(content, schema, stream, **wishes._asdict())
+        return
+    if kind in naming.TABLES:
+        from stpipe.models.ecsv import write_ecsv
+
+        write_ecsv(content, schema, stream)
         return
     from stpipe.models.fits_writer import write_fits
 

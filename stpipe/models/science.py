@@ -87,6 +87,7 @@ class SourceCatalogModel(DataModel):
     schema_name = "sourcecatalog.schema.json"
     primary = "catalog"
     reads = ()
+    extension = ".ecsv"
 
 
 class AmiLgFitModel(DataModel):

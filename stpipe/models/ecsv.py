@@ -1,0 +1,186 @@
+"""Models that are one table, as ECSV: the text that astropy's tables are exchanged in (APE 6).
+
+The metadata tree is the table's ``meta``. Coordinates on the sky are two columns of the model,
+``name.ra`` and ``name.dec``; who reads the file with ``astropy.table.QTable`` finds a ``SkyCoord``
+there, and quantities where columns have a unit. Reading a model needs no astropy.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from stpipe.errors import InputError, UsageError
+from stpipe.models import rich, tagged
+from stpipe.models.arrays import Array, Source
+from stpipe.models.asdf_reader import FITS_KEY
+from stpipe.models.asdf_writer import images
+from stpipe.models.content import Content
+from stpipe.models.schema import Field, Schema
+from stpipe.models.units import DESCRIPTION, UNIT, put_words, words_of
+from stpipe.models.validation import plain
+
+__all__ = ["Table", "put_table", "read_ecsv", "write_ecsv"]
+
+_ROWS = "_rows"
+_RA, _DEC = ".ra", ".dec"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a file, before it is known which model they are of."""
+
+    values: Array
+    units: Mapping[str, str]
+    descriptions: Mapping[str, str]
+
+
+def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
+    """The metadata tree and the columns of a file.
+
+    Raises
+    ------
+    InputError
+        When it is damaged, or a column has cells that are arrays.
+    """
+    import yaml
+
+    with source.open() as stream:
+        text = stream.read()
+    try:
+        lines = text.decode("utf-8").splitlines()
+        count = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
+        head = tagged.load("\n".join(line[2:] for line in lines[1:count]).encode())
+        tree = _untagged(dict(head.get("meta") or {}))
+        table = _table(head, lines[count:])
+        _check_rows(tree.pop(_ROWS, None), table)
+    except (ValueError, LookupError, TypeError, AttributeError, csv.Error, yaml.YAMLError) as error:
+        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(
+            f"{source.path} is damaged: it is no table in ECSV ({words}); get it or make it again."
+        ) from error
+    return {name: value for name, value in tree.items() if not name.startswith("__")}, table
+
+
+def put_table(content: Content, schema: Schema, table: Table) -> None:
+    """Make the columns the table of a model, when models of `schema` have one."""
+    for path, field in schema.arrays.items():
+        content.arrays[path] = table.values
+        put_words(content, field, UNIT, table.units)
+        put_words(content, field, DESCRIPTION, table.descriptions)
+
+
+def write_ecsv(content: Content, schema: Schema, stream: BinaryIO) -> None:
+    """Write metadata and table; a model without a table gives a file without columns.
+
+    Raises
+    ------
+    UsageError
+        When there is something that such a file has no place for.
+    """
+    from astropy.table import QTable
+
+    content.complete()
+    if content.extras:
+        raise UsageError(
+            f"the extension {content.extras[0].name} has no place in ECSV; write a .fits file."
+        )
+    table = QTable(meta=_metadata(content, schema))
+    for path, field in schema.arrays.items():
+        if path in content.arrays:
+            values = content.arrays[path]
+            table.meta[_ROWS] = int(values.shape[0])
+            _fill(table, values, field, content)
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
+    table.write(text, format="ascii.ecsv")
+    text.flush()
+    text.detach()
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+def _table(head: Mapping[str, Any], lines: list[str]) -> Table:
+    columns = head["datatype"]
+    names = [column["name"] for column in columns]
+    rows = [row for row in csv.reader(lines, delimiter=head.get("delimiter", " ")) if row]
+    if rows[:1] != ([names] if names else []):
+        raise ValueError("names of columns do not agree")
+    cells = list(zip(*rows[1:], strict=True)) or [()] * len(names)
+    read = [_column(column, cell) for column, cell in zip(columns, cells, strict=True)]
+    values = np.empty(len(rows[1:]), [(n, r.dtype) for n, r in zip(names, read, strict=True)])
+    for name, column in zip(names, read, strict=True):
+        values[name] = column
+    return Table(values, _words(columns, "unit"), _words(columns, "description"))
+
+
+def _check_rows(count: int | None, table: Table) -> None:
+    if count is not None and count != len(table.values):
+        raise ValueError(f"it has {len(table.values)} of {count} rows")
+
+
+def _column(column: Mapping[str, Any], cells: Iterable[str]) -> Array:
+    """The values of a column; a cell without a value is not a number."""
+    kind = column["datatype"]
+    if "subtype" in column:
+        raise ValueError(f"cells of {column['name']} are arrays")
+    if kind == "string":
+        return np.array([cell.encode() for cell in cells], dtype="S")
+    if kind == "bool":
+        return np.array([{"True": True, "False": False}[cell] for cell in cells], dtype=bool)
+    return np.array([cell or "nan" for cell in cells], dtype=str).astype(kind)
+
+
+def _words(columns: Iterable[Mapping[str, Any]], key: str) -> dict[str, str]:
+    return {column["name"]: str(column[key]) for column in columns if key in column}
+
+
+def _untagged(node: Any) -> Any:
+    """Plain values: what astropy tags are objects of its own, which no model has."""
+    if isinstance(node, Mapping):
+        return {str(name): _untagged(value) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_untagged(value) for value in node]
+    return str(node) if isinstance(node, tagged.Tagged) else node
+
+
+# --- writing ---------------------------------------------------------------------------------------
+
+
+def _metadata(content: Content, schema: Schema) -> dict[str, Any]:
+    """The tree, and headers of FITS beyond it; that of the table are its columns."""
+    tree: dict[str, Any] = _untagged(plain(rich.serialised(content.tree), ""))
+    own = {field.hdu for field in schema.arrays.values()}
+    headers = {name: images(h) for name, h in content.headers.items() if h and name not in own}
+    return {**tree, FITS_KEY: {"headers": headers}} if headers else tree
+
+
+def _fill(table: Any, values: Any, field: Field, content: Content) -> None:
+    array = values if isinstance(values, np.ndarray) else values.read()
+    units = words_of(content, field, UNIT)
+    descriptions = words_of(content, field, DESCRIPTION)
+    for name, flat, column in _mixins(array, units):
+        table[name] = column
+        table[name].info.description = descriptions.get(flat)
+
+
+def _mixins(array: Array, units: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    """Columns as astropy has them: the name, that of the model's first column, and the values."""
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
+    names = array.dtype.names or ()
+    for name in names:
+        stem = name.removesuffix(_RA)
+        if name.endswith(_RA) and stem + _DEC in names:
+            yield stem, name, SkyCoord(array[name], array[stem + _DEC], unit="deg")
+        elif not (name.endswith(_DEC) and name.removesuffix(_DEC) + _RA in names):
+            column = array[name]
+            if column.dtype.kind == "S":
+                column = np.char.decode(column, "utf-8")
+            yield name, name, u.Quantity(column, units[name]) if name in units else column

@@ -1,0 +1,119 @@
+"""Models that are one table, as text that astropy reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stpipe import models
+from stpipe.errors import InputError, UsageError
+
+UNITS = {"aper30_flux": "Jy", "sky_centroid.ra": "deg", "sky_centroid.dec": "deg"}
+FLOATS = st.floats(width=64, allow_infinity=True, allow_nan=True)
+
+
+def catalog(fluxes: list[float]) -> Any:
+    """A catalogue with a source for each flux."""
+    model = models.SourceCatalogModel()
+    columns = model.schema.arrays["catalog"].dtype.descr
+    more = [("aper30_flux", "f8"), ("is_extended", "?"), ("name", "S3")]
+    table = np.zeros(len(fluxes), [*columns, *more])
+    table["label"] = 1 + np.arange(len(fluxes))
+    table["aper30_flux"], table["is_extended"], table["name"] = fluxes, True, b"a b"
+    table["sky_centroid.ra"], table["sky_centroid.dec"] = 80.5, -69.25
+    model.catalog = table
+    model.set_units("catalog", UNITS)
+    model.describe_columns("catalog", {"aper30_flux": "Flux in a circle: all of it"})
+    model.meta.instrument.name = "NIRCAM"
+    model.provenance = [{"step": "x", "parameters": {"a": None, "b": [1.5, "c: d"]}}]
+    return model
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(fluxes=st.lists(FLOATS, max_size=5), way=st.permutations([".ecsv", ".fits", ".asdf"]))
+def test_all_formats_hold_the_same(tmp_path: Path, fluxes: list[float], way: list[str]) -> None:
+    """Through every format in any order: values bit for bit, units, metadata and history."""
+    model = catalog(fluxes)
+    first = model.copy()
+    for ending in way:
+        model = models.open(model.save(tmp_path / f"x_cat{ending}"))
+    assert type(model) is models.SourceCatalogModel
+    assert first.catalog.dtype.names == model.catalog.dtype.names
+    for name in first.catalog.dtype.names:
+        np.testing.assert_array_equal(first.catalog[name], model.catalog[name])
+    assert UNITS == model.units("catalog")
+    assert first.provenance == model.provenance
+    assert model.meta.instrument.name == "NIRCAM"
+
+
+def test_astropy_reads_coordinates_and_quantities(tmp_path: Path) -> None:
+    """As in catalogues of the archive, with the metadata and descriptions."""
+    path = catalog([1e-7, 2e-7]).save(tmp_path / "x_cat.ecsv")
+    table = QTable.read(path, format="ascii.ecsv")
+    assert isinstance(table["sky_centroid"], SkyCoord)
+    assert table["sky_centroid"][1].dec.deg == -69.25
+    assert table["aper30_flux"][1].to_value("nJy") == pytest.approx(200)
+    assert table["aper30_flux"].info.description == "Flux in a circle: all of it"
+    assert table["is_extended"].dtype == bool
+    assert table.meta["meta"]["instrument"]["name"] == "NIRCAM"
+
+
+def test_tables_of_astropy_open_as_catalogues(tmp_path: Path) -> None:
+    """A catalogue of the archive names no model; a cell without a value is not a number."""
+    table = QTable({"label": [1, 2], "xcentroid": [1.0, 2.0], "ycentroid": [3.0, 4.0]})
+    table["sky_centroid"] = SkyCoord([1, 2], [3, 4], unit="deg")
+    table["flux"] = np.ma.MaskedArray([1.0, 2.0], [False, True])
+    table.meta["aperture_params"] = {"aperture_radii": np.array([1.0, 2.0])}
+    table.write(tmp_path / "a.ecsv", format="ascii.ecsv")
+    with models.open(tmp_path / "a.ecsv") as model:
+        assert isinstance(model, models.SourceCatalogModel)
+        np.testing.assert_array_equal([2.0, 4.0][0], model.catalog["sky_centroid.ra"][1])
+        np.testing.assert_array_equal([1.0, np.nan], model.catalog["flux"])
+        model.save(tmp_path / "b.fits")
+    assert models.open_metadata(tmp_path / "b.fits").shapes["catalog"] == (2,)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("\n2 ", "\n2 3 "),  # a cell too many
+        ("True", "Truth"),
+        ("float64", "float65"),
+        ("label xc", "labels xc"),
+        ("meta: !!omap", "meta: {"),
+        ("{_rows: 2}", "{_rows: 3}"),
+    ],
+)
+def test_damage_is_noticed(tmp_path: Path, before: str, after: str) -> None:
+    """With the name of the file, and what to do."""
+    path = catalog([1.0, 2.0]).save(tmp_path / "x_cat.ecsv")
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+    with pytest.raises(InputError, match=r"x_cat.ecsv is damaged: it is no table in ECSV"):
+        models.open(path)
+
+
+def test_only_tables_fit(tmp_path: Path) -> None:
+    """An image has no place in a table; nothing is written."""
+    with pytest.raises(UsageError, match=r"must end in .fits.gz, .fits, .asdf\."):
+        models.ImageModel(np.zeros((2, 2), np.float32)).save(tmp_path / "x.ecsv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_that_there_is_nothing_fits(tmp_path: Path) -> None:
+    """A step that made nothing leaves a file that says so, under the catalogue's name."""
+    nothing = models.NothingModel()
+    nothing.provenance = [{"step": "source_catalog", "status": "NOTHING", "reason": "dark"}]
+    path = nothing.save(tmp_path / "x_cat.ecsv")
+    assert models.open_metadata(path).model_type == "NothingModel"
+    assert models.open(path).provenance[0]["reason"] == "dark"
