@@ -85,14 +85,15 @@ class StarsFound:
 
 
 def stars_found(catalog: Any, known: Any) -> StarsFound:
-    """Compare a catalogue with the table of true stars.
+    """Compare a product of source_catalog with the table of true stars.
 
-    Both have `ra` and `dec` in degrees and `flux` in Jy.
+    Stars have `ra` and `dec` in degrees and `flux` in Jy.
     """
     matched, nearest, offset = matched_stars(catalog, known)
-    matched &= np.isfinite(catalog["flux"])  # stars at the edge have no flux
+    flux = catalog["aper_total_flux"]
+    matched &= np.isfinite(flux)  # stars at the edge have no flux
     offset = offset[matched] - offset[matched].mean(axis=0)
-    excess = catalog["flux"][matched] / known["flux"][nearest[matched]] - 1
+    excess = flux[matched] / known["flux"][nearest[matched]] - 1
     rms = float(np.sqrt((offset**2).sum(axis=1).mean()))
     error = float(excess.std() / np.sqrt(len(excess)))
     return StarsFound(int(matched.sum()), rms, float(excess.mean()), error)
@@ -104,7 +105,8 @@ def matched_stars(catalog: Any, known: Any) -> tuple[Any, Any, Any]:
     Sources are stars when they are within a tenth of an arcsecond of one, but for a common shift.
     """
     scale = np.array([np.cos(np.deg2rad(known["dec"].mean())), 1.0]) * 3600
-    found, true = (np.column_stack([t["ra"], t["dec"]]) * scale for t in (catalog, known))
+    found = np.column_stack([catalog["sky_centroid.ra"], catalog["sky_centroid.dec"]]) * scale
+    true = np.column_stack([known["ra"], known["dec"]]) * scale
     apart = found[:, None] - true[None]
     nearest = np.hypot(*apart.transpose(2, 0, 1)).argmin(axis=1)
     offset = found - true[nearest]
@@ -115,8 +117,8 @@ def matched_stars(catalog: Any, known: Any) -> tuple[Any, Any, Any]:
 def _mosaic_lines(folder: Path) -> Iterator[tuple[str, bool]]:
     from astropy.io import fits
 
-    for path in sorted(folder.glob("cal/*_cat.fits")):
-        root = path.name.removesuffix("_cat.fits")
+    for path in sorted(folder.glob("cal/*_cat.ecsv")):
+        root = path.name.removesuffix("_cat.ecsv")
         with (
             models.open(path) as catalog,
             fits.open(folder / "truth" / f"{root}_stars.fits") as file,

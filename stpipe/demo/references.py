@@ -26,6 +26,7 @@ from stpipe.demo.lrs import Slit
 from stpipe.demo.metadata import optics
 from stpipe.demo.observation import Observation
 from stpipe.demo.optics import APERTURES, ARCSEC2, distortion_model, megajansky
+from stpipe.demo.scene import SIGMA
 from stpipe.demo.silicon import Pixels, dark_charge, make_pixels
 from stpipe.models import dqflags
 
@@ -39,6 +40,13 @@ MARGIN: Final = 8
 """References of type gain and readnoise reach this far beyond the subarray, to be cut to it."""
 
 FLAT_ERROR: Final = 0.002
+ENERGIES: Final = np.array([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
+"""Parts of a star's light that circles of the APCORR references hold."""
+MOSAIC_SIGMA: Final = float(np.sqrt(SIGMA**2 + 3 / 12))
+"""Width of a star in a mosaic, pixels: of pixels of the image, of the mosaic, and those in circles,
+each adds 1/12 to the variance."""
+ANNULUS: Final = (6.0, 9.0)
+"""Radii in pixels between which APCORR references have the background."""
 PRISM_SUBARRAYS: Final = (FULL, "SLITLESSPRISM")
 DETECTOR_WIDE: Final = frozenset(
     {"ipc", "rscd", "distortion", "filteroffset", "photom", "specwcs", "apcorr"}
@@ -287,10 +295,31 @@ def _specwcs(setup: Setup) -> models.DataModel | None:
 
 def _apcorr(setup: Setup) -> models.DataModel | None:
     if setup.slit is None:
-        return None
+        return _circles(setup)
     reference = _describe(models.MirLrsApcorrModel(), "apcorr", setup)
     reference.apcorr_table = lrs.apcorr_rows(reference, PRISM_SUBARRAYS)
     reference.sizeunit = "pixels"
+    return reference
+
+
+def _circles(setup: Setup) -> models.DataModel | None:
+    """Circles in a mosaic that hold given parts of a star's light, and the annulus around them."""
+    if setup.detector.instrument not in _CIRCLES:
+        return None
+    reference = _describe(_CIRCLES[setup.detector.instrument](), "apcorr", setup)
+    known = optics(setup.detector)
+    areas = [area.name for area in setup.detector.subarrays] if setup.detector.is_miri else [""]
+    energies = np.tile(ENERGIES, len(areas))
+    rows = np.zeros(len(energies), reference.schema.arrays["apcorr_table"].dtype)
+    rows["filter"] = known["meta.instrument.filter"]
+    if setup.detector.is_miri:
+        rows["subarray"] = np.repeat(areas, len(ENERGIES))
+    else:
+        rows["pupil"] = known["meta.instrument.pupil"]
+    rows["eefraction"], rows["apcorr"] = energies, 1 / energies
+    rows["radius"] = MOSAIC_SIGMA * np.sqrt(-2 * np.log(1 - energies))
+    rows["skyin"], rows["skyout"] = ANNULUS
+    reference.apcorr_table = rows
     return reference
 
 
@@ -298,6 +327,13 @@ def _extract1d(setup: Setup) -> lrs.AperturesFile | None:
     return lrs.aperture_reference(setup.slit, setup.subarray) if setup.slit else None
 
 
+_CIRCLES: Final = MappingProxyType(
+    {
+        "NIRCAM": models.NrcImgApcorrModel,
+        "NIRISS": models.NisImgApcorrModel,
+        "MIRI": models.MirImgApcorrModel,
+    }
+)
 _PHOTOM: Final = MappingProxyType(
     {
         "NIRCAM": models.NrcImgPhotomModel,

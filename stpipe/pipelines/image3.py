@@ -39,6 +39,6 @@ class Image3Pipeline(LibraryPipeline):
         library = self.outlier_detection(library)
         mosaic = self.resample(library)
         found = self.source_catalog(mosaic)
-        if self.source_catalog.skip:
-            return found  # the mosaic, which says so
+        if not isinstance(found, Products):
+            return found  # the mosaic, which says that there is no catalogue and why
         return Products(("mosaic", "catalog", "segments"), (mosaic, *found))

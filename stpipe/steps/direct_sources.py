@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.errors import InputError
+from stpipe.errors import InputError, StpipeError
 
 if TYPE_CHECKING:
     from stpipe.steps._arrays import Doubles
@@ -32,58 +32,39 @@ class Source:
 
 
 def read_sources(path: str | Path) -> list[Source]:
-    """The sources of a catalogue that source_catalog made, here (FITS) or in jwst (ECSV).
+    """The sources of a catalogue that source_catalog made, here or in jwst.
 
     Raises
     ------
     InputError
         When the file is no such catalogue.
     """
+    from stpipe import models
+
     try:
-        rows = _from_ecsv(path) if str(path).lower().endswith(".ecsv") else _from_fits(path)
-        return [source for source in rows if np.isfinite(source.magnitude)]
-    except (OSError, KeyError, ValueError, AttributeError) as error:
+        with models.SourceCatalogModel(path) as model:
+            sources = [_source(row) for row in model.catalog]
+    except (StpipeError, KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"{path} is no catalogue of sources ({type(error).__name__}: {error}); give a product of "
             "source_catalog."
         ) from error
+    return [source for source in sources if np.isfinite(source.magnitude)]
 
 
-def _from_fits(path: str | Path) -> list[Source]:
-    from stpipe import models
-
-    with models.SourceCatalogModel(path) as model:
-        return [
-            _source(row, float(row["ra"]), float(row["dec"]), row["abmag"]) for row in model.catalog
-        ]
-
-
-def _from_ecsv(path: str | Path) -> list[Source]:
-    from astropy.table import QTable
-
-    table = QTable.read(path, format="ascii.ecsv")
-    found = []
-    for row in table:
-        ra, dec = _degrees(row["sky_centroid"])
-        names = [f"sky_bbox_{corner}" for corner in ("ll", "lr", "ul", "ur")]
-        corners = np.array([_degrees(row[name]) for name in names if name in table.colnames]).T
-        found.append(_source(row, ra, dec, row["isophotal_abmag"], corners))
-    return found
-
-
-def _degrees(place: Any) -> tuple[float, float]:
-    return float(place.icrs.ra.deg), float(place.icrs.dec.deg)
-
-
-def _source(row: Any, ra: float, dec: float, magnitude: Any, corners: Any = None) -> Source:
-    if corners is None or not corners.size:
-        corners = np.array([[ra], [dec]])
-    value = getattr(magnitude, "value", magnitude)
+def _source(row: Any) -> Source:
+    centre = _place(row, "sky_centroid")
+    names = [f"sky_bbox_{corner}" for corner in ("ll", "lr", "ul", "ur")]
+    corners = [_place(row, name) for name in names if f"{name}.ra" in row.dtype.names]
     return Source(
         number=int(row["label"]),
-        ra=ra,
-        dec=dec,
-        magnitude=float("nan") if np.ma.is_masked(value) else float(value),
+        ra=centre[0],
+        dec=centre[1],
+        magnitude=float(row["isophotal_abmag"]),
         extended=bool(row["is_extended"]),
-        corners=corners,
+        corners=np.array(corners or [centre]).T,
     )
+
+
+def _place(row: Any, name: str) -> tuple[float, float]:
+    return float(row[f"{name}.ra"]), float(row[f"{name}.dec"])

@@ -1,148 +1,239 @@
-"""Find the sources of a mosaic, and measure their places and fluxes."""
+"""Find the sources of a mosaic, and measure their places, fluxes and shapes."""
 
 from __future__ import annotations
 
-import warnings
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from stpipe.errors import InputError, NoProduct, ParameterError
 from stpipe.models import dqflags
 from stpipe.step import Output, Step
-from stpipe.steps.sources import FWHM, background_and_noise, refined
+from stpipe.steps._arrays import has
+from stpipe.steps.aperture_photometry import Apertures, apertures_for, vega_offset
+from stpipe.steps.source_columns import Columns, SkyPlaces
+from stpipe.steps.source_finding import Finder, Found
+from stpipe.steps.star_shapes import sharpness_and_roundness
 
 if TYPE_CHECKING:
-    from stpipe.steps._arrays import Bits, Booleans, Doubles
+    from stpipe.steps._arrays import Booleans, Floats
 
-__all__ = ["SourceCatalogStep", "abmag"]
+__all__ = ["SourceCatalogStep"]
 
 JANSKY = 1e6  # Jy of 1 MJy
-ZERO = 3631.0  # Jy of AB magnitude 0
-WHOLE = 0.99  # of a circle that has to be in the image
+UNIT = "MJy/sr"
 
 
 class SourceCatalogStep(Step):
-    """Find the sources of a mosaic, and measure their places and fluxes.
+    """Find the sources of a mosaic, and measure their places, fluxes and shapes.
 
-    Sources are groups of pixels above the noise of the smoothed image (photutils); blends are taken
-    apart on request. The table has places in pixels (from 0) and degrees, the flux in Jy within a
-    circle of `aperture_radius` pixels without the background, its error from ERR, the AB magnitude,
-    and whether the source is twice as wide as `kernel_fwhm`. Light outside the circle is not corrected
-    for; fluxes of circles that are not all in the image are NaN. A second product, `_segm`, has the
-    number of the source that each pixel belongs to, or 0.
+    Sources are groups of pixels above the noise of the smoothed image, taken apart where they blend
+    (photutils), or stars (`starfinder`). The catalogue has a row for each: places, fluxes in three
+    circles that hold `aperture_ee` per cent of a point source's light by the APCORR reference, above
+    the local background; `aper_total_flux`, all light of a point source by the largest circle; AB and
+    Vega magnitudes, concentration, and isophotal flux and shape. `is_extended` tells which sources
+    are no stars, whose `aper_total_flux` means nothing. Fluxes of circles with a pixel without a
+    value are NaN. A second product, `_segm`, has the number of the source that each pixel belongs
+    to, or 0.
 
-    Differences from jwst 3.0.0: the table is in a FITS file, as all products, and the radius is a
-    parameter, as encircled energies of the APCORR reference are not used.
+    Without a row of ABVEGAOFFSET, Vega magnitudes are NaN; where no APCORR reference applies (N/A)
+    the step is skipped.
+
+    Notes
+    -----
+    The catalogue is text, ECSV: `astropy.table.QTable.read(path, format="ascii.ecsv")`.
     """
 
     alias = "source_catalog"
     suffix = "cat"
     status = "source_catalog"
     input_models = ("ImageModel",)
+    reference_types = ("apcorr",)
+    optional_reference_types = ("abvegaoffset",)
     outputs = (
         Output("catalog", "SourceCatalogModel", "cat"),
         Output("segments", "SegmentationMapModel", "segm"),
     )
     spec = """
-        snr_threshold = float(min=0, default=3.0)  # Peaks of the smoothed image over its noise
-        npixels = integer(min=1, default=10)  # Connected pixels that make a source
+        aperture_ee1 = integer(min=1, max=99, default=30)  # Light in the smallest circle, per cent
+        aperture_ee2 = integer(min=1, max=99, default=50)  # Light in the middle circle, per cent
+        aperture_ee3 = integer(min=1, max=99, default=70)  # Light in the largest circle, per cent
+        ci1_star_threshold = float(default=2.0)  # Stars have less: middle over smallest circle
+        ci2_star_threshold = float(default=1.8)  # Stars have less: largest over middle circle
+        starfinder = option("dao", "iraf", "segmentation", default="segmentation")  # How to find
+        snr_threshold = float(min=0, default=3.0)  # Of sources above the background, in its noise
         bkg_boxsize = integer(min=1, default=1000)  # Boxes that the background is measured in, pixels
-        kernel_fwhm = float(min=0.5, default=2.5)  # Width of stars, pixels
-        aperture_radius = float(min=0.5, default=5.0)  # Of the circle, pixels
-        deblend = boolean(default=False)  # Take blends apart; needs scikit-image
+        kernel_fwhm = float(min=0, default=2.0)  # Width of stars, pixels
+        minsep_fwhm = float(min=0, default=0.0)  # dao, iraf: least distance, in kernel_fwhm
+        sigma_radius = float(min=0, default=1.5)  # dao, iraf: reach of the kernel, in its sigma
+        sharplo = float(default=0.5)  # dao, iraf: least sharpness
+        sharphi = float(default=2.0)  # dao, iraf: largest sharpness
+        roundlo = float(default=0.0)  # dao, iraf: least roundness
+        roundhi = float(default=0.2)  # dao, iraf: largest roundness
+        brightest = integer(min=1, default=200)  # dao, iraf: sources to keep
+        peakmax = float(default=None)  # dao, iraf: sources with brighter pixels are left out, Jy
+        npixels = integer(min=1, default=25)  # segmentation: connected pixels that make a source
+        connectivity = option("4", "8", default="8")  # segmentation: neighbours of a pixel
+        deblend = boolean(default=True)  # segmentation: take blends apart
+        nlevels = integer(min=1, default=32)  # deblend: levels between a source's edge and peak
+        contrast = float(min=0, max=1, default=0.001)  # deblend: least part of the light of a blend
+        multithresh_mode = option("exponential", "linear", "sinh", default="exponential")  # steps
+        localbkg_width = integer(min=0, default=0)  # segmentation: frame of the background, pixels
     """
+    aperture_ee1: int
+    aperture_ee2: int
+    aperture_ee3: int
+    ci1_star_threshold: float
+    ci2_star_threshold: float
+    starfinder: str
     snr_threshold: float
-    npixels: int
     bkg_boxsize: int
     kernel_fwhm: float
-    aperture_radius: float
+    minsep_fwhm: float
+    sigma_radius: float
+    sharplo: float
+    sharphi: float
+    roundlo: float
+    roundhi: float
+    brightest: int
+    peakmax: float | None
+    npixels: int
+    connectivity: str
     deblend: bool
+    nlevels: int
+    contrast: float
+    multithresh_mode: str
+    localbkg_width: int
 
     def process(self, image: Any) -> Any:
         """Detect and measure; return (catalog, segments)."""
         from stpipe import models
 
-        if image.meta.wcs is None or not image.meta.photometry.pixelarea_steradians:
-            raise InputError(
-                f"{self.qualified_name}: {image.meta.filename} has no gwcs or no PIXAR_SR. Run "
-                "assign_wcs and photom."
-            )
-        good = np.isfinite(image.data) & (image.dq & dqflags.DO_NOT_USE == 0)
-        if not good.any():
-            raise NoProduct("no pixel has a value")
-        background, _ = background_and_noise(image.data, good, self.bkg_boxsize)
-        data = np.where(good, image.data - background, 0.0)
-        found, numbers = self._detected(data, good)
-        catalog, segments = models.SourceCatalogModel(), models.SegmentationMapModel(numbers)
+        apertures, offset = self._apertures(image), self._vega_offset(image)
+        mosaic = _in_jansky(image, self.qualified_name)
+        found = self._finder().find(*mosaic)
+        catalog, segments = models.SourceCatalogModel(), models.SegmentationMapModel(found.segments)
         for product in (catalog, segments):
             product.update(image)
         segments.meta.wcs = image.meta.wcs
-        catalog.catalog = self._table(image, data, good, found)
-        self.log.info("%d sources", len(catalog.catalog))
+        catalog.aperture_params = _described(apertures)
+        catalog.abvega_offset = None if np.isnan(offset) else offset
+        self._columns(image, mosaic, found, (apertures, offset)).put_into(catalog)
+        self.log.info("%d sources", len(found.labels))
         return catalog, segments
 
-    def _table(self, image: Any, data: Doubles, good: Booleans, found: Doubles) -> Any:
-        from stpipe import models
+    def _columns(
+        self, image: Any, mosaic: _Mosaic, found: Found, photometry: tuple[Apertures, float]
+    ) -> Columns:
+        """The columns of the catalogue, in the order of the archive's."""
+        apertures, offset = photometry
+        fluxes = apertures.measure(mosaic.data, mosaic.err, found.places)
+        limits = (self.ci1_star_threshold, self.ci2_star_threshold)
+        shapes = sharpness_and_roundness(mosaic.data, found.places, self.kernel_fwhm)
+        sky = SkyPlaces(image.meta.wcs, _reference_pixel(image))
+        columns = Columns(offset)
+        columns.add_places(found, sky)
+        columns.add_circles(apertures, fluxes)
+        columns.add_concentration(apertures, fluxes, limits)
+        columns.add_star_shapes(*shapes)
+        columns.add_neighbours(found)
+        columns.add_isophotes(found, sky)
+        return columns
 
-        dtype = models.SourceCatalogModel().schema.arrays["catalog"].dtype
-        table = np.zeros(len(found), dtype)
-        if not len(found):
-            return table
-        places = refined(data, found[:, :2], self.kernel_fwhm)
-        scale = image.meta.photometry.pixelarea_steradians * JANSKY
-        flux, err = self._fluxes(data, image.err, good, places)
-        table["label"] = found[:, 3]
-        table["xcentroid"], table["ycentroid"] = places.T
-        table["ra"], table["dec"] = image.meta.wcs(*places.T, with_bounding_box=False)
-        table["flux"], table["flux_err"] = flux * scale, err * scale
-        table["abmag"], table["abmag_err"] = abmag(table["flux"], table["flux_err"])
-        table["is_extended"] = found[:, 2] > 2 * self.kernel_fwhm
-        return table
+    def _apertures(self, image: Any) -> Apertures:
+        energies = (self.aperture_ee1, self.aperture_ee2, self.aperture_ee3)
+        if sorted(set(energies)) != list(energies):
+            raise ParameterError(
+                f"{self.qualified_name}: aperture_ee1, aperture_ee2, aperture_ee3 are "
+                f"{', '.join(map(str, energies))}, allowed: each larger than the one before."
+            )
+        scale = image.meta.resample.pixel_scale_ratio
+        if scale is None:
+            self.log.warning("no PXSCLRT in the header: pixels are taken as the detector's")
+        meta = image.to_flat_dict()
+        return apertures_for(self.references["apcorr"], meta, energies, scale or 1.0)
 
-    def _detected(self, data: Doubles, good: Booleans) -> tuple[Doubles, Bits]:
-        """Sources (n, 4: x, y, full width at half maximum, number), and the number at each pixel."""
-        from photutils.segmentation import SourceCatalog, SourceFinder
-        from scipy.ndimage import gaussian_filter
+    def _vega_offset(self, image: Any) -> float:
+        """AB minus Vega magnitude; NaN without a reference."""
+        if self.selected["abvegaoffset"].path is None:
+            self.log.warning("no abvegaoffset reference: Vega magnitudes are NaN")
+            return float("nan")
+        return vega_offset(self.references["abvegaoffset"].abvega_offset, image.to_flat_dict())
 
-        if self.deblend and find_spec("skimage") is None:
-            raise ParameterError("deblend needs scikit-image: pip install scikit-image")
-        sigma = self.kernel_fwhm / FWHM
-        smooth = gaussian_filter(data, sigma)
-        # Measured, as neighbouring pixels of a mosaic are correlated.
-        level = self.snr_threshold * background_and_noise(smooth, good, self.bkg_boxsize)[1]
-        finder = SourceFinder(self.npixels, deblend=self.deblend, progress_bar=False)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there are none: the table is empty then
-            segments = finder(smooth, level, mask=~good)
-            if segments is None:
-                return np.zeros((0, 4)), np.zeros(data.shape, dtype=np.uint32)
-            sources = SourceCatalog(data, segments, convolved_data=smooth, mask=~good)
-            found = [sources.x_centroid, sources.y_centroid, sources.fwhm.value, sources.labels]
-        table = np.column_stack(found)
-        known: Doubles = np.asarray(table[np.isfinite(table).all(axis=1)], dtype=np.float64)
-        return known, segments.data.astype(np.uint32)
+    def _finder(self) -> Finder:
+        method = self.starfinder
+        return Finder(
+            method,
+            self.snr_threshold,
+            self.bkg_boxsize,
+            self.kernel_fwhm,
+            self._segment_options() if method == "segmentation" else self._star_options(),
+            self.localbkg_width,
+        )
 
-    def _fluxes(
-        self, data: Doubles, err: Any, good: Booleans, places: Doubles
-    ) -> tuple[Doubles, Doubles]:
-        """Sums within circles, and their errors; NaN where a circle is not all in the image."""
-        from photutils.aperture import CircularAperture, aperture_photometry
+    def _segment_options(self) -> dict[str, Any]:
+        return {
+            "n_pixels": self.npixels,
+            "connectivity": int(self.connectivity),
+            "deblend": self.deblend,
+            "n_levels": self.nlevels,
+            "contrast": self.contrast,
+            "mode": self.multithresh_mode,
+        }
 
-        circles = CircularAperture(places, self.aperture_radius)
-        errors = np.where(good, np.nan_to_num(err), 0.0)
-        sums = aperture_photometry(data, circles, error=errors)
-        covered = aperture_photometry(good.astype(np.float64), circles)["aperture_sum"]
-        whole = np.asarray(covered) > WHOLE * circles.area
-        made = (np.asarray(sums[f"aperture_sum{kind}"]) for kind in ("", "_err"))
-        flux, error = (np.where(whole, values, np.nan) for values in made)
-        return flux, error
+    def _star_options(self) -> dict[str, Any]:
+        return {
+            "sigma_radius": self.sigma_radius,
+            "min_separation": max(2, int(self.minsep_fwhm * self.kernel_fwhm + 0.5)),
+            "sharpness_range": (self.sharplo, self.sharphi),
+            "roundness_range": (self.roundlo, self.roundhi),
+            "n_brightest": self.brightest,
+            "peak_max": self.peakmax,
+        }
 
 
-def abmag(flux: Doubles, err: Doubles) -> tuple[Doubles, Doubles]:
-    """AB magnitudes and errors of fluxes in Jy; NaN where a flux is not positive."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        magnitude = np.where(flux > 0, -2.5 * np.log10(flux / ZERO), np.nan)
-        error = np.where(flux > 0, 2.5 / np.log(10) * err / flux, np.nan)
-    return magnitude, error
+class _Mosaic(NamedTuple):
+    """Data and errors in Jy a pixel (rows, columns), and where there are none."""
+
+    data: Floats
+    err: Floats
+    absent: Booleans
+
+
+def _in_jansky(image: Any, name: str) -> _Mosaic:
+    area = image.meta.photometry.pixelarea_steradians
+    if image.meta.wcs is None or not area:
+        raise InputError(
+            f"{name}: {image.meta.filename} has no gwcs or no PIXAR_SR. Run assign_wcs and photom."
+        )
+    if image.meta.bunit_data not in (None, UNIT):
+        raise InputError(
+            f"{name}: {image.meta.filename} has the unit {image.meta.bunit_data}, allowed: {UNIT}."
+        )
+    absent = np.isnan(image.data) | np.isnan(image.err) | has(image.dq, dqflags.DO_NOT_USE)
+    if image.has("wht"):
+        absent |= image.wht == 0
+    if absent.all():
+        raise NoProduct("no pixel has a value")
+    factor = np.float32(JANSKY * area)
+    return _Mosaic(image.data * factor, image.err * factor, absent)
+
+
+def _reference_pixel(image: Any) -> tuple[float, float]:
+    """Where north is measured: the reference point of the coordinates, else the middle."""
+    known = image.meta.wcsinfo.crpix1, image.meta.wcsinfo.crpix2
+    if None not in known:
+        return known[0] - 1, known[1] - 1
+    rows, columns = image.shape
+    return (columns - 1) / 2, (rows - 1) / 2
+
+
+def _described(apertures: Apertures) -> dict[str, Any]:
+    """The apertures, by the names that catalogues have for them."""
+    return {
+        "aperture_ee": list(apertures.energies),
+        "aperture_radii": list(apertures.radii),
+        "aperture_corrections": list(apertures.corrections),
+        "bkg_aperture_inner_radius": apertures.inner,
+        "bkg_aperture_outer_radius": apertures.outer,
+    }

@@ -73,7 +73,7 @@ def make(folder: Path) -> Scene:
     }
     named = {name: str(file) for name, file in references.items()}
     named |= dict.fromkeys(("filteroffset", "area", "apcorr"), "N/A")
-    return Scene(path, catalog(rate, folder / "sources_cat.fits"), named)
+    return Scene(path, catalog(rate, folder / "sources_cat.ecsv"), named)
 
 
 def exposure() -> Any:
@@ -196,10 +196,12 @@ def catalog(image: Any, path: Path) -> Path:
     wcs = imaging_wcs(image.to_flat_dict(), image.shape, distortion().model, ())
     model = models.SourceCatalogModel()
     sources = (*SOURCES, BEYOND)
-    rows = np.zeros(len(sources), model.schema.arrays["catalog"].dtype)
+    columns = model.schema.arrays["catalog"].dtype.descr
+    more = [("isophotal_abmag", "f8"), ("is_extended", "?")]
+    rows = np.zeros(len(sources), [*columns, *more])
     for row, (number, x, y, flux, extended) in zip(rows, sources, strict=True):
         row["label"], row["xcentroid"], row["ycentroid"] = number, x, y
-        row["ra"], row["dec"] = wcs(x, y, with_bounding_box=False)
-        row["abmag"], row["is_extended"] = -2.5 * np.log10(flux / 3631), extended
+        row["sky_centroid.ra"], row["sky_centroid.dec"] = wcs(x, y, with_bounding_box=False)
+        row["isophotal_abmag"], row["is_extended"] = -2.5 * np.log10(flux / 3631), extended
     model.catalog = rows
     return Path(model.save(path))

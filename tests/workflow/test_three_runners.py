@@ -200,8 +200,8 @@ def test_from_raw_ramps_to_a_mosaic(run: Callable[..., object], tmp_path: Path) 
         run("strun", stages[0], *raw, "--output_dir=cal", cwd=field)
         run("strun", stages[1], *sorted(made.glob("*_rate.fits")), "--output_dir=cal", cwd=field)
         run("strun", stages[2], asn, "--output_dir=cal", cwd=field)
-        for suffix in ("i2d", "cat"):
-            name = next(kept.glob(f"*_t001_*_{suffix}.fits")).name
+        for ending in ("i2d.fits", "cat.ecsv"):
+            name = next(kept.glob(f"*_t001_*_{ending}")).name
             same_arrays(kept / name, made / name)
         members = sorted(kept.glob("*_crf/*.fits"))
         assert len(members) == 3
@@ -209,5 +209,5 @@ def test_from_raw_ramps_to_a_mosaic(run: Callable[..., object], tmp_path: Path) 
         same_arrays(next(kept.glob("*_t001_*_i2d.fits")), tmp_path / "hand_i2d.fits")
         one = raw[0].name.replace("_uncal", "_i2d")
         same_arrays(kept / one, made / one)
-    with models.open(next(kept.glob("*_cat.fits"))) as catalog:
+    with models.open(next(kept.glob("*_cat.ecsv"))) as catalog:
         assert len(catalog.catalog) > 40

@@ -45,10 +45,10 @@ Answers = Any  # JSON: references of every header, and the names of all mappings
 NONE_FOR = {
     "NIRCAM": {"reset", "rscd", "filteroffset"},
     "NIRISS": {"reset", "rscd", "ipc", "filteroffset"},
-    "NIRSPEC": {"reset", "rscd", "ipc", "distortion", "filteroffset", "flat", "photom"},
+    "NIRSPEC": {"reset", "rscd", "ipc", "distortion", "filteroffset", "flat", "photom", "apcorr"},
     "MIRI": {"superbias"},
 }
-PRISM = {"specwcs", "apcorr", "extract1d"}  # of MIRI's spectra alone
+PRISM = {"specwcs", "extract1d"}  # of MIRI's spectra alone
 NEVER = ("refpix", "emicorr", "sirskernel", "pars-jumpstep", "pars-detector1pipeline")
 
 
@@ -107,7 +107,7 @@ def test_spectra_have_references_of_their_own(series_folder: Path) -> None:
     (path,) = series_folder.glob("uncal/*.fits")
     header = open_metadata(path).to_flat_dict()
     plain = {n: v for n, v in header.items() if isinstance(v, str | int | float | bool)}
-    ((found,), _) = ask(series_folder, [plain], [*PRISM, "photom"])
+    ((found,), _) = ask(series_folder, [plain], [*PRISM, "apcorr", "photom"])
 
     assert all(Path(name).is_file() for name in found.values())
     assert (

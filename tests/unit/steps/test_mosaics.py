@@ -87,7 +87,7 @@ def test_segments_are_those_of_the_sources(made: Any) -> None:
     x, y = (np.rint(table[name]).astype(int) for name in ("xcentroid", "ycentroid"))
     np.testing.assert_array_equal(table["label"], segments.data[y, x])
     assert {0, *table["label"]} == set(np.unique(segments.data))
-    sky = (table["ra"][0], table["dec"][0])
+    sky = (table["sky_centroid.ra"][0], table["sky_centroid.dec"][0])
     np.testing.assert_allclose(
         segments.meta.wcs.invert(*sky), (table["xcentroid"][0], table["ycentroid"][0]), atol=1e-6
     )
@@ -359,7 +359,7 @@ def test_command_line(field: Path, run: Any, tmp_path: Path, monkeypatch: Any) -
     run("strun", "calwebb_image3", asn, "--output_dir=out", cwd=tmp_path)
 
     root = "jw01234-o005_t001_nircam_clear-f200w"
-    names = {f"{root}_{suffix}.fits" for suffix in ("i2d", "cat", "segm")}
+    names = {f"{root}_{ending}" for ending in ("i2d.fits", "cat.ecsv", "segm.fits")}
     assert names == {p.name for p in tmp_path.glob("out/*")}
     run("strun", "tweakreg", asn, "--output_dir=tweaked", cwd=tmp_path)
     names = {path.name for path in tmp_path.glob("tweaked/*")}
@@ -507,8 +507,9 @@ def test_regions_and_their_middle() -> None:
         corners_of("POLYGON ICRS 1 2 3")
 
 
-def test_catalogues_need_coordinates(field: Path) -> None:
+def test_catalogues_need_coordinates(field: Path, association: Path) -> None:
     """And an empty image has an empty one."""
+    assert association.is_file()
     with models.open(next(field.glob("cal/*_cal.fits"))) as image:
         empty = image.copy()
         rng = np.random.default_rng(0)
