@@ -482,10 +482,10 @@ def damage(path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("ending", "kind", "message"),
     [
-        (".fits", "empty", "is neither FITS nor ASDF: it is empty"),
+        (".fits", "empty", "is neither FITS, ASDF nor ECSV: it is empty"),
         (".fits", "header", r"is damaged: the header at byte 0 has no END before byte 300"),
         (".fits", "data", r"x.fits is incomplete: the data of extension \w+ should end at byte"),
-        (".fits", "noise", r"is neither FITS nor ASDF: it starts with b'.x7fELF"),
+        (".fits", "noise", r"is neither FITS, ASDF nor ECSV: it starts with b'.x7fELF"),
         (".asdf", "data", r"is incomplete: a block should end at byte"),
         (".fits.gz", "header", r"is a damaged gzip file"),
     ],
@@ -630,7 +630,7 @@ def test_places_that_cannot_be_written(image: models.ImageModel, tmp_path: Path)
     """A missing folder and an unknown ending are said to be just that."""
     with pytest.raises(StpipeError, match=r"y.fits cannot be written: No such file or directory"):
         image.save(tmp_path / "no" / "y.fits")
-    with pytest.raises(UsageError, match=r"must end in .fits, .fits.gz or .asdf"):
+    with pytest.raises(UsageError, match=r"must end in .fits.gz, .fits, .asdf"):
         image.save(tmp_path / "y.txt")
 
 
