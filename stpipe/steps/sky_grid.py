@@ -20,6 +20,7 @@ __all__ = [
     "fiducial",
     "from_file",
     "grid_for",
+    "inside",
     "pixel_map",
     "separation",
     "stored_wcs",
@@ -268,9 +269,8 @@ def pixel_map(wcs: Any, grid: Grid, shape: tuple[int, int]) -> Doubles:
     """
     from scipy.interpolate import RectBivariateSpline
 
-    inside = [_inside(limits, n) for limits, n in zip(wcs.bounding_box, shape[::-1], strict=True)]
-    columns, rows = (slice(first, last + 1) for first, last in inside)
-    x, y = (np.linspace(first, last, _points(last - first + 1)) for first, last in inside)
+    rows, columns = inside(wcs, shape)
+    x, y = (np.linspace(s.start, s.stop - 1, _points(s.stop - s.start)) for s in (columns, rows))
     coarse = _to_grid(wcs, grid, *np.meshgrid(x, y))
     places = np.full((*shape, 2), np.nan)
     every = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
@@ -281,9 +281,14 @@ def pixel_map(wcs: Any, grid: Grid, shape: tuple[int, int]) -> Doubles:
     return places
 
 
-def _inside(limits: Any, size: int) -> tuple[int, int]:
-    low, high = (float(getattr(edge, "value", edge)) for edge in limits)
-    return max(0, int(np.ceil(low))), min(size - 1, int(np.floor(high)))
+def inside(wcs: Any, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of an image of `shape` that are in the bounding box."""
+    found = []
+    for limits, size in zip(wcs.bounding_box, shape[::-1], strict=True):
+        low, high = (float(getattr(edge, "value", edge)) for edge in limits)
+        found.append(slice(max(0, int(np.ceil(low))), min(size, int(np.floor(high)) + 1)))
+    columns, rows = found
+    return rows, columns
 
 
 def _points(size: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from stpipe.errors import InputError
 from stpipe.steps.aperture import HORIZONTAL
-from stpipe.steps.sky_grid import Grid, Wishes, corners_of, separation, stored_wcs
+from stpipe.steps.sky_grid import Grid, Wishes, corners_of, inside, separation, stored_wcs
 
 if TYPE_CHECKING:
     from stpipe.steps._arrays import Doubles
@@ -41,9 +41,12 @@ class SlitGrid(Grid):
 
     def places(self, wcs: Any, shape: tuple[int, int]) -> Doubles:
         """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
-        rows, columns = np.indices(shape, dtype=np.float64)
+        lit = inside(wcs, shape)
+        rows, columns = np.mgrid[lit].astype(np.float64)
+        places = np.full((*shape, 2), np.nan)
         found = self.wcs.invert(*wcs(columns, rows), with_bounding_box=False)
-        return np.stack(found, axis=-1).astype(np.float64)
+        places[lit] = np.stack(found, axis=-1)
+        return places
 
 
 @dataclass(frozen=True)
