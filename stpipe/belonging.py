@@ -78,9 +78,10 @@ def reasons(
 
     product = models.open_metadata(path)
     history: list[Record] = list(product.get("provenance") or [])
+    expected = [*_before(graph, path), *_expected(place, still)]
     problems = [
         *_other_exposure(graph, product, history, path),
-        *_other_history(_expected(place, still), _comparable(history)),
+        *_other_history(expected, _comparable(history)),
     ]
     for problem in problems:
         yield (
@@ -110,6 +111,15 @@ def _other_exposure(
 
 
 # --- histories -------------------------------------------------------------------------------------
+
+
+def _before(graph: Graph, path: Path) -> list[Record]:
+    """What the one input of a run went through before, such as the stage that made rates of it."""
+    from stpipe import models
+
+    if path == graph.source or len(graph.members) > 1:
+        return []
+    return _comparable(models.open_metadata(graph.source).get("provenance") or [])
 
 
 def _expected(place: tuple[Node | None, int], still: Collection[str]) -> list[Record]:

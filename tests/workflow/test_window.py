@@ -56,6 +56,22 @@ def test_stopping_and_going_on_gives_the_whole_run(
         assert same(whole, here / whole.name)
 
 
+def test_what_an_exposure_went_through_before_is_no_part_of_the_run(
+    here: Path, exposures: list[Path]
+) -> None:
+    """Rates have the history of the stage that made them; the next one stops and goes on, too."""
+    source = exposure(exposures, "nrca1")
+    root = source.name.removesuffix("_uncal.fits")
+    assert 0 == main(["calwebb_detector1", str(source), QUIET])
+    words = ["calwebb_image2", f"{root}_rate.fits", QUIET]
+    assert 0 == main([*words, "--stop-step=flat_field"])
+    assert 0 == main([*words, "--start-step=photom"])
+
+    assert 0 == main([*words, "--output_dir=whole"])
+    for suffix in ("cal", "i2d"):
+        assert same(Path(f"whole/{root}_{suffix}.fits"), here / f"{root}_{suffix}.fits")
+
+
 def test_the_window_may_be_anywhere_and_products_of_single_steps_do(
     here: Path, exposures: list[Path]
 ) -> None:
