@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stpipe.models.associations import Product
     from stpipe.step import Step
 
-__all__ = ["Assignment", "assignments"]
+__all__ = ["Assignment", "assignments", "subtracts"]
 
 STEP, PARAMETER = "bkg_subtract", "bkg_list"
 
@@ -46,9 +46,24 @@ class Assignment:
             return
         step.source = Path(f"{self.name}.fits")
         with models.open(self.source) as exposure:
-            exposure.set("meta.asn.table_name", self.association.path.name)
-            exposure.set("meta.asn.pool_name", self.association.asn_pool or None)
+            for path, value in self.told.items():
+                exposure.set(path, value or None)
             yield exposure
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Metadata of the exposure that its association tells."""
+        if self.association is None:
+            return {}
+        return {
+            "meta.asn.table_name": self.association.path.name,
+            "meta.asn.pool_name": self.association.asn_pool,
+        }
+
+
+def subtracts(cls: type[Step]) -> bool:
+    """Whether a step or pipeline subtracts backgrounds."""
+    return cls.alias == STEP or STEP in cls.step_defs
 
 
 def assignments(cls: type[Step], source: Any) -> list[Assignment]:
@@ -81,7 +96,7 @@ def _of_product(cls: type[Step], association: Association, product: Product) -> 
     settings = Settings()
     if backgrounds:
         step = settings if cls.alias == STEP else settings.substep(STEP)
-        if cls.alias != STEP and STEP not in cls.step_defs:
+        if not subtracts(cls):
             raise InputError(
                 f"{association.path}: {cls.__name__} has no step {STEP} for background members."
             )

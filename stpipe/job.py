@@ -61,6 +61,7 @@ class Job:
     # For each argument of the step how many of the files are in its list; 0: one that is no list,
     # -1: all that are left.
     arguments: tuple[int, ...] = (0,)
+    told: Mapping[str, str] = field(default_factory=dict)  # metadata, from an association
 
     @property
     def hash(self) -> str:
@@ -74,6 +75,7 @@ class Job:
         lines += [f"{index} {job.hash}" for index, job in self.then]
         lines += [f"before {job.hash}" for job in self.before]
         lines += [f"arguments {self.arguments}"] if self.arguments != (0,) else []
+        lines += [f"{path}: {value}" for path, value in self.told.items()]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
@@ -114,6 +116,7 @@ class Job:
             "then": {f"{j.name} {i}": {"product": i, **j.sections()} for i, j in self.then},
             "before": {j.name: j.sections() for j in self.before},
             "arguments": list(map(str, self.arguments)),
+            "told": dict(self.told),
         }
         # All of them, also None: a job knows no other source of parameters.
         return {"name": self.name, "class": self.target, **self.parameters, "job": _filled(about)}
@@ -198,6 +201,8 @@ def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
     if not first:
         return step.run(None)
     given = step.open(first)
+    for path, value in job.get("told", {}).items():
+        given.set(path, value or None)
     _note_skipped(job.get("skipped", {}), [given])
     result = step.run(given, *more)
     made = list(result) if isinstance(result, Products) else [result]

@@ -53,15 +53,17 @@ class Holds:
         return self._states[path]
 
 
-def recall(project: Project) -> dict[str, Any]:
-    """Planned exposures by source, or nothing when the cache is absent, unreadable or outdated."""
+def recall(project: Project) -> dict[str, list[Any]]:
+    """Plans of exposures by source; none when the cache is absent, unreadable or outdated."""
+    found: dict[str, list[Any]] = {}
     try:
         content = json.loads(CACHE.read_text(encoding="utf-8"))
-        if content["key"] != _key(project):
-            return {}
-        return {e["source"]: e for e in content["exposures"]}
+        if content["key"] == _key(project):
+            for exposure in content["exposures"]:
+                found.setdefault(exposure["source"], []).append(exposure)
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return found
 
 
 def remember(project: Project, exposures: Iterable[Mapping[str, Any]]) -> None:

@@ -277,7 +277,8 @@ def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
     offered: dict[str, Callable[[], Member]] = {}
     with at_once():
         for source in project.exposures():
-            offered.update(offered_by(planner.plan(source, offered)))
+            for exposure in planner.plan(source, offered):
+                offered.update(offered_by(exposure))
     return planner.selected
 
 
@@ -298,14 +299,15 @@ def load(config: Mapping[str, Any]) -> Plan:
     holds = cache.Holds()
     with at_once():
         for source in project.exposures():
-            exposure = remembered.get(source)
-            if exposure is None or not holds(exposure):
-                exposure = planner.plan(source, offered)
-            _add(exposures, exposure)
-            offered.update(offered_by(exposure))
+            plans = remembered.get(source, [])
+            if not plans or not all(map(holds, plans)):
+                plans = planner.plan(source, offered)
+            for exposure in plans:
+                _add(exposures, exposure)
+                offered.update(offered_by(exposure))
     if planner.selected:
         lock.hold(project, planner.selected)
-    if planner.selected or len(remembered) != len(exposures):
+    if planner.selected or sum(map(len, remembered.values())) != len(exposures):
         cache.remember(project, exposures.values())
     if not exposures:
         log.warning("%s lists no exposures: there is nothing to do.", CONFIG)

@@ -16,6 +16,7 @@ from typing import Any
 
 import stpipe
 from stpipe import hooks, job
+from stpipe.assignments import Assignment, assignments, subtracts
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock
@@ -73,8 +74,8 @@ class Planner:
         self._resolver = project.resolver()
         self._settings: dict[type[Step], Settings] = {}
 
-    def plan(self, source: str, made: Made | None = None) -> dict[str, Any]:
-        """Everything that the project does to one exposure or association.
+    def plan(self, source: str, made: Made | None = None) -> list[dict[str, Any]]:
+        """Everything that the project does to one exposure or association; by product of stage 2.
 
         `made` has what other plans make, by file name: members of an association may be among it.
         """
@@ -85,21 +86,25 @@ class Planner:
                 self._resolver.expect(frozenset[str]().union(*types))
         if source.endswith(".json"):
             return self._plan_association(source, made or {})
-        stages = [p for p in self._pipelines if not issubclass(p, LibraryStep)]
-        if not stages:
+        if not self._one_by_one:
             raise InputError(f"{source}: {self.project.stages[0]} takes associations (.json).")
-        return self._plan([member_of(source)], source, stages)
+        return [self._plan([member_of(source)], source, self._one_by_one)]
+
+    @property
+    def _one_by_one(self) -> list[type[Step]]:
+        """Pipelines that take exposures one by one."""
+        return [p for p in self._pipelines if not issubclass(p, LibraryStep)]
 
     def _settings_of(self, cls: type[Step]) -> Settings:
         if cls not in self._settings:
             self._settings[cls] = self.project.settings(cls)
         return self._settings[cls]
 
-    def _plan_association(self, source: str, made: Made) -> dict[str, Any]:
+    def _plan_association(self, source: str, made: Made) -> list[dict[str, Any]]:
         stages = [p for p in self._pipelines if issubclass(p, LibraryStep)]
-        if not stages:
-            raise InputError(f"{source}: {self.project.stages[0]} takes exposures one by one.")
         association = load_association(source)
+        if not stages or (association.is_of_stage_2 and self._one_by_one):
+            return self._plan_assignments(source)
         wanted = stages[0].member_types
         listed = [m.path for m in association.members if not wanted or m.exptype in wanted]
         if missing := [str(p) for p in listed if p.name not in made and not p.is_file()]:
@@ -107,19 +112,41 @@ class Planner:
                 f"{source}: there is no file {', '.join(missing)}, and no stage before makes it."
             )
         members = [made[p.name]() if p.name in made else member_of(p) for p in listed]
-        return self._plan(members, source, stages, association.products[0].name)
+        return [self._plan(members, source, stages, association.products[0].name)]
+
+    def _plan_assignments(self, source: str) -> list[dict[str, Any]]:
+        """The plan of each product of an association of stage 2, from the stage that subtracts on."""
+        stages = self._one_by_one
+        first = next((cls for cls in stages if subtracts(cls)), stages[0])
+        later = stages[stages.index(first) :]
+        return [self._plan_assignment(a, source, later) for a in assignments(first, source)]
+
+    def _plan_assignment(
+        self, assignment: Assignment, source: str, stages: Sequence[type[Step]]
+    ) -> dict[str, Any]:
+        first = stages[0]
+        member = member_of(assignment.source)
+        member = replace(member, root=assignment.name or member.root, told=assignment.told)
+        own = {first: self._settings_of(first).over(assignment.settings)}
+        return self._plan([member], source, stages, own=own)
 
     def _plan(
-        self, members: Sequence[Member], source: str, stages: Sequence[type[Step]], name: str = ""
+        self,
+        members: Sequence[Member],
+        source: str,
+        stages: Sequence[type[Step]],
+        name: str = "",
+        own: Mapping[type[Step], Settings] | None = None,
     ) -> dict[str, Any]:
-        """The plans of stages, each on what the one before makes."""
+        """The plans of stages, each on what the one before makes; some with settings of their own."""
         root = name or members[0].root
         jobs: dict[str, dict[str, Entry]] = {root: {}}
         found: dict[str, Any] = {"source": source, "root": root, "jobs": jobs}
+        found["origin"] = str(members[0].origin)
         found |= {"results": [], "parts": {}, "offers": {}}
         files = [source, *(str(member.origin) for member in members)]
         for cls in stages:
-            pipeline = cls.from_settings(self._settings_of(cls))
+            pipeline = cls.from_settings((own or {}).get(cls) or self._settings_of(cls))
             pipeline.resolver = self._resolver
             graph = trace_many(pipeline, members, root)
             refuse(pipeline)
@@ -320,7 +347,7 @@ def _offers(graph: Graph, namer: _Namer) -> dict[str, dict[str, str]]:
 def offered_by(exposure: Mapping[str, Any]) -> Made:
     """What a plan makes, by file name; headers are read when a member is asked for."""
     return {
-        name: partial(_from_offer, offer, exposure["source"])
+        name: partial(_from_offer, offer, exposure["origin"])
         for name, offer in exposure["offers"].items()
     }
 
@@ -347,7 +374,14 @@ def _node_job(node: Node, namer: _Namer) -> job.Job:
         skipped_after=_notes(node.skipped_after),
         then=tuple((r.product, _refining_job(r, namer)) for r in node.refinements),
         arguments=node.arguments,
+        told=_told(node, namer.graph),
     )
+
+
+def _told(node: Node, graph: Graph) -> Mapping[str, str]:
+    """What an association says of the exposure that a node reads."""
+    first, number = node.inputs[0]
+    return graph.members[number].told if first is None else {}
 
 
 def _refining_job(refinement: Refinement, namer: _Namer) -> job.Job:

@@ -133,8 +133,16 @@ class Project:
             if not matches or not all(Path(m).is_file() for m in matches):
                 raise InputError(f"{CONFIG}: inputs: there is no file {entry} (in {Path.cwd()}).")
             found.update(dict.fromkeys(matches))
-        # Associations join what is made of exposures.
-        return sorted(found, key=lambda path: path.endswith(".json"))
+        return sorted(found, key=_stage)
+
+
+def _stage(path: str) -> int:
+    """Associations join what is made of exposures; those of stage 3 what is made of stage 2."""
+    from stpipe.models.associations import load_association
+
+    if not path.endswith(".json"):
+        return 0
+    return 1 if load_association(path).is_of_stage_2 else 2
 
 
 @contextlib.contextmanager

@@ -99,6 +99,7 @@ class Member:
     root: str
     model: str  # class of its model
     origin: Path
+    told: Mapping[str, str] = field(default_factory=dict)  # metadata, from an association
 
 
 @dataclass(eq=False)

@@ -63,6 +63,11 @@ class Association:
         """The members of all products."""
         return tuple(member for product in self.products for member in product.members)
 
+    @property
+    def is_of_stage_2(self) -> bool:
+        """Whether each product is of one exposure, as ``image2`` and ``spec2`` are."""
+        return self.asn_type.lower().endswith("2")
+
     def require_members(self) -> None:
         """Check that all members are there.
 
