@@ -13,7 +13,7 @@ from stpipe.step import Output
 from stpipe.steps.assign_wcs import replaced_keywords
 from stpipe.steps.blending import blended, header_of, header_table
 from stpipe.steps.drizzling import VARIANCES, Drizzling, Mosaic, exposure_of, fill_value
-from stpipe.steps.sky_grid import Grid, Wishes, from_file, grid_for
+from stpipe.steps.sky_grid import Grid, Wishes, from_file, grid_for, mean_scale
 
 if TYPE_CHECKING:
     from stpipe.models import ImageModel, ModelLibrary
@@ -126,7 +126,9 @@ class ResampleStep(LibraryStep):
                     f"{self.qualified_name}: {library.path(members[0])} has no gwcs. Run assign_wcs."
                 )
             if self.output_wcs is not None:
-                return from_file(self.output_wcs, wcs, shape)
+                area = first.meta.photometry.pixelarea_steradians
+                own = float(np.sqrt(area / ARCSEC2)) if area else mean_scale(wcs) * 3600
+                return from_file(self.output_wcs, own, shape)
             wishes = Wishes(
                 shape,
                 _pair(self.crpix),

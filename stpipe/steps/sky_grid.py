@@ -21,6 +21,7 @@ __all__ = [
     "from_file",
     "grid_for",
     "inside",
+    "mean_scale",
     "pixel_map",
     "separation",
     "stored_wcs",
@@ -222,17 +223,21 @@ def _fits_wcs(reference: Any, place: Any, box: Any, shape: tuple[int, int]) -> A
     return wcs
 
 
-def from_file(path: str, meta_wcs: Any, shape: tuple[int, int] | None) -> Grid:
-    """The grid of an ASDF file, see `stored_wcs`, for exposures with the gwcs `meta_wcs`."""
+def from_file(path: str, own: float, shape: tuple[int, int] | None) -> Grid:
+    """The grid of an ASDF file, see `stored_wcs`, for exposures whose pixels are `own` arcsec wide."""
     wcs, found, scale = stored_wcs(path, shape)
     scale = scale or mean_scale(wcs) * 3600
-    return Grid(wcs, found, scale, scale / 3600 / mean_scale(meta_wcs))
+    return Grid(wcs, found, scale, scale / own)
 
 
 def stored_wcs(
     path: str, shape: tuple[int, int] | None
 ) -> tuple[Any, tuple[int, int], float | None]:
-    """The gwcs `wcs` of an ASDF file, its shape unless one is given, and `pixel_scale` in arcsec.
+    """The gwcs `wcs` of an ASDF file, its shape (rows, columns), and the width of pixels in arcsec.
+
+    The shape is `shape`, or that of the gwcs, or `array_shape` or `pixel_shape` (columns first) of the
+    file, or what the bounding box holds. Pixels are `pixel_scale` arcsec wide, or the root of
+    `pixel_area`, or it is not known (None).
 
     Raises
     ------
@@ -243,19 +248,35 @@ def stored_wcs(
 
     try:
         with asdf.open(path, lazy_load=False, memmap=False) as file:
-            tree = {n: file.tree.get(n) for n in ("wcs", "array_shape", "pixel_scale")}
+            tree = {name: file.tree.get(name) for name in ("wcs", *_ABOUT_PIXELS)}
     except (OSError, ValueError) as error:
         raise InputError(f"output_wcs: {path} is no readable ASDF file: {error}.") from None
     wcs = tree["wcs"]
-    found = shape or tree["array_shape"] or getattr(wcs, "array_shape", None)
-    if wcs is None or found is None:
+    found = None if wcs is None else shape or _shape_of(wcs, tree)
+    if found is None:
         raise InputError(
             f"output_wcs: {path} holds {'no shape' if wcs is not None else 'no gwcs'}; it needs `wcs` "
             "with array_shape. Give output_shape, or another file."
         )
-    wcs.array_shape = rows, columns = tuple(found)
-    scale = tree["pixel_scale"]
-    return wcs, (rows, columns), None if scale is None else float(scale)
+    wcs.array_shape = found
+    scale = tree["pixel_scale"] or np.sqrt(tree["pixel_area"] or 0)
+    return wcs, found, float(scale) or None
+
+
+_ABOUT_PIXELS = ("array_shape", "pixel_shape", "pixel_scale", "pixel_area")
+
+
+def _shape_of(wcs: Any, tree: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Rows and columns, from the first that says them: the gwcs, its file, the bounding box."""
+    if (found := wcs.array_shape or tree["array_shape"]) is not None:
+        rows, columns = found
+    elif tree["pixel_shape"] is not None:
+        columns, rows = tree["pixel_shape"]
+    elif wcs.bounding_box is not None:
+        rows, columns = (high + 0.5 for _, high in wcs.bounding_box.bounding_box(order="C"))
+    else:
+        return None
+    return int(rows), int(columns)
 
 
 # --- where pixels of an exposure fall ----------------------------------------------------------------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stpipe.models import DataModel, ModelLibrary
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
 
-__all__ = ["Overlap", "SkyMatchStep", "SkyStatistic", "inside", "matched"]
+__all__ = ["Overlap", "SkyMatchStep", "SkyStatistic", "inside", "matched", "neighbours"]
 
 
 ENOUGH = 100_000  # pixels: their level is as good as a three hundredth of their scatter
@@ -142,6 +142,7 @@ class SkyMatchStep(LibraryStep):
         )
         regions = [corners_of(library.metadata(n).get("meta.wcsinfo.s_region")) for n in members]
         outlines = [[regions[place] for place in places] for places in groups]
+        near = neighbours([np.vstack(outline) for outline in outlines])
         alone = np.zeros(len(members))
         parts: dict[tuple[int, int], list[Overlap]] = {}
         for own, places in enumerate(groups):
@@ -150,7 +151,8 @@ class SkyMatchStep(LibraryStep):
                 if self.skymethod != "match":
                     alone[place] = statistic(sample.data[sample.good]).level
                 if "match" in self.skymethod:
-                    for other, overlap in _overlaps(sample, outlines, own, statistic):
+                    around = {other: outlines[other] for other in near[own]}
+                    for other, overlap in _overlaps(sample, around, statistic):
                         parts.setdefault((own, other), []).append(overlap)
         return alone, {pair: _together(overlaps) for pair, overlaps in parts.items()}
 
@@ -293,15 +295,39 @@ class Sample:
         return found & self.good
 
 
+def neighbours(outlines: Sequence[Doubles]) -> list[list[int]]:
+    """The others whose circle touches that of each outline (corners in degrees, (n, 2)).
+
+    Pixels need only be compared with those: most exposures of a large mosaic are far apart.
+    """
+    found = [_circle(corners) for corners in outlines]
+    middles, radii = np.array([middle for middle, _ in found]), np.array([r for _, r in found])
+    near = []
+    for own, (middle, radius) in enumerate(found):
+        apart = np.sqrt(((middles - middle) ** 2).sum(axis=1))
+        touching = np.flatnonzero(apart <= radii + radius)
+        near.append([int(other) for other in touching if other != own])
+    return near
+
+
+def _circle(corners: Doubles) -> tuple[Doubles, float]:
+    """Middle (a direction) and radius, as a chord, of a circle that holds corners in degrees."""
+    lon, lat = np.deg2rad(corners).T
+    directions = np.column_stack(
+        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]
+    )
+    middle: Doubles = directions.mean(axis=0)
+    return middle, float(np.sqrt(((directions - middle) ** 2).sum(axis=1)).max())
+
+
 def _overlaps(
-    sample: Sample, outlines: Sequence[Sequence[Doubles]], own: int, statistic: SkyStatistic
+    sample: Sample, outlines: Mapping[int, Sequence[Doubles]], statistic: SkyStatistic
 ) -> Iterator[tuple[int, Overlap]]:
-    """The other exposures, and the level of an image in its overlap with each of them."""
-    for other, regions in enumerate(outlines):
-        if other != own:
-            common = sample.within(regions)
-            if common.any():
-                yield other, statistic(sample.data[common])
+    """Other exposures by number, and the level of an image in its overlap with each of them."""
+    for other, regions in outlines.items():
+        common = sample.within(regions)
+        if common.any():
+            yield other, statistic(sample.data[common])
 
 
 def _together(overlaps: Sequence[Overlap]) -> Overlap:

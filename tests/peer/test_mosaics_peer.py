@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import asdf
 import numpy as np
 import pytest
 from fields import Exposure, associate
@@ -42,6 +43,36 @@ CASES: dict[str, dict[str, Any]] = {
         "pixel_scale_ratio": 0.9,
     },
 }
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {},
+        {"pixel_shape": [170, 150], "pixel_area": 0.0012},
+        {"array_shape": [150, 170], "pixel_scale": 0.031},
+    ],
+    ids=["bounding box", "pixel_shape", "array_shape"],
+)
+def test_resample_onto_pixels_of_a_file(
+    peer_step: Peer, tmp_path: Path, association: Path, about: dict[str, Any]
+) -> None:
+    """The shape and the width of pixels come from the same entries of the file."""
+    made = ResampleStep(**CASES["place"]).run(association)
+    made.meta.wcs.array_shape = None
+    file = tmp_path / "grid.asdf"
+    asdf.AsdfFile({"wcs": made.meta.wcs, **about}).write_to(file)
+    theirs = peer_step("jwst.resample:ResampleStep", association, output_wcs=str(file))
+    ours = ResampleStep(output_wcs=str(file)).run(association).save(tmp_path / "x_i2d.fits")
+
+    with models.open(theirs) as expected, models.open(ours) as found:
+        assert expected.data.shape == found.data.shape
+        good = expected.wht > 0.2 * np.median(expected.wht)
+        assert good.sum() > 10_000
+        for name in ("data", "wht", "err"):
+            one, other = getattr(expected, name)[good], getattr(found, name)[good]
+            np.testing.assert_allclose(one, other, rtol=1e-4, err_msg=name)
+        headers(expected, found, "meta.photometry.")
 
 
 @pytest.mark.parametrize("case", CASES)

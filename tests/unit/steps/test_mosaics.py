@@ -384,6 +384,21 @@ def test_differences_in_overlaps_give_levels(levels: list[float], seed: int) -> 
     np.testing.assert_allclose(found, np.array(levels) - min(levels), atol=1e-8)
 
 
+def test_only_neighbours_are_compared() -> None:
+    """A strip of exposures, across the meridian and near the pole: each has two, the ends have one."""
+    for step, dec in ((0.04, 0.0), (0.4, 84.0)):
+        left = (np.arange(6) - 3) * step
+        wide, high = 1.2 * step, 0.03
+        outlines = [
+            np.array([(ra, dec), (ra + wide, dec), (ra + wide, dec + high), (ra, dec + high)])
+            for ra in left % 360
+        ]
+        found = skymatch.neighbours(outlines)
+        for own, others in enumerate(found):
+            assert {n for n in (own - 1, own + 1) if 0 <= n < len(left)} <= set(others)
+            assert all(abs(own - other) <= 2 for other in others)  # circles reach further
+
+
 def test_exposures_without_overlap_get_no_level() -> None:
     """There is nothing to compare them with."""
     overlaps = {(0, 1): Overlap(3.0, 10), (1, 0): Overlap(1.0, 10)}
