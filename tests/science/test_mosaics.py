@@ -20,6 +20,7 @@ from stpipe.demo.references import MOSAIC_SIGMA
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.image3 import Image3Pipeline
+from stpipe.steps.sources import background_and_noise
 
 RADIUS = MOSAIC_SIGMA * np.sqrt(-2 * np.log(0.05))  # of the largest circle, pixels
 
@@ -126,7 +127,9 @@ def evenly_seen(weight: Any, sources: Any, radius: int = 4) -> Any:
 def in_circles(mosaic: Any, sources: Any) -> tuple[Any, Any]:
     """Fluxes in Jy within 5 pixels, which hold all light, and their errors."""
     circles = CircularAperture(np.column_stack([sources["xcentroid"], sources["ycentroid"]]), 5.0)
-    data = np.nan_to_num(mosaic.data - np.nanmedian(mosaic.data))
+    # Not the plain median: the light of many stars raises it.
+    background, _ = background_and_noise(mosaic.data, np.isfinite(mosaic.data), max(mosaic.shape))
+    data = np.nan_to_num(mosaic.data - background)
     sums = aperture_photometry(data, circles, error=np.nan_to_num(mosaic.err))
     scale = mosaic.meta.photometry.pixelarea_steradians * 1e6
     return sums["aperture_sum"].data * scale, sums["aperture_sum_err"].data * scale
