@@ -11,7 +11,9 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -19,12 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.errors import InputError
+from stpipe.models.threads import shares, together
 
 __all__ = ["Array", "Decoder", "Scaling", "Source", "Stored", "blocks_of", "read_only"]
 
 Array = npt.NDArray[Any]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 21  # fits into a cache; threads that take turns wait for each other with less
 _MAPPED = 1 << 24  # bytes of a file that count as our memory while a section of it is read
 _PAGES = 1 << 22  # bytes that the kernel may map around what is touched
 _GZIP = b"\x1f\x8b"
@@ -153,12 +156,18 @@ class Stored:
         """The whole array, native, cast to ``dtype``."""
         values = np.empty(self.shape, dtype or self.dtype)
         flat = values.reshape(-1)
+        edges = np.linspace(0, flat.size, shares(self.nbytes) + 1).astype(int)
+        together([partial(self._fill, flat[a:b], int(a)) for a, b in pairwise(edges)])
+        return values
+
+    def _fill(self, flat: Array, first: int) -> None:
+        """Read a stretch of the array that begins with item ``first``."""
+        start = self.offset + first * self.raw.itemsize
         done = 0
-        for piece in self.pieces():
+        for piece in replace(self, offset=start, shape=flat.shape).pieces():
             block = np.frombuffer(piece, self.raw)
             flat[done : done + len(block)] = self.decode(block)
             done += len(block)
-        return values
 
     def section(self, key: Any, dtype: np.dtype[Any] | None = None) -> Array:
         """The values at ``key``, cast to ``dtype``; only those bytes are read."""

@@ -65,7 +65,9 @@ def _hidden(target: Path) -> tuple[Path, BinaryIO]:
         stream = os.fdopen(handle, "wb")
         try:
             if _locked(stream) and _is(stream, path):
-                stream.truncate(0)
+                if os.fstat(handle).st_size:
+                    # Only then: once truncated, ext4 goes to the disk when the file is closed.
+                    stream.truncate(0)
                 return path, stream
         except OSError:  # a file system without locks
             stream.close()

@@ -19,7 +19,6 @@ import numpy as np
 
 from stpipe.models import asdf_tree, rich, tagged
 from stpipe.models import checksum as checksums
-from stpipe.models.ahead import ahead
 from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.asdf_tree import attach_blocks
 from stpipe.models.asdf_writer import software
@@ -28,6 +27,7 @@ from stpipe.models.content import Content, lookup, merge, put, remove
 from stpipe.models.fits_reader import ASDF_EXTENSION, conforming
 from stpipe.models.hdus import Hdu
 from stpipe.models.schema import Field, Schema
+from stpipe.models.threads import LARGE, ahead
 from stpipe.models.units import renumbered
 from stpipe.models.validation import plain, read_as
 
@@ -39,7 +39,6 @@ _LETTERS = {"b1": "L", "u1": "B", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f
 _LETTERS |= {"c8": "C", "c16": "M", "i1": "B", "u2": "I", "u4": "J", "u8": "K"}
 
 
-_LARGE = 1 << 24  # bytes; less is written before a thread has begun
 _LITTLE = sys.byteorder == "little"
 
 
@@ -370,7 +369,7 @@ def _write(stream: BinaryIO, header: Header, unit: _Unit, *, checksum: bool) -> 
         # The checksum of an extension that is carried along holds as long as nothing changes.
         header = Header(card for card in header if card.keyword not in checksums.KEYWORDS)
     stream.write(header.to_bytes())
-    stream.writelines(unit.pieces() if unit.size < _LARGE else ahead(unit.pieces()))
+    stream.writelines(unit.pieces() if unit.size < LARGE else ahead(unit.pieces()))
     stream.write(bytes(-unit.size % BLOCK))
 
 

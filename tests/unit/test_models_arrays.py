@@ -6,6 +6,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from astropy.io import fits
 from stpipe import models
 from stpipe.errors import InputError, ValidationError
 from stpipe.models import dqflags
+from stpipe.models.threads import LARGE, together
 
 
 @pytest.fixture
@@ -129,6 +131,47 @@ def test_untouched_arrays_are_saved_without_being_held(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8_000_000
+
+
+@pytest.mark.parametrize("name", ["data", "dq", "var_rnoise"])
+def test_large_arrays_are_read_in_shares(tmp_path: Path, name: str) -> None:
+    """Several threads read what one would: odd sizes, offset integers, a cast."""
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 2**32, (2311, 2053), dtype=np.uint32)
+    assert pixels.nbytes > LARGE
+    image = models.ImageModel()
+    image.set(name, pixels if name == "dq" else pixels.astype(np.float32))
+    path = image.save(tmp_path / "x.fits")
+    found = getattr(models.open(path), name)
+    np.testing.assert_array_equal(getattr(image, name), found)
+    np.testing.assert_array_equal(fits.getdata(path, name.replace("data", "sci")), found)
+
+
+def test_a_large_file_that_changes_is_not_read(tmp_path: Path) -> None:
+    """The error of a thread is the error of the reader."""
+    path = tmp_path / "large.fits"
+    sparse_ramp(path, (1, 8, 1024, 1024))
+    ramp = models.RampModel(path)
+    with path.open("r+b") as stream:
+        stream.truncate(10_000_000)
+    with pytest.raises(InputError, match="has changed since it was opened"):
+        _ = ramp.data
+
+
+def test_jobs_end_before_an_error_is_raised() -> None:
+    """Nobody writes to an array that its reader has given up."""
+    ended: list[int] = []
+
+    def late() -> None:
+        time.sleep(0.1)
+        ended.append(1)
+
+    def failing() -> None:
+        raise InputError("The file is gone.")
+
+    with pytest.raises(InputError, match="gone"):
+        together([failing, late])
+    assert [1] == ended
 
 
 def test_level_1b_opens_as_ramp(tmp_path: Path) -> None:
