@@ -95,8 +95,8 @@ class Decoder(Protocol):
     def decoded(self, raw: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype of the values of an array that is stored as ``raw``."""
 
-    def decode(self, block: Array) -> Array:
-        """The values of a stored block."""
+    def decode(self, block: Array, values: Array) -> None:
+        """Put the values of a stored block into an array of the dtype that it has decoded."""
 
 
 @dataclass(frozen=True)
@@ -116,17 +116,18 @@ class Scaling:
             return np.dtype("i1")
         return np.dtype("f4" if raw.itemsize <= 2 else "f8")  # noqa: PLR2004 - 16 bits fit in f4
 
-    def decode(self, block: Array) -> Array:
-        """Values of a stored block."""
-        target = self.decoded(block.dtype)
-        if target.kind in "iu":
-            sign = np.array(1 << (8 * target.itemsize - 1), dtype=f"u{target.itemsize}")
-            bits: Array = block.view(f"{block.dtype.byteorder}u{target.itemsize}") ^ sign
-            return bits.view(target)
-        values = block.astype(target) * target.type(self.scale) + target.type(self.zero)
+    def decode(self, block: Array, values: Array) -> None:
+        """Put the values of a stored block into ``values``."""
+        if values.dtype.kind in "iu":
+            sign = np.array(1 << (8 * values.itemsize - 1), dtype=f"u{values.itemsize}")
+            bits = block.view(f"{block.dtype.byteorder}u{values.itemsize}")
+            np.bitwise_xor(bits, sign, out=values.view(sign.dtype))
+            return
+        values[...] = block
+        values *= values.dtype.type(self.scale)
+        values += values.dtype.type(self.zero)
         if self.blank is not None:
             values[block == self.blank] = np.nan
-        return np.asarray(values)
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class Stored:
         done = 0
         for piece in replace(self, offset=start, shape=flat.shape).pieces():
             block = np.frombuffer(piece, self.raw)
-            flat[done : done + len(block)] = self.decode(block)
+            self._put(block, flat[done : done + len(block)])
             done += len(block)
 
     def section(self, key: Any, dtype: np.dtype[Any] | None = None) -> Array:
@@ -220,7 +221,7 @@ class Stored:
         values = np.empty(block.shape, dtype)
         touched = 0
         for plane in np.ndindex(block.shape[:-2]):
-            values[plane] = self.decode(block[plane])
+            self._put(block[plane], values[(*plane, ...)])
             span = abs(block.strides[-2]) * block.shape[-2] if block.ndim > 1 else 0
             touched += max(span, _PAGES)
             if mapped and touched > _MAPPED:
@@ -230,7 +231,18 @@ class Stored:
 
     def decode(self, block: Array) -> Array:
         """The values of a block of stored items."""
-        return self.decoder.decode(block) if self.decoder else block
+        if self.decoder is None:
+            return block
+        values = np.empty(block.shape, self.dtype)
+        self.decoder.decode(block, values)
+        return values
+
+    def _put(self, block: Array, values: Array) -> None:
+        """Put the values of a block of stored items into ``values``, cast to their dtype."""
+        if self.decoder is not None and values.dtype == self.dtype:
+            self.decoder.decode(block, values)
+        else:
+            values[...] = self.decode(block)
 
 
 def blocks_of(array: Array | Stored) -> Iterator[Array]:

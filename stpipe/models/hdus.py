@@ -144,18 +144,18 @@ class Columns:
             [self._column(raw, *pair) for pair in zip(self.names, self.decoders, strict=True)]
         )
 
-    def decode(self, block: Array) -> Array:
-        """The values of some rows; strings lose the spaces that fill them up."""
-        table = np.empty(block.shape, self.decoded(block.dtype))
+    def decode(self, block: Array, values: Array) -> None:
+        """Put the values of some rows into ``values``; strings lose the spaces that fill them up."""
         for name, decoder in zip(self.names, self.decoders, strict=True):
             column = block[name]
             if name in self.logical:
-                table[name] = column == b"T"
+                values[name] = column == b"T"
             elif column.dtype.kind == "S":
-                table[name] = np.char.rstrip(column)
+                values[name] = np.char.rstrip(column)
+            elif decoder:
+                decoder.decode(column, values[name])
             else:
-                table[name] = decoder.decode(column) if decoder else column
-        return table
+                values[name] = column
 
     def _column(self, raw: np.dtype[Any], name: str, decoder: Scaling | None) -> Any:
         column = raw[name]
