@@ -334,7 +334,7 @@ class DataModel(HasMetadata):
         path
             Where to write to.
         checksum
-            Write CHECKSUM and DATASUM into every extension, or MD5 sums into an ASDF file.
+            Write CHECKSUM and DATASUM into every extension of FITS, MD5 sums into ASDF and ECSV.
         compression
             Of the arrays in an ASDF file: ``zlib`` or ``bzp2``.
 

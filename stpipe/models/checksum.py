@@ -66,7 +66,7 @@ def with_checksum(header: Header, pieces: Iterable[Any]) -> Header:
 
 
 def verify(path: str | os.PathLike[str]) -> list[Verified]:
-    """Compare every extension of a FITS file, or block of an ASDF file, with its checksum.
+    """Compare every extension of a FITS file, block of ASDF, or the text of ECSV with its checksum.
 
     Raises
     ------
@@ -78,6 +78,8 @@ def verify(path: str | os.PathLike[str]) -> list[Verified]:
     file = inspect(Path(path))
     if file.units:
         return [_verified(unit) for unit in file.units]
+    if file.table is not None:
+        return [_verified_text(file.source)]
     return [_verified_block(number, block) for number, block in enumerate(_blocks(file.source))]
 
 
@@ -110,6 +112,15 @@ def _verified_block(number: int, block: Block) -> Verified:
     return Verified(
         f"block {number}", "the data do not have their MD5 sum" if wrong else "", present
     )
+
+
+def _verified_text(source: Source) -> Verified:
+    from stpipe.models.ecsv import checksum_of
+
+    with source.open() as stream:
+        found, wanted = checksum_of(stream.read())
+    problem = "" if found == wanted else f"the text has the MD5 sum {wanted}, _md5 is {found}"
+    return Verified("text", problem, bool(found))
 
 
 def _bytes(source: Source, start: int, size: int) -> Iterator[Any]:

@@ -8,7 +8,9 @@ there, and quantities where columns have a unit. Reading a model needs no astrop
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -25,9 +27,11 @@ from stpipe.models.schema import Field, Schema
 from stpipe.models.units import DESCRIPTION, UNIT, put_words, words_of
 from stpipe.models.validation import plain
 
-__all__ = ["Table", "put_table", "read_ecsv", "write_ecsv"]
+__all__ = ["Table", "checksum_of", "put_table", "read_ecsv", "write_ecsv"]
 
-_ROWS = "_rows"
+_ROWS, _MD5 = "_rows", "_md5"
+_NONE = "0" * 32  # in the place of the sum while it is computed
+_SUM = re.compile(rb"^# - \{_md5: '([0-9a-f]{32})'\}$", re.MULTILINE)
 _RA, _DEC = ".ra", ".dec"
 
 
@@ -58,9 +62,11 @@ def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
         head = tagged.load("\n".join(line[2:] for line in lines[1:count]).encode())
         tree = _untagged(dict(head.get("meta") or {}))
         table = _table(head, lines[count:])
+        tree.pop(_MD5, None)
         _check_rows(tree.pop(_ROWS, None), table)
     except (ValueError, LookupError, TypeError, AttributeError, csv.Error, yaml.YAMLError) as error:
-        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        named = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        words = f"{named}{error}".splitlines()[0]
         raise InputError(
             f"{source.path} is damaged: it is no table in ECSV ({words}); get it or make it again."
         ) from error
@@ -75,8 +81,22 @@ def put_table(content: Content, schema: Schema, table: Table) -> None:
         put_words(content, field, DESCRIPTION, table.descriptions)
 
 
-def write_ecsv(content: Content, schema: Schema, stream: BinaryIO) -> None:
+def checksum_of(text: bytes) -> tuple[str, str]:
+    """The MD5 sum that a file has, empty without one, and the one that it should have."""
+    found = _SUM.search(text)
+    if found is None:
+        return "", ""
+    first, last = found.span(1)
+    blank = text[:first] + _NONE.encode() + text[last:]
+    return found[1].decode(), hashlib.md5(blank, usedforsecurity=False).hexdigest()
+
+
+def write_ecsv(
+    content: Content, schema: Schema, stream: BinaryIO, *, checksum: bool = False
+) -> None:
     """Write metadata and table; a model without a table gives a file without columns.
+
+    With ``checksum`` the metadata have the MD5 sum of the text.
 
     Raises
     ------
@@ -96,10 +116,13 @@ def write_ecsv(content: Content, schema: Schema, stream: BinaryIO) -> None:
             values = content.arrays[path]
             table.meta[_ROWS] = int(values.shape[0])
             _fill(table, values, field, content)
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
+    if checksum:
+        table.meta[_MD5] = _NONE
+    text = io.StringIO()
     table.write(text, format="ascii.ecsv")
-    text.flush()
-    text.detach()
+    encoded = text.getvalue().encode()
+    found, wanted = (each.encode() for each in checksum_of(encoded))
+    stream.write(encoded.replace(b"{_md5: '%s'}" % found, b"{_md5: '%s'}" % wanted, 1))
 
 
 # --- reading ---------------------------------------------------------------------------------------
@@ -111,8 +134,11 @@ def _table(head: Mapping[str, Any], lines: list[str]) -> Table:
     rows = [row for row in csv.reader(lines, delimiter=head.get("delimiter", " ")) if row]
     if rows[:1] != ([names] if names else []):
         raise ValueError("names of columns do not agree")
+    for number, row in enumerate(rows[1:], start=1):
+        if len(row) != len(names):
+            raise ValueError(f"row {number} has {len(row)} of {len(names)} cells")
     cells = list(zip(*rows[1:], strict=True)) or [()] * len(names)
-    read = [_column(column, cell) for column, cell in zip(columns, cells, strict=True)]
+    read = [_checked(column, cell) for column, cell in zip(columns, cells, strict=True)]
     values = np.empty(len(rows[1:]), [(n, r.dtype) for n, r in zip(names, read, strict=True)])
     for name, column in zip(names, read, strict=True):
         values[name] = column
@@ -124,16 +150,27 @@ def _check_rows(count: int | None, table: Table) -> None:
         raise ValueError(f"it has {len(table.values)} of {count} rows")
 
 
-def _column(column: Mapping[str, Any], cells: Iterable[str]) -> Array:
-    """The values of a column; a cell without a value is not a number."""
-    kind = column["datatype"]
+def _checked(column: Mapping[str, Any], cells: Iterable[str]) -> Array:
+    """The values of a column."""
+    name, kind = column["name"], column["datatype"]
     if "subtype" in column:
-        raise ValueError(f"cells of {column['name']} are arrays")
+        raise ValueError(f"the cells of {name} are arrays")
+    try:
+        return _column(kind, cells)
+    except (ValueError, LookupError, OverflowError, TypeError) as error:
+        raise ValueError(f"a cell of {name} is no {kind}") from error
+
+
+def _column(kind: str, cells: Iterable[str]) -> Array:
+    """The values of cells; one without a value is not a number."""
     if kind == "string":
         return np.array([cell.encode() for cell in cells], dtype="S")
     if kind == "bool":
         return np.array([{"True": True, "False": False}[cell] for cell in cells], dtype=bool)
-    return np.array([cell or "nan" for cell in cells], dtype=str).astype(kind)
+    dtype = np.dtype(kind)
+    if dtype.kind not in "iufc":
+        raise ValueError(f"{kind} is neither text nor a number")
+    return np.array([cell or "nan" for cell in cells], dtype=str).astype(dtype)
 
 
 def _words(columns: Iterable[Mapping[str, Any]], key: str) -> dict[str, str]:

@@ -97,7 +97,7 @@ def _write(kind: str, content: Content, schema: Schema, stream: BinaryIO, wishes
     if kind in naming.TABLES:
         from stpipe.models.ecsv import write_ecsv
 
-        write_ecsv(content, schema, stream)
+        write_ecsv(content, schema, stream, checksum=wishes.checksum)
         return
     from stpipe.models.fits_writer import write_fits
 

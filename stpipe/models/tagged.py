@@ -84,12 +84,12 @@ def load(text: bytes) -> dict[str, Any]:
     import yaml
 
     _check_depth(text)
-    tree = yaml.load(text, Loader=_loader())  # noqa: S506 - derives from the safe loader
-    if not isinstance(tree or {}, dict):
+    tree = yaml.load(text, Loader=_loader()) or {}  # noqa: S506 - derives from the safe loader
+    if not isinstance(tree, dict):
         raise yaml.YAMLError("it is no mapping")
     if _weight(tree) > _MOST_NODES:
         raise yaml.YAMLError("its aliases unfold into too many nodes, or into themselves")
-    return dict(tree or {})
+    return dict(tree)
 
 
 def dump(tree: Mapping[str, Any]) -> bytes:
@@ -138,8 +138,9 @@ def _weight(tree: Any) -> float:
 
 
 def _children(node: Any) -> list[Any]:
-    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [child for child in values if isinstance(child, (dict, list))]
+    values = node.values() if isinstance(node, dict) else node
+    # A mapping that keeps an order (!!omap) is read as a list of pairs.
+    return [child for child in values if isinstance(child, (dict, list, tuple))]
 
 
 def nodes(tree: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ Files = dict[str, bytes]
 
 
 def good(folder: Path) -> Files:
-    """Small files of every kind: image, table, mask, list of parts; FITS with checksums, and ASDF."""
+    """Small files of every kind: image, table, mask, list of parts; FITS, ASDF, ECSV with checksums."""
     mask = models.MaskModel(np.full((20, 30), dqflags.DEAD, np.uint32))
     mask.dq_def = np.array([(0, 1, b"DEAD", b"no")], mask.schema.fields["dq_def"].dtype)
     slits = models.MultiSlitModel()
@@ -41,7 +41,10 @@ def good(folder: Path) -> Files:
         for ending in (".fits", ".asdf"):
             path = model.save(folder / f"{name}{ending}", checksum=True)
             found[path.name] = path.read_bytes()
-    return found
+    catalog = models.SourceCatalogModel()
+    catalog.catalog = np.ones(3, catalog.schema.fields["catalog"].dtype)
+    path = catalog.save(folder / "catalog.ecsv", checksum=True)
+    return found | {path.name: path.read_bytes()}
 
 
 def truncated(files: Files) -> Iterator[tuple[str, bytes]]:
@@ -54,13 +57,18 @@ def truncated(files: Files) -> Iterator[tuple[str, bytes]]:
             yield f"cut at {cut} {name}", content[:cut]
 
 
+FLIPPED: dict[str, tuple[bytes, Sequence[int]]] = {
+    ".fits": (rb"NAXIS|BITPIX|TFORM|EXT|SIM", range(9, 31)),
+    ".asdf": (rb"\xd3BLK", (0, 1, 2, 3, 22, 23, 24, 30, 31)),
+    ".ecsv": (rb"name|datatype|unit", range(9)),
+}
+
+
 def flipped(files: Files) -> Iterator[tuple[str, bytes]]:
-    """One byte of a FITS header, or of the header of an ASDF block, changed."""
+    """One byte of a FITS header, of the header of an ASDF block, or of that of a table changed."""
     rng = random.Random(7)  # noqa: S311 - no secret
     for name, content in files.items():
-        is_fits = name.endswith(".fits")
-        words = rb"NAXIS|BITPIX|TFORM|EXT|SIM" if is_fits else rb"\xd3BLK"
-        offsets = range(9, 31) if is_fits else (0, 1, 2, 3, 22, 23, 24, 30, 31)
+        words, offsets = FLIPPED[Path(name).suffix]
         places = [match.start() + n for match in re.finditer(words, content) for n in offsets]
         for at in rng.sample(places, min(60, len(places))):
             changed = bytes([content[at] ^ (1 << rng.randint(0, 6))])
@@ -157,6 +165,18 @@ def claims() -> Iterator[tuple[str, bytes]]:
     }  # fmt: skip
     for name, text in trees.items():
         yield f"{name}.asdf", HEAD + text
+    tables = {
+        "10 GB": b"# datatype: [{name: a, datatype: S9999999999}]\na\n1\n",
+        "objects": b"# datatype: [{name: a, datatype: O}]\na\n1\n",
+        "cycle": b"# datatype: []\n# meta: !!omap\n# - a: &a [*a]\n",
+        "unfolds": b"# datatype: []\n# meta: !!omap\n"
+        + re.sub(rb"(?m)^", b"# - ", b"a: &a [1, 2, 3]\n" + bomb.rstrip()),
+        "deep": b"# datatype: []\n# meta: " + b"[" * 100_000 + b"]" * 100_000,
+        "no columns": b"# datatype: 5\n\n",
+        "a row of many": b"# datatype: [{name: a, datatype: int8}]\na\n" + b"1 " * 1_000_000,
+    }
+    for name, text in tables.items():
+        yield f"{name}.ecsv", b"# %ECSV 1.0\n# ---\n" + text
     yield "empty.fits", b""
     yield "no end.fits", b"SIMPLE  =                    T".ljust(80) + b" " * 100_000
     dimensions = [

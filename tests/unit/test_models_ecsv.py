@@ -83,24 +83,38 @@ def test_tables_of_astropy_open_as_catalogues(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "after", "words"),
     [
-        ("\n2 ", "\n2 3 "),  # a cell too many
-        ("True", "Truth"),
-        ("float64", "float65"),
-        ("label xc", "labels xc"),
-        ("meta: !!omap", "meta: {"),
-        ("{_rows: 2}", "{_rows: 3}"),
+        ("\n2 ", "\n2 3 ", "row 2 has 9 of 8 cells"),
+        ("\n2 ", "\n2.5 ", "a cell of label is no int32"),
+        ("True", "Truth", "a cell of is_extended is no bool"),
+        ("float64", "float65", "a cell of xcentroid is no float65"),
+        ("label xc", "labels xc", "names of columns do not agree"),
+        ("meta: !!omap", "meta: {", "ParserError"),
+        ("{_rows: 2}", "{_rows: 3}", "it has 2 of 3 rows"),
     ],
 )
-def test_damage_is_noticed(tmp_path: Path, before: str, after: str) -> None:
-    """With the name of the file, and what to do."""
+def test_damage_is_noticed(tmp_path: Path, before: str, after: str, words: str) -> None:
+    """With the name of the file, what is wrong, and what to do."""
     path = catalog([1.0, 2.0]).save(tmp_path / "x_cat.ecsv")
     text = path.read_text(encoding="utf-8")
     assert before in text
     path.write_text(text.replace(before, after, 1), encoding="utf-8")
-    with pytest.raises(InputError, match=r"x_cat.ecsv is damaged: it is no table in ECSV"):
+    found = rf"x_cat.ecsv is damaged: it is no table in ECSV \(({words}).*\); get it"
+    with pytest.raises(InputError, match=found):
         models.open(path)
+
+
+def test_checksums(tmp_path: Path) -> None:
+    """On request the text has a sum, with which a changed number is noticed."""
+    path = catalog([1.5, 2.0]).save(tmp_path / "x_cat.ecsv")
+    assert [("text", "", False)] == models.verify(path)
+    models.open(path).save(path, checksum=True)
+    assert [("text", "", True)] == models.verify(path)
+    assert len(QTable.read(path, format="ascii.ecsv")) == 2
+    path.write_text(path.read_text(encoding="utf-8").replace(" 1.5 ", " 1.6 "), encoding="utf-8")
+    assert "the text has the MD5 sum" in models.verify(path)[0].problem
+    assert not models.verify(models.open(path).save(path))[0].present
 
 
 def test_only_tables_fit(tmp_path: Path) -> None:
