@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -34,24 +35,35 @@ def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]
     RuntimeError
         When the command fails.
     """
+    # The largest resident set of a process includes that of the process that started it.
+    small = [sys.executable, "-S", __file__, *(str(word) for word in command)]
     with (folder / "bench.log").open("w") as log:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [str(word) for word in command],
+        done = subprocess.run(
+            small,
             cwd=folder,
             env=_settings() | environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            check=False,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    status, *figures = json.loads(done.stdout)
+    if status:
         tail = (folder / "bench.log").read_text()[-2000:]
-        raise RuntimeError(f"{command} failed with {process.returncode}:\n{tail}")
+        raise RuntimeError(f"{command} failed with {status}:\n{tail}")
+    return Cost(*figures)
+
+
+def measured(command: Sequence[str]) -> tuple[int, float, float, float]:
+    """Run a command, its output to standard error; its exit status, and the fields of `Cost`."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=sys.stderr)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
     # Linux counts in kB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6)
+    cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6
+    return process.returncode, wall, cpu, peak
 
 
 def _settings() -> dict[str, str]:
@@ -85,3 +97,7 @@ def copy_speed(megabytes: int = 400) -> float:
         np.copyto(target, source)
         times.append(time.perf_counter() - started)
     return source.nbytes / min(times)
+
+
+if __name__ == "__main__":
+    json.dump(measured(sys.argv[1:]), sys.stdout)
