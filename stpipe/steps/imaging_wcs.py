@@ -170,6 +170,8 @@ def fits_keywords(wcs: Any, meta: Mapping[str, Any], **accuracy: Any) -> dict[st
         # Who asks for more accuracy than there is learns it from `sipmxerr` and `sipiverr`.
         warnings.filterwarnings("ignore", message="Failed to achieve requested SIP")
         warnings.filterwarnings("ignore", message="Double sampling check FAILED")
+        # gwcs solves in extended precision, which SciPy 1.18 advises against: nothing for the user.
+        warnings.filterwarnings("ignore", "Calling _?lu_", DeprecationWarning)
         header = wcs.to_fits_sip(crpix=known, projection="TAN", **accuracy)
     return {
         name.lower(): float(value) if isinstance(value, float) else value
