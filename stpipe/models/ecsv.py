@@ -31,7 +31,8 @@ __all__ = ["Table", "checksum_of", "put_table", "read_ecsv", "write_ecsv"]
 
 _ROWS, _MD5 = "_rows", "_md5"
 _NONE = "0" * 32  # in the place of the sum while it is computed
-_SUM = re.compile(rb"^# - \{_md5: '([0-9a-f]{32})'\}$", re.MULTILINE)
+# The metadata are one mapping for astropy before 7, and a list of pairs later.
+_SUM = re.compile(rb"^# +(?:- \{)?_md5: '([0-9a-f]{32})'\}?$", re.MULTILINE)
 _RA, _DEC = ".ra", ".dec"
 
 
@@ -86,9 +87,14 @@ def checksum_of(text: bytes) -> tuple[str, str]:
     found = _SUM.search(text)
     if found is None:
         return "", ""
-    first, last = found.span(1)
-    blank = text[:first] + _NONE.encode() + text[last:]
+    blank = _with_sum(text, _NONE)
     return found[1].decode(), hashlib.md5(blank, usedforsecurity=False).hexdigest()
+
+
+def _with_sum(text: bytes, wanted: str) -> bytes:
+    """The text with another sum in the place of the one that it has."""
+    found = _SUM.search(text)
+    return text[: found.start(1)] + wanted.encode() + text[found.end(1) :] if found else text
 
 
 def write_ecsv(
@@ -121,8 +127,7 @@ def write_ecsv(
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
     encoded = text.getvalue().encode()
-    found, wanted = (each.encode() for each in checksum_of(encoded))
-    stream.write(encoded.replace(b"{_md5: '%s'}" % found, b"{_md5: '%s'}" % wanted, 1))
+    stream.write(_with_sum(encoded, checksum_of(encoded)[1]))
 
 
 # --- reading ---------------------------------------------------------------------------------------
