@@ -58,6 +58,21 @@ PRINTED = """
 """
 
 
+DATA = '"type": "data", "fits_hdu": "X", "dtype": "float33"'
+ARRAY = DATA.replace("33", "32")
+COLUMNS = '[{"name": "a", "dtype": "int8"}, {"name": "A", "dtype": "int8"}]'
+KEYWORD = '"fits_keyword": "A"'
+
+
+def leaves(*found: str) -> str:
+    """A schema with attributes of the names x0, x1 and so on."""
+    inside = ", ".join(f'"x{number}": {{{leaf}}}' for number, leaf in enumerate(found))
+    return f'{{"properties": {{{inside}}}}}'
+
+
+LIST = f'"type": "array", "items": {leaves(ARRAY.replace("X", "Y"))}'
+
+
 def write(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.write_text(textwrap.dedent(text))
@@ -107,11 +122,9 @@ def test_shipped_schemas_conform_to_the_meta_schema(path: Path) -> None:
 
 
 def test_meta_schema_is_a_json_schema_and_knows_the_words_of_the_code() -> None:
-    """The vocabulary stands in two places, JSON and code; they agree."""
+    """Every word of the code is one of the dialect."""
     jsonschema.Draft202012Validator.check_schema(META)
-    structure = {"$id", "$ref", "$defs", "allOf", "properties"}
-    words = set(META["$defs"]["node"]["properties"]) - structure
-    assert words == dialect._OWN | dialect._JSON_SCHEMA
+    assert set(META["$defs"]["node"]["properties"]) >= dialect._OWN
 
 
 @pytest.mark.parametrize(
@@ -178,9 +191,10 @@ def test_reference_into_a_file(tmp_path: Path) -> None:
     text = """
     {"properties": {
         "flags": {"$ref": "dq_def.schema.json#/properties/dq_def"},
-        "copy": {"$ref": "#/properties/original"},
-        "original": {"type": "data", "fits_hdu": "ORIG", "dtype": "int16"}
-    }}"""
+        "copy": {"$ref": "#/$defs/all/allOf/0"}
+      },
+      "$defs": {"all": {"allOf": [{"type": "data", "fits_hdu": "ORIG", "dtype": "int16"}]}}
+    }"""
     schema = Schema.load(write(tmp_path, "pointing.schema.json", text))
     assert ("BIT", "VALUE", "NAME", "DESCRIPTION") == schema.fields["flags"].dtype.names
     assert np.int16 == schema.fields["copy"].dtype
@@ -202,24 +216,51 @@ def test_files_beside_the_schema_come_before_shipped_ones(tmp_path: Path) -> Non
         ('{"$ref": "core.schema.json#/nowhere"}', r'refers to "#/nowhere", which is absent'),
         ("{", r"a\.schema\.json cannot be read"),
         ("[]", r"holds a list, not an object"),
-        ('{"properties": {"x": {"type": "data"}}}', r'"x" needs both fits_hdu and dtype'),
-        ('{"properties": {"x": {"titel": "X"}}}', r'"x" has an unknown word titel .*"title"'),
+        ("[" * 100_000, r"cannot be read: maximum recursion"),
+        ('{"a": ' * 400 + "1" + "}" * 400, r"unknown word a|nested too deeply"),
+        ('{"properties": [1]}', r"at properties, \[1\] is not of type 'object'"),
+        ('{"properties": {"x": null}}', r"at properties/x, None is not of type 'object'"),
+        ('{"allOf": "core.schema.json"}', r"at allOf, .* is not of type 'array'"),
+        ('{"$ref": 5}', r"at \$ref, 5 is not of type 'string'"),
+        ('{"$ref": "#/title", "title": "T"}', r'refers to "#/title", which is no schema'),
+        ('{"required": 5}', r"at required, 5 is not of type 'array'"),
+        ('{"properties": {"x": {"type": "data"}}}', r"properties/x, 'fits_hdu' is a required"),
+        ('{"properties": {"x": {"titel": "X"}}}', r'x, there is an unknown word titel .*"title"'),
+        ('{"properties": {"x": {"type": "strnig"}}}', r"x/type, 'strnig' is not one of"),
+        ('{"properties": {"x": {"items": true}}}', r"x/items, True is not of type 'object'"),
+        ('{"properties": {"x": {"pattern": "("}}}', r"x/pattern, .* is not a 'regex'"),
+        ('{"properties": {"x": {"ndim": 2}}}', r"x/ndim, this word has no meaning here"),
+        (leaves('"fits_keyword": "TOO_LONG_A_NAME"'), r"x0/fits_keyword, 'TOO_LONG_A_NAME' does"),
+        (leaves('"fits_keyword": 5'), r"x0/fits_keyword, 5 is not of type 'string'"),
+        (leaves('"fits_keyword": "NAXIS"'), r'"x0" cannot have the keyword NAXIS'),
+        (leaves('"fits_keyword": "A"', '"fits_keyword": "A"'), r'"x1" has the keyword A, .* "x0"'),
+        (leaves(f"{DATA}"), r"x0/dtype, 'float33' is not one of \['int8'"),
+        (leaves(f"{ARRAY}", f"{ARRAY}"), r'"x1" has the extension X, which "x0" has, too'),
+        (leaves(ARRAY.replace('"X"', '"ASDF"')), r'"x0" cannot be in the extension ASDF'),
+        (leaves(f'{ARRAY}, "default": "a"'), r"default that it does not allow: 'a' is no number"),
         (
-            '{"properties": {"x": {"type": "data", "fits_hdu": "X", "dtype": "float33"}}}',
-            r"dtype 'float33' of \"x\"",
+            leaves('"type": "integer", "default": "a"'),
+            r"x0 is 'a' \(str\); allowed is an integer.$",
+        ),
+        (leaves(f"{DATA[:-9]}{COLUMNS}"), r'"x0" has two columns A, in any case'),
+        (
+            leaves(f'"type": "array", "items": {leaves(ARRAY)}', ARRAY),
+            r'"x0.x0" has the extension X, which "x1" has, too',
         ),
         (
-            '{"properties": {"x": {"type": "data", "fits_hdu": "X", "dtype": "float16"}}}',
-            r'FITS cannot hold the dtype float16 of "x"',
+            leaves(f'"type": "array", "items": {leaves(LIST, ARRAY)}'),
+            r'the parts of "x0" have the list x0',
         ),
+        (leaves(f'"type": "array", "items": {leaves(KEYWORD)}'), r'parts of "x0" have no array'),
     ],
 )
 def test_wrong_schemas_say_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     """A schema that cannot be used is an input error that names file and place."""
     write(tmp_path, "b.schema.json", '{"$ref": "a.schema.json"}')
     path = write(tmp_path, "a.schema.json", text)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         Schema.load(path)
+    assert 1 == len(str(caught.value).splitlines())
 
 
 def test_folder_that_does_not_exist_is_named() -> None:
