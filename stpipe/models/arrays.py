@@ -109,7 +109,7 @@ class Scaling:
 
     def decoded(self, raw: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype that values stored as ``raw`` have; offsets of half the range mean unsigned."""
-        offset = raw.kind in "iu" and self.scale == 1 and self.blank is None
+        offset = raw.kind in "iu" and self.scale == 1
         if offset and raw.kind == "i" and self.zero == float(1 << (8 * raw.itemsize - 1)):
             return np.dtype(f"u{raw.itemsize}")
         if offset and raw == np.uint8 and self.zero == -128:  # noqa: PLR2004 - FITS standard 5.2.5

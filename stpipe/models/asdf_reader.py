@@ -88,4 +88,8 @@ def _cards(cards: list[Any]) -> Iterator[Card]:
 def _extra(unit: dict[str, Any]) -> Hdu:
     block = unit["data"].block
     header = _header(unit["header"])
-    return Hdu(block.source, header, 0 if header.find("SIMPLE") else block.start, block.offset)
+    source, offset, size = asdf_tree.unpacked(block)
+    found = Hdu(source, header, 0 if header.find("SIMPLE") else block.start, offset)
+    if found.size > size:
+        raise ValueError(f"extension {found.name} has {size} of {found.size} bytes")
+    return found

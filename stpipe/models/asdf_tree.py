@@ -36,6 +36,7 @@ __all__ = [
     "parse",
     "pop_extra_headers",
     "stored_array",
+    "unpacked",
 ]
 
 _MAGIC = b"\xd3BLK"
@@ -145,12 +146,13 @@ def _block_of(number: int, blocks: list[Block], source: Source) -> Block:
 
 
 def stored_array(node: Any, source: Source) -> Stored | Array | None:
-    """The array that an ndarray node describes; None when it stands outside this file.
+    """The array that an ndarray node describes; None without a node.
 
     Raises
     ------
     InputError
-        When the description is incomplete or contradicts the block.
+        When the description is incomplete or contradicts the block, or the array stands in another
+        file.
     """
     try:
         return _array(node)
@@ -168,7 +170,7 @@ def numpy_dtype(spec: Any, byteorder: str) -> np.dtype[Any]:
         return np.dtype(f"S{spec[1]}" if spec[0] == "ascii" else f"{order}U{spec[1]}")
     if isinstance(spec, list):
         return np.dtype([_column(entry, byteorder) for entry in spec])
-    return np.dtype("?" if spec == "bool8" else spec).newbyteorder(order)
+    return np.dtype("?" if spec == "bool8" else str(spec)).newbyteorder(order)
 
 
 def datatype(dtype: np.dtype[Any], byteorder: str) -> Any:
@@ -221,17 +223,16 @@ def _array(node: Any) -> Stored | Array | None:
         raise TypeError(f"a {type(node).__name__} stands in the place of an array")
     if "data" in node:
         return np.array(node["data"])
-    return None if node.block is None else _in_block(node, node.block)
+    if node.block is None:
+        raise ValueError(f"its source {node.get('source')!r} is no block of this file")
+    return _in_block(node, node.block)
 
 
 def _in_block(node: tagged.TaggedDict, block: Block) -> Stored | Array:
     raw = numpy_dtype(node["datatype"], node.get("byteorder", "big"))
     shape = tuple(int(axis) for axis in node["shape"])
     strides = [int(step) for step in node.get("strides", ())]
-    source, start, size = block.source, block.offset, block.used
-    if block.compression.strip(b"\0"):
-        unpacked = _unpacked(block)
-        source, start, size = Source(source.path, source.identity, 0, unpacked), 0, len(unpacked)
+    source, start, size = unpacked(block)
     offset = int(node.get("offset", 0))
     stored = Stored(source, start + offset, raw, shape)
     if min(shape, default=0) < 0 or not 0 <= offset <= size - _extent(stored, strides):
@@ -279,6 +280,21 @@ def blocks_between(source: Source, at: int, end: int) -> Iterator[Block]:
             at = offset + allocated
 
 
+def unpacked(block: Block) -> tuple[Source, int, int]:
+    """Where the data of a block are, where they start there, and how many bytes they are.
+
+    Raises
+    ------
+    InputError
+        When they are compressed and damaged.
+    """
+    source = block.source
+    if not block.compression.strip(b"\0"):
+        return source, block.offset, block.used
+    data = _unpacked(block)
+    return Source(source.path, source.identity, 0, data), 0, len(data)
+
+
 def _unpacked(block: Block) -> bytes:
     import bz2
 
@@ -295,17 +311,19 @@ def _unpacked(block: Block) -> bytes:
     with block.source.open() as stream:
         stream.seek(block.offset)
         packed = stream.read(block.used)
+    tool = tools[block.compression]()
     try:
         # No more than the header says, whatever the packed bytes would become.
-        unpacked: bytes = tools[block.compression]().decompress(packed, block.length + 1)
+        data: bytes = tool.decompress(packed, block.length + 1)
     except (OSError, ValueError, EOFError, zlib.error) as error:
         raise InputError(f"{block.source.path} is damaged: a block of it: {error}.") from None
-    if len(unpacked) != block.length:
+    # Only at the end of the packed bytes their own checksum has been compared.
+    if len(data) != block.length or not tool.eof:
         raise InputError(
             f"{block.source.path} is damaged: a block of it should hold {block.length} bytes and "
             f"does not; get it or make it again."
         )
-    return unpacked
+    return data
 
 
 def _strided(stored: Stored, strides: list[int]) -> Array:

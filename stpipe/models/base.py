@@ -263,8 +263,9 @@ class DataModel(HasMetadata):
             before = self._content.arrays.get(path, cast_).dtype.names
             self._content.arrays[path] = cast_
             if before != cast_.dtype.names:
-                self.set_units(path, {})
-                self.describe_columns(path, {})
+                from stpipe.models.units import forget_columns
+
+                forget_columns(self._content, field)
 
     @property
     def provenance(self) -> list[dict[str, Any]]:

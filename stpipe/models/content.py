@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from stpipe.errors import InputError
 from stpipe.models.arrays import Array, Source, Stored, read_only
 from stpipe.models.cards import Header
 from stpipe.models.hdus import Hdu
 from stpipe.models.tagged import Tagged
 
-__all__ = ["Content", "Deferred", "flatten", "lookup", "merge", "put", "remove"]
+__all__ = ["Content", "Deferred", "blaming", "flatten", "lookup", "merge", "put", "remove"]
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,11 @@ class Content:
         """Bring in the metadata that are not parsed yet; what is there already wins."""
         if self.deferred is not None:
             deferred, self.deferred = self.deferred, None
-            tree = deferred.load()
-            for path in deferred.lists:
-                self._complete_parts(path, lookup(tree, path) or [])
-                remove(tree, path)
+            with blaming(self.source.path) if self.source else nullcontext():
+                tree = deferred.load()
+                for path in deferred.lists:
+                    self._complete_parts(path, lookup(tree, path) or [])
+                    remove(tree, path)
             self.tree = merge(tree, self.tree)
 
     def _complete_parts(self, path: str, trees: list[dict[str, Any]]) -> None:
@@ -97,6 +101,18 @@ class Content:
         copied = replace(self, tree=tree, arrays=dict(self.arrays), headers=headers, lists=lists)
         copied.extras = list(self.extras)
         return copied
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Whatever is of another kind than it should be in a file is the file's fault."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} is damaged: something in it is not what it should be "
+            f"({type(error).__name__}: {error}); get it or make it again."
+        ) from error
 
 
 def lookup(tree: Mapping[str, Any], path: str) -> Any:

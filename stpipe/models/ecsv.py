@@ -33,6 +33,7 @@ _ROWS, _MD5 = "_rows", "_md5"
 _NONE = "0" * 32  # in the place of the sum while it is computed
 # The metadata are one mapping for astropy before 7, and a list of pairs later.
 _SUM = re.compile(rb"^# +(?:- \{)?_md5: '([0-9a-f]{32})'\}?$", re.MULTILINE)
+_LARGEST = 1 << 28  # bytes of a column of texts, which is as wide as the longest of them
 _RA, _DEC = ".ra", ".dec"
 
 
@@ -169,10 +170,13 @@ def _checked(column: Mapping[str, Any], cells: Iterable[str]) -> Array:
 def _column(kind: str, cells: Iterable[str]) -> Array:
     """The values of cells; one without a value is not a number."""
     if kind == "string":
-        return np.array([cell.encode() for cell in cells], dtype="S")
+        texts = [cell.encode() for cell in cells]
+        if len(texts) * max(map(len, texts), default=0) > _LARGEST:
+            raise ValueError("one text is much longer than the others")
+        return np.array(texts, dtype="S")
     if kind == "bool":
         return np.array([{"True": True, "False": False}[cell] for cell in cells], dtype=bool)
-    dtype = np.dtype(kind)
+    dtype = np.dtype(str(kind))
     if dtype.kind not in "iufc":
         raise ValueError(f"{kind} is neither text nor a number")
     return np.array([cell or "nan" for cell in cells], dtype=str).astype(dtype)

@@ -150,7 +150,7 @@ def _array(field_: Field, array: Array | Stored, template: Header, version: int)
     if field_.is_table:
         table = read_as(field_, array, field_.path) if isinstance(array, Stored) else array
         structure, encoded = _table(field_.hdu, table, version)
-        template = renumbered(template, array.dtype.names or (), table.dtype.names or ())
+        template = renumbered(template, array.dtype.names or (), table.dtype)
         return _Unit(
             field_.hdu, structure, template, encoded.nbytes, lambda: iter([encoded.tobytes()])
         )

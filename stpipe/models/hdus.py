@@ -75,6 +75,8 @@ class Hdu:
         axes = [int(values[f"NAXIS{n}"]) for n in range(1, values["NAXIS"] + 1)]
         if not axes:
             return 0
+        if values.get("GROUPS") is True and not axes[0]:
+            del axes[0]  # random groups (FITS standard 6)
         pixels = math.prod(axes) + int(values.get("PCOUNT") or 0)
         return abs(self.bits) // 8 * int(values.get("GCOUNT") or 1) * pixels
 
@@ -113,9 +115,9 @@ class Hdu:
             return Stored(self.source, self.offset, raw, self.shape, columns)
 
     def _scaling(self) -> Scaling | None:
-        scale = float(self._values.get("BSCALE", 1))
-        zero = float(self._values.get("BZERO", 0))
-        blank = self._values.get("BLANK")
+        scale, zero = _finite(self._values.get("BSCALE", 1)), _finite(self._values.get("BZERO", 0))
+        # Only integers have a value that stands for none (FITS standard 4.4.2.5).
+        blank = self._values.get("BLANK") if self.bits > 0 else None
         return None if (scale, zero, blank) == (1, 0, None) else Scaling(scale, zero, blank)
 
     @functools.cached_property
@@ -243,6 +245,8 @@ def _check(unit: Hdu) -> None:
         axes = int(unit._values["NAXIS"]), *unit.shape, unit.size, unit.version  # noqa: SLF001 - ours
         if min(axes) < 0 or unit.bits not in _PIXELS:
             raise ValueError(f"BITPIX is {unit.bits}, the axes are {unit.shape}")
+        if unit.is_table and (unit.bits, axes[0]) != (8, 2):
+            raise ValueError(f"a table has BITPIX {unit.bits}, NAXIS {axes[0]}")
         if not unit.size and math.prod(axis or 1 for axis in unit.shape) > _LARGEST_EMPTY:
             raise ValueError(f"there are no data, and the axes are {unit.shape}")
     end = unit.offset + unit.size + -unit.size % BLOCK
@@ -278,14 +282,21 @@ def _columns(unit: Hdu) -> tuple[np.dtype[Any], Columns]:
     for number in range(1, count + 1):
         name = str(get(f"TTYPE{number}") or f"col{number}")
         letter, column = _column(unit, str(get(f"TFORM{number}")), get(f"TDIM{number}"))
-        scale, zero = float(get(f"TSCAL{number}", 1)), float(get(f"TZERO{number}", 0))
-        blank = get(f"TNULL{number}") if (scale, zero) != (1, 0) else None
+        scale, zero = _finite(get(f"TSCAL{number}", 1)), _finite(get(f"TZERO{number}", 0))
+        blank = get(f"TNULL{number}") if letter in "BIJK" else None
         plain = (scale, zero) == (1, 0) or letter in "AL"
         raw.append((name, *column))
         names.append(name)
         decoders.append(None if plain else Scaling(scale, zero, blank))
         logical |= {name} if letter == "L" else set()
     return np.dtype(raw), Columns(tuple(names), tuple(decoders), frozenset(logical))
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"values are scaled by {number}")
+    return number
 
 
 def _column(unit: Hdu, form: str, dim: str | None) -> tuple[str, tuple[str, tuple[int, ...]]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from stpipe.errors import InputError
 from stpipe.models import validation
 from stpipe.models.arrays import Array, Source
 from stpipe.models.base import REGISTRY, DataModel, Init, check_readable
-from stpipe.models.content import Content, lookup
+from stpipe.models.content import Content, blaming, lookup
 from stpipe.models.hdus import Hdu, scan
 from stpipe.models.metadata import Metadata
 from stpipe.models.registering import known_class
@@ -54,7 +53,7 @@ class File:
 
     def content(self, schema: Schema) -> Content:
         """The content as ``schema`` sees it."""
-        with _blaming(self.source.path):
+        with blaming(self.source.path):
             if self.units:
                 from stpipe.models.fits_reader import read_fits
 
@@ -98,7 +97,7 @@ def open_model(init: Init) -> DataModel:
         return type(init)(init)
     if isinstance(init, (str, os.PathLike)):
         file = inspect(Path(init))
-        with _blaming(file.source.path):
+        with blaming(file.source.path):
             model = _class_of(file)
         return model(init)
     if isinstance(init, Mapping):
@@ -117,7 +116,7 @@ def open_metadata(path: str | os.PathLike[str]) -> Metadata:
         When the file is missing or damaged.
     """
     file = inspect(Path(path))
-    with _blaming(file.source.path):
+    with blaming(file.source.path):
         model = _class_of(file)
     schema = model.load_schema()
     return Metadata(file.content(schema), schema, file.model_type or model.__name__)
@@ -167,18 +166,6 @@ def inspect(path: Path) -> File:
         f"{path} is neither FITS, ASDF nor ECSV: it {found}; give a file with one of the endings "
         f"{', '.join(EXTENSIONS)}."
     )
-
-
-@contextmanager
-def _blaming(path: Path) -> Iterator[None]:
-    """Whatever is of another kind than it should be in a file is the file's fault."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{path} is damaged: something in it is not what it should be "
-            f"({type(error).__name__}: {error}); get it or make it again."
-        ) from error
 
 
 def _class_of(file: File) -> type[DataModel]:

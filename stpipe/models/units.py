@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from stpipe.models.cards import Header, format_card, is_representable
+from stpipe.models.cards import Card, Header, format_card, is_representable
 from stpipe.models.content import Content
 from stpipe.models.schema import Field
 
-__all__ = ["DESCRIPTION", "UNIT", "put_words", "renumbered", "words_of"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["DESCRIPTION", "UNIT", "forget_columns", "put_words", "renumbered", "words_of"]
 
 UNIT = "TUNIT"
 DESCRIPTION = "TCOMM"
+# Keywords of single columns beyond those that the data are read with (FITS standard 7.3.2 and 8.2).
+_OF_COLUMN = re.compile(
+    r"(T(?:NULL|UNIT|DISP|COMM|UCD|DMIN|DMAX|LMIN|LMAX|CTYP|CUNI|CRVL|CDLT|CRPX))(\d{1,3})$"
+)
 
 
 def words_of(content: Content, field: Field, keyword: str) -> dict[str, str]:
@@ -26,15 +35,30 @@ def put_words(content: Content, field: Field, keyword: str, words: Mapping[str, 
     content.headers[field.hdu] = _with_words(header, keyword, _columns(content, field), words)
 
 
-def renumbered(header: Header, before: Sequence[str], after: Sequence[str]) -> Header:
-    """A header of columns `before`, with their words at the places of the columns `after`."""
-    if tuple(before) == tuple(after):
-        return header
-    for keyword in (DESCRIPTION, UNIT):
-        named = {name.upper(): word for name, word in _words(header, keyword, before).items()}
-        words = {name: named[name.upper()] for name in after if name.upper() in named}
-        header = _with_words(header, keyword, after, words)
-    return header
+def renumbered(header: Header, before: Sequence[str], table: np.dtype[Any]) -> Header:
+    """A header of columns `before`, its cards of columns at the numbers that they have in `table`."""
+    numbers = {name.upper(): number for number, name in enumerate(table.names or (), 1)}
+    cards = (_renumbered(card, before, numbers) for card in header)
+    whole = [f"TNULL{numbers[n.upper()]}" for n in table.names or () if table[n].base.kind in "iu"]
+    return Header(
+        c for c in cards if c and (c.keyword in whole or not c.keyword.startswith("TNULL"))
+    )
+
+
+def forget_columns(content: Content, field: Field) -> None:
+    """Drop all cards of columns, because the table has others now."""
+    header = content.headers.get(field.hdu, Header())
+    kept = Header(card for card in header if not _OF_COLUMN.match(card.keyword))
+    content.headers[field.hdu] = kept
+
+
+def _renumbered(card: Card, before: Sequence[str], numbers: Mapping[str, int]) -> Card | None:
+    match = _OF_COLUMN.match(card.keyword)
+    if match is None or not 0 < int(match[2]) <= len(before):
+        return card
+    number = numbers.get(before[int(match[2]) - 1].upper())
+    keyword = f"{match[1]}{number}"
+    return None if number is None else Card(keyword, f"{keyword:<8}{card.image[8:]}")
 
 
 def _words(header: Header, keyword: str, columns: Sequence[str]) -> dict[str, str]:

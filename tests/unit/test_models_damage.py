@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from stpipe import models
 from stpipe.models import dqflags
@@ -119,6 +121,11 @@ HEAD += b"--- !core/asdf-1.1.0\n"
 ARRAY = (
     b"data: !core/ndarray-1.1.0 {source: 0, datatype: float32, byteorder: little, shape: %s%s}\n"
 )
+EXTENSION = b"""_fits:
+  extensions:
+  - header: [XTENSION= 'IMAGE', BITPIX  = 8, NAXIS   = 1, NAXIS1  = 9999]
+    data: !core/ndarray-1.1.0 {source: 0, datatype: uint8, shape: [1024]}
+"""
 MODEL = b"meta: {model_type: ImageModel}\n"
 
 
@@ -128,6 +135,15 @@ def block(content: bytes, used: int, length: int, compression: bytes = b"") -> b
     return struct.pack(">4sHI4sQQQ16s", *fields) + content
 
 
+def in_fits(tree: bytes) -> bytes:
+    """A FITS file with the extension ASDF."""
+    stream = io.BytesIO()
+    column = fits.Column("ASDF_METADATA", f"{len(tree)}B", array=[np.frombuffer(tree, np.uint8)])
+    table = fits.BinTableHDU.from_columns([column], name="ASDF")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(stream)
+    return stream.getvalue()
+
+
 def claims() -> Iterator[tuple[str, bytes]]:
     """Few bytes that claim to be many, trees that never end, nodes of the wrong kind."""
     end, huge = b"...\n", b"[50000, 50000]"
@@ -135,6 +151,8 @@ def claims() -> Iterator[tuple[str, bytes]]:
     packed = zlib.compress(bytes(3_000_000))
     lie = block(packed, len(packed), 10**10, b"zlib")
     short = block(packed, len(packed), 16, b"zlib")
+    four = zlib.compress(bytes(16))[:-5]
+    cut = block(four, len(four), 16, b"zlib")
     lines = ((98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 9)) for n in range(15))
     bomb = b"".join(b"%c: &%c [%s]\n" % line for line in lines)
     trees = {
@@ -160,11 +178,17 @@ def claims() -> Iterator[tuple[str, bytes]]:
         "number for data": MODEL + b"data: !core/ndarray-1.1.0 5\n...\n",
         "text for data": MODEL + b"data: nothing\n...\n",
         "ragged": MODEL + b"data: !core/ndarray-1.1.0 [[1, 2], [3]]\n...\n",
+        "no datatype": MODEL + ARRAY.replace(b"float32", b"null") % (b"[2, 2]", b"") + end + kilobyte,
+        "other file": MODEL + ARRAY.replace(b"0", b"other.asdf", 1) % (b"[2, 2]", b"") + end,
+        "cut when packed": MODEL + ARRAY % (b"[2, 2]", b"") + end + cut,
+        "extra of nothing": b"extra_fits: 5\n...\n",
+        "short extension": EXTENSION + end + kilobyte,
         "headers of nothing": MODEL + b"_fits: {headers: 5}\n...\n",
         "extensions of nothing": MODEL + b"_fits: {extensions: [5]}\n...\n",
     }  # fmt: skip
     for name, text in trees.items():
         yield f"{name}.asdf", HEAD + text
+    yield "extra of nothing.fits", in_fits(HEAD + trees["extra of nothing"])
     tables = {
         "10 GB": b"# datatype: [{name: a, datatype: S9999999999}]\na\n1\n",
         "objects": b"# datatype: [{name: a, datatype: O}]\na\n1\n",
@@ -172,6 +196,10 @@ def claims() -> Iterator[tuple[str, bytes]]:
         "unfolds": b"# datatype: []\n# meta: !!omap\n"
         + re.sub(rb"(?m)^", b"# - ", b"a: &a [1, 2, 3]\n" + bomb.rstrip()),
         "deep": b"# datatype: []\n# meta: " + b"[" * 100_000 + b"]" * 100_000,
+        "no type": b"# datatype: [{name: a, datatype: null}]\na\n1\n",
+        "one long text": b"# datatype: [{name: a, datatype: string}]\n"
+        + b"a\n%s\n" % (b"x" * 100_000)
+        + b"y\n" * 20_000,
         "no columns": b"# datatype: 5\n\n",
         "a row of many": b"# datatype: [{name: a, datatype: int8}]\na\n" + b"1 " * 1_000_000,
     }

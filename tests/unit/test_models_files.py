@@ -253,7 +253,10 @@ def foreign(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("way", [[".fits"], [".asdf", ".fits"], [".fits.gz", ".asdf", ".fits"]])
+WAYS = [[".fits"], [".asdf", ".fits"], ["zlib.asdf", ".fits"], [".fits.gz", "bzp2.asdf", ".fits"]]
+
+
+@pytest.mark.parametrize("way", WAYS, ids="".join)
 def test_unknown_extensions_and_keywords_survive(tmp_path: Path, way: list[str]) -> None:
     """Whatever the schema does not know is written again as it was, through ASDF too."""
     path = foreign(tmp_path / "foreign.fits")
@@ -261,7 +264,8 @@ def test_unknown_extensions_and_keywords_survive(tmp_path: Path, way: list[str])
     for number, ending in enumerate(way):
         model = models.open(path)
         model.meta.exposure.nints = 3
-        path = model.save(tmp_path / f"{number}{ending}")
+        compression = ending.partition(".")[0]
+        path = model.save(tmp_path / f"{number}{ending}", compression=compression)
     with fits.open(tmp_path / "foreign.fits") as old, fits.open(path) as new:
         assert [*(unit.name for unit in old), "ASDF"] == [unit.name for unit in new]
         assert 3 == new[0].header["NINTS"]
@@ -350,6 +354,47 @@ def test_data_in_the_primary_unit_survive(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         [[0, 1, 2], [3, 4, 5]], fits.getdata(model.save(tmp_path / "again.fits"))
     )
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_random_groups_survive(tmp_path: Path, ending: str) -> None:
+    """Groups in the primary unit, the form of radio astronomers, are not ours, and are kept."""
+    path = tmp_path / "groups.fits"
+    values = np.arange(100, dtype=np.float32).reshape(10, 1, 1, 2, 5)
+    groups = fits.GroupData(values, parnames=["U"], pardata=[np.arange(10.0)], bitpix=-32)
+    fits.HDUList([fits.GroupsHDU(groups), fits.ImageHDU(np.ones(3))]).writeto(path)
+    way = models.DataModel(path).save(tmp_path / f"way{ending}")
+    with fits.open(models.DataModel(way).save(tmp_path / "again.fits")) as units:
+        np.testing.assert_array_equal(values, units[0].data.data)
+        np.testing.assert_array_equal(np.arange(10.0), units[0].data.par("U"))
+        np.testing.assert_array_equal(np.ones(3), units[1].data)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("SCI", "float32"), ("DQ", "uint32")])
+def test_blank_means_nothing_to_floats_and_unsigned_integers(
+    tmp_path: Path, name: str, dtype: str
+) -> None:
+    """Such images keep every value, as in astropy, though careless writers say BLANK."""
+    values = np.arange(4, dtype=dtype).reshape(2, 2)
+    path = tmp_path / "x.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(values, name=name)]).writeto(path)
+    with_card(path, "BLANK", 0)
+    np.testing.assert_array_equal(
+        values, getattr(models.ImageModel(path), {"SCI": "data", "DQ": "dq"}[name])
+    )
+
+
+def with_card(path: Path, keyword: str, value: object) -> None:
+    """Put a card into the last header, in the place of one of its keyword or before END."""
+    content = path.read_bytes()
+    last = content.rindex(b"XTENSION")
+    end = content.index(b"END" + b" " * 77, last)
+    card = f"{keyword:<8}= {value!s:>20}".ljust(80).encode()
+    at = content.find(f"{keyword:<8}=".encode(), last, end)
+    if at < 0:
+        path.write_bytes(content[:end] + card + content[end : end + 80] + content[end + 160 :])
+    else:
+        path.write_bytes(content[:at] + card + content[at + 80 :])
 
 
 def test_scaled_images(tmp_path: Path) -> None:
@@ -567,6 +612,28 @@ def test_structures_that_are_not_understood(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(data, name="SCI")]).writeto(path)
     with pytest.raises(InputError, match="compressed by tiles; unpack it with funpack"):
         models.ImageModel(path)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        ("BITPIX", 16, "a table has BITPIX 16, NAXIS 2"),
+        ("NAXIS", 1, "a table has BITPIX 8, NAXIS 1"),
+        ("TSCAL2", "NAN", "values are scaled by nan"),
+        ("TZERO2", "1E400", "values are scaled by inf"),
+    ],
+)
+def test_tables_that_contradict_themselves(
+    tmp_path: Path, keyword: str, value: object, message: str
+) -> None:
+    """A table is rows of bytes, and its values are numbers."""
+    table = np.zeros(1, [("BIT", "i4"), ("VALUE", "i4"), ("NAME", "S4"), ("DESCRIPTION", "S4")])
+    path = tmp_path / "x.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(table, name="DQ_DEF")]).writeto(path)
+    assert (1,) == models.MaskModel(path).dq_def.shape
+    with_card(path, keyword, value)
+    with pytest.raises(InputError, match=f"x.fits is damaged: .*{message}"):
+        models.MaskModel(path)
 
 
 def test_invalid_models_are_refused_with_every_problem(

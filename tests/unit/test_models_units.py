@@ -1,10 +1,11 @@
-"""Units of the columns of tables: kept with their column, whatever happens to the others."""
+"""Units of the columns of tables, and other words about them: kept with their column."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 from astropy.io import fits
 
 from stpipe import models
@@ -31,20 +32,25 @@ def test_other_software_finds_them(tmp_path: Path) -> None:
     assert UNITS == models.open(path).units("spec_table")
 
 
-def test_a_copy_of_a_file_has_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [".fits", ".asdf"])
+def test_a_copy_of_a_file_has_them(tmp_path: Path, ending: str) -> None:
     """Also of columns in another order than the schema's, and with some that it does not know."""
     path = tmp_path / "theirs.fits"
     spectrum().save(path)
     with fits.open(path) as hdus:
         hdu = hdus["EXTRACT1D"]
-        extra = fits.Column("EXTRA", "D", unit="K", array=np.ones(3))
+        extra = fits.Column("EXTRA", "J", unit="K", null=-9, disp="I5", array=[1, 2, -9])
         turned = fits.ColDefs([extra, *reversed(list(hdu.columns))])
         again = fits.BinTableHDU.from_columns(turned, name="EXTRACT1D")
         fits.HDUList([fits.PrimaryHDU(), again]).writeto(tmp_path / "turned.fits")
     with models.SpecModel(tmp_path / "turned.fits") as model:
-        copy = model.save(tmp_path / "copy.fits")
+        copy = model.save(tmp_path / f"copy{ending}")
 
     assert {**UNITS, "EXTRA": "K"} == models.SpecModel(copy).units("spec_table")
+    with fits.open(models.SpecModel(copy).save(tmp_path / "last.fits")) as hdus:
+        last = hdus["EXTRACT1D"].columns[-1]
+        assert ("EXTRA", "I5", -9) == (last.name, last.disp, last.null)
+        assert 1 == len(hdus["EXTRACT1D"].header["TDISP*"])
 
 
 def test_a_table_of_other_columns_has_none() -> None:
