@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sized
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from stpipe.models import asdf_tree
 from stpipe.models.arrays import Source
 from stpipe.models.cards import Card
-from stpipe.models.content import Content, put
+from stpipe.models.content import Content, lookup, put
 from stpipe.models.hdus import Hdu
 from stpipe.models.schema import Field, Schema
 from stpipe.models.validation import from_header
@@ -30,9 +30,9 @@ def read_fits(source: Source, units: list[Hdu], schema: Schema) -> Content:
     parts, rest = _split(units, schema)
     _sort(content, rest, schema, 1)
     for path, members in parts.items():
-        content.lists[path] = [Content(source) for _ in members]
+        content.lists[path] = [Content(source) for _ in range(max(members))]
         for version, part in enumerate(content.lists[path], start=1):
-            _sort(part, members[version], schema.lists[path], version)
+            _sort(part, members.get(version, []), schema.lists[path], version)
     if content.deferred is not None:
         content.deferred = replace(content.deferred, lists=tuple(schema.lists))
         content.defer_parts()
@@ -48,14 +48,25 @@ def _split(units: list[Hdu], schema: Schema) -> tuple[dict[str, dict[int, list[H
     for unit in units:
         if unit.name in homes:
             parts.setdefault(homes[unit.name], {}).setdefault(unit.version, []).append(unit)
-    # Parts are numbered without gaps; whatever else has such a name is not ours to understand.
-    numbered = {p: found for p, found in parts.items() if sorted(found) == [*_numbers(found)]}
+    # Parts are numbered without gaps, but for parts without arrays that the tree of other software
+    # has; whatever else has such a name is not ours to understand.
+    numbered = {
+        p: found for p, found in parts.items() if _are_all(found) or _listed(units, p, found)
+    }
     rest = [unit for unit in units if homes.get(unit.name) not in numbered]
     return numbered, rest
 
 
-def _numbers(found: Sized) -> range:
-    return range(1, len(found) + 1)
+def _are_all(numbers: Collection[int]) -> bool:
+    return sorted(numbers) == [*range(1, len(numbers) + 1)]
+
+
+def _listed(units: list[Hdu], path: str, numbers: Collection[int]) -> bool:
+    """Whether the metadata tree has a list with all these parts."""
+    unit = next((unit for unit in units if unit.name == ASDF_EXTENSION), None)
+    deferred = asdf_tree.in_fits(unit) if unit else None
+    there = lookup(deferred.load(), path) if deferred else None
+    return isinstance(there, list) and min(numbers) > 0 and max(numbers) <= len(there)
 
 
 def _sort(content: Content, units: list[Hdu], schema: Schema, version: int) -> None:

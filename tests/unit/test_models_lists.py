@@ -138,6 +138,23 @@ def test_numbers_with_gaps_are_kept_as_unknown_extensions(
         assert [1, 1, 3, 3] == [unit.ver for unit in units[1:-1]]
 
 
+def test_parts_without_arrays_leave_gaps_in_files_of_other_software(
+    slits: models.MultiSlitModel, tmp_path: Path
+) -> None:
+    """Whoever writes no extension for them tells in the tree that they are there."""
+    path = slits.save(tmp_path / "x.fits")
+    with fits.open(path, mode="update") as units:
+        units[0].header.comments["EXTEND"] = ""
+        gone = [n for n, unit in enumerate(units) if unit.ver == 1 and unit.name in ("SCI", "DQ")]
+        for number in reversed(gone):
+            del units[number]
+    model = models.MultiSlitModel(path)
+    assert [False, True, True] == [part.has("data") for part in model.slits]
+    assert [None, "slit 1", "slit 2"] == [part.name for part in model.slits]
+    again = models.MultiSlitModel(model.save(tmp_path / "y.fits"))
+    assert [False, True, True] == [part.has("data") for part in again.slits]
+
+
 def test_saving_over_its_own_file(slits: models.MultiSlitModel, tmp_path: Path) -> None:
     """Parts that were not read yet are found in the new file."""
     path = slits.save(tmp_path / "x.fits")
