@@ -59,11 +59,11 @@ def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
     with source.open() as stream:
         text = stream.read()
     try:
-        lines = text.decode("utf-8").splitlines()
+        lines = text.decode("utf-8").split("\n")  # cells may have other ends of lines
         count = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
         head = tagged.load("\n".join(line[2:] for line in lines[1:count]).encode())
         tree = _untagged(dict(head.get("meta") or {}))
-        table = _table(head, lines[count:])
+        table = _table(head, "\n".join(lines[count:]))
         tree.pop(_MD5, None)
         _check_rows(tree.pop(_ROWS, None), table)
     except (ValueError, LookupError, TypeError, AttributeError, csv.Error, yaml.YAMLError) as error:
@@ -134,9 +134,10 @@ def write_ecsv(
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def _table(head: Mapping[str, Any], lines: list[str]) -> Table:
+def _table(head: Mapping[str, Any], text: str) -> Table:
     columns = head["datatype"]
     names = [column["name"] for column in columns]
+    lines = io.StringIO(text, newline="")
     rows = [row for row in csv.reader(lines, delimiter=head.get("delimiter", " ")) if row]
     if rows[:1] != ([names] if names else []):
         raise ValueError("names of columns do not agree")
@@ -208,6 +209,11 @@ def _metadata(content: Content, schema: Schema) -> dict[str, Any]:
 
 def _fill(table: Any, values: Any, field: Field, content: Content) -> None:
     array = values if isinstance(values, np.ndarray) else values.read()
+    if deep := [name for name in array.dtype.names or () if array.dtype[name].shape]:
+        raise UsageError(
+            f"the cells of {', '.join(deep)} are arrays, which have no place in ECSV; "
+            "write a .fits file."
+        )
     units = words_of(content, field, UNIT)
     descriptions = words_of(content, field, DESCRIPTION)
     for name, flat, column in _mixins(array, units):
@@ -229,4 +235,7 @@ def _mixins(array: Array, units: Mapping[str, str]) -> Iterator[tuple[str, str, 
             column = array[name]
             if column.dtype.kind == "S":
                 column = np.char.decode(column, "utf-8")
-            yield name, name, u.Quantity(column, units[name]) if name in units else column
+            # Units that astropy does not know stay words, and integers stay integers.
+            unit = u.Unit(units[name], parse_strict="silent") if name in units else None
+            values = column if unit is None else u.Quantity(column, unit, dtype=column.dtype)
+            yield name, name, values

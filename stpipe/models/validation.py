@@ -28,6 +28,8 @@ __all__ = [
     "shape_problem",
 ]
 
+# The columns of binary tables, beside text.
+_COLUMNS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8", "c8", "c16")
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
@@ -124,7 +126,9 @@ def cast_array(field: Field, array: Any, model: str) -> Array:
     if field.dtype is None or (found.dtype == field.dtype and not field.cell_ndim):
         return found
     if field.is_table:
-        return _cast_table(field, found, model)
+        if problem := _column_problem(field, found.dtype):
+            raise ValidationError(f"{model}: {problem}")
+        return _cast_table(field, _with_text_in_bytes(found), model)
     if not _safe(found, field.dtype):
         raise ValidationError(
             f"{model}: {_named(field)} is an array of {found.dtype}; "
@@ -152,7 +156,9 @@ def array_problem(field: Field, array: Array | Stored) -> str:
     """What is wrong with an array's dimensions or dtype: one sentence, or nothing."""
     if problem := shape_problem(field, tuple(array.shape)):
         return problem
-    if field.dtype is None or field.is_table or _castable(array.dtype, field.dtype):
+    if field.is_table:
+        return _column_problem(field, array.dtype)
+    if field.dtype is None or _castable(array.dtype, field.dtype):
         return ""
     return (
         f"{_named(field)} is an array of {array.dtype}; "
@@ -169,6 +175,34 @@ def shape_problem(field: Field, shape: tuple[int, ...]) -> str:
     if most is not None and len(shape) > most:
         return f"{_named(field)} has shape {shape}; allowed are at most {most} dimensions."
     return ""
+
+
+def _column_problem(field: Field, table: np.dtype[Any]) -> str:
+    """Which column is of a type that no file can hold, if any."""
+    for name in table.names or ():
+        base = table[name].base
+        if base.kind not in "SU" and base.str[1:] not in _COLUMNS:
+            return (
+                f"{_named(field)} has in column {name} values of {base}; allowed are truth values, "
+                "integers, numbers of 32 and 64 bits, complex ones of these, and text."
+            )
+    return ""
+
+
+def _with_text_in_bytes(table: Array) -> Array:
+    """The table with text as files have it: in UTF-8, and at least one byte wide."""
+    texts = [n for n in table.dtype.names or () if table.dtype[n].base.kind in "SU"]
+    columns = {n: np.char.encode(table[n], "utf-8") for n in texts if table[n].dtype.kind == "U"}
+    columns |= {n: table[n].astype("S1") for n in texts if not table.dtype[n].base.itemsize}
+    if not columns:
+        return table
+    names = table.dtype.names or ()
+    found = [columns.get(name, table[name]) for name in names]
+    typed = [(n, c.dtype, c.shape[table.ndim :]) for n, c in zip(names, found, strict=True)]
+    changed = np.empty(table.shape, typed)
+    for name, column in zip(names, found, strict=True):
+        changed[name] = column
+    return changed
 
 
 def _equal(value: Any, allowed: Any) -> bool:

@@ -117,6 +117,36 @@ def test_checksums(tmp_path: Path) -> None:
     assert not models.verify(models.open(path).save(path))[0].present
 
 
+TEXTS = ["a\nb", "a\rb", "a\r\nb", "a\x0bb", "a\x85b", "a\u2028b", '"a" b', "#", ""]
+
+
+@pytest.mark.parametrize("way", [[".ecsv"], [".ecsv", ".fits"], [".asdf", ".ecsv"]], ids="".join)
+def test_odd_texts_units_and_integers(tmp_path: Path, way: list[str]) -> None:
+    """Texts with ends of lines, large integers with units, and units that astropy does not know."""
+    model = catalog([1.0] * len(TEXTS))
+    large = np.full(len(TEXTS), 2**63 - 1)
+    table = np.zeros(len(TEXTS), [*model.catalog.dtype.descr, ("text", "U9"), ("large", "i8")])
+    table["text"], table["large"] = TEXTS, large
+    model.catalog = table
+    units = {"large": "DN", "aper30_flux": "things of ours"}
+    model.set_units("catalog", units)
+    for ending in way:
+        model = models.open(model.save(tmp_path / f"x_cat{ending}"))
+    assert TEXTS == [text.decode() for text in model.catalog["text"]]
+    assert np.int64 == model.catalog["large"].dtype
+    np.testing.assert_array_equal(large, model.catalog["large"])
+    assert units == {name: model.units("catalog")[name] for name in units}
+
+
+def test_cells_that_are_arrays_do_not_fit(tmp_path: Path) -> None:
+    """Nothing is written that could not be read."""
+    model = catalog([1.0])
+    model.catalog = np.zeros(1, [*model.catalog.dtype.descr, ("deep", "f8", (2,))])
+    with pytest.raises(UsageError, match=r"the cells of deep are arrays.*write a \.fits file"):
+        model.save(tmp_path / "x_cat.ecsv")
+    assert not list(tmp_path.iterdir())
+
+
 def test_only_tables_fit(tmp_path: Path) -> None:
     """An image has no place in a table; nothing is written."""
     with pytest.raises(UsageError, match=r"must end in .fits.gz, .fits, .asdf\."):

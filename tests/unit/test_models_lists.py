@@ -187,6 +187,28 @@ def test_cells_may_be_vectors(tmp_path: Path) -> None:
         reference.apcorr_table = np.ones(4, deep)
 
 
+@pytest.mark.parametrize("dtype", ["f2", "O", "M8[s]", "V4", "c32"])
+def test_columns_that_no_file_holds_are_refused(dtype: str) -> None:
+    """Also those that the schema does not know; a name says which."""
+    model = models.SourceCatalogModel()
+    table = np.zeros(2, [*model.schema.arrays["catalog"].dtype.descr, ("odd", dtype)])
+    with pytest.raises(ValidationError, match=r"has in column odd values of .*allowed are truth"):
+        model.catalog = table
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("texts", [["ä", "b"], ["", ""], []])
+def test_text_of_python_is_kept_as_bytes(tmp_path: Path, ending: str, texts: list[str]) -> None:
+    """In UTF-8, whatever its width."""
+    model = models.SourceCatalogModel()
+    columns = [*model.schema.arrays["catalog"].dtype.descr, ("name", "U3"), ("none", "S0")]
+    table = np.zeros(len(texts), columns)
+    table["name"] = texts
+    model.catalog = table
+    again = models.open(model.save(tmp_path / f"x{ending}"))
+    assert [text.encode() for text in texts] == list(again.catalog["name"])
+
+
 def test_columns_are_cast_without_loss() -> None:
     """Numbers that do not fit their column are refused, by name; text is never cut."""
     model = models.NrcImgPhotomModel()
