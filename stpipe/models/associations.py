@@ -19,7 +19,7 @@ from typing import Any
 
 from stpipe.errors import InputError
 
-__all__ = ["Association", "Member", "Product", "load_association"]
+__all__ = ["Association", "Member", "Product", "is_there", "load_association"]
 
 _OWN = ("asn_type", "asn_rule", "asn_id", "asn_pool", "program", "products")
 
@@ -76,13 +76,21 @@ class Association:
         InputError
             Naming every member that is missing.
         """
-        missing = sorted({str(m.path) for m in self.members if not m.path.is_file()})
+        missing = sorted({str(m.path) for m in self.members if not is_there(m.path)})
         if missing:
             names = "".join(f"\n  {name}" for name in missing)
             raise InputError(
                 f"{self.path}: {len(missing)} of {len(self.members)} members are missing:{names}\n"
                 f"Paths are relative to {self.path.parent.resolve()}."
             )
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; names that no file can have are those of none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def load_association(path: str | os.PathLike[str]) -> Association:

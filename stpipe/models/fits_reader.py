@@ -15,7 +15,7 @@ from stpipe.models.hdus import Hdu
 from stpipe.models.schema import Field, Schema
 from stpipe.models.validation import from_header
 
-__all__ = ["ASDF_EXTENSION", "conforming", "read_fits"]
+__all__ = ["ASDF_EXTENSION", "conforming", "read_fits", "tree_of"]
 
 ASDF_EXTENSION = "ASDF"
 # Written for "unknown" where a number or truth value should stand; no reason to warn.
@@ -37,6 +37,13 @@ def read_fits(source: Source, units: list[Hdu], schema: Schema) -> Content:
         content.deferred = replace(content.deferred, lists=tuple(schema.lists))
         content.defer_parts()
     return content
+
+
+def tree_of(units: list[Hdu], path: str) -> dict[str, Any]:
+    """The metadata tree of the extension ASDF, when it may hold ``path``."""
+    unit = next((unit for unit in units if unit.name == ASDF_EXTENSION), None)
+    deferred = asdf_tree.in_fits(unit) if unit else None
+    return deferred.load() if deferred and deferred.mentions(path) else {}
 
 
 def _split(units: list[Hdu], schema: Schema) -> tuple[dict[str, dict[int, list[Hdu]]], list[Hdu]]:
@@ -63,9 +70,7 @@ def _are_all(numbers: Collection[int]) -> bool:
 
 def _listed(units: list[Hdu], path: str, numbers: Collection[int]) -> bool:
     """Whether the metadata tree has a list with all these parts."""
-    unit = next((unit for unit in units if unit.name == ASDF_EXTENSION), None)
-    deferred = asdf_tree.in_fits(unit) if unit else None
-    there = lookup(deferred.load(), path) if deferred else None
+    there = lookup(tree_of(units, path), path)
     return isinstance(there, list) and min(numbers) > 0 and max(numbers) <= len(there)
 
 

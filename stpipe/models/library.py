@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from stpipe.errors import InputError
-from stpipe.models.associations import Association, Member, load_association
+from stpipe.models.associations import Association, Member, is_there, load_association
 from stpipe.models.base import DataModel
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
@@ -260,7 +260,7 @@ class ModelLibrary:
         missing = [
             str(path)
             for path, entry in zip(paths, entries, strict=True)
-            if not isinstance(entry, DataModel) and not path.is_file()
+            if not isinstance(entry, DataModel) and not is_there(path)
         ]
         if missing:
             raise InputError("Members are missing:" + "".join(f"\n  {name}" for name in missing))

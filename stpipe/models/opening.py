@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Mapping
@@ -47,9 +48,17 @@ class File:
     @property
     def model_type(self) -> str:
         """What DATAMODL says, or nothing."""
-        if self.units:
-            return str(self.units[0].header.get("DATAMODL") or "")
-        return str(lookup(self.tree, "meta.model_type") or "")
+        if self.units and (named := self.units[0].header.get("DATAMODL")):
+            return str(named)
+        return str(lookup(self.tree or self._tree_in_fits, "meta.model_type") or "")
+
+    @functools.cached_property
+    def _tree_in_fits(self) -> dict[str, Any]:
+        """The tree that names the model, when its schema has no keyword for that."""
+        from stpipe.models.fits_reader import tree_of
+
+        with blaming(self.source.path):
+            return tree_of(self.units, "meta.model_type")
 
     def content(self, schema: Schema) -> Content:
         """The content as ``schema`` sees it."""

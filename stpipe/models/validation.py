@@ -168,6 +168,8 @@ def array_problem(field: Field, array: Array | Stored) -> str:
 
 def shape_problem(field: Field, shape: tuple[int, ...]) -> str:
     """What is wrong with the number of dimensions: one sentence, or nothing."""
+    if not shape:
+        return f"{_named(field)} is a single value; allowed are arrays of one dimension and more."
     ndim = 1 if field.is_table else field.ndim
     if ndim is not None and len(shape) != ndim:
         return f"{_named(field)} has shape {shape}; allowed are {ndim} dimensions."

@@ -87,6 +87,8 @@ def test_missing_members_are_named_all_at_once(asn: Path) -> None:
         models.ModelLibrary(asn)
     with pytest.raises(InputError, match=r"Members are missing:\n  nothing.fits\n  more.fits"):
         models.ModelLibrary(["nothing.fits", "more.fits"])
+    with pytest.raises(InputError, match=r"Members are missing:\n  x{5000}$"):
+        models.ModelLibrary(["x" * 5000])
 
 
 def test_members_know_what_they_are_for(asn: Path) -> None:

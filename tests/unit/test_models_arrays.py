@@ -219,6 +219,7 @@ def test_assignment_keeps_the_array_and_casts_safely() -> None:
     ("name", "array", "message"),
     [
         ("data", np.zeros(3), r"data \(extension SCI\) has shape \(3,\); allowed are 2 dim"),
+        ("dq", np.uint32(5), r"dq \(extension DQ\) is a single value; allowed are arrays of one"),
         ("data", np.zeros((2, 2), complex), r"is an array of complex128; allowed is float32"),
         ("dq", np.zeros((2, 2)), r"dq \(extension DQ\) is an array of float64; allowed is uint32"),
         ("dq", np.full((2, 2), -1), r"an array of int64; allowed is uint32"),

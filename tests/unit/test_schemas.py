@@ -112,6 +112,16 @@ def test_class_needs_only_a_schema_name(tmp_path: Path, monkeypatch: pytest.Monk
     assert isinstance(models.open(MyOwnModel(np.zeros((2, 2))).save("x.fits")), MyOwnModel)
 
 
+def test_files_of_a_schema_without_keywords_open_as_what_they_are(tmp_path: Path) -> None:
+    """A schema that does not include the core has no DATAMODL; the tree names the model."""
+    array = '{"properties": {"grid": {"type": "data", "fits_hdu": "GRID", "dtype": "int64"}}}'
+    bare = models.model_class(write(tmp_path, "bare.schema.json", array))
+    for ending in (".fits", ".fits.gz", ".asdf"):
+        path = bare({"grid": np.arange(5)}).save(tmp_path / f"x{ending}")
+        assert bare is type(models.open(path))
+        assert {"grid": (5,)} == models.open_metadata(path).shapes
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_schemas_conform_to_the_meta_schema(path: Path) -> None:
     """Every shipped schema is in the dialect, and compiles."""
