@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import mmap
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -53,14 +54,17 @@ class Source:
         """
         try:
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode) and not path.is_dir():
+                raise InputError(f"{path} is no file, but a pipe or device; copy it into a file.")
             with path.open("rb") as stream:
                 packed = stream.read(2) == _GZIP
         except FileNotFoundError:
             raise InputError(f"There is no file {path}; check the name and the folder.") from None
         except IsADirectoryError:
             raise InputError(f"{path} is a folder; give a FITS or ASDF file in it.") from None
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+        except (OSError, ValueError) as error:  # of names that no file can have
+            reason = getattr(error, "strerror", error)
+            raise InputError(f"{str(path)!r:.300} cannot be read: {reason}.") from None
         if packed:
             from stpipe.models.unpacking import unpack
 

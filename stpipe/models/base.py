@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -245,6 +245,10 @@ class DataModel(HasMetadata):
     def set(self, path: str, value: Any) -> None:
         """Set an array or a metadata value by dotted path; None removes it."""
         if path in self._schema.lists:
+            if not isinstance(value, (Iterable, type(None))):
+                raise ValidationError(
+                    f"{self._described}: {path} is a list of parts, not {value!r}."
+                )
             self._parts_of(path)[:] = value or ()
             return
         if path not in self._schema.arrays:

@@ -87,6 +87,11 @@ class HasMetadata:
         if value is None:
             remove(self._content.tree, path)
             return
+        if path in self._schema.groups and not isinstance(value, dict):
+            names = ", ".join(self._schema.names_in(path)[:5])
+            raise ValidationError(
+                f"{self._described}: {path} is a group of attributes ({names} ...), not {value!r}."
+            )
         field = self._schema.fields.get(path)
         if field is not None and (problem := check_value(field, value)):
             raise ValidationError(f"{self._described}: {problem}")

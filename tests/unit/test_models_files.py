@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import random
 import re
 import string
@@ -603,6 +604,16 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
         models.open(tmp_path / "nothing.fits")
     with pytest.raises(InputError, match="is a folder; give a FITS or ASDF file in it"):
         models.open(tmp_path)
+
+
+def test_pipes_and_names_that_no_file_can_have(tmp_path: Path) -> None:
+    """Nothing waits for somebody who writes into a pipe."""
+    os.mkfifo(tmp_path / "x.fits")
+    with pytest.raises(InputError, match=r"x\.fits is no file, but a pipe or device"):
+        models.open(tmp_path / "x.fits")
+    for name in ("a\0.fits", "a" * 5000):
+        with pytest.raises(InputError, match=r"a.* cannot be read: "):
+            models.open(name)
 
 
 def test_structures_that_are_not_understood(tmp_path: Path) -> None:

@@ -80,6 +80,16 @@ JSON_VALUES |= st.lists(st.integers(), max_size=2) | st.dictionaries(st.text(), 
 TYPES = st.sampled_from(["string", "integer", "number", "boolean", "array", "object"])
 
 
+def test_groups_and_lists_are_no_values(image: models.ImageModel) -> None:
+    """Only dictionaries take the place of a group, and only lists that of a list of parts."""
+    with pytest.raises(ValidationError, match=r"meta\.instrument is a group of .*, not 5\.$"):
+        image.meta.instrument = 5
+    image.meta.instrument = {"name": "MIRI"}
+    assert "MIRI" == image.meta.instrument.name
+    with pytest.raises(ValidationError, match=r"slits is a list of parts, not 5\.$"):
+        models.MultiSlitModel().slits = 5
+
+
 @hypothesis.given(
     value=JSON_VALUES, kind=TYPES, enum=st.none() | st.lists(st.integers(0, 3), min_size=1)
 )
