@@ -115,7 +115,7 @@ def load_association(path: str | os.PathLike[str]) -> Association:
 
 def _read(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"There is no file {file}; check the name and the folder.") from None
     except OSError as error:
@@ -130,14 +130,29 @@ def _problems(tree: Any) -> Iterator[str]:
         yield 'there is no list "products"'
         return
     for number, product in enumerate(products):
-        members = product.get("members") if isinstance(product, dict) else None
-        if not isinstance(members, list):
-            yield f'products[{number}] has no list "members"'
+        yield from (f"products[{number}]{problem}" for problem in _product_problems(product))
+
+
+def _product_problems(product: Any) -> Iterator[str]:
+    members = product.get("members") if isinstance(product, dict) else None
+    if not isinstance(members, list):
+        yield ' has no list "members"'
+        return
+    if not isinstance(product.get("name") or "", str):
+        yield f' has the "name" {product["name"]!r}; allowed is text'
+    found = set()
+    for place, member in enumerate(members):
+        name = member.get("expname") if isinstance(member, dict) else None
+        if not isinstance(name, str) or not name:
+            yield f'.members[{place}] has no "expname"'
             continue
-        for place, member in enumerate(members):
-            name = member.get("expname") if isinstance(member, dict) else None
-            if not isinstance(name, str) or not name:
-                yield f'products[{number}].members[{place}] has no "expname"'
+        exptype = member.get("exptype", "science")
+        if not isinstance(exptype, str):
+            yield f'.members[{place}] has the "exptype" {exptype!r}; allowed is text'
+        elif (name, exptype.lower()) in found:
+            yield f'.members[{place}] is "{name}" ({exptype}) again; leave it out'
+        else:
+            found.add((name, exptype.lower()))
 
 
 def _product(product: Mapping[str, Any], folder: Path) -> Product:

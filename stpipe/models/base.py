@@ -14,7 +14,7 @@ from stpipe.errors import InputError, ValidationError
 from stpipe.models import dqflags, validation
 from stpipe.models.arrays import Array, Stored, read_only
 from stpipe.models.cards import Header
-from stpipe.models.content import Content, flatten, remove
+from stpipe.models.content import LOCK, Content, flatten, remove
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.schema import Field, Schema
 
@@ -234,13 +234,14 @@ class DataModel(HasMetadata):
 
     def _parts_of(self, path: str) -> ModelList:
         """The parts of a list; made once, so that they are the same on every access."""
-        if path not in self._lists:
-            from stpipe.models.lists import ModelList
+        with LOCK:
+            if path not in self._lists:
+                from stpipe.models.lists import ModelList
 
-            if not self._content.lists.get(path):
-                self._content.complete()
-            self._lists[path] = ModelList(self._schema.lists[path], self._content, path)
-        return self._lists[path]
+                if not self._content.lists.get(path):
+                    self._content.complete()
+                self._lists[path] = ModelList(self._schema.lists[path], self._content, path)
+            return self._lists[path]
 
     def set(self, path: str, value: Any) -> None:
         """Set an array or a metadata value by dotted path; None removes it."""

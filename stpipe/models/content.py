@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,10 @@ from stpipe.models.cards import Header
 from stpipe.models.hdus import Hdu
 from stpipe.models.tagged import Tagged
 
-__all__ = ["Content", "Deferred", "blaming", "flatten", "lookup", "merge", "put", "remove"]
+__all__ = ["LOCK", "Content", "Deferred", "blaming", "flatten", "lookup", "merge", "put", "remove"]
+
+LOCK = threading.RLock()
+"""Held while metadata and parts are brought in, as several threads may read one model."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +65,24 @@ class Content:
 
     def complete(self) -> None:
         """Bring in the metadata that are not parsed yet; what is there already wins."""
-        if self.deferred is not None:
-            deferred, self.deferred = self.deferred, None
-            with blaming(self.source.path) if self.source else nullcontext():
-                tree = deferred.load()
-                for path in deferred.lists:
-                    self._complete_parts(path, lookup(tree, path) or [])
-                    remove(tree, path)
+        if self.deferred is None:
+            return
+        with LOCK, blaming(self.source.path) if self.source else nullcontext():
+            if (deferred := self.deferred) is None:
+                return
+            tree = deferred.load()
+            for path in deferred.lists:
+                self._complete_parts(path, lookup(tree, path) or [])
+                remove(tree, path)
             self.tree = merge(tree, self.tree)
+            self.deferred = None  # last: until then others wait
 
     def _complete_parts(self, path: str, trees: list[dict[str, Any]]) -> None:
         parts = self.lists.setdefault(path, [])
         parts += [Content(self.source) for _ in trees[len(parts) :]]
         for part, tree in zip(parts, trees, strict=False):
-            part.deferred = None
             part.tree = merge(dict(tree), part.tree)
+            part.deferred = None
 
     def defer_parts(self) -> None:
         """Let every part bring in its metadata when something is looked for in it."""
@@ -96,10 +103,11 @@ class Content:
             if not isinstance(array, Stored):
                 self.arrays[path] = read_only(array)
         headers = {name: Header(header) for name, header in self.headers.items()}
-        tree = copy.deepcopy(self.tree)
+        with LOCK:
+            deferred, tree = self.deferred, copy.deepcopy(self.tree)
         lists = {path: [part.copy() for part in parts] for path, parts in self.lists.items()}
-        copied = replace(self, tree=tree, arrays=dict(self.arrays), headers=headers, lists=lists)
-        copied.extras = list(self.extras)
+        copied = replace(self, tree=tree, deferred=deferred, headers=headers, lists=lists)
+        copied.arrays, copied.extras = dict(self.arrays), list(self.extras)
         return copied
 
 

@@ -13,12 +13,14 @@ a scratch folder, never over the files that they came from.
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from stpipe.errors import InputError
 from stpipe.models.associations import Association, Member, is_there, load_association
@@ -26,12 +28,9 @@ from stpipe.models.base import DataModel
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
 
-if TYPE_CHECKING:
-    import tempfile
-
 __all__ = ["ModelLibrary"]
 
-Source = str | os.PathLike[str] | Association | Sequence[str | os.PathLike[str] | DataModel]
+Source = str | os.PathLike[str] | Association | Iterable[str | os.PathLike[str] | DataModel]
 _PLAIN = (str, int, float, bool, type(None))
 # What tells exposures apart: detectors that saw the sky together have all of it in common.
 _EXPOSURE = (
@@ -54,6 +53,17 @@ class _Amendment:
     change: Callable[[DataModel], None] | None
 
 
+class _Folder:
+    """A temporary folder for replaced members, gone with the last library that uses it."""
+
+    def __init__(self, parent: Path | None) -> None:
+        import shutil
+        import tempfile
+
+        self.path = Path(tempfile.mkdtemp(prefix="stpipe-library-", dir=parent))
+        self._keeper = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 class ModelLibrary:
     """Exposures from an association file, or a list of files and models.
 
@@ -73,7 +83,8 @@ class ModelLibrary:
 
     def __init__(self, source: Source, *, scratch: str | os.PathLike[str] | None = None) -> None:
         self._given = None if scratch is None else Path(scratch)
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._own: Path | _Folder | None = self._given
+        self._shared: tuple[object, ...] = ()  # folders of libraries that this is a copy of
         self._replaced: dict[int, Path] = {}
         self._held: dict[int, DataModel] = {}
         self._amendments: list[_Amendment] = []
@@ -97,7 +108,7 @@ class ModelLibrary:
 
     def __getitem__(self, number: int) -> DataModel:
         """Open a member; it knows its association and what it is for."""
-        held = self._held.get(range(len(self))[number])
+        held = self._held.get(self._place(number))
         model = open_model(self.path(number)) if held is None else held.copy()
         _set(model, self._about(number))
         for amendment in self._amendments_of(number):
@@ -108,13 +119,22 @@ class ModelLibrary:
 
     def __setitem__(self, number: int, model: DataModel) -> None:
         """Replace a member for the rest of this library's life; its file stays as it is."""
-        member = self.members[number]
-        folder = self._scratch / f"{range(len(self))[number]:05d}"
+        place = self._place(number)
+        if not isinstance(model, DataModel):
+            raise TypeError(f"A member is replaced by a model, not by a {type(model).__name__}.")
+        folder = self._scratch / f"{place:05d}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._replaced[range(len(self))[number]] = model.copy().save(folder / member.path.name)
-        self._amended[range(len(self))[number]] = len(self._amendments)
-        self._held.pop(range(len(self))[number], None)
-        self._known.pop(range(len(self))[number], None)
+        self._replaced[place] = model.copy().save(folder / self.members[place].path.name)
+        self._amended[place] = len(self._amendments)
+        self._held.pop(place, None)
+        self._known.pop(place, None)
+
+    def _place(self, number: int) -> int:
+        """Counted from the beginning."""
+        try:
+            return range(len(self))[operator.index(number)]
+        except IndexError:
+            raise IndexError(f"{self!r} has no member {number}.") from None
 
     def amend(self, change: Callable[[DataModel], None]) -> None:
         """Have every member changed when it is opened from now on, such as its metadata."""
@@ -140,10 +160,10 @@ class ModelLibrary:
         change
             What else is to be done to the opened member; `metadata` does not show it.
         """
-        self._amendments.append(_Amendment(range(len(self))[number], values or {}, change))
+        self._amendments.append(_Amendment(self._place(number), values or {}, change))
 
     def _amendments_of(self, number: int) -> Iterator[_Amendment]:
-        place = range(len(self))[number]
+        place = self._place(number)
         later = self._amendments[self._amended.get(place, 0) :]
         return (one for one in later if one.number in (None, place))
 
@@ -152,6 +172,8 @@ class ModelLibrary:
         other = ModelLibrary.__new__(ModelLibrary)
         vars(other).update(
             vars(self),
+            _own=None,
+            _shared=(*self._shared, self._own),
             _replaced=dict(self._replaced),
             _held=dict(self._held),
             _amendments=list(self._amendments),
@@ -159,6 +181,12 @@ class ModelLibrary:
             _known=dict(self._known),
         )
         return other
+
+    def __copy__(self) -> ModelLibrary:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ModelLibrary:
+        return self.copy()
 
     def only(self, *exptypes: str) -> ModelLibrary:
         """The members of some types, such as ``science``, with changes of its own from here on."""
@@ -180,11 +208,11 @@ class ModelLibrary:
 
     def path(self, number: int) -> Path:
         """The file that holds a member now."""
-        return self._replaced.get(range(len(self))[number], self.members[number].path)
+        return self._replaced.get(self._place(number), self.members[number].path)
 
     def metadata(self, number: int) -> Metadata:
         """What the headers of a member tell, without its pixels."""
-        place = range(len(self))[number]
+        place = self._place(number)
         state = (self.path(number), len(self._amendments))
         if place not in self._known or self._known[place][0] != state:
             held = self._held.get(place)
@@ -233,15 +261,17 @@ class ModelLibrary:
             raise InputError(f"{target}: two members have the name {', '.join(twice)}.")
         if over := [m.path for m in self.members if m.path.resolve().parent == target.resolve()]:
             raise InputError(f"{over[0]} would be overwritten; give another folder than {target}.")
-        target.mkdir(parents=True, exist_ok=True)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{target} cannot be a folder: {error.strerror}.") from None
         return [model.save(target / name) for name, model in zip(names, self, strict=True)]
 
     def close(self) -> None:
         """Remove the temporary folder; members are again what their files hold."""
         self._replaced.clear()
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+        self._amended.clear()
+        self._own, self._shared = self._given, ()
 
     def _group(self, number: int) -> str:
         metadata = self.metadata(number)
@@ -255,7 +285,11 @@ class ModelLibrary:
 
     def _listed(self, source: object) -> tuple[Member, ...]:
         """Members from a list; models stay in memory, where they are already."""
-        entries = list(source) if isinstance(source, Sequence) else []
+        if not isinstance(source, Iterable) or isinstance(source, (bytes, Mapping)):
+            raise InputError(
+                f"A library is made of an association file or a list, not of a {type(source).__name__}."
+            )
+        entries = list(source)
         paths = [_path_of(entry, number) for number, entry in enumerate(entries)]
         missing = [
             str(path)
@@ -264,21 +298,19 @@ class ModelLibrary:
         ]
         if missing:
             raise InputError("Members are missing:" + "".join(f"\n  {name}" for name in missing))
-        self.members = tuple(Member(path) for path in paths)
         for number, entry in enumerate(entries):
             if isinstance(entry, DataModel):
                 self._held[number] = entry.copy()
-        return self.members
+        return tuple(Member(path) for path in paths)
 
     @property
     def _scratch(self) -> Path:
-        if self._given is not None:
-            return self._given
-        if self._temporary is None:
-            import tempfile
-
-            self._temporary = tempfile.TemporaryDirectory(prefix="stpipe-library-")
-        return Path(self._temporary.name)
+        """The folder for what this library replaces; its copies have others."""
+        if self._own is None:
+            if self._given is not None:
+                self._given.mkdir(parents=True, exist_ok=True)
+            self._own = _Folder(self._given)
+        return self._own.path if isinstance(self._own, _Folder) else self._own
 
     def __enter__(self) -> Self:
         return self
@@ -310,4 +342,8 @@ def _association(source: Source) -> Association | None:
 def _path_of(entry: str | os.PathLike[str] | DataModel, number: int) -> Path:
     if isinstance(entry, DataModel):
         return Path(entry.get("meta.filename") or f"member{number:05d}.fits")
+    if not isinstance(entry, (str, os.PathLike)):
+        raise InputError(
+            f"Member {number} is a {type(entry).__name__}; members are paths and models."
+        )
     return Path(entry)

@@ -15,7 +15,7 @@ from typing import Any, Self, overload
 
 from stpipe.errors import ValidationError
 from stpipe.models.base import DataModel
-from stpipe.models.content import Content
+from stpipe.models.content import LOCK, Content
 from stpipe.models.schema import Schema
 
 __all__ = ["ModelList", "Part"]
@@ -87,8 +87,10 @@ class ModelList(MutableSequence[Part]):
     @property
     def _parts(self) -> list[Part]:
         """The parts; more of them may turn up when the metadata tree of the file is parsed."""
-        for content in self._contents[len(self._made) :]:
-            self._made.append(Part(self._schema, content))
+        if len(self._made) != len(self._contents):
+            with LOCK:
+                for content in self._contents[len(self._made) :]:
+                    self._made.append(Part(self._schema, content))
         return self._made
 
     def __len__(self) -> int:

@@ -64,13 +64,13 @@ class HasMetadata:
 
     def _raw(self, path: str) -> Any:
         """The value as it is stored, which may be a tagged node."""
+        deferred = self._content.deferred  # before the tree: another thread may bring it in
         value = lookup(self._content.tree, path)
-        if value is None or isinstance(value, dict):
-            deferred = self._content.deferred
-            if deferred is not None and (isinstance(value, dict) or deferred.mentions(path)):
-                self._content.complete()
-                value = lookup(self._content.tree, path)
-        return value
+        if deferred is None or not (value is None or isinstance(value, dict)):
+            return value
+        if isinstance(value, dict) or deferred.mentions(path):
+            self._content.complete()
+        return lookup(self._content.tree, path)
 
     def set(self, path: str, value: Any) -> None:
         """Set the value at a dotted path; a path that the schema does not know is allowed.

@@ -212,3 +212,76 @@ def test_changes_are_laid_over_members(tmp_path: Path) -> None:
         assert 7.0 == float(library[0].data.max())
         saved = library.save(tmp_path / "out")
         assert 24.0 == float(models.ImageModel(saved[1]).data.max())
+
+
+def test_changes_of_a_copy_are_its_own(asn: Path, tmp_path: Path) -> None:
+    """Replacing a member of a copy leaves the original's; each outlives the other."""
+    for scratch in (None, tmp_path / "scratch"):
+        library = models.ModelLibrary(asn, scratch=scratch)
+        library[0] = models.ImageModel(np.full((2, 2), 10, np.float32))
+        copied, chosen = library.copy(), library.only("science")
+        copied[0] = models.ImageModel(np.full((2, 2), 20, np.float32))
+        chosen[0] = models.ImageModel(np.full((2, 2), 30, np.float32))
+        found = [each[0].data[0, 0] for each in (library, copied, chosen)]
+        assert [10, 20, 30] == found
+        again = copied.copy()
+        folder = library.path(0).parents[1]
+        library.close()
+        copied.close()
+        assert 20 == again[0].data[0, 0]
+        assert 1 == library[0].data[0, 0]
+        del again, chosen
+        assert (scratch is not None) == folder.exists()
+        assert not list((scratch or tmp_path).glob("stpipe-library-*"))
+
+
+def test_amendments_outlive_what_was_replaced(asn: Path) -> None:
+    """When a library is closed its members are those of the files, amended as before."""
+    with models.ModelLibrary(asn) as library:
+        library.amend(lambda model: model.set("meta.mine", 1))
+        library[0] = library[0]
+    assert [1, 1] == [library[n].get("meta.mine") for n in (0, 1)]
+
+
+def test_members_come_from_any_iterable(asn: Path) -> None:
+    """The result of a glob is a list of files; what is neither a path nor a model is named."""
+    assert 3 == len(models.ModelLibrary((asn.parent / "data").glob("*_cal.fits")))
+    for wrong, words in [(5, "not of a int"), ([None], "Member 0 is a NoneType")]:
+        with pytest.raises(InputError, match=words):
+            models.ModelLibrary(wrong)  # type: ignore[arg-type]
+
+
+def test_members_are_models_with_numbers(asn: Path, tmp_path: Path) -> None:
+    """A number that there is not, a slice and a replacement of another kind are refused."""
+    library = models.ModelLibrary(asn)
+    with pytest.raises(IndexError, match="4 members, 0 replaced> has no member 4"):
+        library[4]
+    with pytest.raises(TypeError):
+        library[0:2]  # type: ignore[index]
+    with pytest.raises(TypeError, match="by a model, not by a ndarray"):
+        library[0] = np.zeros((2, 2))  # type: ignore[assignment]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file cannot be a folder"):
+        library.save(tmp_path / "file")
+
+
+def test_slips_in_an_association_are_all_named(tmp_path: Path) -> None:
+    """Names that are no text or too long, and members twice; a mark of byte order is none."""
+    path = tmp_path / "x_asn.json"
+    twice = {"expname": "a.fits", "exptype": "science"}
+    members = [twice, twice | {"exptype": "background"}, twice, {"expname": "b", "exptype": 5}, {}]
+    path.write_text(json.dumps({"products": [{"name": ["x"], "members": members}, 5]}))
+    with pytest.raises(InputError) as caught:
+        models.load_association(path)
+    assert [
+        f"{path} is no association:",
+        "  products[0] has the \"name\" ['x']; allowed is text",
+        '  products[0].members[2] is "a.fits" (science) again; leave it out',
+        '  products[0].members[3] has the "exptype" 5; allowed is text',
+        '  products[0].members[4] has no "expname"',
+        '  products[1] has no list "members"',
+    ] == str(caught.value).splitlines()
+    good = {"products": [{"name": "x", "members": [{"expname": "a" * 300}]}]}
+    path.write_text(json.dumps(good), encoding="utf-8-sig")
+    with pytest.raises(InputError, match="1 of 1 members are missing"):
+        models.load_association(path).require_members()

@@ -10,6 +10,9 @@ import re
 import string
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -767,3 +770,31 @@ def test_niriss_exposure_and_references(tmp_path: Path) -> None:
             for card in units[0].header.cards:
                 if card.keyword not in ("", "DATE", "FILENAME", "EXTEND"):
                     assert card.value == fits.getheader(tmp_path / path.name)[card.keyword]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: model.get("meta.mine"),
+        lambda model: len(model.to_flat_dict()),
+        lambda model: [part.name for part in model.slits],
+        lambda model: id(model.slits[2]),
+        lambda model: model.copy().get("meta.mine"),
+    ],
+)
+def test_threads_read_one_model(tmp_path: Path, ask: Callable[[Any], Any]) -> None:
+    """What the tree of a file tells is there for all threads, whoever brings it in."""
+    model = models.MultiSlitModel()
+    model.slits = [{"name": str(n), "data": np.ones((2, 2), np.float32)} for n in range(9)]
+    model.set("meta.mine", "here")
+    path = model.save(tmp_path / "x.fits")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            for _ in range(20):
+                opened, together = models.open(path), threading.Barrier(8)
+                found = threads.map(lambda _: (together.wait(), ask(opened))[1], range(8))  # noqa: B023 - ends here
+                assert 1 == len({str(each) for each in found})
+    finally:
+        sys.setswitchinterval(interval)
