@@ -120,7 +120,7 @@ def cast_array(field: Field, array: Any, model: str) -> Array:
     ValidationError
         When dimensions or columns differ, or the cast would lose more than precision.
     """
-    found = np.asarray(array)
+    found = _as_array(field, array, model)
     if problem := shape_problem(field, found.shape):
         raise ValidationError(f"{model}: {problem}")
     if field.dtype is None or (found.dtype == field.dtype and not field.cell_ndim):
@@ -135,6 +135,27 @@ def cast_array(field: Field, array: Any, model: str) -> Array:
             f"allowed is {field.dtype} or what casts to it without loss."
         )
     return found.astype(field.dtype)
+
+
+def _as_array(field: Field, array: Any, model: str) -> Array:
+    """As numpy has it, unless that would lose something."""
+    table = array.as_array() if hasattr(array, "as_array") else array  # of astropy
+    try:
+        if not (problem := _would_lose(table)):
+            return np.asarray(table)
+    except (TypeError, ValueError) as error:
+        problem = f"is no array: {error}"
+    raise ValidationError(f"{model}: {_named(field)} {problem}.")
+
+
+def _would_lose(array: Any) -> str:
+    """What an array has beside its values."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.getmaskarray(array).tobytes().strip(b"\0"):
+        return "has masked values; say what they are: array.filled(...)"
+    unit = str(getattr(array, "unit", None) or "")
+    if unit:
+        return f"has the unit {unit}; give its values in the model's unit: array.to_value(...)"
+    return ""
 
 
 def read_as(field: Field, stored: Stored, model: str) -> Array:
@@ -292,6 +313,7 @@ def _column(schema: np.dtype[Any], found: np.dtype[Any], ndim: int | None) -> np
 
 
 def _safe_column(column: Array, dtype: np.dtype[Any]) -> bool:
-    """Whether a column can become ``dtype``: numbers without loss, anything else as numpy has it."""
-    numbers = column.dtype.kind in "iufc" and dtype.kind in "iufc"
-    return _safe(column, dtype) if numbers else True
+    """Whether a column can become ``dtype`` without loss."""
+    if "S" in (column.dtype.kind, dtype.kind):
+        return column.dtype.kind == dtype.kind
+    return _safe(column, dtype)
