@@ -110,9 +110,7 @@ class DataModel(HasMetadata):
         AttributeError
             When the model has no such array.
         """
-        if name not in self._schema.arrays:
-            raise AttributeError(self._unknown("", name))
-        field = self._schema.arrays[name]
+        field = self._field(name)
         stored = self._content.arrays.get(name)
         if isinstance(stored, Stored) and name not in self._made and not field.is_table:
             if self._translates(field):
@@ -126,21 +124,36 @@ class DataModel(HasMetadata):
 
     def units(self, name: str) -> dict[str, str]:
         """The unit of each column of the table ``name`` that has one (TUNIT)."""
-        from stpipe.models.units import UNIT, words_of
+        from stpipe.models.units import words_of
 
-        return words_of(self._content, self._schema.arrays[name], UNIT)
+        return words_of(self._content, self._field(name), "TUNIT")
 
     def set_units(self, name: str, units: Mapping[str, str]) -> None:
-        """Say in which unit each column of the table ``name`` is; FITS and ECSV files carry it."""
-        from stpipe.models.units import UNIT, put_words
+        """Say in which unit each column of the table ``name`` is; FITS and ECSV files carry it.
 
-        put_words(self._content, self._schema.arrays[name], UNIT, units)
+        Raises
+        ------
+        ValidationError
+            When the table has no such column, or a unit is not text that a header can hold.
+        """
+        self._describe(name, "TUNIT", units)
 
     def describe_columns(self, name: str, descriptions: Mapping[str, str]) -> None:
         """Say what columns of the table ``name`` are (TCOMM); FITS and ECSV files carry it."""
-        from stpipe.models.units import DESCRIPTION, put_words
+        self._describe(name, "TCOMM", descriptions)
 
-        put_words(self._content, self._schema.arrays[name], DESCRIPTION, descriptions)
+    def _describe(self, name: str, keyword: str, words: Mapping[str, str]) -> None:
+        from stpipe.models.units import problem_with, put_words
+
+        field = self._field(name)
+        if problem := problem_with(self._content, field, words):
+            raise ValidationError(f"{self._described}: {problem}")
+        put_words(self._content, field, keyword, words)
+
+    def _field(self, name: str) -> Field:
+        if name not in self._schema.arrays:
+            raise AttributeError(self._unknown("", name))
+        return self._schema.arrays[name]
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -250,7 +263,7 @@ class DataModel(HasMetadata):
                 raise ValidationError(
                     f"{self._described}: {path} is a list of parts, not {value!r}."
                 )
-            self._parts_of(path)[:] = value or ()
+            self._parts_of(path)[:] = () if value is None else value
             return
         if path not in self._schema.arrays:
             super().set(path, value)

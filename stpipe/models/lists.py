@@ -62,10 +62,14 @@ class Part(DataModel, register=False):
             part._fill(value)
         else:
             raise ValidationError(
-                "A part of a list is made from a model or a dictionary, "
+                f"A part of {'.'.join(schema.inside)} is made from a model or a dictionary, "
                 f"not from a {type(value).__name__}."
             )
         return part
+
+    @property
+    def _described(self) -> str:
+        return f"A part of {'.'.join(self._schema.inside)}"
 
     def _take_known(self, other: DataModel) -> None:
         self._adopt(other)

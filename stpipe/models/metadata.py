@@ -18,6 +18,9 @@ from stpipe.models.validation import check_value, plain
 
 __all__ = ["Found", "HasMetadata", "Metadata", "Node"]
 
+# Types of values that hold no others.
+_SINGLE = ("string", "number", "integer", "boolean", "data")
+
 
 class Found(NamedTuple):
     """One attribute that a search found."""
@@ -82,20 +85,43 @@ class HasMetadata:
         ValidationError
             When the schema does not allow the value; nothing is changed then.
         """
-        value = plain(value, path)
         self._content.complete()
+        if (part := self._inside_list(path)) is not None:
+            part[0].set(part[1], value)
+            return
+        value = plain(value.to_dict() if isinstance(value, Node) else value, path)
+        if problem := self._problem(path, value):
+            raise ValidationError(f"{self._described}: {problem}")
         if value is None:
             remove(self._content.tree, path)
-            return
+        else:
+            put(self._content.tree, path, value)
+
+    def _problem(self, path: str, value: Any) -> str:
+        """What is wrong with a value at a path: one sentence, or nothing."""
+        names = path.split(".")
+        if not all(names):
+            return f'"{path}" is no dotted path such as meta.instrument.name.'
+        above = [".".join(names[:depth]) for depth in range(1, len(names))]
+        for group in above:
+            field = self._schema.fields.get(group)
+            if group in self._schema.lists or (field and field.type in _SINGLE):
+                return f"there is no {path}, as {group} is {self._kind(group)}."
+        if value is None:
+            return ""
         if path in self._schema.groups and not isinstance(value, dict):
-            names = ", ".join(self._schema.names_in(path)[:5])
-            raise ValidationError(
-                f"{self._described}: {path} is a group of attributes ({names} ...), not {value!r}."
-            )
-        field = self._schema.fields.get(path)
-        if field is not None and (problem := check_value(field, value)):
-            raise ValidationError(f"{self._described}: {problem}")
-        put(self._content.tree, path, value)
+            inside = ", ".join(self._schema.names_in(path))
+            return f"{path} is a group of {inside}; it cannot be {value!r}."
+        inner = flatten(value, f"{path}.") if path in self._schema.groups else [(path, value)]
+        fields = self._schema.fields
+        problems = (check_value(fields[at], each) for at, each in inner if at in fields)
+        return " ".join(filter(None, problems))
+
+    def _kind(self, path: str) -> str:
+        if path in self._schema.lists:
+            return f"a list of {len(self._parts_of(path))} parts, counted from 0"
+        kind = self._schema.fields[path].type
+        return "an array" if kind == "data" else f"of the type {kind}"
 
     def knows(self, path: str) -> bool:
         """Whether the schema describes the attribute at a dotted path."""
@@ -135,6 +161,12 @@ class HasMetadata:
             raise AttributeError(name)
         return self._attribute("", name)
 
+    def __delattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            object.__delattr__(self, name)
+        else:
+            self._delete("", name)
+
     def _attribute(self, group: str, name: str) -> Any:
         """Value or `Node` of ``name`` in ``group``."""
         path = f"{group}.{name}" if group else name
@@ -166,13 +198,19 @@ class HasMetadata:
 
     def _assign(self, group: str, name: str, value: Any) -> None:
         path = f"{group}.{name}" if group else name
-        known = path in self._schema.fields or path in self._schema.lists
+        schema = self._schema
+        known = path in schema.fields or path in schema.groups or path in schema.lists
         if not known and lookup(self._content.tree, path) is None:
             self._content.complete()
             if lookup(self._content.tree, path) is None:
                 hint = f'set("{path}", ...) stores metadata outside the schema'
                 raise AttributeError(f"{self._unknown(group, name)}; {hint}")
         self.set(path, value)
+
+    def _delete(self, group: str, name: str) -> None:
+        if name not in self._names(group):
+            raise AttributeError(self._unknown(group, name))
+        self.set(f"{group}.{name}" if group else name, None)
 
     def _unknown(self, group: str, name: str) -> str:
         known = self._names(group)
@@ -208,15 +246,18 @@ class Node:
         object.__setattr__(self, "_path", path)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         return self._owner._attribute(self._path, name)  # noqa: SLF001 - a view of its owner
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Node, (self._owner, self._path)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._owner._assign(self._path, name, value)  # noqa: SLF001
 
     def __delattr__(self, name: str) -> None:
-        self._owner.set(f"{self._path}.{name}", None)
+        self._owner._delete(self._path, name)  # noqa: SLF001
 
     def __dir__(self) -> list[str]:
         return list(self._owner._names(self._path))  # noqa: SLF001

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stpipe.errors import did_you_mean
 from stpipe.models.cards import Card, Header, format_card, is_representable
 from stpipe.models.content import Content
 from stpipe.models.schema import Field
@@ -13,7 +14,15 @@ from stpipe.models.schema import Field
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["DESCRIPTION", "UNIT", "forget_columns", "put_words", "renumbered", "words_of"]
+__all__ = [
+    "DESCRIPTION",
+    "UNIT",
+    "forget_columns",
+    "problem_with",
+    "put_words",
+    "renumbered",
+    "words_of",
+]
 
 UNIT = "TUNIT"
 DESCRIPTION = "TCOMM"
@@ -33,6 +42,22 @@ def put_words(content: Content, field: Field, keyword: str, words: Mapping[str, 
     """Give columns their units or descriptions; others that the table had are dropped."""
     header = content.headers.get(field.hdu, Header())
     content.headers[field.hdu] = _with_words(header, keyword, _columns(content, field), words)
+
+
+def problem_with(content: Content, field: Field, words: Mapping[str, str]) -> str:
+    """Why columns cannot have these words: one sentence, or nothing."""
+    columns = _columns(content, field)
+    for name, word in words.items():
+        if name not in columns:
+            there = ", ".join(columns) or "none"
+            return (
+                f"{field.path} has no column {name}{did_you_mean(name, columns)}; it has {there}."
+            )
+        if not is_representable(word):
+            return (
+                f"column {name} of {field.path} cannot have {word!r}; allowed is printable ASCII."
+            )
+    return ""
 
 
 def renumbered(header: Header, before: Sequence[str], table: np.dtype[Any]) -> Header:

@@ -30,6 +30,13 @@ __all__ = [
 
 # The columns of binary tables, beside text.
 _COLUMNS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8", "c8", "c16")
+# Each with what makes a value of its subclasses one of its own.
+_SCALARS: Mapping[type, Callable[[Any], Any]] = {
+    bool: bool,
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+}
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
@@ -76,10 +83,12 @@ def plain(value: Any, path: str) -> Any:
     ValidationError
         When it, or something in it, is of another type.
     """
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    if isinstance(value, np.generic):
-        return plain(value.item(), path)
+    if isinstance(value, np.generic) and value.dtype.kind in "biufcSU":
+        return plain(float(value) if value.dtype.kind == "f" else value.item(), path)
+    if isinstance(value, (bool, int, float, str)):
+        return _plain_scalar(value, path)
+    if value is None:
+        return None
     if isinstance(value, (bytes, PurePath)):
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if isinstance(value, (Mapping, list, tuple)):
@@ -87,6 +96,18 @@ def plain(value: Any, path: str) -> Any:
     from stpipe.models import rich
 
     return rich.accepted(value, path)
+
+
+def _plain_scalar(value: bool | float | str, path: str) -> Any:
+    """A value of a subclass, such as a member of an enumeration, as its base has it."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValidationError(f"{path} is {value!r}; no file can hold such text.") from None
+    if type(value) in _SCALARS or hasattr(value, "like"):
+        return value
+    return next(exact(value) for kind, exact in _SCALARS.items() if isinstance(value, kind))
 
 
 def _plain_children(value: Any, path: str) -> Any:

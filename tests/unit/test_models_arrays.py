@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy import units
 from astropy.io import fits
 
 from stpipe import models
@@ -380,3 +381,32 @@ def test_arrays_without_model() -> None:
     """Other dimensions have no model."""
     with pytest.raises(InputError, match="No model holds an array of 1 dimensions"):
         models.open(np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (3, "is a single value"),
+        ([[1], [1, 2]], "err .extension ERR. is no array"),
+        (np.ma.array([[1.0, 2.0]], mask=[[0, 1]]), "has masked values"),
+        (units.Quantity([[1.0]], "m"), "has the unit m"),
+    ],
+)
+def test_what_an_array_cannot_keep_is_refused(value: object, words: str) -> None:
+    """A single value would make a file that nobody reads; masks and units would be lost."""
+    model = models.ImageModel(np.zeros((1, 2)))
+    with pytest.raises(ValidationError, match=words):
+        model.err = value
+    model.err = np.ma.array([[1.0, 2.0]])  # nothing is masked
+    assert [[1, 2]] == model.err.tolist()
+
+
+def test_tables_that_would_lose_something_are_refused() -> None:
+    """Text is no number, and a masked value would be one."""
+    model = models.SpecModel()
+    known = model.schema.arrays["spec_table"].dtype
+    types = {name: known[name] for name in known.names}
+    with pytest.raises(ValidationError, match=r"in column FLUX values of .S3; allowed is float64"):
+        model.spec_table = np.zeros(2, list((types | {"FLUX": "S3"}).items()))
+    with pytest.raises(ValidationError, match="has masked values"):
+        model.spec_table = np.ma.array(np.zeros(2, known), mask=True)

@@ -218,3 +218,20 @@ def test_columns_are_cast_without_loss() -> None:
     columns[3] = ("uncertainty", "c8")
     with pytest.raises(ValidationError, match="column uncertainty values of complex64; allowed"):
         model.phot_table = np.zeros(1, columns)
+
+
+def test_paths_lead_into_parts() -> None:
+    """What can be got by the path of a part's attribute can be set by it, and is checked."""
+    model = models.MultiSlitModel()
+    model.slits = [{"name": "a"}, {"name": "b"}]
+    model.set("slits.1.name", "c")
+    model.set("slits.0.data", np.ones((2, 2)))
+    assert ["a", "c"] == [part.name for part in model.slits]
+    assert (2, 2) == model.slits[0].shape
+    with pytest.raises(ValidationError, match="A part of slits: name"):
+        model.set("slits.0.name", 5)
+    with pytest.raises(ValidationError, match="as slits is a list of 2 parts"):
+        model.set("slits.2.name", "d")
+    with pytest.raises(TypeError):
+        model.slits = 0
+    assert 2 == len(model.slits)

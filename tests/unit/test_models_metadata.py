@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import enum
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +213,79 @@ def test_header_that_does_not_conform_is_reported_and_kept(
     assert (5, 4) == (model.meta.exposure.ngroups, model.meta.exposure.nframes)
     header = fits.getheader(model.save(tmp_path / "again.fits"))
     assert ("WFC3", "N/A") == (header["INSTRUME"], header["NINTS"])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("meta.instrument", 3, "meta.instrument is a group of band, "),
+        ("meta", [], "meta is a group of aperture, "),
+        ("meta.instrument", {"name": 5}, "meta.instrument.name .FITS keyword INSTRUME. is 5"),
+        ("meta.instrument.name.short", "M", "meta.instrument.name is of the type string"),
+        ("data.unit", "m", "there is no data.unit, as data is an array"),
+        ("meta..name", 1, "meta..name. is no dotted path"),
+        ("", 1, "is no dotted path"),
+        ("meta.mine", "\ud800", "no file can hold such text"),
+        ("meta.mine", np.datetime64("2026-01-01", "ns"), "meta.mine is a numpy.datetime64"),
+    ],
+)
+def test_what_would_destroy_metadata_is_refused(path: str, value: object, words: str) -> None:
+    """A group stays a group and a value a value; nothing is changed."""
+    model = models.ImageModel(np.zeros((2, 2)))
+    model.meta.instrument.name = "MIRI"
+    before = model.to_flat_dict()
+    with pytest.raises(ValidationError, match=words):
+        model.set(path, value)
+    assert before == model.to_flat_dict()
+
+
+def test_a_group_takes_a_dictionary_or_another_group() -> None:
+    """Its values are checked as they are one by one."""
+    model, other = models.ImageModel(), models.ImageModel()
+    other.meta.instrument = {"name": "MIRI", "detector": "MIRIMAGE"}
+    model.meta.instrument = other.meta.instrument
+    other.meta.instrument.name = "NIRISS"
+    assert {"name": "MIRI", "detector": "MIRIMAGE"} == model.meta.instrument.to_dict()
+
+
+def test_groups_are_copied_and_pickled() -> None:
+    """A copy by `copy` looks at the same model, a deep one at a copy of it."""
+    model = models.ImageModel()
+    model.meta.instrument.name = "MIRI"
+    deep, pickled = copy.deepcopy(model.meta), pickle.loads(pickle.dumps(model.meta))  # noqa: S301 - our own
+    shallow = copy.copy(model.meta)
+    model.meta.instrument.name = "NIRISS"
+    found = [each.instrument.name for each in (deep, pickled, shallow)]
+    assert ["MIRI", "MIRI", "NIRISS"] == found
+
+
+def test_attributes_are_deleted() -> None:
+    """Arrays, values and groups go with `del`; a typo does not pass for done."""
+    model = models.ImageModel(np.zeros((2, 2)))
+    model.meta.instrument.name = "MIRI"
+    del model.data
+    del model.meta.instrument
+    assert (False, None) == (model.has("data"), model.meta.instrument.name)
+    for owner, name in ((model, "dta"), (model.meta, "instrumnet")):
+        with pytest.raises(AttributeError, match="did you mean"):
+            delattr(owner, name)
+
+
+def test_subclasses_of_plain_types_are_stored_as_such(tmp_path: Path) -> None:
+    """Numpy's scalars and members of enumerations; also where no keyword holds them."""
+
+    class Colour(enum.StrEnum):
+        RED = "red"
+
+    class Number(enum.IntEnum):
+        TWO = 2
+
+    given = [np.str_("x"), np.float64(1.5), np.longdouble(0.5), Colour.RED, Number.TWO, np.True_]
+    model = models.ImageModel()
+    model.set("meta.mine", given)
+    model.meta.target.catalog_name = Colour.RED
+    assert [str, float, float, str, int, bool] == [type(each) for each in model.get("meta.mine")]
+    for ending in (".fits", ".asdf"):
+        found = models.open(model.save(tmp_path / f"x{ending}"))
+        assert ["x", 1.5, 0.5, "red", 2, True] == found.get("meta.mine")
+        assert "red" == found.meta.target.catalog_name

@@ -9,6 +9,7 @@ import pytest
 from astropy.io import fits
 
 from stpipe import models
+from stpipe.errors import ValidationError
 
 UNITS = {"WAVELENGTH": "um", "FLUX": "Jy", "BACKGROUND": "MJy/sr"}
 
@@ -60,3 +61,17 @@ def test_a_table_of_other_columns_has_none() -> None:
     assert UNITS == model.units("spec_table")
     model.spec_table = np.ones(5, [*model.spec_table.dtype.descr, ("MORE", "f8")])
     assert {} == model.units("spec_table")
+
+
+def test_slips_in_units_are_refused() -> None:
+    """A column that the table has not, or before there is a table, and text that no header holds."""
+    model = models.SpecModel()
+    with pytest.raises(ValidationError, match="has no column WAVELENGTH; it has none"):
+        model.set_units("spec_table", {"WAVELENGTH": "um"})
+    model.spec_table = np.zeros(2, model.schema.arrays["spec_table"].dtype)
+    with pytest.raises(ValidationError, match="did you mean"):
+        model.describe_columns("spec_table", {"WAVELNGTH": "where"})
+    with pytest.raises(ValidationError, match="allowed is printable ASCII"):
+        model.set_units("spec_table", {"WAVELENGTH": "µm"})
+    with pytest.raises(AttributeError, match="did you mean"):
+        model.units("spec_tabel")
