@@ -99,21 +99,25 @@ class HasMetadata:
 
     def _problem(self, path: str, value: Any) -> str:
         """What is wrong with a value at a path: one sentence, or nothing."""
+        if (known := self._schema.fields.get(path)) is not None:
+            return "" if value is None else check_value(known, value)
         names = path.split(".")
         if not all(names):
             return f'"{path}" is no dotted path such as meta.instrument.name.'
-        above = [".".join(names[:depth]) for depth in range(1, len(names))]
-        for group in above:
-            field = self._schema.fields.get(group)
-            if group in self._schema.lists or (field and field.type in _SINGLE):
-                return f"there is no {path}, as {group} is {self._kind(group)}."
+        for depth in range(1, len(names)):
+            above = ".".join(names[:depth])
+            field = self._schema.fields.get(above)
+            if above in self._schema.lists or (field and field.type in _SINGLE):
+                return f"there is no {path}, as {above} is {self._kind(above)}."
+        return self._problem_of_group(path, value) if path in self._schema.groups else ""
+
+    def _problem_of_group(self, path: str, value: Any) -> str:
         if value is None:
             return ""
-        if path in self._schema.groups and not isinstance(value, dict):
+        if not isinstance(value, dict):
             inside = ", ".join(self._schema.names_in(path))
             return f"{path} is a group of {inside}; it cannot be {value!r}."
-        inner = flatten(value, f"{path}.") if path in self._schema.groups else [(path, value)]
-        fields = self._schema.fields
+        fields, inner = self._schema.fields, flatten(value, f"{path}.")
         problems = (check_value(fields[at], each) for at, each in inner if at in fields)
         return " ".join(filter(None, problems))
 
