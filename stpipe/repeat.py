@@ -69,7 +69,7 @@ def _history(path: str | Path) -> list[Mapping[str, Any]]:
     from stpipe import models
 
     with models.open(path) as product:
-        return list(product.provenance or [])
+        return [r for r in product.provenance if {"step", "class", "status"} <= r.keys()]
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,24 @@ def add_commands(
     compared = commands.add_parser("diff", help=text, description=text, allow_abbrev=False)
     compared.add_argument("first", metavar="A")
     compared.add_argument("second", metavar="B")
-    compared.add_argument("--rtol", type=float, default=0.0, help="relative tolerance (default 0)")
-    compared.add_argument("--atol", type=float, default=0.0, help="absolute tolerance (default 0)")
+    compared.add_argument(
+        "--rtol", type=_tolerance, default=0.0, help="relative tolerance (default 0)"
+    )
+    compared.add_argument(
+        "--atol", type=_tolerance, default=0.0, help="absolute tolerance (default 0)"
+    )
     compared.add_argument("--json", action="store_true", help="as JSON")
     compared.set_defaults(action=_without_more(diff, refuse))
+
+
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 up")
+    return value
 
 
 def _without_more(
@@ -75,6 +90,7 @@ def diff(options: argparse.Namespace) -> None:
     """Print in what two files differ, and exit with 1 when they do."""
     from stpipe import models
     from stpipe.models.comparing import Tolerance, compare
+    from stpipe.models.describing import printable
 
     tolerance = Tolerance(options.rtol, options.atol)
     with models.open(options.first) as first, models.open(options.second) as second:
@@ -85,7 +101,7 @@ def diff(options: argparse.Namespace) -> None:
         print(json.dumps([as_json(each._asdict()) for each in found], indent=2))
     else:
         for line in _lines(found):
-            print(line)
+            print(printable(line))
     if found:
         raise SystemExit(1)
 
@@ -133,7 +149,7 @@ def _lines(found: Sequence[Difference]) -> list[str]:
 
 
 def _line(each: Difference) -> list[str]:
-    joined = f"{each.first} -> {each.second}"
+    joined = f"{each.first} -> {each.second}" if each.second != "" else str(each.first)
     if each.note:
         joined = f"{each.first} {each.second}, {each.note}"
     line = f"  {each.name:<{_COLUMN}} {joined}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 
 from stpipe.errors import InputError, ValidationError
-from stpipe.models import dqflags, validation
+from stpipe.models import dqflags, history, validation
 from stpipe.models.arrays import Array, Stored, read_only
 from stpipe.models.cards import Header
 from stpipe.models.content import LOCK, Content, flatten, remove
@@ -265,6 +265,8 @@ class DataModel(HasMetadata):
                 )
             self._parts_of(path)[:] = () if value is None else value
             return
+        if path == "provenance" and value is not None:
+            self._check_history(value)
         if path not in self._schema.arrays:
             super().set(path, value)
             return
@@ -289,12 +291,19 @@ class DataModel(HasMetadata):
     def provenance(self) -> list[dict[str, Any]]:
         """One dictionary for every step that made this product; append to it."""
         self._content.complete()
-        return cast("list[dict[str, Any]]", self._content.tree.setdefault("provenance", []))
+        found = self._content.tree.setdefault("provenance", [])
+        self._check_history(found)
+        return cast("list[dict[str, Any]]", found)
 
     @provenance.setter
     def provenance(self, entries: list[dict[str, Any]]) -> None:
         self._content.complete()
+        self._check_history(entries)
         self._content.tree["provenance"] = list(entries)
+
+    def _check_history(self, found: Any) -> None:
+        if problems := list(history.problems(found)):
+            raise ValidationError(f"{self._described}: {' '.join(problems)}")
 
     # Copies and files
 
@@ -373,6 +382,7 @@ class DataModel(HasMetadata):
             if path in fields and (problem := validation.check_value(fields[path], value)):
                 yield problem
         yield from validation.extra_problems(fields, values)
+        yield from history.problems(values.get("provenance", []))
         for path in sorted(self._schema.required):
             if self._raw(path) is None and not self.has(path):
                 yield f"{path} is required and not set."

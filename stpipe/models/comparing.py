@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -10,9 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stpipe.models.arrays import Array
+from stpipe.models.arrays import Array, Stored
 from stpipe.models.base import DataModel
+from stpipe.models.cards import Header
+from stpipe.models.content import Content
 from stpipe.models.describing import arrays_of
+from stpipe.models.hdus import Hdu
+from stpipe.models.schema import Schema
+from stpipe.models.units import DESCRIPTION, UNIT
 
 __all__ = ["Difference", "Tolerance", "compare"]
 
@@ -22,7 +29,11 @@ _ABSENT = "absent"
 
 
 class Difference(NamedTuple):
-    """One thing that differs: ``kind`` is model, metadata, parameter, reference or array."""
+    """One thing that differs.
+
+    ``kind`` is model, metadata, parameter, reference, array, unit, keyword or extension; the last two
+    are those that the schema does not know.
+    """
 
     kind: str
     name: str
@@ -40,7 +51,7 @@ class Tolerance:
 
     def differ(self, first: Array, second: Array) -> Array:
         """Where two arrays of the same shape differ."""
-        if "f" not in (first.dtype.kind, second.dtype.kind):
+        if not {first.dtype.kind, second.dtype.kind} & {"f", "c"}:
             return np.asarray(first != second)
         close = np.isclose(first, second, rtol=self.relative, atol=self.absolute, equal_nan=True)
         return ~np.asarray(close)
@@ -56,6 +67,9 @@ def compare(
     found += _mappings("parameter", _parameters(first), _parameters(second))
     found += _mappings("reference", _references(first), _references(second))
     found += _arrays(first, second, tolerance or Tolerance())
+    contents = [(each._content, each.schema) for each in (first, second)]  # noqa: SLF001 - read only
+    found += _mappings("keyword", *(_keywords(*each) for each in contents))
+    found += _mappings("extension", *(_extensions(content) for content, _ in contents))
     return found
 
 
@@ -63,20 +77,28 @@ def _metadata(model: DataModel) -> dict[str, Any]:
     return {path: v for path, v in model.to_flat_dict().items() if path not in IGNORED}
 
 
+def _runs(model: DataModel) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every record of the history with the name of its step, numbered when it ran more than once."""
+    seen: Counter[str] = Counter()
+    for record in model.provenance:
+        name = f"{record.get('step')}{' hook' if 'hook' in record else ''}"
+        seen[name] += 1
+        yield (f"{name} ({seen[name]})" if seen[name] > 1 else name), record
+
+
 def _parameters(model: DataModel) -> dict[str, Any]:
-    records = model.provenance
-    values = {
-        f"{record.get('step')}.{name}": value
-        for record in records
-        for name, value in record.get("parameters", {}).items()
-    }
-    return values | {f"{r.get('step')}.status": r.get("status") for r in records}
+    values: dict[str, Any] = {}
+    for run, record in _runs(model):
+        about = {**record.get("parameters", {}), "status": record.get("status")}
+        about |= {"hook": record["hook"]} if "hook" in record else {}
+        values |= {f"{run}.{name}": value for name, value in about.items()}
+    return values
 
 
 def _references(model: DataModel) -> dict[str, Any]:
     return {
-        f"{record.get('step')}.{kind}": _named(reference)
-        for record in model.provenance
+        f"{run}.{kind}": _named(reference)
+        for run, record in _runs(model)
         for kind, reference in record.get("references", {}).items()
     }
 
@@ -130,11 +152,13 @@ def _values(
 ) -> Iterator[Difference]:
     (owner, attribute), (other, _) = _owner(first, name), _owner(second, name)
     if owner.schema.arrays[attribute].is_table:
-        yield from _tables(
-            name, attrgetter(attribute)(owner), attrgetter(attribute)(other), tolerance
-        )
+        tables = attrgetter(attribute)(owner), attrgetter(attribute)(other)
+        yield from _tables(name, *tables, tolerance)
+        units = ({f"{name}[{c}]": u for c, u in o.units(attribute).items()} for o in (owner, other))
+        yield from _mappings("unit", *units)
         return
-    count, largest = 0, 0.0
+    count = infinite = 0
+    largest = 0.0
     where: tuple[int, ...] = ()
     for plane in np.ndindex(owner.shapes[attribute][:-2]):
         one, two = owner.read(attribute, plane), other.read(attribute, plane)
@@ -143,26 +167,77 @@ def _values(
             first_here = (*plane, *(int(n) for n in np.argwhere(differ)[0]))
             where = where or first_here
             count += int(np.count_nonzero(differ))
-            largest = max(largest, _largest(one[differ], two[differ]))
+            apart = _apart(one[differ], two[differ])
+            infinite += int(np.count_nonzero(differ)) - apart.size
+            largest = max(largest, float(apart.max(initial=0.0)))
     if count:
         share = f"{count} of {int(np.prod(owner.shapes[attribute]))} differ"
+        most = [f"by at most {largest:.6g}"] if count > infinite else []
+        most += [f"{infinite} not finite in one"] if infinite else []
         place = ", ".join(map(str, where))
-        yield Difference("array", name, share, f"by at most {largest:.6g}", f"first at [{place}]")
+        yield Difference("array", name, share, ", ".join(most), f"first at [{place}]")
 
 
-def _largest(one: Array, two: Array) -> float:
-    apart = np.abs(one.astype(np.float64) - two.astype(np.float64))
-    return float(np.nanmax(apart)) if np.isfinite(apart).any() else float("nan")
+def _apart(one: Array, two: Array) -> Array:
+    """By how much values differ, where both are finite."""
+    finite = np.isfinite(one) & np.isfinite(two)
+    return np.abs(one[finite].astype(np.float64) - two[finite].astype(np.float64))
 
 
 def _tables(name: str, one: Array, two: Array, tolerance: Tolerance) -> Iterator[Difference]:
-    if one.dtype.names != two.dtype.names:
-        yield Difference("array", name, str(one.dtype.names), str(two.dtype.names))
-        return
-    for column in one.dtype.names or ():
-        count = int(np.count_nonzero(tolerance.differ(one[column], two[column])))
-        if count:
-            yield Difference("array", f"{name}[{column}]", f"{count} cells differ", "")
+    for column in dict.fromkeys([*(one.dtype.names or ()), *(two.dtype.names or ())]):
+        words = [_column_words(table, column) for table in (one, two)]
+        if words[0] != words[1]:
+            yield Difference("array", f"{name}[{column}]", *words)
+        elif count := int(np.count_nonzero(tolerance.differ(one[column], two[column]))):
+            share = f"{count} of {one[column].size} cells differ"
+            yield Difference("array", f"{name}[{column}]", share, "")
+
+
+def _column_words(table: Array, column: str) -> str:
+    if column not in (table.dtype.names or ()):
+        return _ABSENT
+    cells = table[column]
+    kind = "text" if cells.dtype.kind == "S" else str(cells.dtype.newbyteorder("="))
+    return " x ".join([kind, *map(str, cells.shape[1:])])
+
+
+def _keywords(content: Content, schema: Schema) -> dict[str, Any]:
+    """Keywords that the schema does not know, by extension."""
+    found: dict[str, Any] = {}
+    for hdu, header in content.headers.items():
+        known = {field.keyword for field in schema.keywords.get(hdu, ())}
+        found |= {f"{hdu} {name}": v for name, v in _values_in(header).items() if name not in known}
+    return found
+
+
+def _values_in(header: Header) -> dict[str, Any]:
+    """The keywords of a header with a value, without those of its format."""
+    return {
+        card.keyword: card.value
+        for card in header
+        if card.value is not None
+        and not card.is_structural
+        and not card.keyword.startswith((UNIT, DESCRIPTION))
+    }
+
+
+def _extensions(content: Content) -> dict[str, Any]:
+    """The extensions that the schema does not know: what they hold, and a checksum of it."""
+    found: dict[str, Any] = {}
+    for unit in content.extras:
+        name = f"{unit.name},{unit.version}"
+        found[name] = f"{unit.size} bytes md5:{_md5(unit)}"
+        if unit.start:
+            found |= {f"{name} {key}": value for key, value in _values_in(unit.header).items()}
+    return found
+
+
+def _md5(unit: Hdu) -> str:
+    found = hashlib.md5(usedforsecurity=False)
+    for piece in Stored(unit.source, unit.offset, np.dtype("u1"), (unit.size,)).pieces():
+        found.update(piece)
+    return found.hexdigest()[:12]
 
 
 def _owner(model: DataModel, name: str) -> tuple[DataModel, str]:

@@ -9,12 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from stpipe.models import history
 from stpipe.models.arrays import Array, Stored, blocks_of
 from stpipe.models.content import Content
 from stpipe.models.metadata import HasMetadata
 from stpipe.models.schema import Schema
 
-__all__ = ["Described", "arrays_of", "as_json", "describe", "statistics", "text", "tree_lines"]
+__all__ = [
+    "Described",
+    "arrays_of",
+    "as_json",
+    "describe",
+    "printable",
+    "statistics",
+    "text",
+    "tree_lines",
+]
 
 _WIDTH = 80
 _MOST_PARTS = 5
@@ -47,7 +57,7 @@ def describe(holder: HasMetadata, *, with_statistics: bool = False) -> dict[str,
         "model": getattr(holder, "model_type", type(holder).__name__),
         "arrays": [each.to_dict() for each in arrays_of(holder, with_statistics=with_statistics)],
         "metadata": {path: as_json(value) for path, value in values.items()},
-        "provenance": as_json(provenance),
+        "provenance": as_json(history.records(provenance)),
     }
 
 
@@ -63,24 +73,24 @@ def statistics(array: Array | Stored) -> dict[str, float]:
     """
     pieces = [_piece(block) for block in blocks_of(array)]
     columns = np.array(pieces or [(0.0,) * 6]).T
-    sizes, least, largest, sums, squares, blanks = columns
+    sizes, least, largest, means, squares, blanks = columns
     count, blank = int(sizes.sum()), int(blanks.sum())
     if not count:
         return {"not_finite": blank}
-    mean = float(sums.sum() / count)
-    spread = math.sqrt(max(float(squares.sum() / count) - mean**2, 0.0))
+    mean = float(np.average(means, weights=sizes))
+    spread = math.sqrt(float((squares + sizes * (means - mean) ** 2).sum()) / count)
     found = {"min": float(np.nanmin(least)), "max": float(np.nanmax(largest))}
     return found | {"mean": mean, "std": spread, "not_finite": blank}
 
 
 def _piece(block: Array) -> tuple[float, ...]:
-    """Finite values, the least and largest of them, sum, sum of squares, values not finite."""
+    """Finite values, the least and largest of them, mean, squares about it, values not finite."""
     values = (block[np.isfinite(block)] if block.dtype.kind == "f" else block).astype(np.float64)
     if not values.size:
         return (0, math.nan, math.nan, 0, 0, block.size)
-    squares = float(np.square(values).sum())
-    size = values.size
-    return (size, values.min(), values.max(), values.sum(), squares, block.size - size)
+    size, mean = values.size, values.mean()
+    squares = float(np.square(values - mean).sum())
+    return (size, values.min(), values.max(), mean, squares, block.size - size)
 
 
 def text(holder: HasMetadata, *, with_statistics: bool = False) -> str:
@@ -91,7 +101,14 @@ def text(holder: HasMetadata, *, with_statistics: bool = False) -> str:
     lines += ["metadata", *tree_lines(found["metadata"])]
     if found["provenance"]:
         lines += ["", "provenance", *_provenance_lines(found["provenance"])]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
+
+
+def printable(line: str) -> str:
+    """A line without what would steer a terminal."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def tree_lines(values: Mapping[str, Any]) -> Iterator[str]:
@@ -155,7 +172,8 @@ def _provenance_lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if record.get("reason"):
             yield from _wrapped(record["reason"])
         if record.get("hook"):
-            yield from _wrapped(f"{record['when'].removesuffix('s')} {record['hook']}")
+            when = record.get("when", "hook").removesuffix("s")
+            yield from _wrapped(f"{when} {record['hook']}")
         yield from _changed_parameters(record)
         for kind, reference in record.get("references", {}).items():
             sum_ = f" sha256:{reference['sha256'][:12]}" if "sha256" in reference else ""

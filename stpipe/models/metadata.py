@@ -109,6 +109,9 @@ class HasMetadata:
             field = self._schema.fields.get(above)
             if above in self._schema.lists or (field and field.type in _SINGLE):
                 return f"there is no {path}, as {above} is {self._kind(above)}."
+            found = lookup(self._content.tree, above)
+            if not (found is None or isinstance(found, dict)):
+                return f"there is no {path}, as {above} is a {type(found).__name__}."
         return self._problem_of_group(path, value) if path in self._schema.groups else ""
 
     def _problem_of_group(self, path: str, value: Any) -> str:

@@ -156,7 +156,8 @@ def spectrum_of(
     model.spec.append({})
     spec = model.spec[0]
     spec.spec_table = _as_table(columns, spec.schema.arrays["spec_table"].dtype)
-    spec.set_units("spec_table", units)
+    there = spec.spec_table.dtype.names
+    spec.set_units("spec_table", {name: unit for name, unit in units.items() if name in there})
     _describe(spec, exposure, wavelength, place)
     return model
 

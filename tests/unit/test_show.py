@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import asdf
 import hypothesis
 import hypothesis.extra.numpy as arrays
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from stpipe import models
 from stpipe.cli.stflow import main
+from stpipe.errors import ValidationError
 from stpipe.models import describing
 from stpipe.models.comparing import Difference, Tolerance, compare
 
@@ -149,12 +153,12 @@ def changed(image: models.ImageModel) -> models.ImageModel:
 
 def test_every_difference_is_found(image: models.ImageModel) -> None:
     """Metadata, parameters, references by content, shapes, missing arrays, values."""
-    gain = "jwst_miri_gain_0001.fits sha256:"
+    gain, most = "jwst_miri_gain_0001.fits sha256:", "by at most 0.5, 1 not finite in one"
     assert [
         Difference("metadata", "meta.instrument.name", "MIRI", "FGS"),
         Difference("parameter", "jump.rejection_threshold", 5.0, 4.0),
         Difference("reference", "jump.gain", f"{gain}0123456789ab", f"{gain}ffffffffffff"),
-        Difference("array", "data", "2 of 12 differ", "by at most 0.5", "first at [1, 2]"),
+        Difference("array", "data", "2 of 12 differ", most, "first at [1, 2]"),
         Difference("array", "dq", "uint32 3 x 4", "uint32 2 x 4"),
         Difference("array", "err", "absent", "float32 3 x 4"),
     ] == sorted(compare(image, changed(image)), key=rank)
@@ -188,9 +192,15 @@ def test_differences_on_the_command_line(
     assert 1 == caught.value.code
     lines = capsys.readouterr().out.splitlines()
     assert ["metadata", "  meta.instrument.name           MIRI -> FGS"] == lines[:2]
-    assert (
-        "  data                           2 of 12 differ by at most 0.5, first at [1, 2]" in lines
-    )
+    at = lines.index("  data")
+    most = "by at most 0.5, 1 not finite in one"
+    assert f"    2 of 12 differ {most}, first at [1, 2]" == lines[at + 1]
+    assert "  err                            absent -> float32 3 x 4" in lines
+    for wrong in ("-1", "nan", "x"):
+        with pytest.raises(SystemExit) as caught:
+            main(["diff", *paths, f"--rtol={wrong}"])
+        assert 2 == caught.value.code
+        assert f"--rtol: {wrong} is not a number from 0 up" in capsys.readouterr().err
     assert 2 == main(["diff", *paths, "--rtoll=5"])
 
 
@@ -207,9 +217,108 @@ def test_differences_in_parts_and_tables() -> None:
     found = [(each.kind, each.name, each.first) for each in compare(first, second)]
     assert [
         ("metadata", "spec.0.name", "one"),
-        ("array", "spec.0.spec_table[FLUX]", "1 cells differ"),
+        ("array", "spec.0.spec_table[FLUX]", "1 of 3 cells differ"),
     ] == found
     second.spec = []
     assert ("array", "spec.0.spec_table", "table 3") in [
         (each.kind, each.name, each.first) for each in compare(first, second)
     ]
+
+
+def test_statistics_of_small_spreads() -> None:
+    """Times and levels far from zero keep their spread, over several pieces."""
+    times = 60_000 + np.linspace(0, 1e-4, 1_000_000)
+    assert describing.statistics(times)["std"] == pytest.approx(times.std(), rel=1e-6)
+
+
+def test_every_run_of_a_step_is_compared(image: models.ImageModel) -> None:
+    """A step that ran twice has two records, a hook one of its own."""
+    image.provenance.append({"step": "jump", "status": "SKIPPED"})
+    image.provenance.append({"step": "jump", "status": "HOOK", "when": "post_hooks", "hook": "a"})
+    other = image.copy()
+    other.provenance[0]["parameters"]["rejection_threshold"] = 4.0
+    other.provenance[2]["status"] = "COMPLETE"
+    other.provenance[3]["hook"] = "b"
+    assert [
+        ("jump.rejection_threshold", 5.0, 4.0),
+        ("jump (2).status", "SKIPPED", "COMPLETE"),
+        ("jump hook.hook", "a", "b"),
+    ] == [each[1:4] for each in compare(image, other)]
+
+
+def test_tables_of_other_columns_and_units() -> None:
+    """Columns that one lacks, cells of another shape or type, and units."""
+
+    def spectrum(*more: tuple[str, str]) -> models.SpecModel:
+        model = models.SpecModel()
+        known = model.schema.arrays["spec_table"].dtype
+        model.spec_table = np.zeros(2, [*((n, known[n]) for n in known.names), *more])
+        return model
+
+    first = spectrum(("a", "3f4"), ("b", "f4"), ("c", "S2"), ("d", "i4"))
+    second = spectrum(("a", "4f4"), ("b", "S3"), ("c", "S9"))
+    second.set_units("spec_table", {"FLUX": "Jy"})
+    assert [
+        ("array", "spec_table[a]", "float32 x 3", "float32 x 4", ""),
+        ("array", "spec_table[b]", "float32", "text", ""),
+        ("array", "spec_table[d]", "int32", "absent", ""),
+        ("unit", "spec_table[FLUX]", "absent", "Jy", ""),
+    ] == compare(first, second)
+
+
+def test_what_the_schema_does_not_know_is_compared(
+    image: models.ImageModel, tmp_path: Path
+) -> None:
+    """Keywords and extensions of a file that nobody declared, in FITS and in ASDF."""
+    plain = image.save(tmp_path / "plain.fits")
+    for number in (1, 2):
+        with fits.open(plain) as file:
+            file[0].header["MINE"] = number
+            file.append(fits.ImageHDU(np.array([number]), name="EXTRA"))
+            file.writeto(tmp_path / f"{number}.fits")
+    one, two = (models.open(tmp_path / f"{number}.fits") for number in (1, 2))
+    same = models.open(one.copy().save(tmp_path / "one.asdf"))
+    assert [] == compare(one, same)
+    names = [("keyword", "PRIMARY MINE"), ("extension", "EXTRA,1")]
+    assert names == [each[:2] for each in compare(same, two)]
+    assert names == [each[:2] for each in compare(one, image)]
+    assert (1, 2) == compare(one, two)[0][2:4]
+
+
+@pytest.mark.parametrize("history", ["abc", 3, ["x"], [{"step": 5}], [{"references": {"gain": 1}}]])
+def test_a_history_that_is_none(
+    image: models.ImageModel, tmp_path: Path, capsys: Capture, history: Any
+) -> None:
+    """It is refused when it is given; one in a foreign file is no reason not to show the rest."""
+    with pytest.raises(ValidationError, match="provenance"):
+        image.provenance = history
+    with pytest.raises(ValidationError, match="provenance"):
+        image.set("provenance", history)
+    image.save(tmp_path / "x.asdf")
+    with asdf.open(tmp_path / "x.asdf") as file:
+        file["provenance"] = history
+        file.write_to(tmp_path / "y.asdf")
+    path = str(tmp_path / "y.asdf")
+    assert 0 == main(["show", path])
+    assert "jump" not in capsys.readouterr().out
+    assert 3 == main(["diff", path, path])
+    assert "y.asdf: provenance" in capsys.readouterr().err
+    image.provenance.append("x")
+    with pytest.raises(ValidationError, match="'x'; allowed is a dictionary"):
+        image.save(tmp_path / "z.fits")
+
+
+def test_nothing_in_a_file_steers_the_terminal(
+    image: models.ImageModel, tmp_path: Path, capsys: Capture
+) -> None:
+    """Control characters are shown as what they are."""
+    image.set("meta.mine", "\x1b[31mred")
+    other = image.copy()
+    other.set("meta.mine", "a\nb")
+    paths = [str(m.save(tmp_path / n)) for m, n in ((image, "a.fits"), (other, "b.fits"))]
+    main(["show", paths[0]])
+    with pytest.raises(SystemExit):
+        main(["diff", *paths])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\\x1b[31mred -> a\\nb" in shown
