@@ -24,7 +24,16 @@ import numpy.typing as npt
 from stpipe.errors import InputError
 from stpipe.models.threads import shares, together
 
-__all__ = ["Array", "Decoder", "Scaling", "Source", "Stored", "blocks_of", "read_only"]
+__all__ = [
+    "Array",
+    "Decoder",
+    "Scaling",
+    "Source",
+    "Stored",
+    "blocks_of",
+    "identity_of",
+    "read_only",
+]
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +51,8 @@ class Source:
     identity: tuple[int, int, int]
     size: int
     unpacked: bytes | None = field(default=None, repr=False)
+    place: Path | None = field(default=None, repr=False, compare=False)
+    """Where the file is, whatever folder the process goes to."""
 
     @classmethod
     def of(cls, path: Path) -> Source:
@@ -69,7 +80,7 @@ class Source:
             from stpipe.models.unpacking import unpack
 
             return unpack(path, status.st_size)
-        return cls(path, _identity(status), status.st_size)
+        return cls(path, identity_of(status), status.st_size, place=path.absolute())
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -84,11 +95,11 @@ class Source:
             yield io.BytesIO(self.unpacked)
             return
         try:
-            stream = self.path.open("rb")
+            stream = (self.place or self.path).open("rb")
         except OSError as error:
             raise InputError(f"{self.path} can no longer be read: {error.strerror}.") from None
         with stream:
-            if _identity(os.fstat(stream.fileno())) != self.identity:
+            if identity_of(os.fstat(stream.fileno())) != self.identity:
                 raise InputError(f"{self.path} has changed since it was opened; open it again.")
             yield stream
 
@@ -268,5 +279,6 @@ def read_only(array: Array) -> Array:
     return view
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
+def identity_of(status: os.stat_result) -> tuple[int, int, int]:
+    """What tells a file from another, and from what it was before."""
     return (status.st_ino, status.st_size, status.st_mtime_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -395,7 +395,7 @@ class DataModel(HasMetadata):
                 yield from (f"{path}.{number}.{problem}" for problem in problems)
 
     def plot(
-        self, name: str | None = None, index: tuple[int, ...] | None = None, axes: Any = None
+        self, name: str | None = None, index: int | Sequence[int] | None = None, axes: Any = None
     ) -> Any:
         """A quick look at an image, with matplotlib (``pip install 'stpipe-flow[plot]'``).
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,7 @@ def html(holder: HasMetadata) -> str:
     return "".join(parts)
 
 
-def image_of(model: DataModel, name: str, index: tuple[int, ...] | None) -> Array:
+def image_of(model: DataModel, name: str, index: int | Sequence[int] | None) -> Array:
     """A two-dimensional image: of an array with more dimensions the last plane, or that at `index`.
 
     Raises
@@ -51,7 +53,7 @@ def image_of(model: DataModel, name: str, index: tuple[int, ...] | None) -> Arra
     planes = len(shape) - _IMAGE_DIMENSIONS
     if planes < 0 or model.schema.arrays[name].is_table:
         raise InputError(f"{name} of {model!r} is no image: its shape is {shape}.")
-    place = (-1,) * planes if index is None else tuple(index)
+    place = (-1,) * planes if index is None else _as_index(index)
     if len(place) != planes or not all(-n <= i < n for i, n in zip(place, shape, strict=False)):
         raise InputError(
             f"{name} has the shape {shape}; the index {place} is not that of an image."
@@ -59,8 +61,16 @@ def image_of(model: DataModel, name: str, index: tuple[int, ...] | None) -> Arra
     return model.read(name, place) if place else model.read(name)
 
 
+def _as_index(index: int | Sequence[int]) -> tuple[int, ...]:
+    numbers: Any = index if isinstance(index, (tuple, list)) else [index]
+    try:
+        return tuple(map(operator.index, numbers))
+    except TypeError:
+        raise InputError(f"The index {index!r} is none; give numbers, such as (0, 4).") from None
+
+
 def plot(
-    model: DataModel, name: str, index: tuple[int, ...] | None = None, axes: Any = None
+    model: DataModel, name: str, index: int | Sequence[int] | None = None, axes: Any = None
 ) -> Any:
     """Draw an image between its 1st and 99th percentile; see `DataModel.plot`."""
     image = image_of(model, name, index)
@@ -75,8 +85,11 @@ def plot(
     low, high = np.percentile(finite, _STRETCH) if finite.size else (0.0, 1.0)
     drawn = axes.imshow(image, origin="lower", vmin=low, vmax=high, interpolation="nearest")
     unit = model.get("meta.bunit_data") if name == model.primary else None
-    axes.figure.colorbar(drawn, ax=axes, label=unit or "")
-    axes.set_title(f"{model.path.name if model.path else type(model).__name__}: {name}")
+    bar = axes.figure.colorbar(drawn, ax=axes)
+    # What a file says is text, not a formula between dollars.
+    bar.ax.set_ylabel(unit or "", parse_math=False)
+    title = f"{model.path.name if model.path else type(model).__name__}: {name}"
+    axes.set_title(title, parse_math=False)
     axes.set_xlabel("column [pixel]")
     axes.set_ylabel("row [pixel]")
     return axes

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple, cast
 from stpipe import naming
 from stpipe.errors import UsageError
 from stpipe.models import dq_def
-from stpipe.models.arrays import Stored
+from stpipe.models.arrays import Stored, identity_of
 from stpipe.models.atomic import replacing
 from stpipe.models.base import DataModel
 from stpipe.models.content import Content
@@ -27,19 +27,21 @@ def save(model: DataModel, path: Path, *, checksum: bool = False, compression: s
     _stamp(model, path.name)
     model.validate()
     content = _encoded(model)
+    before = identity_of(path.stat()) if path.exists() else None
     with replacing(path) as stream:
         _write(kind, content, model.schema, stream, _Wishes(checksum, compression))
-    if _reads(content, path):
+    if before and _reads(content, before):
         # The arrays that were not read yet are in the new file now.
         model._content = content_for(type(model), path)  # noqa: SLF001 - this is its save method
         model._lists.clear()  # noqa: SLF001
     return path
 
 
-def _reads(content: Content, path: Path) -> bool:
-    """Whether some array is still to be read from ``path``."""
-    own = any(isinstance(a, Stored) and a.source.path == path for a in content.arrays.values())
-    return own or any(_reads(part, path) for parts in content.lists.values() for part in parts)
+def _reads(content: Content, file: tuple[int, int, int]) -> bool:
+    """Whether some array was still to be read from the file that was replaced, whatever its name."""
+    stored = [array for array in content.arrays.values() if isinstance(array, Stored)]
+    parts = [part for parts in content.lists.values() for part in parts]
+    return any(a.source.identity == file for a in stored) or any(_reads(p, file) for p in parts)
 
 
 class _Wishes(NamedTuple):

@@ -410,3 +410,29 @@ def test_tables_that_would_lose_something_are_refused() -> None:
         model.spec_table = np.zeros(2, list((types | {"FLUX": "S3"}).items()))
     with pytest.raises(ValidationError, match="has masked values"):
         model.spec_table = np.ma.array(np.zeros(2, known), mask=True)
+
+
+def test_arrays_are_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was opened by a relative name is still the one when the process goes elsewhere."""
+    models.ImageModel(np.ones((2, 2))).save(tmp_path / "x.fits")
+    monkeypatch.chdir(tmp_path)
+    model = models.open("x.fits")
+    monkeypatch.chdir("/")
+    assert 4 == model.data.sum()
+    assert Path("x.fits") == model.path
+
+
+@pytest.mark.parametrize("name", ["x.fits", "y/../x.fits", "link.fits"])
+def test_a_file_is_replaced_under_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What was not read yet is read from the file that took the place of the old one."""
+    (tmp_path / "y").mkdir()
+    (tmp_path / "link.fits").symlink_to("x.fits")
+    models.ImageModel(np.ones((2, 2))).save(tmp_path / "x.fits")
+    monkeypatch.chdir(tmp_path)
+    model = models.open(name)
+    model.save(tmp_path / "x.fits")
+    assert 4 == model.data.sum()

@@ -95,3 +95,23 @@ def test_without_matplotlib(ramp: models.RampModel, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(StpipeError, match=r"pip install 'stpipe-flow\[plot\]'"):
         ramp.plot()
+
+
+def test_text_of_a_file_is_no_formula(ramp: models.RampModel, tmp_path: Path) -> None:
+    """Names and units between dollars are drawn as they are."""
+    pytest.importorskip("matplotlib").use("Agg")
+    ramp.meta.bunit_data = "$x_{$"
+    axes = models.open(ramp.save(tmp_path / "a$x_{$_ramp.fits")).plot()
+    axes.figure.canvas.draw()
+    assert "a$x_{$_ramp.fits: data" == axes.get_title()
+    assert "$x_{$" == axes.figure.axes[1].get_ylabel()
+
+
+def test_an_index_is_one_number_or_several(ramp: models.RampModel) -> None:
+    """Of a cube a number says which image; what is no number is refused."""
+    pytest.importorskip("matplotlib").use("Agg")
+    cube = models.CubeModel(ramp.data[0])
+    assert ramp.data[0, 1].tolist() == cube.plot(index=1).images[0].get_array().tolist()
+    for wrong in ("a", (1.0,), slice(1)):
+        with pytest.raises(InputError, match="give numbers"):
+            cube.plot(index=wrong)
