@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stpipe.models import rich
 from stpipe.models.arrays import Array, Stored
 from stpipe.models.base import DataModel
 from stpipe.models.cards import Header
@@ -74,7 +74,12 @@ def compare(
 
 
 def _metadata(model: DataModel) -> dict[str, Any]:
-    return {path: v for path, v in model.to_flat_dict().items() if path not in IGNORED}
+    source = model._content.source  # noqa: SLF001 - read only
+    return {
+        path: rich.comparable(value, source)
+        for path, value in model.to_flat_dict().items()
+        if path not in IGNORED
+    }
 
 
 def _runs(model: DataModel) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -120,13 +125,10 @@ def _mappings(
 
 def _same(one: Any, other: Any) -> bool:
     try:
-        return bool(one == other) or (_is_nan(one) and _is_nan(other))
+        # Not a number is the same as itself, also within lists.
+        return bool(one == other) or repr(one) == repr(other)
     except (TypeError, ValueError):
         return False
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
 
 
 def _arrays(first: DataModel, second: DataModel, tolerance: Tolerance) -> Iterator[Difference]:

@@ -7,11 +7,14 @@ the asdf library imported, which knows the objects of astropy, gwcs and whatever
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stpipe.errors import InputError, ValidationError
 from stpipe.models import asdf_tree, tagged
@@ -19,7 +22,7 @@ from stpipe.models.arrays import Source, Stored, read_only
 from stpipe.models.asdf_tree import attach_blocks
 from stpipe.models.tagged import Tagged, TaggedDict
 
-__all__ = ["accepted", "revived", "serialised"]
+__all__ = ["accepted", "comparable", "revived", "serialised"]
 
 _YAML = "tag:yaml.org,"
 _PLAIN = (str, bool, int, float, type(None))
@@ -72,6 +75,42 @@ def serialised(tree: dict[str, Any]) -> dict[str, Any]:
     known = {id(value): node for (_, value), node in zip(objects, nodes, strict=True)}
     found: dict[str, Any] = _replaced(tree, known)
     return found
+
+
+def comparable(value: Any, source: Source | None) -> Any:
+    """A plain value as it is; an object as its kind and a checksum of what it holds.
+
+    It does not depend on the file that an object is in: not on the format, the order of keys or
+    where its arrays are.
+    """
+    node = serialised({"": value})[""]
+    if not any(isinstance(each, Tagged) for each in tagged.nodes(node)):
+        return node
+    sum_ = hashlib.md5(repr(_canonical(node, source)).encode(), usedforsecurity=False)
+    return f"<{_kind(node)} md5:{sum_.hexdigest()[:12]}>"
+
+
+def _canonical(node: Any, source: Source | None) -> Any:
+    """Nested tuples that are equal where objects are."""
+    if isinstance(node, TaggedDict) and node.is_ndarray:
+        array = _array(node, source or Source(Path("memory"), (0, 0, 0), 0))
+        if array is not node:
+            found = np.asarray(array)
+            native = found.astype(found.dtype.newbyteorder("="))
+            return native.dtype.str, native.shape, native.tobytes()
+    if isinstance(node, dict):
+        inner: Any = sorted((name, _canonical(child, source)) for name, child in node.items())
+    elif isinstance(node, list):
+        inner = [_canonical(child, source) for child in node]
+    else:
+        inner = str(node) if isinstance(node, str) else node
+    return (_kind(node), inner) if isinstance(node, Tagged) else inner
+
+
+def _kind(node: Any) -> str:
+    """The tag without its version."""
+    tag = getattr(node, "tag", type(node).__name__)
+    return str(tag).rpartition("/")[2].rpartition("-")[0] or str(tag)
 
 
 def _live(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

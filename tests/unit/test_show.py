@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -322,3 +323,20 @@ def test_nothing_in_a_file_steers_the_terminal(
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "\\x1b[31mred -> a\\nb" in shown
+
+
+def test_objects_are_compared_by_what_they_hold(
+    image: models.ImageModel, tmp_path: Path, capsys: Capture
+) -> None:
+    """Not by where a file keeps their arrays; not a number is the same as itself in a list."""
+    image.set("meta.mine", {"first": np.arange(50), "second": [math.nan, 1]})
+    paths = [image.save(tmp_path / name) for name in ("a.fits", "b.asdf")]
+    other = models.open(paths[0])
+    assert [] == compare(models.open(paths[1]), other)
+    assert 50 == other.get("meta.mine.first").size
+    assert [] == compare(models.open(paths[1]), other)
+    other.set("meta.mine.first", np.arange(50) + 1)
+    changed = str(other.save(tmp_path / "c.fits"))
+    with pytest.raises(SystemExit):
+        main(["diff", str(paths[0]), changed])
+    assert "meta.mine.first" in capsys.readouterr().out
