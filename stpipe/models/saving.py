@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -27,7 +28,9 @@ def save(model: DataModel, path: Path, *, checksum: bool = False, compression: s
     _stamp(model, path.name)
     model.validate()
     content = _encoded(model)
-    before = identity_of(path.stat()) if path.exists() else None
+    before = None
+    with suppress(OSError):  # most files are new
+        before = identity_of(path.stat())
     with replacing(path) as stream:
         _write(kind, content, model.schema, stream, _Wishes(checksum, compression))
     if before and _reads(content, before):
