@@ -118,8 +118,8 @@ class HasMetadata:
         if value is None:
             return ""
         if not isinstance(value, dict):
-            inside = ", ".join(self._schema.names_in(path))
-            return f"{path} is a group of {inside}; it cannot be {value!r}."
+            names = ", ".join(self._schema.names_in(path)[:5])
+            return f"{path} is a group of attributes ({names} ...), not {value!r}."
         fields, inner = self._schema.fields, flatten(value, f"{path}.")
         problems = (check_value(fields[at], each) for at, each in inner if at in fields)
         return " ".join(filter(None, problems))

@@ -232,6 +232,6 @@ def test_paths_lead_into_parts() -> None:
         model.set("slits.0.name", 5)
     with pytest.raises(ValidationError, match="as slits is a list of 2 parts"):
         model.set("slits.2.name", "d")
-    with pytest.raises(TypeError):
+    with pytest.raises(ValidationError, match="list of parts, not 0"):
         model.slits = 0
     assert 2 == len(model.slits)

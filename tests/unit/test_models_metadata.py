@@ -218,8 +218,8 @@ def test_header_that_does_not_conform_is_reported_and_kept(
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("meta.instrument", 3, "meta.instrument is a group of band, "),
-        ("meta", [], "meta is a group of aperture, "),
+        ("meta.instrument", 3, "meta.instrument is a group of attributes"),
+        ("meta", [], "meta is a group of attributes"),
         ("meta.instrument", {"name": 5}, "meta.instrument.name .FITS keyword INSTRUME. is 5"),
         ("meta.instrument.name.short", "M", "meta.instrument.name is of the type string"),
         ("data.unit", "m", "there is no data.unit, as data is an array"),
