@@ -259,7 +259,8 @@ class ModelLibrary:
         names = [member.path.name for member in self.members]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{target}: two members have the name {', '.join(twice)}.")
-        if over := [m.path for m in self.members if m.path.resolve().parent == target.resolve()]:
+        here = [m.path for m in self.members if m.path.resolve().parent == target.resolve()]
+        if over := [path for path in here if path.exists()]:  # not so for models without a file
             raise InputError(f"{over[0]} would be overwritten; give another folder than {target}.")
         try:
             target.mkdir(parents=True, exist_ok=True)

@@ -172,6 +172,15 @@ def test_lists_of_files_and_models(tmp_path: Path) -> None:
         library.save(tmp_path / "out")
 
 
+def test_models_are_saved_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no file that could be overwritten, before they have one."""
+    monkeypatch.chdir(tmp_path)
+    library = models.ModelLibrary([exposure(1), exposure(2)])
+    assert [1.0, 2.0] == [models.open(path).data.max() for path in library.save(".")]
+    with pytest.raises(InputError, match=r"member00000\.fits would be overwritten"):
+        library.save(tmp_path)
+
+
 def test_one_member_at_a_time_is_in_memory(tmp_path: Path) -> None:
     """Twenty exposures take the memory of one, read and replaced."""
     paths = []
