@@ -146,6 +146,8 @@ def headers(expected: models.DataModel, found: models.DataModel, group: str) -> 
     for name in (theirs.keys() | ours.keys()) & found.schema.metadata.keys():
         if name.startswith(group) and not name.endswith("s_region"):
             if isinstance(theirs.get(name), float):
-                assert pytest.approx(theirs[name], rel=5e-5) == ours.get(name), name
+                # Its areas are sums of angles, of which a few arcseconds leave four digits.
+                rel = 2e-4 if "pixelarea" in name else 5e-5
+                assert pytest.approx(theirs[name], rel=rel) == ours.get(name), name
             else:
                 assert theirs.get(name) == ours.get(name), name
