@@ -113,12 +113,12 @@ def _ellipse_of(region: Booleans, y0: int, x0: int) -> Ellipse:
     """The ellipse with the second moments of a region, a pixel shorter on both axes.
 
     Axes are rounded to whole pixels later, and those of regular shapes are often halfway: rounding
-    errors matter, and the order of operations is that of jwst.
+    errors matter, which differ between processors. The operations are those of jwst on any of them.
     """
     y, x = np.nonzero(region)
-    moments = (
-        _powers(len(region), y.mean()).T @ region.astype(float) @ _powers(region.shape[1], x.mean())
-    )
+    rows, columns = _powers(len(region), y.mean()), _powers(region.shape[1], x.mean())
+    sums = np.einsum("yx,yp->px", region.astype(float), rows, optimize="greedy")
+    moments = np.einsum("px,xq->pq", sums, columns, optimize="greedy")
     total = moments[2, 0] + moments[0, 2]
     xx, yy, xy = total - moments[2, 0], total - moments[0, 2], moments[1, 1]
     xx, yy, xy = xx / len(y), yy / len(y), xy / len(y)
