@@ -124,9 +124,9 @@ class DataModel(HasMetadata):
 
     def units(self, name: str) -> dict[str, str]:
         """The unit of each column of the table ``name`` that has one (TUNIT)."""
-        from stpipe.models.units import words_of
+        from stpipe.models.units import UNIT, words_of
 
-        return words_of(self._content, self._field(name), "TUNIT")
+        return words_of(self._content, self._field(name), UNIT)
 
     def set_units(self, name: str, units: Mapping[str, str]) -> None:
         """Say in which unit each column of the table ``name`` is; FITS and ECSV files carry it.
@@ -136,11 +136,15 @@ class DataModel(HasMetadata):
         ValidationError
             When the table has no such column, or a unit is not text that a header can hold.
         """
-        self._describe(name, "TUNIT", units)
+        from stpipe.models.units import UNIT
+
+        self._describe(name, UNIT, units)
 
     def describe_columns(self, name: str, descriptions: Mapping[str, str]) -> None:
         """Say what columns of the table ``name`` are (TCOMM); FITS and ECSV files carry it."""
-        self._describe(name, "TCOMM", descriptions)
+        from stpipe.models.units import DESCRIPTION
+
+        self._describe(name, DESCRIPTION, descriptions)
 
     def _describe(self, name: str, keyword: str, words: Mapping[str, str]) -> None:
         from stpipe.models.units import problem_with, put_words
