@@ -12,7 +12,7 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 RUNS ?= 3
-SOURCES := pyproject.toml setup.py $(wildcard stpipe/steps/*.pyx)
+SOURCES := pyproject.toml setup.py $(shell find stpipe -name '*.pyx' -o -name '*.pxd')
 
 .PHONY: demo test test-peer lint bench docs clean
 

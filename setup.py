@@ -1,10 +1,10 @@
-"""Build the compiled kernels; everything else is in pyproject.toml."""
+"""Find the packages and build the compiled kernels; everything else is in pyproject.toml."""
 
 from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 
@@ -25,10 +25,10 @@ class BuildKernels(build_ext):
 
 
 def kernels() -> list[Extension]:
-    """One extension for each stpipe/steps/_*.pyx."""
+    """One extension for each _*.pyx below stpipe."""
     return [
         Extension(
-            f"stpipe.steps.{source.stem}",
+            ".".join(source.with_suffix("").parts),
             [source.as_posix()],
             include_dirs=[np.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
@@ -41,11 +41,15 @@ def kernels() -> list[Extension]:
                 "-fno-trapping-math",
             ],
         )
-        for source in sorted(Path("stpipe/steps").glob("_*.pyx"))
+        for source in sorted(Path("stpipe").rglob("_*.pyx"))
     ]
 
 
+# The folders at the top of the checkout that travel in the wheel.
+SHARED = [f"stpipe.share.{name}" for name in ("config", "schemas", "workflow")]
+
 setup(
+    packages=[*find_packages(include=["stpipe", "stpipe.*"]), *SHARED],
     ext_modules=cythonize(kernels(), language_level=3),
     cmdclass={"build_ext": BuildKernels},
 )

@@ -1,6 +1,7 @@
 """stpipe-flow: calibrate exposures in memory, step by step, or under Snakemake.
 
 >>> from stpipe import Pipeline, Step, models
+>>> from stpipe import Detector1Pipeline, JumpStep
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from stpipe.library_step import LibraryStep
     from stpipe.models import open  # noqa: A004 - stpipe.open is the published name
     from stpipe.pipeline import LibraryPipeline, Pipeline
+    from stpipe.pipelines import *  # noqa: F403 - every class that the package exports
     from stpipe.ramp_step import RampStep
     from stpipe.step import Output, Skip, Step, product_name
+    from stpipe.steps import *  # noqa: F403 - as above
 
 __all__ = [
     "LibraryPipeline",
@@ -46,9 +49,17 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import public names when they are first used, so that `strun --help` imports none of them."""
+    """Import public names when they are first used, so that `strun --help` imports none of them.
+
+    The built-in steps and pipelines are among them: `stpipe.JumpStep`, `stpipe.Detector1Pipeline`.
+    """
     if name == "models":
         return importlib.import_module("stpipe.models")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name.endswith(("Step", "Pipeline")):
+        registry = importlib.import_module("stpipe.registry")
+        module = registry.exports({**registry.STEPS, **registry.PIPELINES}).get(name)
+        if module is not None:
+            return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'stpipe' has no attribute {name!r}")

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,18 @@ from stpipe.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from stpipe.step import Step
 
-__all__ = ["OWN", "PIPELINES", "STEPS", "Entry", "entries", "import_class", "load", "summary"]
+__all__ = [
+    "OWN",
+    "PIPELINES",
+    "STEPS",
+    "Entry",
+    "entries",
+    "exports",
+    "import_class",
+    "load",
+    "public_name",
+    "summary",
+]
 
 OWN = "stpipe-flow"  # the package of the built-in steps
 
@@ -71,6 +82,8 @@ PIPELINES: dict[str, str] = {
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",
 }
 
+# Where the built-in classes are public: `stpipe.steps.JumpStep`, whichever module defines it.
+_FACES = ("stpipe.steps.", "stpipe.pipelines.")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
 
 
@@ -120,7 +133,7 @@ def load(target: str) -> type[Step]:
     if target in known:
         return import_class(known[target])
     if "::" not in target and (":" in target or _DOTTED.match(target)):
-        return import_class(known.get(_alias_of(target), target))
+        return import_class(_built_in(target) or target)
     if found := _of_plugins(target):
         return import_class(found)
     names = [*known, *(entry.alias for entry in entries())]
@@ -145,16 +158,29 @@ def _of_plugins(target: str) -> str | None:
     return offers[0].target if offers else None
 
 
-def _alias_of(target: str) -> str:
-    """The alias of the step that has the class name of STScI's `jwst` package; else empty.
+def public_name(target: str) -> str:
+    """The name under which products, parameter files and jobs know a class.
 
-    Parameter files of STScI name classes such as `jwst.jump.JumpStep`.
+    A built-in class is known by its package and its own name, whatever module defines it and whatever
+    STScI's `jwst` package calls its namesake: `stpipe.steps.JumpStep` for `stpipe.steps.jump:JumpStep`
+    and `jwst.jump.JumpStep`. Any other class is known by its module.
     """
-    if not target.startswith("jwst."):
-        return ""
-    name = target.rpartition(".")[2]
-    tables = (*STEPS.items(), *PIPELINES.items())
-    return next((alias for alias, own in tables if own.endswith(f":{name}")), "")
+    own = _built_in(target)
+    return target if own is None else f"{'.'.join(own.split('.')[:2])}.{own.rpartition(':')[2]}"
+
+
+def _built_in(target: str) -> str | None:
+    """The entry of a built-in class in the tables; None when `target` names no such class."""
+    if not target.startswith(("jwst.", *_FACES)):
+        return None
+    name = re.split("[.:]", target)[-1]
+    targets = (*STEPS.values(), *PIPELINES.values())
+    return next((own for own in targets if own.endswith(f":{name}")), None)
+
+
+def exports(table: Mapping[str, str]) -> dict[str, str]:
+    """The classes of a table by name, each with the module that defines it."""
+    return {name: module for module, _, name in (t.partition(":") for t in table.values())}
 
 
 def import_class(target: str) -> type[Step]:
@@ -173,7 +199,8 @@ def import_class(target: str) -> type[Step]:
             f'"{target}": it is no step of stpipe-flow. Derive it from stpipe.Step, RampStep or '
             f"Pipeline. {_plugins().conflict()}".rstrip()
         )
-    classes = [
+    # A package exports its classes without having imported them.
+    classes = [n for n in getattr(module, "__all__", ()) if n.endswith(("Step", "Pipeline"))] or [
         name
         for name, value in vars(module).items()
         if isinstance(value, type)
@@ -230,7 +257,4 @@ def _module_from_file(path: Path, target: str) -> object:
 
 def summary(alias: str) -> str:
     """First line of the module that defines `alias`, read without importing it."""
-    module = {**STEPS, **PIPELINES}[alias].partition(":")[0]
-    path = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    with path.open(encoding="utf-8") as source:
-        return source.readline().strip().strip('"').strip()
+    return str(_plugins().summary({**STEPS, **PIPELINES}[alias]))

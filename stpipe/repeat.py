@@ -12,6 +12,7 @@ from stpipe.errors import InputError, ReferenceMissing, did_you_mean
 from stpipe.parameters import OVERRIDE, rules
 from stpipe.provenance import HOOK
 from stpipe.references import NOT_APPLICABLE, sha256
+from stpipe.registry import public_name
 from stpipe.settings import Raw, Settings
 
 if TYPE_CHECKING:
@@ -105,9 +106,10 @@ class _Repeat:
     def _place(self, record: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Where in the pipeline a record belongs: by name, else as the only step of its class."""
         named = tuple(str(record["step"]).split("."))
-        if self.places.get(named) == record["class"]:
+        recorded = public_name(str(record["class"]))  # earlier versions recorded the module
+        if self.places.get(named) == recorded:
             return named
-        same = [place for place, target in self.places.items() if target == record["class"]]
+        same = [place for place, target in self.places.items() if target == recorded]
         return same[0] if len(same) == 1 else None
 
     def _fill(self, node: Settings, place: tuple[str, ...], values: Mapping[str, Any]) -> None:

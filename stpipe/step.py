@@ -33,6 +33,7 @@ from stpipe.parameters import (
 )
 from stpipe.products import Output, Parts, Products, StandIn, first_product, listed
 from stpipe.references import Reference, References, Resolver, override
+from stpipe.registry import public_name
 from stpipe.saving import Saving
 
 if TYPE_CHECKING:
@@ -146,8 +147,8 @@ class Step(Saving):
 
     @classmethod
     def target(cls) -> str:
-        """The class as `strun` and parameter files name it: `package.module.Class`."""
-        return f"{cls.__module__}.{cls.__qualname__}"
+        """The class as `strun` and parameter files name it: `stpipe.steps.JumpStep`."""
+        return public_name(f"{cls.__module__}.{cls.__qualname__}")
 
     @classmethod
     def all_reference_types(cls) -> frozenset[str]:

@@ -1,8 +1,9 @@
 """Fingerprint of a step's code: what changes it, and what does not.
 
 The policy: the module that defines the step counts, with the modules and compiled kernels that it
-imports from beside it or from the same package of the user's, each as its syntax tree without
-comments and docstrings. The framework counts through its version; other packages do not count.
+imports, each as its syntax tree without comments and docstrings. Of a built-in step those count that
+are arithmetic (`stpipe.steps`), of a user's step those of its own package, too. The framework does
+not count, nor do other packages: a change of the progress bar makes nothing again.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import stpipe
 from stpipe.step import Step
 
 __all__ = ["at_once", "files_of_function", "fingerprint", "fingerprint_of", "source_files"]
 
-_FRAMEWORK = "stpipe"
+_OWN = "stpipe"
+_ARITHMETIC = ("stpipe.steps.",)  # modules of ours that decide pixels
+_HOME = Path(stpipe.__file__).resolve().parent
 _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|cimport\s+([\w.]+))", re.MULTILINE)
 
 
@@ -72,9 +76,16 @@ def source_files(step: type[Step]) -> tuple[Path, ...]:
 def _source_files(step: type[Step]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for cls in step.__mro__:
-        if issubclass(cls, Step) and cls.__module__ not in ("stpipe.step", "stpipe.pipeline"):
+        if issubclass(cls, Step) and (cls is step or not _is_framework(cls.__module__)):
             _collect(Path(inspect.getfile(cls)).resolve(), cls.__module__, found)
+    for substep in step.step_defs.values():
+        found |= dict.fromkeys(source_files(substep))
     return tuple(found)
+
+
+def _is_framework(module: str) -> bool:
+    """Whether a module is ours, but no arithmetic."""
+    return module.partition(".")[0] == _OWN and not module.startswith(_ARITHMETIC)
 
 
 def files_of_function(function: Callable[..., Any]) -> tuple[Path, ...]:
@@ -98,15 +109,16 @@ def _collect(path: Path, module: str, found: dict[Path, None]) -> None:
 
 def _files(name: str, importer: str, folder: Path) -> Iterator[Path]:
     """Sources of the module `name`, when it counts for one that `importer` in `folder` defines."""
-    package, _, stem = name.rpartition(".")
-    own = importer.partition(".")[0]
-    if name.partition(".")[0] == own != _FRAMEWORK:
+    package, *inner = name.split(".")
+    if package == _OWN and not _is_framework(name):
+        place = _HOME.joinpath(*inner)
+    elif package == importer.partition(".")[0] != _OWN:
         loaded = getattr(sys.modules.get(name), "__file__", None)
-        folder = Path(loaded).resolve().parent if loaded else folder
-    elif package != importer.rpartition(".")[0]:
+        place = (Path(loaded).resolve().parent if loaded else folder) / name.rpartition(".")[2]
+    else:
         return
     for suffix in (".py", ".pyx", ".pxd"):
-        file = folder / f"{stem}{suffix}"
+        file = place.with_name(f"{place.name}{suffix}")
         if file.is_file():
             yield file
 

@@ -1,1 +1,34 @@
-"""Pipelines: each a recipe of flat calls."""
+"""The pipelines, by class: `from stpipe.pipelines import Detector1Pipeline`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from stpipe.registry import PIPELINES, exports
+
+if TYPE_CHECKING:
+    from stpipe.pipelines.dark import DarkPipeline
+    from stpipe.pipelines.detector1 import Detector1Pipeline
+    from stpipe.pipelines.guider import GuiderPipeline
+    from stpipe.pipelines.image2 import Image2Pipeline
+    from stpipe.pipelines.image3 import Image3Pipeline
+    from stpipe.pipelines.sloper import SloperPipeline
+    from stpipe.pipelines.spec2 import Spec2Pipeline
+
+__all__ = [
+    "DarkPipeline",
+    "Detector1Pipeline",
+    "GuiderPipeline",
+    "Image2Pipeline",
+    "Image3Pipeline",
+    "SloperPipeline",
+    "Spec2Pipeline",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a class when it is first used: nobody needs all of them."""
+    if module := exports(PIPELINES).get(name):
+        return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -154,7 +154,7 @@ def test_a_file_without_the_step_says_what_it_has(niriss: Path, product: Path) -
         repeat.from_product(JumpStep, niriss, Settings())
     with pytest.raises(InputError, match="no history that could be repeated"):
         repeat.target_of(niriss)
-    assert "stpipe.pipelines.detector1.Detector1Pipeline" == repeat.target_of(product)
+    assert "stpipe.pipelines.Detector1Pipeline" == repeat.target_of(product)
 
 
 def test_the_product_keeps_no_folders(product: Path) -> None:

@@ -7,8 +7,15 @@
 import os
 import sys
 
-from stpipe.generate.keeping import forget, give_back, keep, to_be_made
-from stpipe.generate.plan import freeze, load, use_own_commands
+from stpipe.generate.snakemake import (
+    forget,
+    freeze,
+    give_back,
+    keep,
+    load,
+    to_be_made,
+    use_own_commands,
+)
 
 
 configfile: "config/config.yaml"

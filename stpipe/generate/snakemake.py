@@ -1,0 +1,8 @@
+"""What Snakefiles import: the one module whose names generated files rely on."""
+
+from __future__ import annotations
+
+from stpipe.generate.keeping import forget, give_back, keep, to_be_made
+from stpipe.generate.plan import freeze, load, use_own_commands
+
+__all__ = ["forget", "freeze", "give_back", "keep", "load", "to_be_made", "use_own_commands"]
