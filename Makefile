@@ -3,6 +3,7 @@
 # make lint   check style and types
 # make bench  time it beside the peer (RUNS=3 times each) and write the tables of the documentation
 # make docs   build the documentation
+# make changelog   show what the next release will say; nothing is written
 #
 # Everything is installed into .venv; PYTHON chooses the interpreter that makes it.
 
@@ -14,7 +15,7 @@ DEMO ?= demo
 RUNS ?= 3
 SOURCES := pyproject.toml setup.py $(shell find stpipe -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: demo test test-peer lint bench docs clean
+.PHONY: demo test test-peer lint bench docs changelog clean
 
 demo: $(VENV)/.installed
 	@PATH="$(BIN):$$PATH" CORES=$(CORES) sh stpipe/demo/demo.sh $(DEMO)
@@ -42,6 +43,9 @@ bench: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+changelog: $(VENV)/.installed-dev
+	@$(BIN)/towncrier build --draft
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
