@@ -1,5 +1,5 @@
 # make demo   simulate four instruments, calibrate them under Snakemake, compare with the truth
-# make test   run the tests
+# make test   run the tests; make test-quick those of units and contracts alone
 # make lint   check style and types
 # make bench  time it beside the peer (RUNS=3 times each) and write the tables of the documentation
 # make docs   build the documentation
@@ -15,13 +15,16 @@ DEMO ?= demo
 RUNS ?= 3
 SOURCES := pyproject.toml setup.py $(shell find stpipe -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: demo test test-peer lint bench docs changelog clean
+.PHONY: demo test test-quick test-peer lint bench docs changelog clean
 
 demo: $(VENV)/.installed
 	@PATH="$(BIN):$$PATH" CORES=$(CORES) sh stpipe/demo/demo.sh $(DEMO)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+test-quick: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/unit tests/contract
 
 test-peer: $(VENV)/.installed-dev
 	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python -m pytest tests/peer
