@@ -14,10 +14,11 @@ members replaced, one model made of all, or a mapping of models by label. Overri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from stpipe import hooks, naming, provenance
+from stpipe import hooks, logs, naming, provenance
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
 from stpipe.products import Parts
 from stpipe.references import References
@@ -106,15 +107,25 @@ class LibraryStep(Step):
         if reason := self.not_applicable(self.selected) or self.not_needed(meta, self.selected):
             raise Skip(reason)
         self._refuse_shell_hooks()
-        with library[0] as first:
-            history = list(first.provenance or [])
-            self._references = References(self.selected, first)
-        try:
-            for hook in self.pre_hooks:
-                library = hooks.run(hook, library, self.log) or library
-            return self._concluded(history, self.process(library, *more), started)
-        finally:
-            self._references.close()
+        with logs.noticed() as self.warnings:
+            library = self._pre_hooked(library)
+            with library[0] as first:
+                history = list(first.provenance or [])
+                self._references = References(self.selected, first)
+            try:
+                result = self.process(library, *more)
+            finally:
+                self._references.close()
+        return self._concluded(history, result, started)
+
+    def _pre_hooked(self, library: Any) -> Any:
+        """What the pre-hooks leave of a library; each is noted in every member's history."""
+        for hook in self.pre_hooks:
+            started = provenance.now()
+            library = hooks.run(hook, library, self.log)
+            record = provenance.hooked(self, "pre_hooks", hooks.text(hook), started)
+            library.amend(partial(provenance.append, record=record))
+        return library
 
     def _refuse_shell_hooks(self) -> None:
         shell = [h for h in (*self.pre_hooks, *self.post_hooks) if hooks.is_shell(h)]

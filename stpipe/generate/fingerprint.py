@@ -115,6 +115,8 @@ def _files(name: str, importer: str, folder: Path) -> Iterator[Path]:
     elif package == importer.partition(".")[0] != _OWN:
         loaded = getattr(sys.modules.get(name), "__file__", None)
         place = (Path(loaded).resolve().parent if loaded else folder) / name.rpartition(".")[2]
+    elif not inner and "." not in importer:
+        place = folder / package  # a script's neighbour
     else:
         return
     for suffix in (".py", ".pyx", ".pxd"):

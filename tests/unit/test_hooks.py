@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stpipe import Pipeline, Skip, Step, hooks, models
+from stpipe import LibraryStep, Output, Pipeline, Skip, Step, hooks, models
 from stpipe.cli.strun import main
 from stpipe.errors import HookError
 from stpipe.pipelines.sloper import SloperPipeline
@@ -402,3 +402,41 @@ def test_a_hook_may_not_skip_its_step() -> None:
 
     with pytest.raises(HookError, match="not today"):
         value(pre_hooks=[skips])
+
+
+def test_library_steps_record_hooks_and_warnings_as_other_steps_do() -> None:
+    """What was run before a step over many exposures, and what it warned of, is in its products."""
+
+    class Mean(LibraryStep):
+        alias = suffix = "mean"
+        outputs = (Output("mean", "ImageModel", "mean"),)
+
+        def process(self, library: Any) -> Any:
+            self.log.warning("one of %d is odd", len(library))
+            return models.ImageModel(np.mean([member.data for member in library], axis=0))
+
+    class Same(Mean):
+        alias = suffix = "same"
+        outputs = (Output("same", "ImageModel", "same", many=True),)
+
+        def process(self, library: Any) -> Any:
+            self.log.warning("one of %d is odd", len(library))
+            return library
+
+    members = [models.ImageModel(np.full((4, 4), value, np.float32)) for value in (1, 3)]
+    for number, member in enumerate(members):
+        member.meta.filename = f"x{number}_cal.fits"
+
+    mean = Mean.call(members, pre_hooks=[looked_at])
+    same = Same.call(members, pre_hooks=[looked_at])
+
+    for product in (mean, *same):
+        hook, ran = product.provenance
+        assert ("HOOK", "pre_hooks") == (hook["status"], hook["when"])
+        assert "looked_at" in hook["hook"]
+        assert ["one of 2 is odd"] == ran["warnings"]
+
+
+def looked_at(library: Any) -> None:
+    """A hook that changes nothing."""
+    assert 2 == len(library)
