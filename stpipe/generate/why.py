@@ -20,6 +20,7 @@ from configobj import ConfigObj
 
 from stpipe.errors import StpipeError
 from stpipe.generate import project
+from stpipe.registry import public_name
 
 __all__ = ["explain"]
 
@@ -144,19 +145,22 @@ def _job_file(folder: Path, path: str | None) -> Mapping[str, Any] | None:
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     old_job, new_job = before["job"], after["job"]
-    for name in _changed(before, after) - {"job"}:
+    for name in _changed(before, after) - {"job", "class"}:
         source = _section(new_job, "sources").get(name, "default")
         yield f"{name} changed from {before.get(name)} to {after.get(name)} ({source})."
-    old, new = _section(old_job, "references"), _section(new_job, "references")
+    # Another folder is no change: name and content are what counts.
+    old, new = _names(old_job), _names(new_job)
     for kind in _changed(old, new):
-        files = [Path(files.get(kind, "none")).name for files in (old, new)]
+        files = old.get(kind, "none"), new.get(kind, "none")
         yield f"another {kind} reference applies: {files[0]}, now {files[1]}."
     for kind in _changed(_section(old_job, "checksums"), _section(new_job, "checksums")):
         if old.get(kind) == new.get(kind):
-            yield f"the content of {new[kind]} changed."
+            yield f"the content of {_section(new_job, 'references')[kind]} changed."
     for when in ("skipped", "skipped_after"):
-        for name in _changed(_section(old_job, when), _section(new_job, when)):
+        for name in _changed(_notes(old_job, when), _notes(new_job, when)):
             yield f"{name} is {'now' if name in _section(new_job, when) else 'no longer'} left out."
+    if public_name(before["class"]) != public_name(after["class"]):
+        yield f"another class does it: {before['class']}, now {after['class']}."
     if old_job["code"] != new_job["code"]:
         yield "the code of the step changed."
     if _section(old_job, "then") != _section(new_job, "then"):
@@ -167,6 +171,16 @@ def _section(job: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A section of a job; job files leave empty ones out."""
     section: Mapping[str, Any] = job.get(name, {})
     return section
+
+
+def _names(job: Mapping[str, Any]) -> dict[str, str]:
+    """The names of reference files by type."""
+    return {kind: Path(path).name for kind, path in _section(job, "references").items()}
+
+
+def _notes(job: Mapping[str, Any], when: str) -> dict[str, Any]:
+    """Which steps were left out, and why; under which name their class was known does not matter."""
+    return {name: words[1:] for name, words in _section(job, when).items()}
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 import stpipe
 from stpipe import pipelines, steps
-from stpipe.generate import fingerprint
+from stpipe.generate import fingerprint, why
 from stpipe.registry import PIPELINES, STEPS, exports, load, public_name
 
 
@@ -93,3 +93,23 @@ def test_arithmetic_counts_for_exactly_the_steps_that_use_it(module: str, users:
     }
 
     assert users == counting
+
+
+def test_why_tells_code_alone_when_only_names_and_folders_changed() -> None:
+    """A project of an earlier version: its jobs name modules, and references in another folder."""
+
+    def job(target: str, folder: str, code: str) -> dict[str, object]:
+        about = {
+            "references": {"mask": f"{folder}/mask.fits"},
+            "checksums": {"mask": "1"},
+            "skipped": {"group_scale": [f"{target}Skipped", "nothing to scale", ""]},
+            "code": code,
+        }
+        return {"class": target, "job": about}
+
+    before = job("stpipe.steps.dq_init.DQInitStep", "/there", "old")
+    after = job("stpipe.steps.DQInitStep", "/here", "new")
+
+    assert ["the code of the step changed."] == list(why._differences(before, after))
+    after["class"] = "mine.DQInitStep"
+    assert "another class does it" in next(iter(why._differences(before, after)))
