@@ -24,7 +24,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
 test-quick: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest tests/unit tests/contract
+	$(BIN)/python -m pytest -n $(CORES) --dist=loadfile tests/unit tests/contract
 
 test-peer: $(VENV)/.installed-dev
 	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python -m pytest tests/peer

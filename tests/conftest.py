@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from stpipe.demo import write_demo
 from stpipe.demo.observation import SPECTRA
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Once = Callable[[str, Callable[[Path], object]], Path]
 BIN = Path(sys.executable).parent
 # As in an activated environment: `python` and our commands are those that run the tests.
 os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
@@ -26,27 +28,40 @@ atexit.register(shutil.rmtree, os.environ["STPIPE_MEMORY"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`once(name, make)`: a folder that the first worker to ask makes and all others read."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        path, complete = shared / name, shared / f"{name}.complete"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not complete.exists():
+                path.mkdir()
+                make(path)
+                complete.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_folder(once: Once) -> Path:
     """A complete demo folder: uncal/, truth/, crds/."""
-    folder = tmp_path_factory.mktemp("demo")
-    list(write_demo(folder))
-    return folder
+    return once("demo", lambda folder: list(write_demo(folder)))
 
 
 @pytest.fixture(scope="session")
-def series_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def series_folder(once: Once) -> Path:
     """A demo folder of spectra of a time series, without a slit."""
-    folder = tmp_path_factory.mktemp("series")
-    list(write_demo(folder, SPECTRA[:1]))
-    return folder
+    return once("series", lambda folder: list(write_demo(folder, SPECTRA[:1])))
 
 
 @pytest.fixture(scope="session")
-def spectra_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def spectra_folder(once: Once) -> Path:
     """A demo folder of spectra with and without a slit; one exposure is of the whole detector."""
-    folder = tmp_path_factory.mktemp("spectra")
-    list(write_demo(folder, SPECTRA))
-    return folder
+    return once("spectra", lambda folder: list(write_demo(folder, SPECTRA)))
 
 
 @pytest.fixture(scope="session")
