@@ -58,8 +58,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name.endswith(("Step", "Pipeline")):
-        registry = importlib.import_module("stpipe.registry")
-        module = registry.exports({**registry.STEPS, **registry.PIPELINES}).get(name)
-        if module is not None:
-            return getattr(importlib.import_module(module), name)
-    raise AttributeError(f"module 'stpipe' has no attribute {name!r}")
+        from stpipe.registry import PIPELINES, STEPS, exported
+
+        return exported({**STEPS, **PIPELINES}, name, __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -107,16 +107,17 @@ class LibraryStep(Step):
         if reason := self.not_applicable(self.selected) or self.not_needed(meta, self.selected):
             raise Skip(reason)
         self._refuse_shell_hooks()
-        with logs.noticed() as self.warnings:
-            library = self._pre_hooked(library)
-            with library[0] as first:
-                history = list(first.provenance or [])
-                self._references = References(self.selected, first)
-            try:
+        with library[0] as first:
+            self._references = References(self.selected, first)
+        try:
+            with logs.noticed() as self.warnings:
+                library = self._pre_hooked(library)
+                with library[0] as first:
+                    history = list(first.provenance or [])
                 result = self.process(library, *more)
-            finally:
-                self._references.close()
-        return self._concluded(history, result, started)
+            return self._concluded(history, result, started)
+        finally:
+            self._references.close()
 
     def _pre_hooked(self, library: Any) -> Any:
         """What the pre-hooks leave of a library; each is noted in every member's history."""

@@ -26,7 +26,7 @@ __all__ = [
     "STEPS",
     "Entry",
     "entries",
-    "exports",
+    "exported",
     "import_class",
     "load",
     "public_name",
@@ -178,9 +178,19 @@ def _built_in(target: str) -> str | None:
     return next((own for own in targets if own.endswith(f":{name}")), None)
 
 
-def exports(table: Mapping[str, str]) -> dict[str, str]:
-    """The classes of a table by name, each with the module that defines it."""
-    return {name: module for module, _, name in (t.partition(":") for t in table.values())}
+def exported(table: Mapping[str, str], name: str, package: str) -> Any:
+    """The class `name` of a table, imported when it is first used: for the `__getattr__` of a package.
+
+    Raises
+    ------
+    AttributeError
+        When the table has no such class.
+    """
+    for target in table.values():
+        module, _, known = target.partition(":")
+        if known == name:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
 
 def import_class(target: str) -> type[Step]:
@@ -257,4 +267,7 @@ def _module_from_file(path: Path, target: str) -> object:
 
 def summary(alias: str) -> str:
     """First line of the module that defines `alias`, read without importing it."""
-    return str(_plugins().summary({**STEPS, **PIPELINES}[alias]))
+    path = _plugins().source_file({**STEPS, **PIPELINES}[alias].partition(":")[0])
+    # Not parsed, as a plugin's is: a listing reads all of them.
+    with path.open(encoding="utf-8") as source:
+        return str(source.readline()).strip().strip('"').strip()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from stpipe.registry import PIPELINES, exports
+from stpipe.registry import PIPELINES, exported
 
 if TYPE_CHECKING:
     from stpipe.pipelines.dark import DarkPipeline
@@ -28,7 +27,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class when it is first used: nobody needs all of them."""
-    if module := exports(PIPELINES).get(name):
-        return getattr(importlib.import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return exported(PIPELINES, name, __name__)
