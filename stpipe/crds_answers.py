@@ -2,7 +2,7 @@
 
 The client takes half a second to be imported, more than many steps need for their work. Without a
 server its answers follow from files alone: the same exposure, or another that the rules cannot tell
-from it, gets the answer that was kept (`stpipe.memory`), as long as everything that it rests on is
+from it, gets the answer that was kept (`stpipe.system.disk_cache`), as long as everything that it rests on is
 what it was: the client's version, the CRDS settings of the environment, its configuration in the
 cache, the rules that were read, and the files that they name. With a server the client is always asked.
 """
@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from stpipe import logs, memory
 from stpipe.references import Reference
+from stpipe.system import disk_cache, logs
 
 __all__ = ["NOT_FOUND", "Answers", "Grounds", "Question", "situation"]
 
@@ -79,8 +79,10 @@ class Question:
 
     def recall(self) -> Answers | None:
         """What was answered before; None when that is not known or need not hold any more."""
-        known = memory.recall(*self._key)
-        kept = memory.recall(*self._key, Grounds(**known).exposure(self.meta)) if known else None
+        known = disk_cache.recall(*self._key)
+        kept = (
+            disk_cache.recall(*self._key, Grounds(**known).exposure(self.meta)) if known else None
+        )
         if kept is None or _states(known["rules"]) != kept["states"]:
             return None
         answers = Answers(kept["context"], kept["names"], kept["places"])
@@ -89,9 +91,9 @@ class Question:
 
     def keep(self, answers: Answers, grounds: Grounds) -> None:
         """Keep answers and what they rest on."""
-        memory.keep(vars(grounds), *self._key)
+        disk_cache.keep(vars(grounds), *self._key)
         content = {**vars(answers), "states": _states(grounds.rules)}
-        memory.keep(content, *self._key, grounds.exposure(self.meta))
+        disk_cache.keep(content, *self._key, grounds.exposure(self.meta))
 
     @property
     def _key(self) -> list[Any]:
@@ -112,4 +114,4 @@ def situation(settings: Mapping[str, str]) -> list[Any] | None:
 
 
 def _states(paths: Iterable[str | Path]) -> list[list[Any]]:
-    return [[str(path), memory.state_of(path)] for path in paths]
+    return [[str(path), disk_cache.state_of(path)] for path in paths]

@@ -16,8 +16,8 @@ from typing import Any
 
 from stpipe.crds_answers import NOT_FOUND, Answers, Grounds, Question, situation
 from stpipe.errors import ReferenceMissing
-from stpipe.frugal import loading
 from stpipe.references import Candidate, Explanation, Reference
+from stpipe.system.process import loading
 
 __all__ = ["CrdsResolver"]
 

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configobj import ConfigObj
 
-from stpipe import folders, naming, nothing
+from stpipe import naming, nothing
 from stpipe.generate import seals
 from stpipe.parameters import Configuration, Raw, Settings
 from stpipe.products import Parts
 from stpipe.references import FixedResolver, Reference
 from stpipe.registry import import_class
 from stpipe.step import Products, Step
+from stpipe.system import folders
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel

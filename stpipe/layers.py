@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import resources
 from stpipe.errors import did_you_mean
 from stpipe.parameters import OVERRIDE, UNIVERSAL, Raw, Settings, read_cfg, rules
+from stpipe.system import package_data
 
 if TYPE_CHECKING:
     from stpipe.references import Reference, Resolver
@@ -64,7 +64,7 @@ def shipped(step: type[Step]) -> Settings:
 
 @cache
 def _shipped_file(alias: str) -> Settings:
-    path = resources.folder("config") / f"{alias}.cfg"
+    path = package_data.folder("config") / f"{alias}.cfg"
     return _named(read_cfg(path).settings, path) if path.is_file() else Settings()
 
 

@@ -18,11 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from stpipe import hooks, logs, naming, provenance
+from stpipe import hooks, naming, provenance
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
 from stpipe.products import Parts
 from stpipe.references import References
 from stpipe.step import Output, Products, StandIn, Step
+from stpipe.system import logs
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel, ModelLibrary
@@ -181,7 +182,7 @@ class LibraryStep(Step):
 
 def save_members(step: Step, library: ModelLibrary, suffix: str) -> list[Path]:
     """Write the members of a library, into the folder `output_file` if that is given."""
-    from stpipe import folders
+    from stpipe.system import folders
 
     histories = [library.metadata(n).get("provenance") or [] for n in range(len(library))]
     names = [

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import folders, provenance
+from stpipe import provenance
+from stpipe.system import folders
 
 if TYPE_CHECKING:
     from stpipe.step import Step

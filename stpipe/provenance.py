@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import logs
 from stpipe.parameters import PATHS, rules
+from stpipe.system import logs
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel

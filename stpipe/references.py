@@ -17,8 +17,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from stpipe import memory
 from stpipe.errors import InputError, ReferenceMissing
+from stpipe.system import disk_cache
 
 if TYPE_CHECKING:
     from stpipe.engine.band import Rectangle
@@ -90,7 +90,7 @@ _AHEAD: dict[State, Future[str]] = {}
 
 
 def _state(path: Path) -> State:
-    state = memory.state_of(path)
+    state = disk_cache.state_of(path)
     return path.absolute(), None if state is None else tuple(state)
 
 
@@ -118,7 +118,7 @@ def _metadata(path: Path, size: int, mtime: int) -> Any:
 
 @lru_cache(maxsize=1024)
 def _sha256(path: Path, state: tuple[int, ...] | None) -> str:
-    kept = memory.recall("sha256", path, state)
+    kept = disk_cache.recall("sha256", path, state)
     if kept is not None:
         return str(kept)
     started = time.time_ns()
@@ -126,8 +126,8 @@ def _sha256(path: Path, state: tuple[int, ...] | None) -> str:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     # What was written a moment ago may be written again within a tick of the file system's clock.
     settled = state is not None and started - max(state[-2:]) > SETTLED
-    if settled and memory.state_of(path) == list(state or ()):
-        memory.keep(found, "sha256", path, state)
+    if settled and disk_cache.state_of(path) == list(state or ()):
+        disk_cache.keep(found, "sha256", path, state)
     return found
 
 

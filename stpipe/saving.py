@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from stpipe import folders, naming, provenance
+from stpipe import naming, provenance
 from stpipe.errors import ParameterError
 from stpipe.products import Output, Parts, StandIn, listed, model_name
+from stpipe.system import folders
 
 if TYPE_CHECKING:
     from stpipe.step import Step

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from stpipe import hooks, layers, logs, nothing, provenance
+from stpipe import hooks, layers, nothing, provenance
 from stpipe.crds_client import CrdsResolver
 from stpipe.engine.chain import settle
 from stpipe.errors import InputError, NoProduct, Skip, StpipeError
@@ -35,6 +35,7 @@ from stpipe.products import Output, Parts, Products, StandIn, first_product, lis
 from stpipe.references import Reference, References, Resolver, override
 from stpipe.registry import public_name
 from stpipe.saving import Saving
+from stpipe.system import logs
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel

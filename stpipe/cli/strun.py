@@ -70,10 +70,10 @@ def _list(*, json: bool) -> None:
 
 
 def _with_target(words: Sequence[str], first: arguments.Arguments) -> None:
-    from stpipe import frugal
+    from stpipe.system import process
 
     target = _target(first)
-    with frugal.loading():
+    with process.loading():
         from stpipe import registry
 
         configuration = _configuration(target)
@@ -237,11 +237,12 @@ class _Request:
             print("\n".join(_dry_run_lines(self.step(one.settings), str(one.source))))
 
     def _run(self) -> None:
-        from stpipe import frugal, logs, plugins
+        from stpipe import plugins
         from stpipe.assignments import assignments
+        from stpipe.system import logs, process
 
         _warn_of_conflict(plugins.conflict())
-        frugal.reuse_memory()
+        process.reuse_memory()
         with logs.of_process(self._logging()):
             logs.log_platform(self.step().log)
             for sources in self._together():

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from stpipe import progress
 from stpipe.engine.band import PLANES, Array, Band, Rectangle, Strips, read
 from stpipe.engine.spool import Spool
 from stpipe.models.arrays import Source, Stored, blocks_of
+from stpipe.system import progress
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel

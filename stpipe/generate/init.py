@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import resources
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock, project
@@ -21,6 +20,7 @@ from stpipe.generate.plan import Plan, load, select
 from stpipe.generate.snakefile import of_stages, snakefile
 from stpipe.parameters import Settings, from_options, items, read_cfg, resolve, rules
 from stpipe.registry import load as load_class
+from stpipe.system import package_data
 
 if TYPE_CHECKING:
     from stpipe.step import Step
@@ -232,7 +232,7 @@ def _commented(cls: type[Step], given: Settings, depth: int) -> Iterator[str]:
 
 
 def _write_workflow(folder: Path, config: Mapping[str, Any]) -> Plan:
-    shipped = resources.folder("workflow")
+    shipped = package_data.folder("workflow")
     for name in _SHIPPED:
         target = folder / "workflow" / name
         if not target.exists():

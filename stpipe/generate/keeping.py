@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from stpipe import folders
+from stpipe.system import folders
 
 __all__ = ["forget", "give_back", "keep", "to_be_made"]
 

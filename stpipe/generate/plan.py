@@ -17,13 +17,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stpipe import folders, naming
+from stpipe import naming
 from stpipe.errors import UsageError, did_you_mean
 from stpipe.generate import cache, frozen, lock, seals
 from stpipe.generate.fingerprint import at_once
 from stpipe.generate.planning import Entry, Planner, offered_by
 from stpipe.generate.project import CONFIG, Project
 from stpipe.generate.trace import ANY, Member
+from stpipe.system import folders
 
 __all__ = ["Plan", "freeze", "load", "select", "use_own_commands"]
 

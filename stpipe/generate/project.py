@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import resources
 from stpipe.crds_client import CrdsResolver
 from stpipe.directory import DirectoryResolver
 from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 from stpipe.parameters import Settings, read_cfg
 from stpipe.registry import load
+from stpipe.system import package_data
 
 if TYPE_CHECKING:
     from stpipe.references import Resolver
@@ -182,7 +182,7 @@ def _validate(config: Mapping[str, Any]) -> None:
 
     import jsonschema
 
-    schema = json.loads((resources.folder("config") / "config.schema.json").read_text())
+    schema = json.loads((package_data.folder("config") / "config.schema.json").read_text())
     validator = jsonschema.Draft202012Validator(schema)
     problems = sorted(validator.iter_errors(dict(config)), key=lambda e: list(e.path))
     if problems:

@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stpipe import folders, naming
+from stpipe import naming
 from stpipe.errors import InputError, UsageError
+from stpipe.system import folders
 
 __all__ = ["ASIDE", "missing", "seal", "set_aside", "verify"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from string import Template
 from typing import TYPE_CHECKING
 
-from stpipe import resources
 from stpipe.errors import UsageError
 from stpipe.generate.project import all_steps
 from stpipe.library_step import LibraryStep
 from stpipe.step import Output
+from stpipe.system import package_data
 
 if TYPE_CHECKING:
     from stpipe.step import Step
@@ -116,5 +116,5 @@ def snakefile(pipeline: str, rules: Iterable[RuleText]) -> str:
 
 
 def _template(name: str) -> Template:
-    path = resources.folder("workflow") / "templates" / f"{name}.smk"
+    path = package_data.folder("workflow") / "templates" / f"{name}.smk"
     return Template(path.read_text(encoding="utf-8"))

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import resources
 from stpipe.errors import InputError, did_you_mean
 from stpipe.models.cards import Card
 from stpipe.models.validation import check_value
+from stpipe.system import package_data
 
 if TYPE_CHECKING:
     from stpipe.models.schema import Field, Schema
@@ -114,5 +114,5 @@ def _words(error: Any, limit: int = 300) -> str:
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
-    meta = json.loads((resources.folder("schemas") / "meta.schema.json").read_text("utf-8"))
+    meta = json.loads((package_data.folder("schemas") / "meta.schema.json").read_text("utf-8"))
     return Draft202012Validator(meta, format_checker=Draft202012Validator.FORMAT_CHECKER)

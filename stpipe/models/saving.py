@@ -13,11 +13,11 @@ from stpipe import naming
 from stpipe.errors import UsageError
 from stpipe.models import dq_def
 from stpipe.models.arrays import Stored, identity_of
-from stpipe.models.atomic import replacing
 from stpipe.models.base import DataModel
 from stpipe.models.content import Content
 from stpipe.models.opening import content_for
 from stpipe.models.schema import Schema
+from stpipe.system.atomic import replacing
 
 __all__ = ["save"]
 

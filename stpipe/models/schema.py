@@ -34,8 +34,8 @@ from typing import Any
 
 import numpy as np
 
-from stpipe import resources
 from stpipe.errors import InputError, did_you_mean
+from stpipe.system import package_data
 
 __all__ = ["Field", "Schema"]
 
@@ -165,7 +165,7 @@ def _compiled(path: Path) -> Schema:
 
 def _ships(path: Path) -> bool:
     """Whether a schema is one of the package, which its tests have checked."""
-    return path.parent == resources.folder("schemas").resolve()
+    return path.parent == package_data.folder("schemas").resolve()
 
 
 def _reload(path: Path, inside: tuple[str, ...]) -> Schema:
@@ -199,7 +199,7 @@ def _flattened(
 
 @functools.cache
 def _find(name: str, here: Path) -> Path:
-    shipped = resources.folder("schemas")
+    shipped = package_data.folder("schemas")
     for place in (here / name, shipped / name):
         if place.is_file():
             return place.resolve()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stpipe.logs import COST
+from stpipe.system.logs import COST
 
 __all__ = ["Cost", "RuleCost", "by_rule", "last_error", "read"]
 

@@ -11,10 +11,10 @@ from string import Template
 from typing import Any
 
 import stpipe
-from stpipe import resources
 from stpipe.report.costs import RuleCost
 from stpipe.report.picture import BACKGROUND, Flag
 from stpipe.report.product import Recipe, Shown
+from stpipe.system import package_data
 
 __all__ = ["Page", "render"]
 
@@ -47,7 +47,7 @@ class Page:
 
 def render(page: Page) -> str:
     """The text of the page."""
-    texts = resources.folder("workflow") / "report"
+    texts = package_data.folder("workflow") / "report"
     recipes = page.recipes()
     numbers = {key: number for key, (number, _, _) in recipes.items()}
     return Template((texts / "page.html").read_text(encoding="utf-8")).substitute(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stpipe.errors import StpipeError
-from stpipe.models.atomic import replacing
+from stpipe.system.atomic import replacing
 
 
 def write_slowly(target: Path, letter: bytes, count: int) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stpipe import Step, logs, models
+from stpipe import Step, models
 from stpipe.cli.strun import main
 from stpipe.errors import ParameterError
+from stpipe.system import logs
 
 Output = pytest.CaptureFixture[str]
 # The steps of these tests warn on purpose.

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from stpipe import memory, models, references
+from stpipe import models, references
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import ReferenceMissing
+from stpipe.system import disk_cache
 
 TYPES = ["gain", "readnoise"]
 ASK_AGAIN = """
@@ -62,8 +63,8 @@ def test_a_checksum_is_that_of_the_file_as_it_is(tmp_path: Path, own_memory: Pat
     assert hashlib.sha256(b"one").hexdigest() == references.sha256(path)
     assert not list(own_memory.rglob("*.json"))  # written a moment ago: not trusted
 
-    state = memory.state_of(path)
-    memory.keep("kept", "sha256", path, state)
+    state = disk_cache.state_of(path)
+    disk_cache.keep("kept", "sha256", path, state)
     references._sha256.cache_clear()
     assert "kept" == references.sha256(path)
 
@@ -196,5 +197,5 @@ def test_nothing_is_kept_when_it_is_off(
 def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory spares time; without it things are found out again."""
     monkeypatch.setenv("STPIPE_MEMORY", "/proc/nowhere")
-    memory.keep(1, "key")
-    assert memory.recall("key") is None
+    disk_cache.keep(1, "key")
+    assert disk_cache.recall("key") is None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stpipe import logs, progress
+from stpipe.system import logs, progress
 
 
 class Terminal(io.StringIO):

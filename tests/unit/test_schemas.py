@@ -11,12 +11,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from stpipe import models, resources
+from stpipe import models
 from stpipe.errors import InputError
 from stpipe.models import schema as dialect
 from stpipe.models.schema import Schema
+from stpipe.system import package_data
 
-FOLDER = resources.folder("schemas")
+FOLDER = package_data.folder("schemas")
 SHIPPED = sorted(path for path in FOLDER.glob("*.schema.json") if path.name != "meta.schema.json")
 META = json.loads((FOLDER / "meta.schema.json").read_text())
 
@@ -276,4 +277,4 @@ def test_wrong_schemas_say_what_is_wrong(tmp_path: Path, text: str, message: str
 def test_folder_that_does_not_exist_is_named() -> None:
     """Asking for a folder that does not ship says where it was sought."""
     with pytest.raises(InputError, match='"nothing" of stpipe is in neither'):
-        resources.folder("nothing")
+        package_data.folder("nothing")

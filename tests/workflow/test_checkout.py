@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stpipe import resources
 from stpipe.generate.snakefile import of_pipeline, snakefile
 from stpipe.registry import load
+from stpipe.system import package_data
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 NAME = "calwebb_detector1"
@@ -19,7 +19,7 @@ NAME = "calwebb_detector1"
 
 def test_the_shipped_snakefile_is_the_generated_one() -> None:
     """Nobody edits it by hand: it follows from the pipeline."""
-    shipped = (resources.folder("workflow") / "Snakefile").read_text()
+    shipped = (package_data.folder("workflow") / "Snakefile").read_text()
 
     assert snakefile(NAME, of_pipeline(load(NAME))) == shipped
 
@@ -28,7 +28,7 @@ def test_the_shipped_snakefile_is_the_generated_one() -> None:
 def test_the_shipped_workflow_runs(run: Run, exposures: list[Path], tmp_path: Path) -> None:
     """As deployed: exposures on the command line, products in cal/."""
     for name in ("workflow", "config"):
-        shutil.copytree(resources.folder(name), tmp_path / name)
+        shutil.copytree(package_data.folder(name), tmp_path / name)
     folder = exposures[0].parent
 
     words = ["--config", f"inputs=[{folder}/*nis*_uncal.fits]"]
@@ -42,7 +42,7 @@ def test_the_shipped_workflow_runs(run: Run, exposures: list[Path], tmp_path: Pa
 def test_without_exposures_it_says_so(run: Run, tmp_path: Path) -> None:
     """Not an error: there is nothing to do yet."""
     for name in ("workflow", "config"):
-        shutil.copytree(resources.folder(name), tmp_path / name)
+        shutil.copytree(package_data.folder(name), tmp_path / name)
 
     done = run("snakemake", "--cores", "1", cwd=tmp_path)
 

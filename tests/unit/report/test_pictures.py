@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
-from stpipe import resources
 from stpipe.report import picture, png, run
 from stpipe.report.histogram import histogram
+from stpipe.system import package_data
 
 NAMES = {"GOOD": 0, "DO_NOT_USE": 1, "SATURATED": 2, "JUMP_DET": 4}
 
@@ -121,7 +121,7 @@ def test_the_page_keeps_to_its_budget(count: int) -> None:
 
 def test_colours_of_the_page_have_contrast() -> None:
     """At least 4.5 to 1 for text, in the light and in the dark (WCAG 2.2, 1.4.3)."""
-    text = (Path(resources.folder("workflow")) / "report/page.css").read_text()
+    text = (Path(package_data.folder("workflow")) / "report/page.css").read_text()
     for theme in re.findall(r":root \{(.*?)\}", text, re.DOTALL):
         colour = dict(re.findall(r"--(\w+): (#\w+)", theme))
         for front in ("text", "dim", "accent", "bad"):

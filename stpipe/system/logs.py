@@ -19,8 +19,8 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TextIO
 
-from stpipe import progress
 from stpipe.errors import ParameterError, did_you_mean
+from stpipe.system import progress
 
 __all__ = [
     "COST",

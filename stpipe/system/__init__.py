@@ -1,0 +1,1 @@
+"""The process and the disk: logging, progress, folders, temporary files; knows no exposure."""
