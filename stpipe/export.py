@@ -29,9 +29,9 @@ def write(path: str | Path, cls: type[Step], parameters: Parameters) -> Path:
     path = checked(path)
     try:
         if path.suffix == ".asdf":
-            from stpipe.models import tagged
+            from stpipe.models.formats import asdf_yaml
 
-            path.write_bytes(tagged.dump(asdf_tree(cls, parameters)))
+            path.write_bytes(asdf_yaml.dump(asdf_tree(cls, parameters)))
         else:
             path.write_text(export(cls.target(), parameters), encoding="utf-8")
     except OSError as error:

@@ -28,7 +28,7 @@ class Output:
     @property
     def extension(self) -> str:
         """Of the product's file, as its model has it."""
-        from stpipe.models.registering import extension_of
+        from stpipe.models.user_models import extension_of
 
         return extension_of(self.model)
 

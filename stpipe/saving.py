@@ -93,7 +93,7 @@ class Saving:
         return [output.suffix for output in declared[: len(products)]]
 
     def _path(self, suffix: str, product: Any, **exact: Any) -> Path:
-        from stpipe.models.registering import extension_of
+        from stpipe.models.user_models import extension_of
 
         source = self.root.source or self.source
         if source is None:

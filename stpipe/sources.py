@@ -131,10 +131,10 @@ def _read_asdf(path: Path, content: bytes) -> Configuration:
     """Read a tree of `class`, `name`, `parameters` and `steps` (a list, or sections by name)."""
     import yaml
 
-    from stpipe.models import tagged
+    from stpipe.models.formats import asdf_yaml
 
     try:
-        tree: Mapping[str, Any] = tagged.load(content.partition(b"\n...")[0])
+        tree: Mapping[str, Any] = asdf_yaml.load(content.partition(b"\n...")[0])
     except (yaml.YAMLError, ValueError) as error:
         raise ParameterError(f"{path}: not a valid ASDF file: {error}") from None
     parameters = tree.get("parameters")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from stpipe.errors import InputError
 
 if TYPE_CHECKING:
-    from stpipe.models.checksum import Verified
-    from stpipe.models.comparing import Difference
+    from stpipe.models.compare import Difference
+    from stpipe.models.io.checksum import Verified
 
 __all__ = ["add_commands", "diff", "show"]
 
@@ -89,14 +89,14 @@ def show(options: argparse.Namespace) -> None:
 def diff(options: argparse.Namespace) -> None:
     """Print in what two files differ, and exit with 1 when they do."""
     from stpipe import models
-    from stpipe.models.comparing import Tolerance, compare
-    from stpipe.models.describing import printable
+    from stpipe.models.compare import Tolerance, compare
+    from stpipe.models.describe import printable
 
     tolerance = Tolerance(options.rtol, options.atol)
     with models.open(options.first) as first, models.open(options.second) as second:
         found = compare(first, second, tolerance)
     if options.json:
-        from stpipe.models.describing import as_json
+        from stpipe.models.describe import as_json
 
         print(json.dumps([as_json(each._asdict()) for each in found], indent=2))
     else:
@@ -108,7 +108,7 @@ def diff(options: argparse.Namespace) -> None:
 
 def _described(path: str, options: argparse.Namespace) -> dict[str, object]:
     from stpipe import models
-    from stpipe.models.describing import describe
+    from stpipe.models.describe import describe
 
     found = describe(models.open_metadata(path), with_statistics=options.statistics)
     if options.verify:
@@ -118,7 +118,7 @@ def _described(path: str, options: argparse.Namespace) -> dict[str, object]:
 
 def _text(path: str, options: argparse.Namespace) -> str:
     from stpipe import models
-    from stpipe.models.describing import text
+    from stpipe.models.describe import text
 
     lines = text(models.open_metadata(path), with_statistics=options.statistics)
     if options.verify:

@@ -19,7 +19,7 @@ import numpy as np
 
 from stpipe.engine.band import PLANES, Array, Band, Rectangle, Strips, read
 from stpipe.engine.spool import Spool
-from stpipe.models.arrays import Source, Stored, blocks_of
+from stpipe.models.storage.arrays import Source, Stored, blocks_of
 from stpipe.system import progress
 
 if TYPE_CHECKING:

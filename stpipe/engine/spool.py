@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from stpipe.engine.band import Array
-from stpipe.models.arrays import Stored, read_only
-from stpipe.models.scratch import Scratch
+from stpipe.models.storage.arrays import Stored, read_only
+from stpipe.models.storage.scratch import Scratch
 
 __all__ = ["CUBE_IN_MEMORY_BYTES", "IN_MEMORY_BYTES", "Spool"]
 

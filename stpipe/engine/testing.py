@@ -10,7 +10,7 @@ import numpy as np
 
 from stpipe.engine.band import PLANES, Array, Rectangle
 from stpipe.engine.chain import Chain, Stage
-from stpipe.models.arrays import Stored
+from stpipe.models.storage.arrays import Stored
 from stpipe.ramp_step import RampStep
 
 __all__ = ["apply"]

@@ -43,7 +43,7 @@ from stpipe.generate.trace import (
 )
 from stpipe.library_step import LibraryStep
 from stpipe.models.associations import load_association
-from stpipe.models.registering import extension_of
+from stpipe.models.user_models import extension_of
 from stpipe.parameters import Settings
 from stpipe.references import Reference, sha256
 from stpipe.step import Step

@@ -11,8 +11,29 @@ from __future__ import annotations
 
 from stpipe.models.associations import Association, load_association
 from stpipe.models.base import DataModel
-from stpipe.models.checksum import verify
-from stpipe.models.flux import (
+from stpipe.models.classes.exposures import (
+    AmiLgFitModel,
+    ContrastModel,
+    CubeModel,
+    GuiderCalModel,
+    GuiderRawModel,
+    IFUCubeModel,
+    IFUImageModel,
+    ImageModel,
+    Level1bModel,
+    NothingModel,
+    OutlierIFUOutputModel,
+    QuadModel,
+    RampFitOutputModel,
+    RampModel,
+    SegmentationMapModel,
+    SossExtractModel,
+    SossWaveGridModel,
+    SourceCatalogModel,
+    SuperstripeRampModel,
+    TrapsFilledModel,
+)
+from stpipe.models.classes.flux import (
     ABVegaOffsetModel,
     BarshadowModel,
     Extract1dIFUModel,
@@ -51,13 +72,8 @@ from stpipe.models.flux import (
     TsoPhotModel,
     WfssBkgModel,
 )
-from stpipe.models.interferometry import AmiOIModel
-from stpipe.models.library import ModelLibrary
-from stpipe.models.lists import ModelList, Part
-from stpipe.models.metadata import Metadata
-from stpipe.models.opening import open_metadata
-from stpipe.models.opening import open_model as open  # noqa: A004 - models.open is the name
-from stpipe.models.optics import (
+from stpipe.models.classes.interferometry import AmiOIModel
+from stpipe.models.classes.optics import (
     CameraModel,
     ChromCorrModel,
     CollimatorModel,
@@ -86,7 +102,7 @@ from stpipe.models.optics import (
     WaveCorrModel,
     WavelengthrangeModel,
 )
-from stpipe.models.references import (
+from stpipe.models.classes.reference_files import (
     DarkMIRIModel,
     DarkModel,
     DarkNirspecModel,
@@ -121,31 +137,7 @@ from stpipe.models.references import (
     TrapDensityModel,
     TrapParsModel,
 )
-from stpipe.models.registering import model_class, register
-from stpipe.models.schema import Field, Schema
-from stpipe.models.science import (
-    AmiLgFitModel,
-    ContrastModel,
-    CubeModel,
-    GuiderCalModel,
-    GuiderRawModel,
-    IFUCubeModel,
-    IFUImageModel,
-    ImageModel,
-    Level1bModel,
-    NothingModel,
-    OutlierIFUOutputModel,
-    QuadModel,
-    RampFitOutputModel,
-    RampModel,
-    SegmentationMapModel,
-    SossExtractModel,
-    SossWaveGridModel,
-    SourceCatalogModel,
-    SuperstripeRampModel,
-    TrapsFilledModel,
-)
-from stpipe.models.soss import (
+from stpipe.models.classes.soss import (
     PastasossModel,
     SpecProfileModel,
     SpecProfileSingleModel,
@@ -155,7 +147,7 @@ from stpipe.models.soss import (
     WaveMapModel,
     WaveMapSingleModel,
 )
-from stpipe.models.spectra import (
+from stpipe.models.classes.spectra import (
     CombinedSpecModel,
     MRSMultiSpecModel,
     MRSSpecModel,
@@ -172,6 +164,14 @@ from stpipe.models.spectra import (
     WFSSMultiSpecModel,
     WFSSSpecModel,
 )
+from stpipe.models.io.checksum import verify
+from stpipe.models.library import ModelLibrary
+from stpipe.models.lists import ModelList, Part
+from stpipe.models.metadata import Metadata
+from stpipe.models.opening import open_metadata
+from stpipe.models.opening import open_model as open  # noqa: A004 - models.open is the name
+from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.user_models import model_class, register
 
 __all__ = [
     "ABVegaOffsetModel",

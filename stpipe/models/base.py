@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 import numpy as np
 
 from stpipe.errors import InputError, ValidationError
-from stpipe.models import dqflags, history, validation
-from stpipe.models.arrays import Array, Stored, read_only
-from stpipe.models.cards import Header
-from stpipe.models.content import LOCK, Content, flatten, remove
+from stpipe.models import dqflags, history
+from stpipe.models.formats.fits_cards import Header
+from stpipe.models.io.content import LOCK, Content, flatten, remove
 from stpipe.models.metadata import HasMetadata, Metadata
-from stpipe.models.schema import Field, Schema
+from stpipe.models.schema import validation
+from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.storage.arrays import Array, Stored, read_only
 
 if TYPE_CHECKING:
     from stpipe.models.lists import ModelList
@@ -124,7 +125,7 @@ class DataModel(HasMetadata):
 
     def units(self, name: str) -> dict[str, str]:
         """The unit of each column of the table ``name`` that has one (TUNIT)."""
-        from stpipe.models.units import UNIT, words_of
+        from stpipe.models.io.units import UNIT, words_of
 
         return words_of(self._content, self._field(name), UNIT)
 
@@ -136,18 +137,18 @@ class DataModel(HasMetadata):
         ValidationError
             When the table has no such column, or a unit is not text that a header can hold.
         """
-        from stpipe.models.units import UNIT
+        from stpipe.models.io.units import UNIT
 
         self._describe(name, UNIT, units)
 
     def describe_columns(self, name: str, descriptions: Mapping[str, str]) -> None:
         """Say what columns of the table ``name`` are (TCOMM); FITS and ECSV files carry it."""
-        from stpipe.models.units import DESCRIPTION
+        from stpipe.models.io.units import DESCRIPTION
 
         self._describe(name, DESCRIPTION, descriptions)
 
     def _describe(self, name: str, keyword: str, words: Mapping[str, str]) -> None:
-        from stpipe.models.units import problem_with, put_words
+        from stpipe.models.io.units import problem_with, put_words
 
         field = self._field(name)
         if problem := problem_with(self._content, field, words):
@@ -287,7 +288,7 @@ class DataModel(HasMetadata):
             before = self._content.arrays.get(path, cast_).dtype.names
             self._content.arrays[path] = cast_
             if before != cast_.dtype.names:
-                from stpipe.models.units import forget_columns
+                from stpipe.models.io.units import forget_columns
 
                 forget_columns(self._content, field)
 
@@ -375,7 +376,7 @@ class DataModel(HasMetadata):
         ValidationError
             When the model does not conform; an existing file stays as it was.
         """
-        from stpipe.models.saving import save
+        from stpipe.models.io.saving import save
 
         return save(self, Path(path), checksum=checksum, compression=compression)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.errors import InputError, StpipeError
-from stpipe.models import describing
+from stpipe.models import describe
 
 if TYPE_CHECKING:
-    from stpipe.models.arrays import Array
     from stpipe.models.base import DataModel
     from stpipe.models.metadata import HasMetadata
+    from stpipe.models.storage.arrays import Array
 
 __all__ = ["html", "image_of", "plot"]
 
@@ -25,7 +25,7 @@ _STRETCH = (1.0, 99.0)
 
 def html(holder: HasMetadata) -> str:
     """Arrays as a table, metadata and provenance folded away."""
-    found = describing.describe(holder)
+    found = describe.describe(holder)
     where = escape(found["path"] or "in memory")
     parts = [f"<b>{escape(found['model'])}</b> <small>{where}</small>"]
     parts.append(_table(("array", "type", "shape", "extension"), map(_row, found["arrays"])))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stpipe.errors import ValidationError
 from stpipe.models import dqflags
-from stpipe.models.arrays import Array
+from stpipe.models.storage.arrays import Array
 
 __all__ = ["encode"]
 

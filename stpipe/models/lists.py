@@ -15,8 +15,8 @@ from typing import Any, Self, overload
 
 from stpipe.errors import ValidationError
 from stpipe.models.base import DataModel
-from stpipe.models.content import LOCK, Content
-from stpipe.models.schema import Schema
+from stpipe.models.io.content import LOCK, Content
+from stpipe.models.schema.schema import Schema
 
 __all__ = ["ModelList", "Part"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stpipe.errors import ValidationError, did_you_mean
-from stpipe.models.content import Content, flatten, lookup, put, remove
-from stpipe.models.schema import Field, Schema
-from stpipe.models.tagged import Tagged
-from stpipe.models.validation import check_value, plain
+from stpipe.models.formats.asdf_yaml import Tagged
+from stpipe.models.io.content import Content, flatten, lookup, put, remove
+from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.validation import check_value, plain
 
 __all__ = ["Found", "HasMetadata", "Metadata", "Node"]
 
@@ -57,9 +57,9 @@ class HasMetadata:
             return part[0].get(part[1], default)
         value = self._raw(path)
         if isinstance(value, (Tagged, list)):
-            from stpipe.models import rich
+            from stpipe.models.io import asdf_objects
 
-            value = rich.revived(value, path, self._content.source)
+            value = asdf_objects.revived(value, path, self._content.source)
             put(self._content.tree, path, value)
         if value is None and path in self._schema.metadata:
             value = self._schema.metadata[path].default
@@ -146,7 +146,7 @@ class HasMetadata:
 
     def info(self) -> None:
         """Print model, arrays, metadata and provenance."""
-        from stpipe.models.describing import text
+        from stpipe.models.describe import text
 
         print(text(self))  # noqa: T201 - what it is for
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.errors import InputError
-from stpipe.models import validation
-from stpipe.models.arrays import Array, Source
 from stpipe.models.base import REGISTRY, DataModel, Init, check_readable
-from stpipe.models.content import Content, blaming, lookup
-from stpipe.models.hdus import Hdu, scan
+from stpipe.models.formats.fits_hdus import Hdu, scan
+from stpipe.models.io.content import Content, blaming, lookup
 from stpipe.models.metadata import Metadata
-from stpipe.models.registering import known_class
-from stpipe.models.schema import Schema
+from stpipe.models.schema import validation
+from stpipe.models.schema.schema import Schema
+from stpipe.models.storage.arrays import Array, Source
+from stpipe.models.user_models import known_class
 from stpipe.naming import EXTENSIONS, TABLES
 
 if TYPE_CHECKING:
-    from stpipe.models.ecsv import Table
+    from stpipe.models.io.ecsv import Table
 
 __all__ = ["File", "content_for", "inspect", "open_metadata", "open_model"]
 
@@ -55,7 +55,7 @@ class File:
     @functools.cached_property
     def _tree_in_fits(self) -> dict[str, Any]:
         """The tree that names the model, when its schema has no keyword for that."""
-        from stpipe.models.fits_reader import tree_of
+        from stpipe.models.io.fits_reader import tree_of
 
         with blaming(self.source.path):
             return tree_of(self.units, "meta.model_type")
@@ -64,14 +64,14 @@ class File:
         """The content as ``schema`` sees it."""
         with blaming(self.source.path):
             if self.units:
-                from stpipe.models.fits_reader import read_fits
+                from stpipe.models.io.fits_reader import read_fits
 
                 return read_fits(self.source, self.units, schema)
-            from stpipe.models.asdf_reader import sort_tree
+            from stpipe.models.io.asdf_reader import sort_tree
 
             content = sort_tree(self.source, self.tree, schema)
             if self.table is not None:
-                from stpipe.models.ecsv import put_table
+                from stpipe.models.io.ecsv import put_table
 
                 put_table(content, schema, self.table)
             return content
@@ -163,11 +163,11 @@ def inspect(path: Path) -> File:
     if start.startswith(b"SIMPLE  ="):
         return File(source, scan(source), {})
     if start.startswith(b"#ASDF"):
-        from stpipe.models.asdf_reader import read_tree
+        from stpipe.models.io.asdf_reader import read_tree
 
         return File(source, [], read_tree(source))
     if start.startswith(b"# %ECSV"):
-        from stpipe.models.ecsv import read_ecsv
+        from stpipe.models.io.ecsv import read_ecsv
 
         return File(source, [], *read_ecsv(source))
     found = "is empty" if not source.size else f"starts with {start!r}"

@@ -17,7 +17,7 @@ from stpipe import layers, models
 from stpipe.cli.strun import main
 from stpipe.crds_client import CrdsResolver
 from stpipe.errors import ParameterError
-from stpipe.models import tagged
+from stpipe.models.formats import asdf_yaml
 from stpipe.parameters import Settings, from_keywords, read_cfg
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.steps.jump import JumpStep
@@ -63,7 +63,7 @@ def add_file(cache: Path, instrument: str, kind: str, tree: Mapping[str, Any]) -
             RMAP.format(kind=kind, instrument=instrument, name=f"{stem}.rmap", file=f"{stem}.asdf")
         )
     )
-    (cache / "references/jwst" / instrument / f"{stem}.asdf").write_bytes(tagged.dump(tree))
+    (cache / "references/jwst" / instrument / f"{stem}.asdf").write_bytes(asdf_yaml.dump(tree))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from astropy.io import fits
 from stpipe import models
 from stpipe.errors import InputError, ValidationError
 from stpipe.models import dqflags
-from stpipe.models.threads import LARGE, together
+from stpipe.models.storage.read_ahead import LARGE, together
 
 
 @pytest.fixture

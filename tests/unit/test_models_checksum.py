@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from stpipe import models
 from stpipe.errors import UsageError
-from stpipe.models import checksum
+from stpipe.models.io import checksum
 
 
 @pytest.fixture

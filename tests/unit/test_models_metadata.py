@@ -17,8 +17,8 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import ValidationError
-from stpipe.models import validation
-from stpipe.models.schema import Field
+from stpipe.models.schema import validation
+from stpipe.models.schema.schema import Field
 
 
 @pytest.fixture

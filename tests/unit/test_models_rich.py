@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from stpipe import models
 from stpipe.errors import InputError, ValidationError
-from stpipe.models import registering
+from stpipe.models import user_models
 
 ENDINGS = [".fits", ".fits.gz", ".asdf"]
 CRDS = Path(__file__).parents[3] / "shared/data/crds_jwst/references/jwst"
@@ -181,14 +181,14 @@ def test_entry_points_and_the_environment_announce_models(
     (tmp_path / "announcedToo.schema.json").write_text(SCHEMA)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("STPIPE_MODELS", str(tmp_path / "announcedToo.schema.json"))
-    registering._load_users.cache_clear()
+    user_models._load_users.cache_clear()
     assert "AnnouncedModel" == type(models.open(mine(tmp_path, "AnnouncedModel"))).__name__
-    assert "AnnouncedTooModel" in registering.REGISTRY
+    assert "AnnouncedTooModel" in user_models.REGISTRY
     (package / "entry_points.txt").write_text("[stpipe.models]\nany = no_such_module\n")
-    registering._load_users.cache_clear()
+    user_models._load_users.cache_clear()
     (tmp_path / "x.fits").unlink()
     with pytest.raises(
         InputError, match=r"no_such_module \(entry point any of stpipe.models\) can"
     ):
         models.open(mine(tmp_path, "NobodysModel"))
-    registering._load_users.cache_clear()
+    user_models._load_users.cache_clear()

@@ -13,8 +13,8 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import InputError
-from stpipe.models import schema as dialect
-from stpipe.models.schema import Schema
+from stpipe.models.schema import schema as dialect
+from stpipe.models.schema.schema import Schema
 from stpipe.system import package_data
 
 FOLDER = package_data.folder("schemas")

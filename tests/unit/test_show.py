@@ -18,8 +18,8 @@ from astropy.io import fits
 from stpipe import models
 from stpipe.cli.stflow import main
 from stpipe.errors import ValidationError
-from stpipe.models import describing
-from stpipe.models.comparing import Difference, Tolerance, compare
+from stpipe.models import describe
+from stpipe.models.compare import Difference, Tolerance, compare
 
 Capture = pytest.CaptureFixture[str]
 
@@ -116,7 +116,7 @@ def test_statistics_are_those_of_numpy(array: np.ndarray) -> None:
     """Read in pieces, the numbers are what numpy makes of the finite values."""
     wide = array.astype(np.float64)
     hypothesis.assume(np.all(np.abs(wide[np.isfinite(wide)]) < 1e100))
-    found = describing.statistics(array)
+    found = describe.statistics(array)
     values = wide[np.isfinite(wide)]
     assert array.size - values.size == found["not_finite"]
     if values.size:
@@ -229,7 +229,7 @@ def test_differences_in_parts_and_tables() -> None:
 def test_statistics_of_small_spreads() -> None:
     """Times and levels far from zero keep their spread, over several pieces."""
     times = 60_000 + np.linspace(0, 1e-4, 1_000_000)
-    assert describing.statistics(times)["std"] == pytest.approx(times.std(), rel=1e-6)
+    assert describe.statistics(times)["std"] == pytest.approx(times.std(), rel=1e-6)
 
 
 def test_every_run_of_a_step_is_compared(image: models.ImageModel) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import InputError
-from stpipe.models import unpacking
+from stpipe.models.storage import gzipped
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def test_large_ones_go_to_scratch(
     """The same pixels as from memory; the scratch file has no name, and memory stays small."""
     with models.open(packed) as image:
         expected = image.data
-    monkeypatch.setattr(unpacking, "IN_MEMORY", 100_000)
-    monkeypatch.setattr(unpacking, "_CHUNK", 10_000)
+    monkeypatch.setattr(gzipped, "IN_MEMORY", 100_000)
+    monkeypatch.setattr(gzipped, "_CHUNK", 10_000)
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     tracemalloc.start()
@@ -47,7 +47,7 @@ def test_large_ones_go_to_scratch(
 
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small file that unpacks to more than it could mean is refused early, by its sizes."""
-    monkeypatch.setattr(unpacking, "LARGEST", 10_000_000)
+    monkeypatch.setattr(gzipped, "LARGEST", 10_000_000)
     bomb = tmp_path / "bomb.fits.gz"
     with gzip.open(bomb, "wb", compresslevel=9) as stream:
         for _ in range(100):
@@ -60,11 +60,11 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_full_disk_is_no_damage(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message tells what is missing: room."""
-    monkeypatch.setattr(unpacking, "IN_MEMORY", 100_000)
+    monkeypatch.setattr(gzipped, "IN_MEMORY", 100_000)
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(unpacking.os, "write", full)
+    monkeypatch.setattr(gzipped.os, "write", full)
     with pytest.raises(InputError, match=r"No space left on device; .*TMPDIR"):
         models.open(packed)

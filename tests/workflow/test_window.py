@@ -12,7 +12,7 @@ import pytest
 from stpipe import Pipeline, Step, models, window
 from stpipe.cli.strun import main
 from stpipe.errors import InputError, UsageError
-from stpipe.models.comparing import Tolerance, compare
+from stpipe.models.compare import Tolerance, compare
 from stpipe.step import Output
 
 QUIET = "--log-stream=null"

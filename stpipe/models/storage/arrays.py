@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.errors import InputError
-from stpipe.models.threads import shares, together
+from stpipe.models.storage.read_ahead import shares, together
 
 __all__ = [
     "Array",
@@ -77,7 +77,7 @@ class Source:
             reason = getattr(error, "strerror", error)
             raise InputError(f"{str(path)!r:.300} cannot be read: {reason}.") from None
         if packed:
-            from stpipe.models.unpacking import unpack
+            from stpipe.models.storage.gzipped import unpack
 
             return unpack(path, status.st_size)
         return cls(path, identity_of(status), status.st_size, place=path.absolute())

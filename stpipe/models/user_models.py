@@ -19,7 +19,7 @@ from pathlib import Path
 
 from stpipe.errors import InputError
 from stpipe.models.base import REGISTRY, DataModel
-from stpipe.models.schema import Schema
+from stpipe.models.schema.schema import Schema
 
 __all__ = ["GROUP", "extension_of", "known_class", "model_class", "register"]
 

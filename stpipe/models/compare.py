@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stpipe.models import rich
-from stpipe.models.arrays import Array, Stored
 from stpipe.models.base import DataModel
-from stpipe.models.cards import Header
-from stpipe.models.content import Content
-from stpipe.models.describing import arrays_of
-from stpipe.models.hdus import Hdu
-from stpipe.models.schema import Schema
-from stpipe.models.units import DESCRIPTION, UNIT
+from stpipe.models.describe import arrays_of
+from stpipe.models.formats.fits_cards import Header
+from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io import asdf_objects
+from stpipe.models.io.content import Content
+from stpipe.models.io.units import DESCRIPTION, UNIT
+from stpipe.models.schema.schema import Schema
+from stpipe.models.storage.arrays import Array, Stored
 
 __all__ = ["Difference", "Tolerance", "compare"]
 
@@ -76,7 +76,7 @@ def compare(
 def _metadata(model: DataModel) -> dict[str, Any]:
     source = model._content.source  # noqa: SLF001 - read only
     return {
-        path: rich.comparable(value, source)
+        path: asdf_objects.comparable(value, source)
         for path, value in model.to_flat_dict().items()
         if path not in IGNORED
     }

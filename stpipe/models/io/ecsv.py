@@ -18,14 +18,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from stpipe.errors import InputError, UsageError
-from stpipe.models import rich, tagged
-from stpipe.models.arrays import Array, Source
-from stpipe.models.asdf_reader import FITS_KEY
-from stpipe.models.asdf_writer import images
-from stpipe.models.content import Content
-from stpipe.models.schema import Field, Schema
-from stpipe.models.units import DESCRIPTION, UNIT, put_words, words_of
-from stpipe.models.validation import plain
+from stpipe.models.formats import asdf_yaml
+from stpipe.models.io import asdf_objects
+from stpipe.models.io.asdf_reader import FITS_KEY
+from stpipe.models.io.asdf_writer import images
+from stpipe.models.io.content import Content
+from stpipe.models.io.units import DESCRIPTION, UNIT, put_words, words_of
+from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.validation import plain
+from stpipe.models.storage.arrays import Array, Source
 
 __all__ = ["Table", "checksum_of", "put_table", "read_ecsv", "write_ecsv"]
 
@@ -61,7 +62,7 @@ def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
     try:
         lines = text.decode("utf-8").split("\n")  # cells may have other ends of lines
         count = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
-        head = tagged.load("\n".join(line[2:] for line in lines[1:count]).encode())
+        head = asdf_yaml.load("\n".join(line[2:] for line in lines[1:count]).encode())
         tree = _untagged(dict(head.get("meta") or {}))
         table = _table(head, "\n".join(lines[count:]))
         tree.pop(_MD5, None)
@@ -193,7 +194,7 @@ def _untagged(node: Any) -> Any:
         return {str(name): _untagged(value) for name, value in node.items()}
     if isinstance(node, list):
         return [_untagged(value) for value in node]
-    return str(node) if isinstance(node, tagged.Tagged) else node
+    return str(node) if isinstance(node, asdf_yaml.Tagged) else node
 
 
 # --- writing ---------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def _untagged(node: Any) -> Any:
 
 def _metadata(content: Content, schema: Schema) -> dict[str, Any]:
     """The tree, and headers of FITS beyond it; that of the table are its columns."""
-    tree: dict[str, Any] = _untagged(plain(rich.serialised(content.tree), ""))
+    tree: dict[str, Any] = _untagged(plain(asdf_objects.serialised(content.tree), ""))
     own = {field.hdu for field in schema.arrays.values()}
     headers = {name: images(h) for name, h in content.headers.items() if h and name not in own}
     return {**tree, FITS_KEY: {"headers": headers}} if headers else tree

@@ -17,19 +17,27 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from stpipe.models import asdf_tree, rich, tagged
-from stpipe.models import checksum as checksums
-from stpipe.models.arrays import Array, Stored, blocks_of
-from stpipe.models.asdf_tree import attach_blocks
-from stpipe.models.asdf_writer import software
-from stpipe.models.cards import BLOCK, Card, Header, format_card, is_representable, text_cards
-from stpipe.models.content import Content, lookup, merge, put, remove
-from stpipe.models.fits_reader import ASDF_EXTENSION, conforming
-from stpipe.models.hdus import Hdu
-from stpipe.models.schema import Field, Schema
-from stpipe.models.threads import LARGE, ahead
-from stpipe.models.units import renumbered
-from stpipe.models.validation import plain, read_as
+from stpipe.models.formats import asdf_yaml
+from stpipe.models.formats.fits_cards import (
+    BLOCK,
+    Card,
+    Header,
+    format_card,
+    is_representable,
+    text_cards,
+)
+from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io import asdf_objects, asdf_tree
+from stpipe.models.io import checksum as checksums
+from stpipe.models.io.asdf_tree import attach_blocks
+from stpipe.models.io.asdf_writer import software
+from stpipe.models.io.content import Content, lookup, merge, put, remove
+from stpipe.models.io.fits_reader import ASDF_EXTENSION, conforming
+from stpipe.models.io.units import renumbered
+from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.validation import plain, read_as
+from stpipe.models.storage.arrays import Array, Stored, blocks_of
+from stpipe.models.storage.read_ahead import LARGE, ahead
 
 __all__ = ["write_fits"]
 
@@ -63,7 +71,7 @@ def write_fits(
     With ``checksum`` every unit gets CHECKSUM and DATASUM.
     """
     content.complete()
-    rest = rich.serialised(content.tree)
+    rest = asdf_objects.serialised(content.tree)
     units = [_primary(content), *_arrays(content, schema), *_extras(content)]
     for unit in units:
         unit.schema, unit.rest = schema, rest
@@ -93,7 +101,7 @@ class _Part:
     version: int
 
     def __post_init__(self) -> None:
-        self.rest = rich.serialised(self.content.tree)
+        self.rest = asdf_objects.serialised(self.content.tree)
         self.units = list(_arrays(self.content, self.schema, self.version)) or [self._placeholder]
         for unit in self.units:
             unit.schema, unit.rest = self.schema, self.rest
@@ -377,7 +385,7 @@ def _write_tree(stream: BinaryIO, rest: dict[str, Any], *, checksum: bool) -> No
     """The extension ASDF: one row, one column of bytes."""
     tree: dict[str, Any] = {"asdf_library": software(), **plain(rest, "")}
     blocks = attach_blocks(tree)
-    text = tagged.dump(tree)
+    text = asdf_yaml.dump(tree)
     size = len(text) + sum(block.nbytes for block in blocks)
     structure = _table_structure(
         ASDF_EXTENSION,
@@ -403,7 +411,7 @@ def _links(content: Content, schema: Schema, version: int, names: Sequence[str])
     return links
 
 
-def _link(field_: Field, array: Array | Stored, version: int) -> tagged.TaggedDict:
+def _link(field_: Field, array: Array | Stored, version: int) -> asdf_yaml.TaggedDict:
     dtype = array.dtype if field_.is_table or field_.dtype is None else field_.dtype
     link = {
         "source": f"fits:{field_.hdu},{version}",
@@ -411,4 +419,4 @@ def _link(field_: Field, array: Array | Stored, version: int) -> tagged.TaggedDi
         "byteorder": "big",
         "shape": list(array.shape),
     }
-    return tagged.TaggedDict.of(f"{tagged.NDARRAY}1.1.0", link)
+    return asdf_yaml.TaggedDict.of(f"{asdf_yaml.NDARRAY}1.1.0", link)

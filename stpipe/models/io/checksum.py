@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stpipe.models import asdf_tree
-from stpipe.models.arrays import Source, Stored
-from stpipe.models.asdf_tree import Block
-from stpipe.models.cards import Card, Header, format_card
-from stpipe.models.hdus import Hdu
+from stpipe.models.formats.fits_cards import Card, Header, format_card
+from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io import asdf_tree
+from stpipe.models.io.asdf_tree import Block
+from stpipe.models.storage.arrays import Source, Stored
 
 __all__ = ["KEYWORDS", "Verified", "ones_sum", "verify", "with_checksum"]
 
@@ -98,7 +98,7 @@ def _verified(unit: Hdu) -> Verified:
 
 
 def _blocks(source: Source) -> Iterator[Block]:
-    from stpipe.models.asdf_reader import read_text
+    from stpipe.models.io.asdf_reader import read_text
 
     return asdf_tree.blocks_between(source, len(read_text(source)), source.size)
 
@@ -115,7 +115,7 @@ def _verified_block(number: int, block: Block) -> Verified:
 
 
 def _verified_text(source: Source) -> Verified:
-    from stpipe.models.ecsv import checksum_of
+    from stpipe.models.io.ecsv import checksum_of
 
     with source.open() as stream:
         found, wanted = checksum_of(stream.read())

@@ -18,10 +18,10 @@ from typing import Any, Literal
 import numpy as np
 
 from stpipe.errors import InputError
-from stpipe.models import tagged
-from stpipe.models.arrays import Array, Source, Stored
-from stpipe.models.content import Deferred
-from stpipe.models.hdus import Hdu
+from stpipe.models.formats import asdf_yaml
+from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io.content import Deferred
+from stpipe.models.storage.arrays import Array, Source, Stored
 
 __all__ = [
     "Block",
@@ -93,7 +93,7 @@ def attach_blocks(tree: dict[str, Any], first: int = 0) -> list[CarriedBlock]:
     """The blocks that nodes of ``tree`` bring along, and their new numbers in the nodes."""
     blocks: list[CarriedBlock] = []
     numbers: dict[Block, int] = {}
-    for node in tagged.nodes(tree):
+    for node in asdf_yaml.nodes(tree):
         block = getattr(node, "block", None)
         if block is not None:
             if block not in numbers:
@@ -125,13 +125,13 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
     import yaml
 
     try:
-        tree = tagged.load(text)
+        tree = asdf_yaml.load(text)
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{source.path} is damaged: its ASDF tree is not YAML: {reason}") from None
     blocks = list(blocks_between(source, first_block, end))
-    for node in tagged.nodes(tree):
-        if isinstance(node, tagged.TaggedDict) and type(node.get("source")) is int:
+    for node in asdf_yaml.nodes(tree):
+        if isinstance(node, asdf_yaml.TaggedDict) and type(node.get("source")) is int:
             node.block = _block_of(node["source"], blocks, source)
     return tree
 
@@ -219,7 +219,7 @@ def document_end(text: bytes) -> int | None:
 def _array(node: Any) -> Stored | Array | None:
     if node is None or isinstance(node, list):
         return None if node is None else np.array(node)
-    if not isinstance(node, tagged.TaggedDict) or not node.is_ndarray:
+    if not isinstance(node, asdf_yaml.TaggedDict) or not node.is_ndarray:
         raise TypeError(f"a {type(node).__name__} stands in the place of an array")
     if "data" in node:
         return np.array(node["data"])
@@ -228,7 +228,7 @@ def _array(node: Any) -> Stored | Array | None:
     return _in_block(node, node.block)
 
 
-def _in_block(node: tagged.TaggedDict, block: Block) -> Stored | Array:
+def _in_block(node: asdf_yaml.TaggedDict, block: Block) -> Stored | Array:
     raw = numpy_dtype(node["datatype"], node.get("byteorder", "big"))
     shape = tuple(int(axis) for axis in node["shape"])
     strides = [int(step) for step in node.get("strides", ())]
@@ -368,5 +368,5 @@ def _cleaned(child: Any) -> Any:
 
 
 def _is_link(node: Any) -> bool:
-    is_array = isinstance(node, tagged.TaggedDict) and node.is_ndarray
+    is_array = isinstance(node, asdf_yaml.TaggedDict) and node.is_ndarray
     return is_array and str(node.get("source", "")).startswith("fits:")

@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from stpipe.errors import InputError
-from stpipe.models import asdf_tree
-from stpipe.models.arrays import Source
-from stpipe.models.cards import Card, Header, format_card, is_representable, parse_header
-from stpipe.models.content import Content, lookup, remove
-from stpipe.models.hdus import Hdu
-from stpipe.models.schema import Schema
+from stpipe.models.formats.fits_cards import (
+    Card,
+    Header,
+    format_card,
+    is_representable,
+    parse_header,
+)
+from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io import asdf_tree
+from stpipe.models.io.content import Content, lookup, remove
+from stpipe.models.schema.schema import Schema
+from stpipe.models.storage.arrays import Source
 
 __all__ = ["FITS_KEY", "read_text", "read_tree", "sort_tree"]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import InputError, did_you_mean
-from stpipe.models.cards import Card
-from stpipe.models.validation import check_value
+from stpipe.models.formats.fits_cards import Card
+from stpipe.models.schema.validation import check_value
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
-    from stpipe.models.schema import Field, Schema
+    from stpipe.models.schema.schema import Field, Schema
 
 __all__ = ["check_document", "check_places"]
 

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from stpipe.errors import InputError, ValidationError
-from stpipe.models import asdf_tree, tagged
-from stpipe.models.arrays import Source, Stored, read_only
-from stpipe.models.asdf_tree import attach_blocks
-from stpipe.models.tagged import Tagged, TaggedDict
+from stpipe.models.formats import asdf_yaml
+from stpipe.models.formats.asdf_yaml import Tagged, TaggedDict
+from stpipe.models.io import asdf_tree
+from stpipe.models.io.asdf_tree import attach_blocks
+from stpipe.models.storage.arrays import Source, Stored, read_only
 
 __all__ = ["accepted", "comparable", "revived", "serialised"]
 
@@ -41,7 +42,7 @@ def revived(value: Any, path: str, source: Source | None) -> Any:
     """
     if isinstance(value, TaggedDict) and value.is_ndarray:
         return _array(value, source)
-    tags = {node.tag for node in tagged.nodes(value) if isinstance(node, Tagged)}
+    tags = {node.tag for node in asdf_yaml.nodes(value) if isinstance(node, Tagged)}
     if tags and not all(tag.startswith(_YAML) for tag in tags):
         return _objects(value, tags, f"{source.path}: {path}" if source else path)
     return value
@@ -84,7 +85,7 @@ def comparable(value: Any, source: Source | None) -> Any:
     where its arrays are.
     """
     node = serialised({"": value})[""]
-    if not any(isinstance(each, Tagged) for each in tagged.nodes(node)):
+    if not any(isinstance(each, Tagged) for each in asdf_yaml.nodes(node)):
         return node
     sum_ = hashlib.md5(repr(_canonical(node, source)).encode(), usedforsecurity=False)
     return f"<{_kind(node)} md5:{sum_.hexdigest()[:12]}>"
@@ -160,7 +161,7 @@ def _objects(value: Any, tags: set[str], what: str) -> Any:
         )
     tree = {"value": copy.deepcopy(value)}
     blocks = attach_blocks(tree)
-    parts = [tagged.dump(tree), *(bytes(p) for block in blocks for p in block.pieces())]
+    parts = [asdf_yaml.dump(tree), *(bytes(p) for block in blocks for p in block.pieces())]
     try:
         with warnings.catch_warnings():
             # A node that cannot be converted would be left as it is, with no more than a warning.

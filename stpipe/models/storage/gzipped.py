@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stpipe.errors import InputError
-from stpipe.models.arrays import Source
-from stpipe.models.scratch import Scratch
+from stpipe.models.storage.arrays import Source
+from stpipe.models.storage.scratch import Scratch
 
 __all__ = ["unpack"]
 

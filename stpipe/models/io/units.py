@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import did_you_mean
-from stpipe.models.cards import Card, Header, format_card, is_representable
-from stpipe.models.content import Content
-from stpipe.models.schema import Field
+from stpipe.models.formats.fits_cards import Card, Header, format_card, is_representable
+from stpipe.models.io.content import Content
+from stpipe.models.schema.schema import Field
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,13 +7,13 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from stpipe.models import asdf_tree
-from stpipe.models.arrays import Source
-from stpipe.models.cards import Card
-from stpipe.models.content import Content, lookup, put
-from stpipe.models.hdus import Hdu
-from stpipe.models.schema import Field, Schema
-from stpipe.models.validation import from_header
+from stpipe.models.formats.fits_cards import Card
+from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io import asdf_tree
+from stpipe.models.io.content import Content, lookup, put
+from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.validation import from_header
+from stpipe.models.storage.arrays import Source
 
 __all__ = ["ASDF_EXTENSION", "conforming", "read_fits", "tree_of"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stpipe.models.references import Reference
+from stpipe.models.classes.reference_files import Reference
 
 __all__ = [
     "PastasossModel",

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.errors import InputError
-from stpipe.models.arrays import Array, Source, Stored, read_only
-from stpipe.models.cards import Header
-from stpipe.models.hdus import Hdu
-from stpipe.models.tagged import Tagged
+from stpipe.models.formats.asdf_yaml import Tagged
+from stpipe.models.formats.fits_cards import Header
+from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.storage.arrays import Array, Source, Stored, read_only
 
 __all__ = ["LOCK", "Content", "Deferred", "blaming", "flatten", "lookup", "merge", "put", "remove"]
 

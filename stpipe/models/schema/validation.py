@@ -1,6 +1,6 @@
 """Whether values and arrays conform to the schema, and the words for it when they do not.
 
-`check_value` knows the vocabulary of `stpipe.models.schema` and nothing else, so that assigning is
+`check_value` knows the vocabulary of `stpipe.models.schema.schema` and nothing else, so that assigning is
 cheap. Schemas may use any other keyword of JSON Schema (``pattern``, ``minimum``, ``items`` ...);
 those are checked with the `jsonschema` library before a file is written.
 """
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from stpipe.errors import ValidationError
-from stpipe.models.arrays import Array, Stored
-from stpipe.models.schema import Field
+from stpipe.models.schema.schema import Field
+from stpipe.models.storage.arrays import Array, Stored
 
 __all__ = [
     "array_problem",
@@ -93,9 +93,9 @@ def plain(value: Any, path: str) -> Any:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if isinstance(value, (Mapping, list, tuple)):
         return _plain_children(value, path)
-    from stpipe.models import rich
+    from stpipe.models.io import asdf_objects
 
-    return rich.accepted(value, path)
+    return asdf_objects.accepted(value, path)
 
 
 def _plain_scalar(value: bool | float | str, path: str) -> Any:

@@ -11,20 +11,21 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from stpipe import __version__
-from stpipe.models import asdf_tree, rich, tagged
-from stpipe.models.arrays import Array, Stored, blocks_of
-from stpipe.models.asdf_reader import FITS_KEY
-from stpipe.models.cards import Header
-from stpipe.models.content import Content, put
-from stpipe.models.schema import Schema
-from stpipe.models.validation import plain
+from stpipe.models.formats import asdf_yaml
+from stpipe.models.formats.fits_cards import Header
+from stpipe.models.io import asdf_objects, asdf_tree
+from stpipe.models.io.asdf_reader import FITS_KEY
+from stpipe.models.io.content import Content, put
+from stpipe.models.schema.schema import Schema
+from stpipe.models.schema.validation import plain
+from stpipe.models.storage.arrays import Array, Stored, blocks_of
 
 __all__ = ["images", "software", "write_asdf"]
 
 
-def software() -> tagged.TaggedDict:
+def software() -> asdf_yaml.TaggedDict:
     """What wrote the file, as the ASDF standard wants it."""
-    return tagged.TaggedDict.of(
+    return asdf_yaml.TaggedDict.of(
         "tag:stsci.edu:asdf/core/software-1.0.0", {"name": "stpipe-flow", "version": __version__}
     )
 
@@ -90,7 +91,7 @@ def write_asdf(
     blocks: list[ArrayBlock] = []
     tree = {"asdf_library": software(), **_tree(content, schema, blocks)}
     carried = asdf_tree.attach_blocks(tree, len(blocks))
-    stream.write(tagged.dump(tree))
+    stream.write(asdf_yaml.dump(tree))
     for block in blocks:
         block.write(stream, compression, checksum=checksum)
     for each in carried:
@@ -99,7 +100,7 @@ def write_asdf(
 
 def _tree(content: Content, schema: Schema, blocks: list[ArrayBlock]) -> dict[str, Any]:
     """Metadata and nodes of arrays; their blocks are appended to ``blocks``."""
-    tree: dict[str, Any] = plain(rich.serialised(content.tree), "")
+    tree: dict[str, Any] = plain(asdf_objects.serialised(content.tree), "")
     for path, array in content.arrays.items():
         field = schema.arrays[path]
         dtype = array.dtype if field.is_table or field.dtype is None else field.dtype
@@ -113,14 +114,14 @@ def _tree(content: Content, schema: Schema, blocks: list[ArrayBlock]) -> dict[st
     return tree
 
 
-def _node(number: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> tagged.TaggedDict:
+def _node(number: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> asdf_yaml.TaggedDict:
     description = {
         "source": number,
         "datatype": asdf_tree.datatype(dtype, sys.byteorder),
         "byteorder": sys.byteorder,
         "shape": list(shape),
     }
-    return tagged.TaggedDict.of(f"{tagged.NDARRAY}1.1.0", description)
+    return asdf_yaml.TaggedDict.of(f"{asdf_yaml.NDARRAY}1.1.0", description)
 
 
 def _fits(content: Content, first: int) -> tuple[dict[str, Any], list[ArrayBlock]]:

@@ -5,7 +5,7 @@ Transforms are live objects of astropy and gwcs, made when they are asked for.
 
 from __future__ import annotations
 
-from stpipe.models.references import Reference
+from stpipe.models.classes.reference_files import Reference
 
 __all__ = [
     "CameraModel",

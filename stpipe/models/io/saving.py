@@ -12,11 +12,11 @@ from typing import BinaryIO, NamedTuple, cast
 from stpipe import naming
 from stpipe.errors import UsageError
 from stpipe.models import dq_def
-from stpipe.models.arrays import Stored, identity_of
 from stpipe.models.base import DataModel
-from stpipe.models.content import Content
+from stpipe.models.io.content import Content
 from stpipe.models.opening import content_for
-from stpipe.models.schema import Schema
+from stpipe.models.schema.schema import Schema
+from stpipe.models.storage.arrays import Stored, identity_of
 from stpipe.system.atomic import replacing
 
 __all__ = ["save"]
@@ -95,16 +95,16 @@ def _encoded(model: DataModel) -> Content:
 
 def _write(kind: str, content: Content, schema: Schema, stream: BinaryIO, wishes: _Wishes) -> None:
     if kind == ".asdf":
-        from stpipe.models.asdf_writer import write_asdf
+        from stpipe.models.io.asdf_writer import write_asdf
 
         write_asdf(content, schema, stream, **wishes._asdict())
         return
     if kind in naming.TABLES:
-        from stpipe.models.ecsv import write_ecsv
+        from stpipe.models.io.ecsv import write_ecsv
 
         write_ecsv(content, schema, stream, checksum=wishes.checksum)
         return
-    from stpipe.models.fits_writer import write_fits
+    from stpipe.models.io.fits_writer import write_fits
 
     if kind == ".fits":
         write_fits(content, schema, stream, checksum=wishes.checksum)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from stpipe.models import history
-from stpipe.models.arrays import Array, Stored, blocks_of
-from stpipe.models.content import Content
+from stpipe.models.io.content import Content
 from stpipe.models.metadata import HasMetadata
-from stpipe.models.schema import Schema
+from stpipe.models.schema.schema import Schema
+from stpipe.models.storage.arrays import Array, Stored, blocks_of
 
 __all__ = [
     "Described",

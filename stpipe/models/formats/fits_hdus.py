@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from stpipe.errors import InputError
-from stpipe.models.arrays import Array, Scaling, Source, Stored
-from stpipe.models.cards import BLOCK, Header, parse_header
+from stpipe.models.formats.fits_cards import BLOCK, Header, parse_header
+from stpipe.models.storage.arrays import Array, Scaling, Source, Stored
 
 __all__ = ["Hdu", "scan"]
 

@@ -157,7 +157,7 @@ class Schema:
 def _compiled(path: Path) -> Schema:
     schema = _flattened(_read(path), path, (f"{path}#",), ())
     if not _ships(path):
-        from stpipe.models.dialect import check_places
+        from stpipe.models.schema.checks import check_places
 
         check_places(schema)
     return schema
@@ -218,7 +218,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputError(f"The schema {path} holds a {type(document).__name__}, not an object.")
     if not _ships(path):
-        from stpipe.models.dialect import check_document
+        from stpipe.models.schema.checks import check_document
 
         check_document(document, path)
     return document

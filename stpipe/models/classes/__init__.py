@@ -1,0 +1,1 @@
+"""The model classes, by subject."""

@@ -1,0 +1,1 @@
+"""Models as files: reading and writing FITS, ASDF and ECSV."""
