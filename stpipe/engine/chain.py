@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from stpipe.engine.array_store import Spool
 from stpipe.engine.band import PLANES, Array, Band, Rectangle, Strips, read
-from stpipe.engine.spool import Spool
 from stpipe.models.storage.arrays import Source, Stored, blocks_of
 from stpipe.system import progress
 

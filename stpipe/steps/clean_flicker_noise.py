@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.engine import settle
+from stpipe.engine.array_store import Spool
 from stpipe.engine.chain import hold
-from stpipe.engine.spool import Spool
 from stpipe.errors import InputError, NoProduct, Skip
 from stpipe.models import dqflags
 from stpipe.step import Step

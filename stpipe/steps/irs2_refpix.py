@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.engine.array_store import Spool
 from stpipe.engine.chain import hold
-from stpipe.engine.spool import Spool
 from stpipe.errors import ReferenceMissing
 from stpipe.models import dqflags
 from stpipe.steps._arrays import has

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.engine import settle
+from stpipe.engine.array_store import Spool
 from stpipe.engine.chain import hold
-from stpipe.engine.spool import Spool
 from stpipe.errors import NoProduct, Skip
 from stpipe.step import Step
 from stpipe.steps.background import Clipping

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.engine import Band, Chain, chain_of
+from stpipe.engine.array_store import CUBE_IN_MEMORY_BYTES, IN_MEMORY_BYTES, Spool
 from stpipe.engine.band import Rectangle
 from stpipe.engine.chain import filling, hold
-from stpipe.engine.spool import CUBE_IN_MEMORY_BYTES, IN_MEMORY_BYTES, Spool
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.step import Output, Step

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from stpipe.engine.testing import apply
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.references import Reference
@@ -41,6 +40,7 @@ from stpipe.steps import (
     superbias,
 )
 from stpipe.steps._arrays import known_or_zero
+from stpipe.testing import apply
 
 Arrays = dict[str, npt.NDArray[Any]]
 RTOL = 2e-5

@@ -13,8 +13,8 @@ import pytest
 
 from stpipe import Pipeline, RampStep, models
 from stpipe.engine import band, chain
+from stpipe.engine.array_store import IN_MEMORY_BYTES, Spool
 from stpipe.engine.band import Rectangle
-from stpipe.engine.spool import IN_MEMORY_BYTES, Spool
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.steps.dq_init import DQInitStep
 from stpipe.steps.jump import JumpStep

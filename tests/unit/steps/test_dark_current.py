@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.engine.testing import apply
 from stpipe.models import dqflags
 from stpipe.steps import dark_current
 from stpipe.steps.dark_current import Readout
+from stpipe.testing import apply
 
 
 def frames(*values: float) -> np.ndarray:

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.engine.testing import apply
 from stpipe.models import dqflags
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.steps import dark_current, ramp_fit, refpix, saturation, sirs
 from stpipe.steps.jump import JumpStep
+from stpipe.testing import apply
 
 JUMP, DNU = dqflags.JUMP_DET, dqflags.DO_NOT_USE
 TIME, GAIN, READNOISE = 5.0, 2.0, 8.0

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stpipe.engine.testing import apply
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.steps import jump
+from stpipe.testing import apply
 
 JUMP, SAT, DNU = dqflags.JUMP_DET, dqflags.SATURATED, dqflags.DO_NOT_USE
 

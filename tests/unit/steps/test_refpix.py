@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stpipe.engine.testing import apply
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.steps import refpix
+from stpipe.testing import apply
 
 REFERENCE, DNU = dqflags.REFERENCE_PIXEL, dqflags.DO_NOT_USE
 ORIENTATIONS = [(1, 2), (1, -2), (-1, 2), (2, 1), (-2, -1), (2, -1)]
