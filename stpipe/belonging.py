@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks, provenance
 from stpipe.generate.trace import Graph, Node, Part
-from stpipe.references import sha256
+from stpipe.references.selection import sha256
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel

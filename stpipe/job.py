@@ -23,7 +23,7 @@ from stpipe import naming, nothing
 from stpipe.generate import seals
 from stpipe.parameters import Configuration, Raw, Settings
 from stpipe.products import Parts
-from stpipe.references import FixedResolver, Reference
+from stpipe.references.selection import FixedResolver, Reference
 from stpipe.registry import import_class
 from stpipe.step import Products, Step
 from stpipe.system import folders

@@ -19,7 +19,7 @@ from stpipe.parameters import OVERRIDE, UNIVERSAL, Raw, Settings, read_cfg, rule
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
-    from stpipe.references import Reference, Resolver
+    from stpipe.references.selection import Reference, Resolver
     from stpipe.step import Step
 
 __all__ = ["below", "central_files", "central_types", "disabled", "shipped"]

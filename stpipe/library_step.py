@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from stpipe import hooks, naming, provenance
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
 from stpipe.products import Parts
-from stpipe.references import References
+from stpipe.references.selection import References
 from stpipe.step import Output, Products, StandIn, Step
 from stpipe.system import logs
 

@@ -15,14 +15,14 @@ from stpipe.errors import NoProduct, ReferenceMissing, did_you_mean
 from stpipe.library_step import LibraryStep, stand_in_of
 from stpipe.parameters import Parameters
 from stpipe.products import Parts
-from stpipe.references import hash_ahead
+from stpipe.references.selection import hash_ahead
 from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stpipe.models import DataModel
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
 
 __all__ = ["LibraryPipeline", "Pipeline"]
 

@@ -16,7 +16,7 @@ from stpipe.system import logs
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
     from stpipe.step import Step
 
 __all__ = [

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.engine.chain import Chain, extend, filling, flags_mb, settle
-from stpipe.references import References
+from stpipe.references.selection import References
 from stpipe.step import Step
 
 __all__ = ["RampStep"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe.errors import InputError, ReferenceMissing, did_you_mean
 from stpipe.parameters import OVERRIDE, rules
 from stpipe.provenance import HOOK
-from stpipe.references import NOT_APPLICABLE, sha256
+from stpipe.references.selection import NOT_APPLICABLE, sha256
 from stpipe.registry import public_name
 from stpipe.settings import Raw, Settings
 

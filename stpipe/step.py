@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from stpipe import hooks, layers, nothing, provenance
-from stpipe.crds_client import CrdsResolver
 from stpipe.engine.chain import settle
 from stpipe.errors import InputError, NoProduct, Skip, StpipeError
 from stpipe.export import write
@@ -32,7 +31,8 @@ from stpipe.parameters import (
     resolve,
 )
 from stpipe.products import Output, Parts, Products, StandIn, first_product, listed
-from stpipe.references import Reference, References, Resolver, override
+from stpipe.references.crds import CrdsResolver
+from stpipe.references.selection import Reference, References, Resolver, override
 from stpipe.registry import public_name
 from stpipe.saving import Saving
 from stpipe.system import logs

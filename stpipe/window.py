@@ -25,7 +25,7 @@ from stpipe.step import Step
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
 
 __all__ = ["Window", "run"]
 

@@ -10,7 +10,7 @@ from stpipe.cli.style import columns, heading
 from stpipe.errors import ReferenceMissing
 
 if TYPE_CHECKING:
-    from stpipe.references import Explanation, Resolver
+    from stpipe.references.selection import Explanation, Resolver
     from stpipe.step import Step
 
 __all__ = ["Request", "as_json", "lines"]
@@ -39,8 +39,8 @@ class Request:
 
     def resolver(self) -> Resolver:
         """The rules of a directory or of CRDS."""
-        from stpipe.crds_client import CrdsResolver
-        from stpipe.directory import DirectoryResolver
+        from stpipe.references.crds import CrdsResolver
+        from stpipe.references.directory import DirectoryResolver
 
         return DirectoryResolver(self.directory) if self.directory else CrdsResolver(self.context)
 

@@ -15,7 +15,7 @@ from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from stpipe.generate.trace import SkippedStep
     from stpipe.parameters import Configuration, Settings
-    from stpipe.references import Reference, Resolver
+    from stpipe.references.selection import Reference, Resolver
     from stpipe.step import Step
 
 __all__ = ["main"]
@@ -202,8 +202,8 @@ class _Request:
         return own.over(base)
 
     def _resolver(self) -> Resolver:
-        from stpipe.crds_client import CrdsResolver
-        from stpipe.directory import DirectoryResolver
+        from stpipe.references.crds import CrdsResolver
+        from stpipe.references.directory import DirectoryResolver
 
         if folder := self.given.options.get("references"):
             return DirectoryResolver(folder)

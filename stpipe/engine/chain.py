@@ -25,7 +25,7 @@ from stpipe.system import progress
 if TYPE_CHECKING:
     from stpipe.models import DataModel
     from stpipe.ramp_step import RampStep
-    from stpipe.references import References
+    from stpipe.references.selection import References
 
 __all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "filling", "flags_mb", "hold", "settle"]
 

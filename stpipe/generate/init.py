@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock, project
 from stpipe.generate.plan import Plan, load, select
 from stpipe.generate.snakefile import of_stages, snakefile
 from stpipe.parameters import Settings, from_options, items, read_cfg, resolve, rules
+from stpipe.references.crds import CrdsResolver
 from stpipe.registry import load as load_class
 from stpipe.system import package_data
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from stpipe.errors import ReferenceMissing, UsageError
 from stpipe.generate.project import CONFIG, Project
-from stpipe.references import NOT_APPLICABLE, Reference, sha256
+from stpipe.references.selection import NOT_APPLICABLE, Reference, sha256
 
 __all__ = ["LOCK", "Lock", "compare", "hold", "pin", "selection", "update"]
 

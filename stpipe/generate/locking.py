@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from stpipe.crds_client import CrdsResolver
 from stpipe.errors import UsageError
 from stpipe.generate import lock, plan, project
+from stpipe.references.crds import CrdsResolver
 
 __all__ = ["run"]
 

@@ -17,7 +17,6 @@ from typing import Any
 import stpipe
 from stpipe import hooks, job
 from stpipe.assignments import Assignment, assignments, subtracts
-from stpipe.crds_client import CrdsResolver
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock
 from stpipe.generate.cache import state
@@ -45,7 +44,8 @@ from stpipe.library_step import LibraryStep
 from stpipe.models.associations import load_association
 from stpipe.models.user_models import extension_of
 from stpipe.parameters import Settings
-from stpipe.references import Reference, sha256
+from stpipe.references.crds import CrdsResolver
+from stpipe.references.selection import Reference, sha256
 from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
 from stpipe.steps.save import SaveStep

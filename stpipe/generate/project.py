@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.crds_client import CrdsResolver
-from stpipe.directory import DirectoryResolver
 from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 from stpipe.parameters import Settings, read_cfg
+from stpipe.references.crds import CrdsResolver
+from stpipe.references.directory import DirectoryResolver
 from stpipe.registry import load
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
-    from stpipe.references import Resolver
+    from stpipe.references.selection import Resolver
     from stpipe.step import Step
 
 __all__ = ["CONFIG", "Project", "all_steps", "inside", "read"]

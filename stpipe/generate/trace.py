@@ -20,7 +20,7 @@ from stpipe.library_step import LibraryStep, stand_in_of
 from stpipe.step import SKIP_PARAMETER, Output, Products, StandIn, Step
 
 if TYPE_CHECKING:
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
 
 __all__ = [
     "ANY",

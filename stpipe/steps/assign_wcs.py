@@ -13,7 +13,7 @@ from stpipe.steps.pointing import NEEDED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
 
 __all__ = ["IMAGING", "AssignWcsStep", "replaced_keywords"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.errors import InputError, Skip
-from stpipe.references import Reference, override
+from stpipe.references.selection import Reference, override
 from stpipe.step import Step
 
 if TYPE_CHECKING:

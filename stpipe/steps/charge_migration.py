@@ -13,7 +13,7 @@ from stpipe.steps._arrays import or_where
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import CutReference, Reference
+    from stpipe.references.selection import CutReference, Reference
     from stpipe.steps._arrays import Booleans, Floats, GroupBits
 
 __all__ = ["ChargeMigrationStep", "flag_charge_loss"]

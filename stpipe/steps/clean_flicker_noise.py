@@ -22,7 +22,7 @@ from stpipe.steps.ramp_fit import draft_rates
 from stpipe.steps.scene_mask import background_mask, non_science, refuse_unknown_regions
 
 if TYPE_CHECKING:
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
     from stpipe.steps._arrays import Booleans, Floats, GroupBits
 
 __all__ = [

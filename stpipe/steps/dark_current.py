@@ -11,13 +11,13 @@ import numpy as np
 
 from stpipe.naming import output_path
 from stpipe.ramp_step import RampStep
-from stpipe.references import metadata_of
+from stpipe.references.selection import metadata_of
 from stpipe.steps._arrays import known_or_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import CutReference, Reference
+    from stpipe.references.selection import CutReference, Reference
     from stpipe.steps._arrays import Bits, Doubles, Floats
 
 __all__ = [

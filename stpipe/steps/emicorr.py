@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from stpipe.references import CutReference, Reference
+    from stpipe.references.selection import CutReference, Reference
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
 
 __all__ = [

@@ -27,7 +27,7 @@ from stpipe.steps.wavelengths import wavelengths
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
     from stpipe.steps._arrays import Booleans, Doubles
 
 __all__ = ["Extract1dStep"]

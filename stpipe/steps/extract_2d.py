@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.errors import InputError, NoProduct
-from stpipe.references import Reference, override
+from stpipe.references.selection import Reference, override
 from stpipe.step import Output, Step
 from stpipe.steps._invalid import VALUES
 from stpipe.steps.aperture import HORIZONTAL

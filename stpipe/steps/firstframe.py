@@ -13,7 +13,7 @@ from stpipe.steps._arrays import bits_where, has
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import CutReference, Reference
+    from stpipe.references.selection import CutReference, Reference
     from stpipe.steps._arrays import Booleans, GroupBits
 
 __all__ = ["FirstFrameStep", "flag_first_group", "saturate_in_third"]

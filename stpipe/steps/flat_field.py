@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.models import dqflags
-from stpipe.references import override
+from stpipe.references.selection import override
 from stpipe.step import Step
 from stpipe.steps._arrays import bits_where, has
 from stpipe.steps._invalid import assign, values_of
@@ -15,7 +15,7 @@ from stpipe.steps._invalid import assign, values_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
     from stpipe.steps._arrays import Bits, Floats
 
 __all__ = ["FlatFieldStep", "apply_flat", "apply_flat_to_guider", "usable_flat"]

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.references import metadata_of
+from stpipe.references.selection import metadata_of
 from stpipe.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
     from stpipe.steps._arrays import Floats
 
 __all__ = ["GainScaleStep", "gain_factor", "scale_rates"]

@@ -10,7 +10,7 @@ from stpipe.errors import InputError, ReferenceMissing
 from stpipe.step import Output, Step
 
 if TYPE_CHECKING:
-    from stpipe.references import References
+    from stpipe.references.selection import References
     from stpipe.steps._arrays import Floats
 
 __all__ = ["GuiderCdsStep", "count_differences", "rate_of_differences"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stpipe.engine.band import Rectangle
-    from stpipe.references import CutReference
+    from stpipe.references.selection import CutReference
     from stpipe.steps._arrays import Floats
 
 __all__ = ["IPCStep", "ReferenceBorder", "deconvolve"]

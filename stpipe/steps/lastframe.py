@@ -12,7 +12,7 @@ from stpipe.ramp_step import RampStep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import CutReference, Reference
+    from stpipe.references.selection import CutReference, Reference
     from stpipe.steps._arrays import Booleans, GroupBits
 
 __all__ = ["LastFrameStep", "flag_last_group"]

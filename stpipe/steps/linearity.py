@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from stpipe.references import CutReference
+    from stpipe.references.selection import CutReference
     from stpipe.steps._arrays import Bits, Floats, GroupBits
 
 __all__ = [

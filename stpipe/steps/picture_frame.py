@@ -19,7 +19,7 @@ from stpipe.steps.scene_mask import background_mask, refuse_unknown_regions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
     from stpipe.steps._arrays import Booleans, Floats
 
 __all__ = ["PictureFrameStep", "frame_of", "regions"]

@@ -23,7 +23,7 @@ from stpipe.steps.likely import FEWEST_GROUPS, Resultants, fit_likely_ramps, rea
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from stpipe.references import References
+    from stpipe.references.selection import References
     from stpipe.steps._arrays import Bits, Booleans, Floats, GroupBits
 
 __all__ = [

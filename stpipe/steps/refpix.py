@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.engine.chain import Chain
-    from stpipe.references import CutReference, Reference, References
+    from stpipe.references.selection import CutReference, Reference, References
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats
     from stpipe.steps.sirs import Filters
 

@@ -15,7 +15,7 @@ from stpipe.steps.slit_grid import SlitGrid, slit_grid, slit_grid_of_file, slit_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
 
 __all__ = ["ResampleSpecStep"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.engine.chain import Chain
-    from stpipe.references import CutReference, Reference, References
+    from stpipe.references.selection import CutReference, Reference, References
     from stpipe.steps._arrays import GroupBits
 
 __all__ = ["RscdStep", "flag_first_groups", "groups_to_skip", "limit_skip", "skipped_of_pixels"]

@@ -16,7 +16,7 @@ from stpipe.steps.irs2 import Interleaving, is_interleaved
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import CutReference
+    from stpipe.references.selection import CutReference
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats, GroupBits
 
 __all__ = [

@@ -13,7 +13,7 @@ from stpipe import naming
 from stpipe.errors import InputError, ParameterError
 from stpipe.library_step import LibraryStep
 from stpipe.models import dqflags
-from stpipe.references import Reference, override
+from stpipe.references.selection import Reference, override
 from stpipe.step import Output
 from stpipe.steps._arrays import has
 from stpipe.steps._invalid import assign, values_of

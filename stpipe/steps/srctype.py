@@ -10,7 +10,7 @@ from stpipe.steps.exposure_types import WFSS, is_time_series
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import Reference
+    from stpipe.references.selection import Reference
 
 __all__ = ["ONE_SOURCE", "SourceTypeStep", "source_type"]
 

@@ -12,7 +12,7 @@ from stpipe.steps._arrays import known_or_zero
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references import CutReference
+    from stpipe.references.selection import CutReference
     from stpipe.steps._arrays import Floats
 
 __all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe"]

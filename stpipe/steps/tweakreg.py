@@ -14,7 +14,7 @@ import numpy as np
 
 from stpipe.errors import InputError, Skip
 from stpipe.library_step import LibraryStep
-from stpipe.references import Reference, override
+from stpipe.references.selection import Reference, override
 from stpipe.step import Output
 from stpipe.steps import star_catalogs
 from stpipe.steps.assign_wcs import replaced_keywords

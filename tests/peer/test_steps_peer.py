@@ -17,7 +17,7 @@ import pytest
 
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.references import Reference
+from stpipe.references.selection import Reference
 from stpipe.steps import (
     charge_migration,
     dark_current,

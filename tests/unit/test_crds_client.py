@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.crds_client import CrdsResolver
 from stpipe.errors import ReferenceMissing
+from stpipe.references.crds import CrdsResolver
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 SUPERBIAS = "jwst_niriss_superbias_0001.fits"

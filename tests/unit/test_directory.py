@@ -11,8 +11,8 @@ import pytest
 
 from stpipe import models
 from stpipe.cli.strun import main
-from stpipe.directory import DirectoryResolver
 from stpipe.errors import ReferenceMissing
+from stpipe.references.directory import DirectoryResolver
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 META = {"meta.instrument.name": "NIRISS", "meta.instrument.detector": "NIS", "meta.gain": 2.0}

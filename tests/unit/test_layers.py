@@ -15,11 +15,11 @@ import pytest
 
 from stpipe import layers, models
 from stpipe.cli.strun import main
-from stpipe.crds_client import CrdsResolver
 from stpipe.errors import ParameterError
 from stpipe.models.formats import asdf_yaml
 from stpipe.parameters import Settings, from_keywords, read_cfg
 from stpipe.pipelines.detector1 import Detector1Pipeline
+from stpipe.references.crds import CrdsResolver
 from stpipe.steps.jump import JumpStep
 
 RMAP = """header = {{

@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from stpipe import models, references
-from stpipe.crds_client import CrdsResolver
+from stpipe import models
 from stpipe.errors import ReferenceMissing
+from stpipe.references import selection
+from stpipe.references.crds import CrdsResolver
 from stpipe.system import disk_cache
 
 TYPES = ["gain", "readnoise"]
 ASK_AGAIN = """
 import sys
 from stpipe import models
-from stpipe.crds_client import CrdsResolver
+from stpipe.references.crds import CrdsResolver
 meta = models.open_metadata(sys.argv[1]).to_flat_dict()
 print({t: str(r.path) for t, r in CrdsResolver().select(meta, sys.argv[2:]).items()})
 print("crds" in sys.modules)
@@ -33,7 +34,7 @@ print("crds" in sys.modules)
 @pytest.fixture(autouse=True)
 def own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STPIPE_MEMORY", str(tmp_path / "memory"))
-    references._sha256.cache_clear()
+    selection._sha256.cache_clear()
     return tmp_path / "memory"
 
 
@@ -60,17 +61,17 @@ def test_a_checksum_is_that_of_the_file_as_it_is(tmp_path: Path, own_memory: Pat
     path = tmp_path / "reference.fits"
     path.write_bytes(b"one")
     old = time.time() - 100
-    assert hashlib.sha256(b"one").hexdigest() == references.sha256(path)
+    assert hashlib.sha256(b"one").hexdigest() == selection.sha256(path)
     assert not list(own_memory.rglob("*.json"))  # written a moment ago: not trusted
 
     state = disk_cache.state_of(path)
     disk_cache.keep("kept", "sha256", path, state)
-    references._sha256.cache_clear()
-    assert "kept" == references.sha256(path)
+    selection._sha256.cache_clear()
+    assert "kept" == selection.sha256(path)
 
     path.write_bytes(b"two")
     os.utime(path, (old, old))  # not even a forged time helps: ctime is the system's
-    assert hashlib.sha256(b"two").hexdigest() == references.sha256(path)
+    assert hashlib.sha256(b"two").hexdigest() == selection.sha256(path)
 
 
 @pytest.mark.usefixtures("cache")
@@ -125,14 +126,14 @@ def test_checksums_are_computed_ahead(tmp_path: Path) -> None:
     paths = [tmp_path / f"{n}.fits" for n in range(4)]
     for number, path in enumerate(paths):
         path.write_bytes(bytes([number]) * 100_000)
-    references.hash_ahead([*paths, paths[0], tmp_path / "none.fits", paths[1]])
+    selection.hash_ahead([*paths, paths[0], tmp_path / "none.fits", paths[1]])
     expected = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    assert expected == [references.sha256(path) for path in paths]
+    assert expected == [selection.sha256(path) for path in paths]
     with pytest.raises(FileNotFoundError):
-        references.sha256(tmp_path / "none.fits")
+        selection.sha256(tmp_path / "none.fits")
 
     paths[0].write_bytes(b"changed")
-    assert hashlib.sha256(b"changed").hexdigest() == references.sha256(paths[0])
+    assert hashlib.sha256(b"changed").hexdigest() == selection.sha256(paths[0])
 
 
 def _write_rules_again(cache: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import ReferenceMissing
-from stpipe.references import Reference
+from stpipe.references.selection import Reference
 from stpipe.steps import emicorr
 
 CLOCKS = emicorr.Clocks(row=28, frame=8512, samples=1, resets=True)

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from stpipe.references import Reference
+from stpipe.references.selection import Reference
 from stpipe.system import disk_cache, logs
 
 __all__ = ["NOT_FOUND", "Answers", "Grounds", "Question", "situation"]

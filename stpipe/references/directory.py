@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.errors import ReferenceMissing, did_you_mean
-from stpipe.references import NOT_APPLICABLE, Candidate, Explanation, Reference
+from stpipe.references.selection import NOT_APPLICABLE, Candidate, Explanation, Reference
 
 __all__ = ["DirectoryResolver"]
 

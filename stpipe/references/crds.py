@@ -14,14 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stpipe.crds_answers import NOT_FOUND, Answers, Grounds, Question, situation
 from stpipe.errors import ReferenceMissing
-from stpipe.references import Candidate, Explanation, Reference
+from stpipe.references.crds_recommendations import NOT_FOUND, Answers, Grounds, Question, situation
+from stpipe.references.selection import Candidate, Explanation, Reference
 from stpipe.system.process import loading
 
 __all__ = ["CrdsResolver"]
 
-_log = logging.getLogger("stpipe.references")
+_log = logging.getLogger("stpipe.references.selection")
 _DEFAULTS: dict[str, str] = {}  # what the client puts into the environment itself, once imported
 
 
