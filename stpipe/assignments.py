@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import InputError
 from stpipe.library_step import LibraryStep
-from stpipe.settings import Raw, Settings
+from stpipe.parameters.settings import Raw, Settings
 
 if TYPE_CHECKING:
     from stpipe.models import Association

@@ -21,7 +21,7 @@ from configobj import ConfigObj
 
 from stpipe import naming, nothing
 from stpipe.generate import seals
-from stpipe.parameters import Configuration, Raw, Settings
+from stpipe.parameters.resolution import Configuration, Raw, Settings
 from stpipe.products import Parts
 from stpipe.references.selection import FixedResolver, Reference
 from stpipe.registry import import_class

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe import hooks, provenance
 from stpipe.errors import NoProduct, ReferenceMissing, did_you_mean
 from stpipe.library_step import LibraryStep, stand_in_of
-from stpipe.parameters import Parameters
+from stpipe.parameters.resolution import Parameters
 from stpipe.products import Parts
 from stpipe.references.selection import hash_ahead
 from stpipe.step import Products, StandIn, Step

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.parameters import PATHS, rules
+from stpipe.parameters.resolution import PATHS, rules
 from stpipe.system import logs
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from stpipe import hooks, layers, nothing, provenance
+from stpipe import hooks, nothing, provenance
 from stpipe.engine.chain import settle
 from stpipe.errors import InputError, NoProduct, Skip, StpipeError
-from stpipe.export import write
-from stpipe.parameters import (
+from stpipe.parameters import defaults
+from stpipe.parameters.resolution import (
     Configuration,
     Parameters,
     Settings,
@@ -30,6 +30,7 @@ from stpipe.parameters import (
     read_cfg,
     resolve,
 )
+from stpipe.parameters.writer import write
 from stpipe.products import Output, Parts, Products, StandIn, first_product, listed
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.selection import Reference, References, Resolver, override
@@ -95,15 +96,15 @@ class Step(Saving):
     def _settle(self, given: Settings, name: str | None) -> None:
         self.given = given  # what the user says, before anything else is laid under it
         self.parameter_files: Mapping[str, Reference] = {}
-        self._configure(resolve(type(self), given.over(layers.shipped(type(self)))), name)
+        self._configure(resolve(type(self), given.over(defaults.shipped(type(self)))), name)
 
     def settle_for(self, meta: Mapping[str, Any]) -> None:
         """Take the parameters that CRDS has for an exposure, where the user gives none."""
         if self.parent is None:
             cls, before = type(self), self.parameter_files
-            self.parameter_files = layers.central_files(cls, meta, self.resolver)
+            self.parameter_files = defaults.central_files(cls, meta, self.resolver)
             if before or self.parameter_files:
-                self._take(resolve(cls, self.given.over(layers.below(cls, self.parameter_files))))
+                self._take(resolve(cls, self.given.over(defaults.below(cls, self.parameter_files))))
 
     def _take(self, parameters: Parameters) -> None:
         """Replace parameters, except those that were set in Python meanwhile."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from stpipe.cli.style import columns, heading
-from stpipe.parameters import OVERRIDE, UNIVERSAL, Parameters
+from stpipe.parameters.resolution import OVERRIDE, UNIVERSAL, Parameters
 
 if TYPE_CHECKING:
     from stpipe.step import Step

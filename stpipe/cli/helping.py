@@ -10,7 +10,7 @@ from stpipe.cli.style import heading, rows
 from stpipe.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from stpipe.parameters import Rule
+    from stpipe.parameters.resolution import Rule
     from stpipe.step import Step
 
 __all__ = ["of_command", "of_target"]
@@ -68,7 +68,7 @@ class _Help:
     """The help of a step, alone or as a part of a pipeline."""
 
     def __init__(self, cls: type[Step], target: str, prefix: str) -> None:
-        from stpipe.parameters import UNIVERSAL, rules
+        from stpipe.parameters.resolution import UNIVERSAL, rules
 
         self.cls, self.target, self.prefix = cls, target, prefix
         known = rules(cls)

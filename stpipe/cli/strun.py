@@ -14,7 +14,7 @@ from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from stpipe.generate.trace import SkippedStep
-    from stpipe.parameters import Configuration, Settings
+    from stpipe.parameters.resolution import Configuration, Settings
     from stpipe.references.selection import Reference, Resolver
     from stpipe.step import Step
 
@@ -96,9 +96,9 @@ def _target(first: arguments.Arguments) -> str:
     if first.target is not None and not _is_exposure(first.target):
         return first.target
     if product:
-        from stpipe import repeat
+        from stpipe.parameters import from_product
 
-        return repeat.target_of(product)
+        return from_product.target_of(product)
     if first.target is None:
         raise UsageError("no target given. Try strun --help, or strun --list.")
     raise UsageError(
@@ -112,14 +112,14 @@ def _is_exposure(word: str) -> bool:
 
 
 def _configuration(target: str) -> Configuration:
-    from stpipe.parameters import Configuration, Settings, read_cfg
-    from stpipe.sources import EXTENSIONS
+    from stpipe.parameters.readers import EXTENSIONS
+    from stpipe.parameters.resolution import Configuration, Settings, read_cfg
 
     return read_cfg(target) if target.endswith(EXTENSIONS) else Configuration(None, Settings())
 
 
 def _class_of(configuration: Configuration, target: str) -> str:
-    from stpipe.sources import EXTENSIONS
+    from stpipe.parameters.readers import EXTENSIONS
 
     if not target.endswith(EXTENSIONS):
         return target
@@ -135,7 +135,7 @@ def _class_of(configuration: Configuration, target: str) -> str:
 
 def _takes_value(cls: type[Step], dotted: str) -> bool:
     """Whether a parameter is anything but boolean; unknown ones are reported later."""
-    from stpipe.parameters import rules
+    from stpipe.parameters.resolution import rules
 
     *parents, name = dotted.split(".")
     for step in [p for p in parents if p != "steps"]:
@@ -158,12 +158,12 @@ class _Request:
 
     def carry_out(self) -> None:
         """Do what the flags ask for."""
-        from stpipe import export
+        from stpipe.parameters import writer
 
         step = self.step()
         step.check_output_file()
         if path := self.given.options.get("save-parameters"):
-            export.checked(path)
+            writer.checked(path)
         if len(self._together()) > 1 and step.output_file:
             raise UsageError("output_file names one product, but there are several inputs.")
         if missing := [path for path in self.inputs if not Path(path).exists()]:
@@ -191,14 +191,15 @@ class _Request:
         return step
 
     def _settings(self) -> Settings:
-        from stpipe import job, repeat
-        from stpipe.parameters import from_options
+        from stpipe import job
+        from stpipe.parameters import from_product
+        from stpipe.parameters.resolution import from_options
 
         configuration = self.configuration
         base = job.read(configuration) if configuration.job else configuration.settings
         own = from_options(self.given.parameters)
         if product := self.given.options.get("like"):
-            own = own.over(repeat.from_product(self.cls, product, own))
+            own = own.over(from_product.from_product(self.cls, product, own))
         return own.over(base)
 
     def _resolver(self) -> Resolver:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import stpipe
-from stpipe import layers
 from stpipe.generate.fingerprint import source_files
 from stpipe.generate.project import Project
+from stpipe.parameters import defaults
 
 __all__ = ["Holds", "State", "recall", "remember", "state"]
 
@@ -81,7 +81,7 @@ def _key(project: Project) -> list[Any]:
     code = [str(file) for p in project.pipelines() for file in source_files(p)]
     parts = (*project.parameters, *code, *map(str, rules))
     files = [p for p in parts if Path(p).is_file()]
-    names = ("CRDS_PATH", "CRDS_CONTEXT", "CRDS_SERVER_URL", layers.SWITCH)
+    names = ("CRDS_PATH", "CRDS_CONTEXT", "CRDS_SERVER_URL", defaults.SWITCH)
     crds = [os.environ.get(name) for name in names]
     states = [[p, *state(p)] for p in files]
     where = [project.crds_context, project.references, crds]

@@ -19,9 +19,9 @@ from stpipe import hooks
 from stpipe.errors import UsageError
 from stpipe.generate.trace import Graph, Node, Place
 from stpipe.library_step import LibraryStep
-from stpipe.parameters import resolve
+from stpipe.parameters.resolution import resolve
+from stpipe.parameters.settings import Raw, Settings
 from stpipe.products import Output
-from stpipe.settings import Raw, Settings
 from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
 

@@ -17,7 +17,7 @@ from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock, project
 from stpipe.generate.plan import Plan, load, select
 from stpipe.generate.snakefile import of_stages, snakefile
-from stpipe.parameters import Settings, from_options, items, read_cfg, resolve, rules
+from stpipe.parameters.resolution import Settings, from_options, items, read_cfg, resolve, rules
 from stpipe.references.crds import CrdsResolver
 from stpipe.registry import load as load_class
 from stpipe.system import package_data

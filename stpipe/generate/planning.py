@@ -43,7 +43,7 @@ from stpipe.generate.trace import (
 from stpipe.library_step import LibraryStep
 from stpipe.models.associations import load_association
 from stpipe.models.user_models import extension_of
-from stpipe.parameters import Settings
+from stpipe.parameters.resolution import Settings
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.selection import Reference, sha256
 from stpipe.step import Step

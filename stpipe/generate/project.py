@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
-from stpipe.parameters import Settings, read_cfg
+from stpipe.parameters.resolution import Settings, read_cfg
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.directory import DirectoryResolver
 from stpipe.registry import load

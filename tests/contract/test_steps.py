@@ -12,7 +12,7 @@ import pytest
 
 from stpipe import models, naming
 from stpipe.library_step import LibraryStep
-from stpipe.parameters import Settings, export, read_cfg, resolve, rules
+from stpipe.parameters.resolution import Settings, export, read_cfg, resolve, rules
 from stpipe.pipeline import LibraryPipeline
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline

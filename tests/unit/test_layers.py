@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from stpipe import layers, models
+from stpipe import models
 from stpipe.cli.strun import main
 from stpipe.errors import ParameterError
 from stpipe.models.formats import asdf_yaml
-from stpipe.parameters import Settings, from_keywords, read_cfg
+from stpipe.parameters import defaults
+from stpipe.parameters.resolution import Settings, from_keywords, read_cfg
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.references.crds import CrdsResolver
 from stpipe.steps.jump import JumpStep
@@ -77,7 +78,7 @@ def cache(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = tmp_path / "crds"
     shutil.copytree(demo_folder / "crds", folder)
     monkeypatch.setenv("CRDS_PATH", str(folder))
-    for name in ("CRDS_SERVER_URL", "CRDS_CONTEXT", layers.SWITCH):
+    for name in ("CRDS_SERVER_URL", "CRDS_CONTEXT", defaults.SWITCH):
         monkeypatch.delenv(name, raising=False)
     utils.clear_function_caches()
     return folder
@@ -226,7 +227,7 @@ def test_a_value_that_is_not_allowed_stops_the_run(cache: Path, niriss: Path) ->
 def test_the_environment_switches_it_off(
     niriss: Path, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
-    monkeypatch.setenv(layers.SWITCH, word)
+    monkeypatch.setenv(defaults.SWITCH, word)
 
     assert 4.0 == settled(JumpStep(), niriss).rejection_threshold
 
@@ -236,7 +237,7 @@ def test_the_environment_switches_it_off(
 def test_the_environment_may_say_no(
     niriss: Path, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
-    monkeypatch.setenv(layers.SWITCH, word)
+    monkeypatch.setenv(defaults.SWITCH, word)
 
     assert 9.5 == settled(JumpStep(), niriss).rejection_threshold
 
@@ -294,7 +295,7 @@ def test_without_crds_there_are_no_files(niriss: Path, monkeypatch: pytest.Monke
     for name in ("CRDS_PATH", "CRDS_SERVER_URL"):
         monkeypatch.delenv(name, raising=False)
 
-    assert {} == layers.central_files(JumpStep, meta(niriss), CrdsResolver())
+    assert {} == defaults.central_files(JumpStep, meta(niriss), CrdsResolver())
 
 
 @pytest.mark.usefixtures("jump_file")
@@ -313,12 +314,12 @@ def test_shipped_files_lie_below_everything(
     (tmp_path / "calwebb_detector1.cfg").write_text(
         "[steps]\n[[jump]]\nmin_diffs_single_pass = 4\n"
     )
-    monkeypatch.setattr(layers.resources, "folder", lambda _: tmp_path)
-    layers._shipped_file.cache_clear()
+    monkeypatch.setattr(defaults.resources, "folder", lambda _: tmp_path)
+    defaults._shipped_file.cache_clear()
     try:
         jump = settled(Detector1Pipeline(), niriss).jump
     finally:
-        layers._shipped_file.cache_clear()
+        defaults._shipped_file.cache_clear()
 
     assert (9.5, 4) == (jump.rejection_threshold, jump.min_diffs_single_pass)
     assert "shipped calwebb_detector1.cfg:3" == jump.source_of("min_diffs_single_pass")
@@ -326,7 +327,7 @@ def test_shipped_files_lie_below_everything(
 
 def test_types_follow_the_classes() -> None:
     """As CRDS names them, steps first so that the pipeline's own file wins."""
-    types = layers.central_types(Detector1Pipeline)
+    types = defaults.central_types(Detector1Pipeline)
 
     assert "pars-detector1pipeline" == types[-1]
     assert {"pars-jumpstep", "pars-dqinitstep", "pars-rampfitstep"} <= set(types)

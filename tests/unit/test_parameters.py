@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stpipe import Pipeline, Step
 from stpipe.errors import ParameterError
-from stpipe.parameters import (
+from stpipe.parameters.resolution import (
     Settings,
     export,
     from_keywords,

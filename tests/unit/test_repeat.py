@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from stpipe import models, repeat
+from stpipe import models
 from stpipe.cli.strun import main
 from stpipe.errors import InputError, ReferenceMissing
-from stpipe.parameters import Settings, from_options, resolve
+from stpipe.parameters import from_product
+from stpipe.parameters.resolution import Settings, from_options, resolve
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.sloper import SloperPipeline
 from stpipe.steps.jump import JumpStep
@@ -69,7 +70,7 @@ def test_a_run_is_repeated_from_the_product_alone(
 
 def test_every_value_has_the_product_as_its_source(product: Path) -> None:
     """Also the defaults of then, which another version may have changed."""
-    found = repeat.from_product(Detector1Pipeline, product, Settings())
+    found = from_product.from_product(Detector1Pipeline, product, Settings())
 
     jump = resolve(Detector1Pipeline, found).steps["jump"]
     assert (5.0, f"like {product.name}") == (
@@ -80,14 +81,16 @@ def test_every_value_has_the_product_as_its_source(product: Path) -> None:
 
 
 def test_a_single_step_is_repeated_from_a_pipeline(product: Path) -> None:
-    found = repeat.from_product(JumpStep, product, Settings())
+    found = from_product.from_product(JumpStep, product, Settings())
 
     assert 5.0 == resolve(JumpStep, found).values["rejection_threshold"]
 
 
 def test_another_pipeline_takes_what_it_has_in_common(product: Path) -> None:
     """Steps are found by their class when the name is another."""
-    steps = resolve(SloperPipeline, repeat.from_product(SloperPipeline, product, Settings())).steps
+    steps = resolve(
+        SloperPipeline, from_product.from_product(SloperPipeline, product, Settings())
+    ).steps
 
     assert 5.0 == steps["jump"].values["rejection_threshold"]
     assert f"like {product.name}" == steps["bias"].sources["skip"]
@@ -114,16 +117,16 @@ def test_a_file_that_was_put_in_must_be_found_with_its_content(
     monkeypatch.chdir(tmp_path)
     message = "override_gain was mygain.fits"
     with pytest.raises(ReferenceMissing, match=message):
-        repeat.from_product(JumpStep, alone, Settings())
+        from_product.from_product(JumpStep, alone, Settings())
     Path("mygain.fits").write_bytes(b"something else")
     with pytest.raises(ReferenceMissing, match=message):
-        repeat.from_product(JumpStep, alone, Settings())
+        from_product.from_product(JumpStep, alone, Settings())
 
     said = from_options([("override_gain", "")])
-    assert "override_gain" not in repeat.from_product(JumpStep, alone, said).values
+    assert "override_gain" not in from_product.from_product(JumpStep, alone, said).values
 
     shutil.copyfile(product.with_name("mygain.fits"), "mygain.fits")
-    found = repeat.from_product(JumpStep, alone, Settings())
+    found = from_product.from_product(JumpStep, alone, Settings())
     assert str(tmp_path / "mygain.fits") == found.values["override_gain"].value
 
 
@@ -144,17 +147,17 @@ def test_parameters_of_another_version_warn(
         path = copy.save(tmp_path / "old_rate.fits")
 
     with caplog.at_level(logging.WARNING):
-        repeat.from_product(JumpStep, path, Settings())
+        from_product.from_product(JumpStep, path, Settings())
 
     assert 'no parameter "rejection_treshold" (did you mean "rejection_threshold"?)' in caplog.text
 
 
 def test_a_file_without_the_step_says_what_it_has(niriss: Path, product: Path) -> None:
     with pytest.raises(InputError, match="its history has no record of jump; it has nothing"):
-        repeat.from_product(JumpStep, niriss, Settings())
+        from_product.from_product(JumpStep, niriss, Settings())
     with pytest.raises(InputError, match="no history that could be repeated"):
-        repeat.target_of(niriss)
-    assert "stpipe.pipelines.Detector1Pipeline" == repeat.target_of(product)
+        from_product.target_of(niriss)
+    assert "stpipe.pipelines.Detector1Pipeline" == from_product.target_of(product)
 
 
 def test_the_product_keeps_no_folders(product: Path) -> None:

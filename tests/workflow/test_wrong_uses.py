@@ -17,7 +17,7 @@ import pytest
 from stpipe import models
 from stpipe.cli import stflow
 from stpipe.cli.strun import main
-from stpipe.parameters import Rule, rules
+from stpipe.parameters.resolution import Rule, rules
 from stpipe.registry import PIPELINES, STEPS, load
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -11,7 +11,7 @@ from typing import Any
 from configobj import ConfigObj, ConfigObjError
 
 from stpipe.errors import ParameterError
-from stpipe.settings import Configuration, Raw, Settings
+from stpipe.parameters.settings import Configuration, Raw, Settings
 
 __all__ = ["COMMAND_LINE", "EXTENSIONS", "from_keywords", "from_options", "read_cfg"]
 

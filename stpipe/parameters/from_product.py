@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import InputError, ReferenceMissing, did_you_mean
-from stpipe.parameters import OVERRIDE, rules
+from stpipe.parameters.resolution import OVERRIDE, rules
+from stpipe.parameters.settings import Raw, Settings
 from stpipe.provenance import HOOK
 from stpipe.references.selection import NOT_APPLICABLE, sha256
 from stpipe.registry import public_name
-from stpipe.settings import Raw, Settings
 
 if TYPE_CHECKING:
     from stpipe.step import Step
 
 __all__ = ["from_product", "target_of"]
 
-_log = logging.getLogger("stpipe.parameters")
+_log = logging.getLogger("stpipe.parameters.resolution")
 
 
 def from_product(step: type[Step], path: str | Path, given: Settings) -> Settings:

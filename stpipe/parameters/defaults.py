@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import did_you_mean
-from stpipe.parameters import OVERRIDE, UNIVERSAL, Raw, Settings, read_cfg, rules
+from stpipe.parameters.resolution import OVERRIDE, UNIVERSAL, Raw, Settings, read_cfg, rules
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _FROM_OUTSIDE = UNIVERSAL - {"skip"}
 _FOREIGN = frozenset(
     {"input_dir", "output_ext", "output_use_index", "output_use_model", "search_output_file"}
 )
-_log = logging.getLogger("stpipe.parameters")
+_log = logging.getLogger("stpipe.parameters.resolution")
 
 
 def below(step: type[Step], files: Mapping[str, Reference]) -> Settings:

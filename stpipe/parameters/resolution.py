@@ -20,9 +20,9 @@ from configobj import ConfigObj
 from configobj.validate import ValidateError, Validator
 
 from stpipe.errors import ParameterError, did_you_mean
-from stpipe.export import export
-from stpipe.settings import Configuration, Raw, Settings
-from stpipe.sources import COMMAND_LINE, from_keywords, from_options, read_cfg
+from stpipe.parameters.readers import COMMAND_LINE, from_keywords, from_options, read_cfg
+from stpipe.parameters.settings import Configuration, Raw, Settings
+from stpipe.parameters.writer import export
 
 if TYPE_CHECKING:
     from stpipe.step import Step

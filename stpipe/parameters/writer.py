@@ -9,10 +9,10 @@ from configobj import ConfigObj
 
 from stpipe import hooks
 from stpipe.errors import ParameterError
-from stpipe.sources import EXTENSIONS
+from stpipe.parameters.readers import EXTENSIONS
 
 if TYPE_CHECKING:
-    from stpipe.parameters import Parameters
+    from stpipe.parameters.resolution import Parameters
     from stpipe.step import Step
 
 __all__ = ["asdf_tree", "checked", "export", "write"]

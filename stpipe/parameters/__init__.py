@@ -1,0 +1,1 @@
+"""Parameters: where they come from, which one wins, and writing them down."""
