@@ -13,12 +13,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from stpipe import models
-    from stpipe.library_step import LibraryStep
+    from stpipe.core.library_step import LibraryStep
+    from stpipe.core.pipeline import LibraryPipeline, Pipeline
+    from stpipe.core.ramp_step import RampStep
+    from stpipe.core.step import Output, Skip, Step, product_name
     from stpipe.models import open  # noqa: A004 - stpipe.open is the published name
-    from stpipe.pipeline import LibraryPipeline, Pipeline
     from stpipe.pipelines import *  # noqa: F403 - every class that the package exports
-    from stpipe.ramp_step import RampStep
-    from stpipe.step import Output, Skip, Step, product_name
     from stpipe.steps import *  # noqa: F403 - as above
 
 __all__ = [
@@ -36,15 +36,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "LibraryPipeline": "stpipe.pipeline",
-    "LibraryStep": "stpipe.library_step",
-    "Output": "stpipe.step",
-    "Pipeline": "stpipe.pipeline",
-    "RampStep": "stpipe.ramp_step",
-    "Skip": "stpipe.step",
-    "Step": "stpipe.step",
+    "LibraryPipeline": "stpipe.core.pipeline",
+    "LibraryStep": "stpipe.core.library_step",
+    "Output": "stpipe.core.step",
+    "Pipeline": "stpipe.core.pipeline",
+    "RampStep": "stpipe.core.ramp_step",
+    "Skip": "stpipe.core.step",
+    "Step": "stpipe.core.step",
     "open": "stpipe.models",
-    "product_name": "stpipe.step",
+    "product_name": "stpipe.core.step",
 }
 
 

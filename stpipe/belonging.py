@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import hooks, provenance
+from stpipe import hooks
+from stpipe.core import provenance
 from stpipe.generate.trace import Graph, Node, Part
 from stpipe.references.selection import sha256
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.models import DataModel
-    from stpipe.step import Step
 
 __all__ = ["forget", "note", "reasons", "suffix"]
 

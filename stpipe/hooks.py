@@ -143,7 +143,7 @@ def _function(hook: Hook) -> Callable[..., Any]:
 
 
 def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataModel:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
     try:
         is_step = isinstance(function, type) and issubclass(function, Step)

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configobj import ConfigObj
 
-from stpipe import naming, nothing
+from stpipe import naming
+from stpipe.core import no_product
+from stpipe.core.products import Parts
+from stpipe.core.step import Products, Step
 from stpipe.generate import seals
 from stpipe.parameters.resolution import Configuration, Raw, Settings
-from stpipe.products import Parts
 from stpipe.references.selection import FixedResolver, Reference
 from stpipe.registry import import_class
-from stpipe.step import Products, Step
 from stpipe.system import folders
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _nothing(step: Step, source: str | Path) -> Iterator[Path]:
             output_file=exact,
             beside=beside,
         )
-        yield nothing.mark(step, source, path)
+        yield no_product.mark(step, source, path)
 
 
 def _arguments(sources: Sequence[str | Path], sizes: Sequence[int]) -> list[Any]:
@@ -186,14 +187,14 @@ def _arguments(sources: Sequence[str | Path], sizes: Sequence[int]) -> list[Any]
 
 def _files(path: Path) -> list[Path]:
     found = folders.files(path) if path.is_dir() else [path]
-    return [file for file in found if not nothing.is_marked(file)]
+    return [file for file in found if not no_product.is_marked(file)]
 
 
 def _opened(path: str | Path) -> DataModel | None:
     """A model; None where an earlier step had nothing to make."""
     from stpipe import models
 
-    return None if nothing.is_marked(path) else models.open(path)
+    return None if no_product.is_marked(path) else models.open(path)
 
 
 def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:

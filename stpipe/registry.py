@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = [
     "OWN",
@@ -195,9 +195,9 @@ def exported(table: Mapping[str, str], name: str, package: str) -> Any:
 
 def import_class(target: str) -> type[Step]:
     """Import `package.module:Class`, `package.module.Class` or `path/file.py:Class`."""
-    from stpipe.pipeline import Pipeline
-    from stpipe.ramp_step import RampStep
-    from stpipe.step import Step
+    from stpipe.core.pipeline import Pipeline
+    from stpipe.core.ramp_step import RampStep
+    from stpipe.core.step import Step
 
     module_name, _, class_name = target.rpartition(":" if ":" in target else ".")
     module = _module(module_name, target)

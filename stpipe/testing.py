@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from stpipe.core.ramp_step import RampStep
 from stpipe.engine.band import PLANES, Array, Rectangle
 from stpipe.engine.chain import Chain, Stage
 from stpipe.models.storage.arrays import Stored
-from stpipe.ramp_step import RampStep
 
 __all__ = ["apply"]
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import belonging, hooks, naming
+from stpipe.core.library_step import LibraryStep, save_members
+from stpipe.core.products import StandIn, first_product
+from stpipe.core.step import Step
 from stpipe.engine.chain import settle
 from stpipe.errors import InputError, UsageError, did_you_mean
 from stpipe.generate.trace import ANY, Graph, Node, Traced, TracedMany, trace
-from stpipe.library_step import LibraryStep, save_members
 from stpipe.models import ModelLibrary
-from stpipe.products import StandIn, first_product
-from stpipe.step import Step
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel

@@ -10,8 +10,8 @@ from stpipe.cli.style import columns, heading
 from stpipe.errors import ReferenceMissing
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.references.selection import Explanation, Resolver
-    from stpipe.step import Step
 
 __all__ = ["Request", "as_json", "lines"]
 

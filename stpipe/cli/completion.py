@@ -13,7 +13,7 @@ from stpipe.cli import arguments
 from stpipe.errors import StpipeError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = ["SCRIPTS", "script", "words_for_stflow", "words_for_strun"]
 

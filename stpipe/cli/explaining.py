@@ -9,7 +9,7 @@ from stpipe.cli.style import columns, heading
 from stpipe.parameters.resolution import OVERRIDE, UNIVERSAL, Parameters
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = ["as_json", "lines"]
 

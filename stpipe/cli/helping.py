@@ -10,8 +10,8 @@ from stpipe.cli.style import heading, rows
 from stpipe.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.parameters.resolution import Rule
-    from stpipe.step import Step
 
 __all__ = ["of_command", "of_target"]
 

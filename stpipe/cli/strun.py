@@ -13,10 +13,10 @@ from stpipe.cli.errors import guarded
 from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.generate.trace import SkippedStep
     from stpipe.parameters.resolution import Configuration, Settings
     from stpipe.references.selection import Reference, Resolver
-    from stpipe.step import Step
 
 __all__ = ["main"]
 
@@ -232,14 +232,14 @@ class _Request:
             print("\n".join(explaining.lines(step, source)))
 
     def _dry_run(self) -> None:
-        from stpipe.assignments import assignments
+        from stpipe.core.associations import assignments
 
         for one in (a for source in self.inputs for a in assignments(self.cls, source)):
             print("\n".join(_dry_run_lines(self.step(one.settings), str(one.source))))
 
     def _run(self) -> None:
         from stpipe import plugins
-        from stpipe.assignments import assignments
+        from stpipe.core.associations import assignments
         from stpipe.system import logs, process
 
         _warn_of_conflict(plugins.conflict())
@@ -256,7 +256,7 @@ class _Request:
 
     def _together(self) -> list[tuple[str, ...]]:
         """The inputs of each run: one by one, unless the step takes many or a job names all."""
-        from stpipe.library_step import LibraryStep
+        from stpipe.core.library_step import LibraryStep
 
         many = self.configuration.job or (
             issubclass(self.cls, LibraryStep) and not any(s.endswith(".json") for s in self.inputs)

@@ -23,8 +23,8 @@ from stpipe.models.storage.arrays import Source, Stored, blocks_of
 from stpipe.system import progress
 
 if TYPE_CHECKING:
+    from stpipe.core.ramp_step import RampStep
     from stpipe.models import DataModel
-    from stpipe.ramp_step import RampStep
     from stpipe.references.selection import References
 
 __all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "filling", "flags_mb", "hold", "settle"]

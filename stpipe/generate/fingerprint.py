@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import stpipe
-from stpipe.step import Step
+from stpipe.core.step import Step
 
 __all__ = ["at_once", "files_of_function", "fingerprint", "fingerprint_of", "source_files"]
 

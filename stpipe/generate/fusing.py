@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stpipe.core.library_step import LibraryStep
 from stpipe.generate.trace import Graph, Node, Part
-from stpipe.library_step import LibraryStep
 from stpipe.steps.hook import LookStep
 
 __all__ = ["Run", "runs"]

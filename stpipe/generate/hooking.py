@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from stpipe import hooks
+from stpipe.core.library_step import LibraryStep
+from stpipe.core.products import Output
+from stpipe.core.step import Step
 from stpipe.errors import UsageError
 from stpipe.generate.trace import Graph, Node, Place
-from stpipe.library_step import LibraryStep
 from stpipe.parameters.resolution import resolve
 from stpipe.parameters.settings import Raw, Settings
-from stpipe.products import Output
-from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
 
 __all__ = ["files_of", "interpose"]

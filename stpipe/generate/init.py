@@ -23,7 +23,7 @@ from stpipe.registry import load as load_class
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = ["Request", "generate", "init"]
 

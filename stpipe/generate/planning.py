@@ -16,7 +16,9 @@ from typing import Any
 
 import stpipe
 from stpipe import hooks, job
-from stpipe.assignments import Assignment, assignments, subtracts
+from stpipe.core.associations import Assignment, assignments, subtracts
+from stpipe.core.library_step import LibraryStep
+from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
 from stpipe.generate import lock
 from stpipe.generate.cache import state
@@ -40,13 +42,11 @@ from stpipe.generate.trace import (
     member_of,
     trace_many,
 )
-from stpipe.library_step import LibraryStep
 from stpipe.models.associations import load_association
 from stpipe.models.user_models import extension_of
 from stpipe.parameters.resolution import Settings
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.selection import Reference, sha256
-from stpipe.step import Step
 from stpipe.steps.hook import HookStep, LookStep
 from stpipe.steps.save import SaveStep
 

@@ -19,8 +19,8 @@ from stpipe.registry import load
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.references.selection import Resolver
-    from stpipe.step import Step
 
 __all__ = ["CONFIG", "Project", "all_steps", "inside", "read"]
 

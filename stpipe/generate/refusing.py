@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stpipe.core.step import Step
 from stpipe.errors import UsageError
-from stpipe.step import Step
 
 __all__ = ["refuse"]
 

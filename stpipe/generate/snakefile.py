@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from string import Template
 from typing import TYPE_CHECKING
 
+from stpipe.core.library_step import LibraryStep
+from stpipe.core.step import Output
 from stpipe.errors import UsageError
 from stpipe.generate.project import all_steps
-from stpipe.library_step import LibraryStep
-from stpipe.step import Output
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = ["RuleText", "group_of", "of_pipeline", "of_stages", "snakefile"]
 

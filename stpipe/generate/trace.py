@@ -14,10 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from stpipe import naming, provenance
+from stpipe import naming
+from stpipe.core import provenance
+from stpipe.core.library_step import LibraryStep, stand_in_of
+from stpipe.core.step import SKIP_PARAMETER, Output, Products, StandIn, Step
 from stpipe.errors import TraceError
-from stpipe.library_step import LibraryStep, stand_in_of
-from stpipe.step import SKIP_PARAMETER, Output, Products, StandIn, Step
 
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference

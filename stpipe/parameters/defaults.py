@@ -19,8 +19,8 @@ from stpipe.parameters.resolution import OVERRIDE, UNIVERSAL, Raw, Settings, rea
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.references.selection import Reference, Resolver
-    from stpipe.step import Step
 
 __all__ = ["below", "central_files", "central_types", "disabled", "shipped"]
 

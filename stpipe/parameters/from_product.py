@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stpipe.core.provenance import HOOK
 from stpipe.errors import InputError, ReferenceMissing, did_you_mean
 from stpipe.parameters.resolution import OVERRIDE, rules
 from stpipe.parameters.settings import Raw, Settings
-from stpipe.provenance import HOOK
 from stpipe.references.selection import NOT_APPLICABLE, sha256
 from stpipe.registry import public_name
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = ["from_product", "target_of"]
 

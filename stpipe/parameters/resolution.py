@@ -25,7 +25,7 @@ from stpipe.parameters.settings import Configuration, Raw, Settings
 from stpipe.parameters.writer import export
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = [
     "OVERRIDE",

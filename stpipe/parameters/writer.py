@@ -12,8 +12,8 @@ from stpipe.errors import ParameterError
 from stpipe.parameters.readers import EXTENSIONS
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.parameters.resolution import Parameters
-    from stpipe.step import Step
 
 __all__ = ["asdf_tree", "checked", "export", "write"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stpipe.pipeline import Pipeline
+from stpipe.core.pipeline import Pipeline
 from stpipe.steps.dq_init import DQInitStep
 from stpipe.steps.emicorr import EmiCorrStep
 from stpipe.steps.firstframe import FirstFrameStep

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stpipe.pipeline import Pipeline
-from stpipe.step import Products
+from stpipe.core.pipeline import Pipeline
+from stpipe.core.step import Products
 from stpipe.steps.charge_migration import ChargeMigrationStep
 from stpipe.steps.clean_flicker_noise import CleanFlickerNoiseStep
 from stpipe.steps.dark_current import DarkCurrentStep

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stpipe.pipeline import Pipeline
-from stpipe.products import model_name
-from stpipe.step import Products
+from stpipe.core.pipeline import Pipeline
+from stpipe.core.products import model_name
+from stpipe.core.step import Products
 from stpipe.steps.assign_wcs import AssignWcsStep
 from stpipe.steps.bkg_subtract import BackgroundStep
 from stpipe.steps.flat_field import FlatFieldStep

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stpipe.pipeline import LibraryPipeline
-from stpipe.step import Products
+from stpipe.core.pipeline import LibraryPipeline
+from stpipe.core.step import Products
 from stpipe.steps.outlier_detection import OutlierDetectionStep
 from stpipe.steps.resample import ResampleStep
 from stpipe.steps.skymatch import SkyMatchStep

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from stpipe.pipeline import Pipeline
-from stpipe.step import product_name
+from stpipe.core.pipeline import Pipeline
+from stpipe.core.step import product_name
 from stpipe.steps.dq_init import DQInitStep
 from stpipe.steps.ipc import IPCStep
 from stpipe.steps.jump import JumpStep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from stpipe.step import Step
+from stpipe.core.step import Step
 from stpipe.steps.exposure_types import LRS, SLITLESS, supported_type
 from stpipe.steps.grism import direction_of
 from stpipe.steps.pointing import NEEDED

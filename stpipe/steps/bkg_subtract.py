@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Step
 from stpipe.errors import InputError, Skip
 from stpipe.references.selection import Reference, override
-from stpipe.step import Step
 
 if TYPE_CHECKING:
     from stpipe.steps._arrays import Bits, Booleans, Doubles, Floats

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Step
 from stpipe.engine import settle
 from stpipe.engine.array_store import Spool
 from stpipe.engine.chain import hold
 from stpipe.errors import InputError, NoProduct, Skip
 from stpipe.models import dqflags
-from stpipe.step import Step
 from stpipe.steps import nsclean
 from stpipe.steps._arrays import has
 from stpipe.steps.background import Clipping, background_level, clip_to_background, quiet

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.ramp_step import RampStep
 from stpipe.naming import output_path
-from stpipe.ramp_step import RampStep
 from stpipe.references.selection import metadata_of
 from stpipe.steps._arrays import known_or_zero
 

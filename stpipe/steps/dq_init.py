@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.ramp_step import RampStep
 from stpipe.errors import InputError
 from stpipe.models import dqflags
-from stpipe.ramp_step import RampStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

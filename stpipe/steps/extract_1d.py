@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
-from stpipe.step import Output, Step
 from stpipe.steps._invalid import VALUES, match_invalid
 from stpipe.steps.aperture import (
     HORIZONTAL,

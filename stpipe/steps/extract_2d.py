@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, NoProduct
 from stpipe.references.selection import Reference, override
-from stpipe.step import Output, Step
 from stpipe.steps._invalid import VALUES
 from stpipe.steps.aperture import HORIZONTAL
 from stpipe.steps.direct_sources import Source, read_sources

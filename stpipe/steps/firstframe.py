@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.ramp_step import RampStep
 from stpipe.models import dqflags
-from stpipe.ramp_step import RampStep
 from stpipe.steps._arrays import bits_where, has
 
 if TYPE_CHECKING:

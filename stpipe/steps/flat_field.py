@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Step
 from stpipe.models import dqflags
 from stpipe.references.selection import override
-from stpipe.step import Step
 from stpipe.steps._arrays import bits_where, has
 from stpipe.steps._invalid import assign, values_of
 

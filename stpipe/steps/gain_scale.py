@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Step
 from stpipe.references.selection import metadata_of
-from stpipe.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

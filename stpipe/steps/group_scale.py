@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.ramp_step import RampStep
+from stpipe.core.ramp_step import RampStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, ReferenceMissing
-from stpipe.step import Output, Step
 
 if TYPE_CHECKING:
     from stpipe.references.selection import References

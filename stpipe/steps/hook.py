@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stpipe import hooks, provenance
-from stpipe.step import Step
+from stpipe import hooks
+from stpipe.core import provenance
+from stpipe.core.step import Step
 
 __all__ = ["HookStep", "LookStep"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.ramp_step import RampStep
+from stpipe.core.ramp_step import RampStep
 from stpipe.steps import _ipc
 from stpipe.steps._arrays import rows_of
 from stpipe.steps.irs2 import SIZE, Interleaving, is_interleaved

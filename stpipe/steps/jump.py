@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.ramp_step import RampStep
 from stpipe.engine.chain import settle
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.ramp_step import RampStep
 from stpipe.steps import _jump
 from stpipe.steps._arrays import bits_where, has, rows_of
 from stpipe.steps.large_events import (

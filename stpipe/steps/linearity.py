@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from stpipe.core.ramp_step import RampStep
 from stpipe.models import dqflags
-from stpipe.ramp_step import RampStep
 from stpipe.steps import _pointwise
 from stpipe.steps._arrays import bits_where, has, rows_of
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.library_step import LibraryStep
+from stpipe.core.step import Output
 from stpipe.errors import ParameterError, Skip
-from stpipe.library_step import LibraryStep
 from stpipe.models import dqflags
-from stpipe.step import Output
 from stpipe.steps._invalid import assign, values_of
 from stpipe.steps.drizzling import Drizzling, Exposure, Mosaic, Window, exposure_of, weights
 from stpipe.steps.resample import ResampleStep

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Output, Step
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.step import Output, Step
 from stpipe.steps._arrays import bits_where
 from stpipe.steps._invalid import assign, values_of
 from stpipe.steps.aperture import HORIZONTAL

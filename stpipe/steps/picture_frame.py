@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Step
 from stpipe.engine import settle
 from stpipe.engine.array_store import Spool
 from stpipe.engine.chain import hold
 from stpipe.errors import NoProduct, Skip
-from stpipe.step import Step
 from stpipe.steps.background import Clipping
 from stpipe.steps.clean_flicker_noise import as_model, integrations_of, is_ramp
 from stpipe.steps.ramp_fit import draft_rates

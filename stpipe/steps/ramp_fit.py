@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.step import Output, Step
 from stpipe.engine import Band, Chain, chain_of
 from stpipe.engine.array_store import CUBE_IN_MEMORY_BYTES, IN_MEMORY_BYTES, Spool
 from stpipe.engine.band import Rectangle
 from stpipe.engine.chain import filling, hold
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
-from stpipe.step import Output, Step
 from stpipe.steps import _ramp_fit
 from stpipe.steps._arrays import rows_of
 from stpipe.steps.likely import FEWEST_GROUPS, Resultants, fit_likely_ramps, read_times

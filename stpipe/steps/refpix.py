@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from stpipe.core.ramp_step import RampStep
 from stpipe.engine.band import Band
 from stpipe.engine.chain import settle
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.ramp_step import RampStep
 from stpipe.steps import _pointwise
 from stpipe.steps._arrays import has, rows_of
 from stpipe.steps.irs2 import is_interleaved

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.library_step import LibraryStep
+from stpipe.core.step import Output
 from stpipe.errors import InputError
-from stpipe.library_step import LibraryStep
-from stpipe.step import Output
 from stpipe.steps.assign_wcs import replaced_keywords
 from stpipe.steps.blending import blended, header_of, header_table
 from stpipe.steps.drizzling import VARIANCES, Drizzling, Mosaic, exposure_of, fill_value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
-from stpipe.step import Output, Step
 from stpipe.steps.drizzling import Drizzling, Mosaic, exposure_of, fill_value
 from stpipe.steps.exposure_types import SLIT, supported_type
 from stpipe.steps.resample import ARCSEC2, combined_times

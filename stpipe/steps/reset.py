@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.ramp_step import RampStep
+from stpipe.core.ramp_step import RampStep
 from stpipe.steps._arrays import known_or_zero
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.ramp_step import RampStep
 from stpipe.models import dqflags
-from stpipe.ramp_step import RampStep
 from stpipe.steps import _saturation
 from stpipe.steps._arrays import bits_where, has, or_where, rows_of
 from stpipe.steps.irs2 import Interleaving, is_interleaved

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stpipe.step import Step
+from stpipe.core.step import Step
 
 __all__ = ["SaveStep"]
 

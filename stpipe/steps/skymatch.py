@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe import naming
+from stpipe.core.library_step import LibraryStep
+from stpipe.core.step import Output
 from stpipe.errors import InputError, ParameterError
-from stpipe.library_step import LibraryStep
 from stpipe.models import dqflags
 from stpipe.references.selection import Reference, override
-from stpipe.step import Output
 from stpipe.steps._arrays import has
 from stpipe.steps._invalid import assign, values_of
 from stpipe.steps.sky_grid import corners_of

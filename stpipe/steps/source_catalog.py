@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, NoProduct, ParameterError
 from stpipe.models import dqflags
-from stpipe.step import Output, Step
 from stpipe.steps._arrays import has
 from stpipe.steps.aperture_photometry import Apertures, apertures_for, vega_offset
 from stpipe.steps.source_columns import Columns, SkyPlaces

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stpipe.step import Step
+from stpipe.core.step import Step
 from stpipe.steps.exposure_types import WFSS, is_time_series
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.library_step import LibraryStep
+from stpipe.core.step import Output
 from stpipe.errors import InputError, Skip
-from stpipe.library_step import LibraryStep
 from stpipe.references.selection import Reference, override
-from stpipe.step import Output
 from stpipe.steps import star_catalogs
 from stpipe.steps.assign_wcs import replaced_keywords
 from stpipe.steps.sources import StarFinder

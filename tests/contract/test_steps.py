@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from stpipe import models, naming
-from stpipe.library_step import LibraryStep
+from stpipe.core.library_step import LibraryStep
+from stpipe.core.pipeline import LibraryPipeline
+from stpipe.core.ramp_step import RampStep
+from stpipe.core.step import Step
 from stpipe.parameters.resolution import Settings, export, read_cfg, resolve, rules
-from stpipe.pipeline import LibraryPipeline
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.spec2 import Spec2Pipeline
-from stpipe.ramp_step import RampStep
 from stpipe.registry import PIPELINES, STEPS, load, summary
-from stpipe.step import Step
 from stpipe.steps.extract_1d import Extract1dStep
 from stpipe.steps.resample_spec import ResampleSpecStep
 from stpipe.steps.source_catalog import SourceCatalogStep

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.assignments import assignments
+from stpipe.core.associations import assignments
 from stpipe.demo.observation import DITHERS
 from stpipe.demo.project import write_demo
 from stpipe.errors import InputError

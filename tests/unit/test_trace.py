@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from stpipe import Pipeline, Step, models
+from stpipe.core.step import Output
 from stpipe.errors import InputError, TraceError, UsageError
 from stpipe.generate.snakefile import of_stages
 from stpipe.generate.trace import Graph, trace
-from stpipe.step import Output
 
 
 class Halve(Step):

@@ -428,7 +428,7 @@ TWO = """
 import numpy as np
 from slits import DoubleStep
 from stpipe import Output, Pipeline, Step
-from stpipe.products import Products
+from stpipe.core.products import Products
 
 class HalvesStep(Step):
     "Upper and lower half."

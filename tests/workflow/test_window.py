@@ -11,9 +11,9 @@ import pytest
 
 from stpipe import Pipeline, Step, models, window
 from stpipe.cli.strun import main
+from stpipe.core.step import Output
 from stpipe.errors import InputError, UsageError
 from stpipe.models.compare import Tolerance, compare
-from stpipe.step import Output
 
 QUIET = "--log-stream=null"
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stpipe.core.library_step import LibraryStep
 from stpipe.errors import InputError
-from stpipe.library_step import LibraryStep
 from stpipe.parameters.settings import Raw, Settings
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.models import Association
     from stpipe.models.associations import Product
-    from stpipe.step import Step
 
 __all__ = ["Assignment", "assignments", "subtracts"]
 

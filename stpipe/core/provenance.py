@@ -15,9 +15,9 @@ from stpipe.parameters.resolution import PATHS, rules
 from stpipe.system import logs
 
 if TYPE_CHECKING:
+    from stpipe.core.step import Step
     from stpipe.models import DataModel
     from stpipe.references.selection import Reference
-    from stpipe.step import Step
 
 __all__ = [
     "HOOK",

@@ -4,7 +4,7 @@ A step declares, as class attributes, its names, parameters, references, what it
 makes, and implements `process`. Everything else is the framework's: opening the input read-only,
 finding reference files, hooks, recording how the product was made, naming and saving it.
 
-Override `process`; a step that corrects ramps derives from `RampStep` (`stpipe.ramp_step`) instead;
+Override `process`; a step that corrects ramps derives from `RampStep` (`stpipe.core.ramp_step`) instead;
 declare `outputs` when there is more than one product.
 """
 
@@ -18,7 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from stpipe import hooks, nothing, provenance
+from stpipe import hooks
+from stpipe.core import no_product, provenance
+from stpipe.core.products import Output, Parts, Products, StandIn, first_product, listed
+from stpipe.core.saving import Saving
 from stpipe.engine.chain import settle
 from stpipe.errors import InputError, NoProduct, Skip, StpipeError
 from stpipe.parameters import defaults
@@ -31,11 +34,9 @@ from stpipe.parameters.resolution import (
     resolve,
 )
 from stpipe.parameters.writer import write
-from stpipe.products import Output, Parts, Products, StandIn, first_product, listed
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.selection import Reference, References, Resolver, override
 from stpipe.registry import public_name
-from stpipe.saving import Saving
 from stpipe.system import logs
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ class Step(Saving):
         Records go to stderr, or where the file's `[logging]` says; a program that logs already is
         left alone.
         """
-        from stpipe.assignments import assignments
+        from stpipe.core.associations import assignments
 
         file = Configuration(None, Settings()) if config_file is None else read_cfg(config_file)
         given = from_keywords(keywords)
@@ -457,7 +458,7 @@ class Step(Saving):
         from stpipe.models.base import REGISTRY
 
         found = type(model).__name__
-        if found == nothing.MODEL:
+        if found == no_product.MODEL:
             reason = (model.provenance or [{}])[-1].get("reason")
             raise InputError(
                 f"{self.qualified_name}: {self.source or 'the input'} holds a {found}: an earlier step "

@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from stpipe import naming, provenance
+from stpipe import naming
+from stpipe.core import provenance
+from stpipe.core.products import Output, Parts, StandIn, listed, model_name
 from stpipe.errors import ParameterError
-from stpipe.products import Output, Parts, StandIn, listed, model_name
 from stpipe.system import folders
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = ["Saving"]
 

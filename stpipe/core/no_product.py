@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import provenance
+from stpipe.core import provenance
 from stpipe.system import folders
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = ["MODEL", "is_marked", "mark"]
 

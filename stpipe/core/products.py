@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from stpipe.step import Step
+    from stpipe.core.step import Step
 
 __all__ = ["Output", "Parts", "Products", "StandIn", "first_product", "listed", "model_name"]
 

@@ -18,11 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from stpipe import hooks, naming, provenance
+from stpipe import hooks, naming
+from stpipe.core import provenance
+from stpipe.core.products import Parts
+from stpipe.core.step import Output, Products, StandIn, Step
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
-from stpipe.products import Parts
 from stpipe.references.selection import References
-from stpipe.step import Output, Products, StandIn, Step
 from stpipe.system import logs
 
 if TYPE_CHECKING:

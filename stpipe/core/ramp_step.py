@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from stpipe.core.step import Step
 from stpipe.engine.chain import Chain, extend, filling, flags_mb, settle
 from stpipe.references.selection import References
-from stpipe.step import Step
 
 __all__ = ["RampStep"]
 

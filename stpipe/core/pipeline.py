@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from stpipe import hooks, provenance
+from stpipe import hooks
+from stpipe.core import provenance
+from stpipe.core.library_step import LibraryStep, stand_in_of
+from stpipe.core.products import Parts
+from stpipe.core.step import Products, StandIn, Step
 from stpipe.errors import NoProduct, ReferenceMissing, did_you_mean
-from stpipe.library_step import LibraryStep, stand_in_of
 from stpipe.parameters.resolution import Parameters
-from stpipe.products import Parts
 from stpipe.references.selection import hash_ahead
-from stpipe.step import Products, StandIn, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
