@@ -14,7 +14,7 @@ from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
-    from stpipe.generate.trace import SkippedStep
+    from stpipe.graph.tracing import SkippedStep
     from stpipe.parameters.resolution import Configuration, Settings
     from stpipe.references.selection import Reference, Resolver
 
@@ -264,12 +264,13 @@ class _Request:
         return [self.inputs] if many else [(source,) for source in self.inputs]
 
     def _run_one(self, step: Step, sources: tuple[Any, ...]) -> None:
-        from stpipe import job, window
+        from stpipe import job
+        from stpipe.graph import partial_run
 
         options = self.given.options
         start, stop = options.get("start-step"), options.get("stop-step")
         if start or stop:
-            window.run(step, sources[0], start, stop)
+            partial_run.run(step, sources[0], start, stop)
         elif section := self.configuration.job:
             job.save(step, job.run(step, section, sources), sources[0])
         else:
@@ -301,7 +302,7 @@ def _with_option(problem: str) -> str:
 
 
 def _dry_run_lines(step: Step, source: str) -> Iterator[str]:
-    from stpipe.generate.trace import trace
+    from stpipe.graph.tracing import trace
 
     yield source
     for node in trace(step, source).nodes:

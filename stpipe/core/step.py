@@ -40,8 +40,8 @@ from stpipe.registry import public_name
 from stpipe.system import logs
 
 if TYPE_CHECKING:
+    from stpipe.graph.partial_run import Window
     from stpipe.models import DataModel
-    from stpipe.window import Window
 
 __all__ = [
     "SKIP_PARAMETER",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stpipe.core.library_step import LibraryStep
-from stpipe.generate.trace import Graph, Node, Part
+from stpipe.graph.tracing import Graph, Node, Part
 from stpipe.steps.hook import LookStep
 
 __all__ = ["Run", "runs"]

@@ -20,7 +20,7 @@ from stpipe.core.library_step import LibraryStep
 from stpipe.core.products import Output
 from stpipe.core.step import Step
 from stpipe.errors import UsageError
-from stpipe.generate.trace import Graph, Node, Place
+from stpipe.graph.tracing import Graph, Node, Place
 from stpipe.parameters.resolution import resolve
 from stpipe.parameters.settings import Raw, Settings
 from stpipe.steps.hook import HookStep, LookStep

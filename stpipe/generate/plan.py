@@ -23,7 +23,7 @@ from stpipe.generate import cache, frozen, lock, seals
 from stpipe.generate.fingerprint import at_once
 from stpipe.generate.planning import Entry, Planner, offered_by
 from stpipe.generate.project import CONFIG, Project
-from stpipe.generate.trace import ANY, Member
+from stpipe.graph.tracing import ANY, Member
 from stpipe.system import folders
 
 __all__ = ["Plan", "freeze", "load", "select", "use_own_commands"]

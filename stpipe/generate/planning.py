@@ -28,7 +28,7 @@ from stpipe.generate.hooking import files_of, interpose
 from stpipe.generate.project import Project
 from stpipe.generate.refusing import refuse
 from stpipe.generate.snakefile import group_of
-from stpipe.generate.trace import (
+from stpipe.graph.tracing import (
     ANY,
     Graph,
     Member,

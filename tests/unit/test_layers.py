@@ -247,7 +247,7 @@ def test_every_way_to_run_resolves_alike(
     niriss: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Command line, `call`, an instance, and a plan agree on values and sources."""
-    from stpipe.generate.trace import trace
+    from stpipe.graph.tracing import trace
 
     monkeypatch.chdir(tmp_path)
     assert 0 == main(["jump", str(niriss), "--log-stream=null"])

@@ -11,7 +11,7 @@ from stpipe import Pipeline, Step, models
 from stpipe.core.step import Output
 from stpipe.errors import InputError, TraceError, UsageError
 from stpipe.generate.snakefile import of_stages
-from stpipe.generate.trace import Graph, trace
+from stpipe.graph.tracing import Graph, trace
 
 
 class Halve(Step):

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import belonging, hooks, naming
+from stpipe import hooks, naming
 from stpipe.core.library_step import LibraryStep, save_members
 from stpipe.core.products import StandIn, first_product
 from stpipe.core.step import Step
 from stpipe.engine.chain import settle
 from stpipe.errors import InputError, UsageError, did_you_mean
-from stpipe.generate.trace import ANY, Graph, Node, Traced, TracedMany, trace
+from stpipe.graph import saved_products
+from stpipe.graph.tracing import ANY, Graph, Node, Traced, TracedMany, trace
 from stpipe.models import ModelLibrary
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Window:
         reasons = [
             reason
             for place in self._entrances()
-            for reason in belonging.reasons(self.graph, place, self._path(place), self.names)
+            for reason in saved_products.reasons(self.graph, place, self._path(place), self.names)
         ]
         if reasons:
             raise InputError("\n".join(dict.fromkeys(reasons)))
@@ -144,11 +145,11 @@ class Window:
 
     def _save(self, model: Any, stopped: str | None) -> list[Path]:
         if isinstance(model, ModelLibrary):
-            return save_members(self.pipeline, model, belonging.suffix(model[0]))
+            return save_members(self.pipeline, model, saved_products.suffix(model[0]))
         settle(model)
         if stopped:
-            belonging.note(model, self.graph.source, self.pipeline, stopped)
-        return self.pipeline.save(model, belonging.suffix(model))
+            saved_products.note(model, self.graph.source, self.pipeline, stopped)
+        return self.pipeline.save(model, saved_products.suffix(model))
 
     def close(self) -> None:
         """Close the files that were opened."""
@@ -201,10 +202,10 @@ class Window:
         place = (given.node, given.index)
         path = self._path(place)
         if given.root != self.graph.root:
-            for reason in belonging.reasons(self.graph, place, path, self.names):
+            for reason in saved_products.reasons(self.graph, place, path, self.names):
                 raise InputError(reason)
         model = self._open(path).copy()
-        belonging.forget(model)
+        saved_products.forget(model)
         return model
 
     def _path(self, place: tuple[Node, int]) -> Path:
@@ -240,12 +241,12 @@ class Window:
     def _leave(self, given: Any) -> None:
         """Note a product that a step outside the window would have got."""
         if isinstance(given, ModelLibrary):
-            if belonging.suffix(given[0]):
+            if saved_products.suffix(given[0]):
                 self._leaving[id(given)] = given
         elif isinstance(given, (list, tuple)):
             for one in given:
                 self._leave(one)
-        elif given is not None and not isinstance(given, StandIn) and belonging.suffix(given):
+        elif given is not None and not isinstance(given, StandIn) and saved_products.suffix(given):
             self._leaving[id(given)] = given
 
     def _standing_for(self, given: Any) -> Traced | TracedMany:

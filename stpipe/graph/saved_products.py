@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks
 from stpipe.core import provenance
-from stpipe.generate.trace import Graph, Node, Part
+from stpipe.graph.tracing import Graph, Node, Part
 from stpipe.references.selection import sha256
 
 if TYPE_CHECKING:

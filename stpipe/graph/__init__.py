@@ -1,0 +1,1 @@
+"""What a pipeline will do to an exposure, without doing it."""
