@@ -59,7 +59,7 @@ class _Choice:
 
 def _types(cls: type[Step]) -> dict[str, tuple[str, ...]]:
     """The types that a pipeline's steps use, each with the names of those steps."""
-    from stpipe.generate.project import all_steps
+    from stpipe.project.config import all_steps
 
     found: dict[str, tuple[str, ...]] = {}
     for name, step in all_steps(cls) if cls.step_defs else [(cls.alias, cls)]:

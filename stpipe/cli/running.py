@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 from stpipe.errors import HookError, InputError, ReferenceMissing, StpipeError, UsageError
 
 if TYPE_CHECKING:
-    from stpipe.generate.plan import Plan
+    from stpipe.project.plan import Plan
 
 __all__ = ["run", "verify"]
 
@@ -35,14 +35,14 @@ def run(folder: str, words: Sequence[str]) -> None:
         Whatever planning finds wrong, before anything runs; or, when jobs failed, the error of each,
         with the exit code of the jobs where all have the same.
     """
-    from stpipe.generate import project
+    from stpipe.project import config as project
 
     config = project.read(folder)
     with project.inside(folder):
         if "--unlock" in words:
             _snakemake(["--unlock"])
             return
-        from stpipe.generate.plan import load
+        from stpipe.project.plan import load
 
         load(config)  # what is wrong with the project is said in one message
         _refuse_locked()
@@ -56,17 +56,18 @@ def run(folder: str, words: Sequence[str]) -> None:
 
 def verify(options: argparse.Namespace) -> None:
     """Set products aside that are not as they were written; exit code 1 when there are any."""
-    from stpipe.generate import project, seals
-    from stpipe.generate.plan import load
+    from stpipe.project import config as project
+    from stpipe.project import integrity
+    from stpipe.project.plan import load
 
     config = project.read(options.directory)
     with project.inside(options.directory):
-        seals.refuse_while_running()
+        integrity.refuse_while_running()
         plan: Plan = load(config)
         known = plan.products()
-        found = list(seals.verify(known))
+        found = list(integrity.verify(known))
         for product, problem in found:
-            place = product if options.keep else seals.set_aside(product)
+            place = product if options.keep else integrity.set_aside(product)
             print(f"{product}: {problem}" + ("" if options.keep else f"; set aside as {place}"))
         there = sum(Path(product).exists() for product in known)
         print(f"{there} products are as they were written.")
@@ -77,9 +78,9 @@ def verify(options: argparse.Namespace) -> None:
 
 def _refuse_locked() -> None:
     """Say what to do about locks: they tell neither who holds them nor since when."""
-    from stpipe.generate import seals
+    from stpipe.project import integrity
 
-    if seals.LOCKS.is_dir() and any(seals.LOCKS.iterdir()):
+    if integrity.LOCKS.is_dir() and any(integrity.LOCKS.iterdir()):
         here = list(_snakemakes())
         if here:
             raise UsageError(

@@ -67,9 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_init(commands)
     _add(commands, "generate", _generate, "write the Snakefile again")
-    graph = _add(commands, "graph", _graph, "draw the steps that the exposures take")
-    graph.add_argument("--format", choices=("mermaid", "svg"), default="mermaid")
-    graph.add_argument("--output", metavar="FILE", help="write into a file")
+    diagram = _add(commands, "graph", _graph, "draw the steps that the exposures take")
+    diagram.add_argument("--format", choices=("mermaid", "svg"), default="mermaid")
+    diagram.add_argument("--output", metavar="FILE", help="write into a file")
     _add_lock(commands)
     _add_references(commands)
     _add_report(commands)
@@ -150,7 +150,7 @@ def _version() -> str:
 
 def _init(options: argparse.Namespace, extra: list[str]) -> None:
     from stpipe.cli.arguments import parse
-    from stpipe.generate import init
+    from stpipe.project import init
 
     words = parse(extra)
     if words.positional or words.flags or words.options:
@@ -189,17 +189,17 @@ def _references(options: argparse.Namespace, extra: list[str]) -> None:
 def _report(options: argparse.Namespace, extra: list[str]) -> None:
     from pathlib import Path
 
-    from stpipe.report import run
+    from stpipe.project.report import build
 
     _refuse(extra)
     folder = Path(options.directory)
     output = Path(options.output) if options.output else folder / "report.html"
-    for line in run.write(folder, output, options.products, everything=options.all):
+    for line in build.write(folder, output, options.products, everything=options.all):
         print(line)
 
 
 def _generate(options: argparse.Namespace, extra: list[str]) -> None:
-    from stpipe.generate import init
+    from stpipe.project import init
 
     _refuse(extra)
     for line in init.generate(options.directory):
@@ -209,10 +209,10 @@ def _generate(options: argparse.Namespace, extra: list[str]) -> None:
 def _graph(options: argparse.Namespace, extra: list[str]) -> None:
     from pathlib import Path
 
-    from stpipe.generate import graph
+    from stpipe.project import diagram
 
     _refuse(extra)
-    text = graph.draw(options.directory, options.format)
+    text = diagram.draw(options.directory, options.format)
     if options.output:
         Path(options.output).write_text(text, encoding="utf-8")
     else:
@@ -220,7 +220,7 @@ def _graph(options: argparse.Namespace, extra: list[str]) -> None:
 
 
 def _why(options: argparse.Namespace, extra: list[str]) -> None:
-    from stpipe.generate import why
+    from stpipe.project import why
 
     _refuse(extra)
     for line in why.explain(options.directory, options.target):

@@ -191,9 +191,9 @@ class _Request:
         return step
 
     def _settings(self) -> Settings:
-        from stpipe import job
         from stpipe.parameters import from_product
         from stpipe.parameters.resolution import from_options
+        from stpipe.project import job
 
         configuration = self.configuration
         base = job.read(configuration) if configuration.job else configuration.settings
@@ -264,8 +264,8 @@ class _Request:
         return [self.inputs] if many else [(source,) for source in self.inputs]
 
     def _run_one(self, step: Step, sources: tuple[Any, ...]) -> None:
-        from stpipe import job
         from stpipe.graph import partial_run
+        from stpipe.project import job
 
         options = self.given.options
         start, stop = options.get("start-step"), options.get("stop-step")

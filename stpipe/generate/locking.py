@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stpipe.errors import UsageError
-from stpipe.generate import lock, plan, project
+from stpipe.project import config as project
+from stpipe.project import lock, plan
 from stpipe.references.crds import CrdsResolver
 
 __all__ = ["run"]

@@ -10,7 +10,7 @@ import pytest
 
 import stpipe
 from stpipe import pipelines, steps
-from stpipe.generate import fingerprint, why
+from stpipe.project import fingerprint, why
 from stpipe.registry import PIPELINES, STEPS, load, public_name
 
 

@@ -10,8 +10,8 @@ import pytest
 from stpipe import Pipeline, Step, models
 from stpipe.core.step import Output
 from stpipe.errors import InputError, TraceError, UsageError
-from stpipe.generate.snakefile import of_stages
 from stpipe.graph.tracing import Graph, trace
+from stpipe.project.snakefile import of_stages
 
 
 class Halve(Step):

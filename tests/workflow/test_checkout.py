@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stpipe.generate.snakefile import of_pipeline, snakefile
+from stpipe.project.snakefile import of_pipeline, snakefile
 from stpipe.registry import load
 from stpipe.system import package_data
 

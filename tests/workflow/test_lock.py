@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from stpipe.cli import stflow
-from stpipe.generate import lock, project
+from stpipe.project import config as project
+from stpipe.project import lock
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Output = pytest.CaptureFixture[str]

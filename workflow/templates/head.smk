@@ -7,7 +7,7 @@
 import os
 import sys
 
-from stpipe.generate.snakemake import (
+from stpipe.project.snakemake import (
     forget,
     freeze,
     give_back,

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
-from stpipe.report import picture, png, run
-from stpipe.report.histogram import histogram
+from stpipe.project.report import build, images, png
+from stpipe.project.report.histogram import histogram
 from stpipe.system import package_data
 
 NAMES = {"GOOD": 0, "DO_NOT_USE": 1, "SATURATED": 2, "JUMP_DET": 4}
@@ -54,9 +54,9 @@ def test_brightness_rises_and_blanks_have_a_colour_of_their_own() -> None:
     image = np.arange(100.0).reshape(10, 10)
     image[3, 4] = np.nan
 
-    pixels, palette = decoded(picture.brightness(image, 512))
+    pixels, palette = decoded(images.brightness(image, 512))
 
-    assert picture.BLANK == palette[pixels[::-1][3, 4]]
+    assert images.BLANK == palette[pixels[::-1][3, 4]]
     greys = pixels[::-1].ravel()[np.isfinite(image).ravel()].astype(int)
     assert (np.diff(greys) >= 0).all()
     assert (0, 254) == (greys.min(), greys.max())
@@ -66,7 +66,7 @@ def test_brightness_rises_and_blanks_have_a_colour_of_their_own() -> None:
     "image", [np.full((4, 4), np.nan), np.ones((4, 4)), np.full((4, 4), np.inf)]
 )
 def test_an_image_without_structure_is_drawn(image: np.ndarray) -> None:
-    decoded(picture.brightness(image, 512))
+    decoded(images.brightness(image, 512))
     assert "<p>" in histogram(image, "DN/s")
 
 
@@ -76,7 +76,7 @@ def test_shrinking_takes_means_of_blocks(height: int, width: int, longest: int) 
     image = np.random.default_rng(1).normal(size=(height, width))
     image[0, 0] = np.nan
 
-    small = picture.shrunk(image, longest)
+    small = images.shrunk(image, longest)
 
     assert max(small.shape) <= max(longest, 1)
     y, x = (-(-n // longest) for n in image.shape)
@@ -93,7 +93,7 @@ def test_the_rarest_flag_of_a_block_is_shown() -> None:
     flags[10:20] |= 2
     flags[15, 15] |= 4
 
-    content, legend = picture.flag_map(flags, NAMES, 10)
+    content, legend = images.flag_map(flags, NAMES, 10)
 
     pixels, palette = decoded(content)
     assert [("DO_NOT_USE", 10_000), ("SATURATED", 1000), ("JUMP_DET", 1)] == [
@@ -107,7 +107,7 @@ def test_the_rarest_flag_of_a_block_is_shown() -> None:
 def test_an_image_of_ten_thousand_pixels_makes_a_small_picture() -> None:
     image = np.random.default_rng(2).normal(size=(1500, 10_000)).astype(np.float32)
 
-    pixels, _ = decoded(content := picture.brightness(image, 512))
+    pixels, _ = decoded(content := images.brightness(image, 512))
 
     assert max(pixels.shape) <= 512
     assert len(content) < 300_000
@@ -116,7 +116,7 @@ def test_an_image_of_ten_thousand_pixels_makes_a_small_picture() -> None:
 @pytest.mark.parametrize("count", [1, 10, 100, 1000, 2000])
 def test_the_page_keeps_to_its_budget(count: int) -> None:
     """Noise does not compress: a byte for each pixel, four thirds of it in base64, two pictures."""
-    assert 2 * count * run._size(count) ** 2 * 4 / 3 < 45e6
+    assert 2 * count * build._size(count) ** 2 * 4 / 3 < 45e6
 
 
 def test_colours_of_the_page_have_contrast() -> None:

@@ -1,7 +1,7 @@
 """Planning: one exposure's traced graph as jobs of rules, with the names of all files.
 
-Nothing here reads pixels. Shell hooks become nodes (`stpipe.generate.hooking`), steps between products
-that are not kept become one job (`stpipe.generate.fusing`), and each node becomes an entry: what its
+Nothing here reads pixels. Shell hooks become nodes (`stpipe.project.hook_rules`), steps between products
+that are not kept become one job (`stpipe.project.fusion`), and each node becomes an entry: what its
 rule reads and makes for this exposure, and the job file that says how.
 """
 
@@ -15,19 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import stpipe
-from stpipe import hooks, job
+from stpipe import hooks
 from stpipe.core.associations import Assignment, assignments, subtracts
 from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
-from stpipe.generate import lock
-from stpipe.generate.cache import state
-from stpipe.generate.fingerprint import files_of_function, fingerprint, fingerprint_of, source_files
-from stpipe.generate.fusing import Run, runs
-from stpipe.generate.hooking import files_of, interpose
-from stpipe.generate.project import Project
-from stpipe.generate.refusing import refuse
-from stpipe.generate.snakefile import group_of
 from stpipe.graph.tracing import (
     ANY,
     Graph,
@@ -45,10 +37,18 @@ from stpipe.graph.tracing import (
 from stpipe.models.associations import load_association
 from stpipe.models.user_models import extension_of
 from stpipe.parameters.resolution import Settings
+from stpipe.project import job, lock
+from stpipe.project.config import Project
+from stpipe.project.fingerprint import files_of_function, fingerprint, fingerprint_of, source_files
+from stpipe.project.fusion import Run, runs
+from stpipe.project.hook_rules import files_of, interpose
+from stpipe.project.plan_cache import state
+from stpipe.project.snakefile import group_of
+from stpipe.project.steps.hook import HookStep, LookStep
+from stpipe.project.steps.save import SaveStep
+from stpipe.project.unsupported import refuse
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.selection import Reference, sha256
-from stpipe.steps.hook import HookStep, LookStep
-from stpipe.steps.save import SaveStep
 
 __all__ = ["Entry", "Planner", "offered_by"]
 

@@ -11,9 +11,9 @@ from string import Template
 from typing import Any
 
 import stpipe
-from stpipe.report.costs import RuleCost
-from stpipe.report.picture import BACKGROUND, Flag
-from stpipe.report.product import Recipe, Shown
+from stpipe.project.report.costs import RuleCost
+from stpipe.project.report.images import BACKGROUND, Flag
+from stpipe.project.report.product import Recipe, Shown
 from stpipe.system import package_data
 
 __all__ = ["Page", "render"]

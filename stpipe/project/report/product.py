@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.report import picture
-from stpipe.report.histogram import histogram
+from stpipe.project.report import images
+from stpipe.project.report.histogram import histogram
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -62,7 +62,7 @@ class Shown:
     image: bytes | None = None
     histogram: str = ""
     flag_map: bytes | None = None
-    flags: Sequence[picture.Flag] = field(default_factory=list)
+    flags: Sequence[images.Flag] = field(default_factory=list)
     warnings: Sequence[str] = ()
 
 
@@ -96,13 +96,13 @@ def _add_pictures(shown: Shown, model: DataModel, name: str, longest: int) -> No
     shown.unit = str(model.get("meta.bunit_data") or "")
     shown.caption = _plane(shown.shape)
     image = image_of(model, name, None)
-    shown.image = picture.brightness(image, longest)
+    shown.image = images.brightness(image, longest)
     shown.histogram = histogram(image, shown.unit)
     flags = _flags(model, image.shape)
     if flags is not None:
         from stpipe.models import dqflags
 
-        shown.flag_map, shown.flags = picture.flag_map(flags, dqflags.pixel, longest)
+        shown.flag_map, shown.flags = images.flag_map(flags, dqflags.pixel, longest)
 
 
 def _plane(shape: tuple[int, ...]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stpipe.report import png
+from stpipe.project.report import png
 
 __all__ = ["BACKGROUND", "BLANK", "COLOURS", "Flag", "brightness", "flag_map", "shrunk"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from stpipe import naming
 from stpipe.errors import InputError, UsageError
-from stpipe.generate import project
-from stpipe.generate.plan import Plan, load
-from stpipe.generate.planning import Entry
-from stpipe.report import costs, page
-from stpipe.report.product import show
+from stpipe.project import config as project
+from stpipe.project.plan import Plan, load
+from stpipe.project.planner import Entry
+from stpipe.project.report import costs, page
+from stpipe.project.report.product import show
 
 __all__ = ["write"]
 

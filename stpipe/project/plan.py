@@ -1,7 +1,7 @@
 """Plan: for every exposure of a project, which rules make which files from which, with which job.
 
 A Snakefile loads the plan when it is read; what it asks for are functions of wildcards. Exposures are
-traced once (`stpipe.generate.planning`) and remembered (`stpipe.generate.cache`).
+traced once (`stpipe.project.planner`) and remembered (`stpipe.project.plan_cache`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 from stpipe import naming
 from stpipe.errors import UsageError, did_you_mean
-from stpipe.generate import cache, frozen, lock, seals
-from stpipe.generate.fingerprint import at_once
-from stpipe.generate.planning import Entry, Planner, offered_by
-from stpipe.generate.project import CONFIG, Project
 from stpipe.graph.tracing import ANY, Member
+from stpipe.project import integrity, lock, plan_cache, plan_snapshot
+from stpipe.project.config import CONFIG, Project
+from stpipe.project.fingerprint import at_once
+from stpipe.project.planner import Entry, Planner, offered_by
 from stpipe.system import folders
 
 __all__ = ["Plan", "freeze", "load", "select", "use_own_commands"]
@@ -201,7 +201,7 @@ class Plan:
             )
         wanted = [path for exposure in self.exposures.values() for path in exposure["results"]]
         # What was set aside is made again, also where nothing else needs it.
-        return [*wanted, *sorted(seals.missing() & set(self.products()) - set(wanted))]
+        return [*wanted, *sorted(integrity.missing() & set(self.products()) - set(wanted))]
 
     def kept_products(self) -> list[str]:
         """Every file that stays when a run has ended."""
@@ -253,7 +253,7 @@ def _in_json(text: str) -> str:
 
 def freeze() -> None:
     """Have the jobs that this run starts on a cluster follow its plan, whatever is edited later."""
-    frozen.freeze(cache.CACHE)
+    plan_snapshot.freeze(plan_cache.CACHE)
 
 
 def use_own_commands() -> None:
@@ -288,16 +288,16 @@ def load(config: Mapping[str, Any]) -> Plan:
 
     A job on a cluster, which reads the Snakefile again, gets the plan of the run that it is part of.
     """
-    if (content := frozen.plan()) is not None:
+    if (content := plan_snapshot.plan()) is not None:
         planned = {e["root"]: e for e in content["exposures"]}
         return Plan(planned, around_mb=config.get("job_overhead_mb", 0))
     project = Project.from_config(config)
     project.use_crds()
-    remembered = cache.recall(project)
+    remembered = plan_cache.recall(project)
     planner = Planner(project)
     exposures: dict[str, Any] = {}
     offered: dict[str, Callable[[], Member]] = {}
-    holds = cache.Holds()
+    holds = plan_cache.Holds()
     with at_once():
         for source in project.exposures():
             plans = remembered.get(source, [])
@@ -309,7 +309,7 @@ def load(config: Mapping[str, Any]) -> Plan:
     if planner.selected:
         lock.hold(project, planner.selected)
     if planner.selected or sum(map(len, remembered.values())) != len(exposures):
-        cache.remember(project, exposures.values())
+        plan_cache.remember(project, exposures.values())
     if not exposures:
         log.warning("%s lists no exposures: there is nothing to do.", CONFIG)
     around_mb = config.get("job_overhead_mb", 0)

@@ -19,7 +19,7 @@ from typing import Any
 from configobj import ConfigObj
 
 from stpipe.errors import StpipeError
-from stpipe.generate import project
+from stpipe.project import config
 from stpipe.registry import public_name
 
 __all__ = ["explain"]
@@ -43,7 +43,7 @@ def explain(folder: str | Path, target: str) -> Iterator[str]:
     StpipeError
         When Snakemake cannot plan for the target; its own words are passed on.
     """
-    project.read(folder)
+    config.read(folder)
     folder = Path(folder)
     jobs = _jobs(_dry_run(folder, _within(folder, target)))
     if not jobs:

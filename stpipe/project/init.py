@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import InputError, UsageError
-from stpipe.generate import lock, project
-from stpipe.generate.plan import Plan, load, select
-from stpipe.generate.snakefile import of_stages, snakefile
 from stpipe.parameters.resolution import Settings, from_options, items, read_cfg, resolve, rules
+from stpipe.project import config as project
+from stpipe.project import lock
+from stpipe.project.plan import Plan, load, select
+from stpipe.project.snakefile import of_stages, snakefile
 from stpipe.references.crds import CrdsResolver
 from stpipe.registry import load as load_class
 from stpipe.system import package_data

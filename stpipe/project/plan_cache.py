@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import stpipe
-from stpipe.generate.fingerprint import source_files
-from stpipe.generate.project import Project
 from stpipe.parameters import defaults
+from stpipe.project.config import Project
+from stpipe.project.fingerprint import source_files
 
 __all__ = ["Holds", "State", "recall", "remember", "state"]
 

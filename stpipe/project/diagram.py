@@ -10,8 +10,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from stpipe.errors import UsageError
-from stpipe.generate import project
-from stpipe.generate.plan import Plan, load
+from stpipe.project import config as project
+from stpipe.project.plan import Plan, load
 
 __all__ = ["Picture", "draw", "mermaid", "picture", "svg"]
 

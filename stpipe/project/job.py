@@ -23,8 +23,8 @@ from stpipe import naming
 from stpipe.core import no_product
 from stpipe.core.products import Parts
 from stpipe.core.step import Products, Step
-from stpipe.generate import seals
 from stpipe.parameters.resolution import Configuration, Raw, Settings
+from stpipe.project import integrity
 from stpipe.references.selection import FixedResolver, Reference
 from stpipe.registry import import_class
 from stpipe.system import folders
@@ -150,7 +150,7 @@ def save(step: Step, result: Any, source: str | Path) -> None:
     """Write and seal the products of a job; where there are none, files that say so and why."""
     paths = [*step.save(result), *(_nothing(step, source) if step.why_nothing else ())]
     indices = {path.with_name(folders.INDEX) for path in paths}
-    seals.seal([*paths, *(index for index in indices if index.is_file())])
+    integrity.seal([*paths, *(index for index in indices if index.is_file())])
 
 
 def _nothing(step: Step, source: str | Path) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stpipe.generate.keeping import forget, give_back, keep, to_be_made
-from stpipe.generate.plan import freeze, load, use_own_commands
+from stpipe.project.backup import forget, give_back, keep, to_be_made
+from stpipe.project.plan import freeze, load, use_own_commands
 
 __all__ = ["forget", "freeze", "give_back", "keep", "load", "to_be_made", "use_own_commands"]

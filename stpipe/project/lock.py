@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.errors import ReferenceMissing, UsageError
-from stpipe.generate.project import CONFIG, Project
+from stpipe.project.config import CONFIG, Project
 from stpipe.references.selection import NOT_APPLICABLE, Reference, sha256
 
 __all__ = ["LOCK", "Lock", "compare", "hold", "pin", "selection", "update"]

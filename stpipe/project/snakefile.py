@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
 from stpipe.errors import UsageError
-from stpipe.generate.project import all_steps
+from stpipe.project.config import all_steps
 from stpipe.system import package_data
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""A Snakemake project made from a pipeline: planning, generating, running, reporting."""

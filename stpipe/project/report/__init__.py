@@ -1,0 +1,1 @@
+"""The report of a project: one page of pictures, costs and histories."""

@@ -1,0 +1,1 @@
+"""Rules of projects that are no steps of a pipeline: hooks and saved inputs."""
