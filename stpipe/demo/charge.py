@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stpipe.demo.electronics import GROUPS_TO_SKIP
 from stpipe.demo.geometry import is_lit
 from stpipe.demo.observation import Observation
-from stpipe.demo.silicon import Pixels, dark_charge
+from stpipe.demo.pixels import Pixels, dark_charge
 from stpipe.demo.truth import COSMIC_RAY
 from stpipe.models import dqflags
 

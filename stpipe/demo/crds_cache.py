@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stpipe.demo.observation import Observation
-from stpipe.demo.references import REFERENCE_TYPES, USEAFTER, Setup, make_reference, setups
+from stpipe.demo.reference_files import REFERENCE_TYPES, USEAFTER, Setup, make_reference, setups
 
 __all__ = ["CONTEXT", "write_crds_cache"]
 

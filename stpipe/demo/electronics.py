@@ -16,7 +16,7 @@ from stpipe.demo.detectors import Detector
 from stpipe.demo.drift import make_drift
 from stpipe.demo.geometry import is_reference
 from stpipe.demo.observation import Observation
-from stpipe.demo.silicon import Pixels
+from stpipe.demo.pixels import Pixels
 
 __all__ = [
     "GROUPS_TO_SKIP",

@@ -13,11 +13,11 @@ from stpipe.demo import lrs
 from stpipe.demo.charge import cosmic_rays, fill
 from stpipe.demo.electronics import make_electronics, saturation_level
 from stpipe.demo.geometry import is_reference
-from stpipe.demo.metadata import group_table, integration_times, keywords
+from stpipe.demo.headers import group_table, integration_times, keywords
 from stpipe.demo.observation import Observation, plan
 from stpipe.demo.optics import megajansky
+from stpipe.demo.pixels import Pixels, make_pixels
 from stpipe.demo.scene import observe
-from stpipe.demo.silicon import Pixels, make_pixels
 from stpipe.demo.truth import Truth
 from stpipe.models import Level1bModel, dqflags
 

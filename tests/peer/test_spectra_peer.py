@@ -15,10 +15,10 @@ from reference_headers import described
 
 from stpipe import models
 from stpipe.demo import lrs
-from stpipe.demo.metadata import keywords
+from stpipe.demo.headers import keywords
 from stpipe.demo.observation import SPECTRA
 from stpipe.demo.optics import distortion_model
-from stpipe.demo.references import PRISM_SUBARRAYS
+from stpipe.demo.reference_files import PRISM_SUBARRAYS
 from stpipe.models import dqflags
 from stpipe.steps.assign_wcs import AssignWcsStep
 from stpipe.steps.extract_1d import Extract1dStep

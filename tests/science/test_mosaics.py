@@ -16,7 +16,7 @@ from stpipe.demo import plan, write_demo
 from stpipe.demo.compare import matched_stars, stars_found
 from stpipe.demo.field import Pointing
 from stpipe.demo.observation import Observation
-from stpipe.demo.references import MOSAIC_SIGMA
+from stpipe.demo.reference_files import MOSAIC_SIGMA
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.image3 import Image3Pipeline

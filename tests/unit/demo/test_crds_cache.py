@@ -14,7 +14,7 @@ import pytest
 
 from stpipe import models
 from stpipe.demo import DEMO
-from stpipe.demo.references import REFERENCE_TYPES
+from stpipe.demo.reference_files import REFERENCE_TYPES
 from stpipe.models import open_metadata
 
 SELECT = """

@@ -14,7 +14,7 @@ from stpipe.demo.detectors import DETECTORS, FULL, find_detector, find_subarray
 from stpipe.demo.electronics import ipc_kernel, make_electronics, nonlinear, saturation_level
 from stpipe.demo.geometry import detector_columns, detector_rows, is_reference
 from stpipe.demo.observation import plan
-from stpipe.demo.silicon import make_pixels
+from stpipe.demo.pixels import make_pixels
 from stpipe.errors import UsageError
 from stpipe.models import dqflags
 

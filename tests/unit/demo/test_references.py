@@ -10,8 +10,8 @@ from astropy.io import fits
 
 from stpipe import models
 from stpipe.demo import DEMO
-from stpipe.demo.references import MARGIN, Setup, make_reference, setups
-from stpipe.demo.silicon import make_pixels
+from stpipe.demo.pixels import make_pixels
+from stpipe.demo.reference_files import MARGIN, Setup, make_reference, setups
 
 SETUPS = setups(DEMO)
 

@@ -12,7 +12,7 @@ import pytest
 
 from stpipe.demo import Simulation, Truth, simulate
 from stpipe.demo.electronics import GROUPS_TO_SKIP
-from stpipe.demo.references import Setup, make_reference
+from stpipe.demo.reference_files import Setup, make_reference
 from stpipe.models import Level1bModel, dqflags
 
 Array = npt.NDArray[Any]

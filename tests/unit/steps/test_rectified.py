@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stpipe import models
 from stpipe.demo import lrs
 from stpipe.demo.crds_cache import write_crds_cache
-from stpipe.demo.metadata import keywords
+from stpipe.demo.headers import keywords
 from stpipe.demo.observation import SPECTRA
 from stpipe.errors import InputError, ParameterError
 from stpipe.models import dqflags

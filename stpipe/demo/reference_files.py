@@ -22,12 +22,12 @@ from stpipe.demo.electronics import (
     saturation_level,
 )
 from stpipe.demo.geometry import is_reference
+from stpipe.demo.headers import optics
 from stpipe.demo.lrs import Slit
-from stpipe.demo.metadata import optics
 from stpipe.demo.observation import Observation
 from stpipe.demo.optics import APERTURES, ARCSEC2, distortion_model, megajansky
+from stpipe.demo.pixels import Pixels, dark_charge, make_pixels
 from stpipe.demo.scene import SIGMA
-from stpipe.demo.silicon import Pixels, dark_charge, make_pixels
 from stpipe.models import dqflags
 
 Reference = models.DataModel | lrs.AperturesFile
