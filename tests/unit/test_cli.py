@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from stpipe.cli import completion, stflow
-from stpipe.cli.strun import main
+from stpipe.cli.common import completion
+from stpipe.cli.stflow import main as stflow
+from stpipe.cli.strun.main import main
 from stpipe.registry import PIPELINES, STEPS, load
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -23,12 +24,12 @@ Output = pytest.CaptureFixture[str]
 OWN_AT_START = {
     "stpipe",
     "stpipe.cli",
-    "stpipe.cli.arguments",
-    "stpipe.cli.errors",
-    "stpipe.cli.helping",
-    "stpipe.cli.listing",
-    "stpipe.cli.strun",
-    "stpipe.cli.style",
+    "stpipe.cli.common.arguments",
+    "stpipe.cli.common.errors",
+    "stpipe.cli.strun.help",
+    "stpipe.cli.strun.list",
+    "stpipe.cli.strun.main",
+    "stpipe.cli.common.text",
     "stpipe.errors",
     "stpipe.plugins",
     "stpipe.registry",
@@ -39,7 +40,7 @@ OWN_AT_START = {
 def test_little_is_imported_before_a_target_is_named(word: str) -> None:
     """In a fresh interpreter: neither numpy nor astropy, nothing but the standard library."""
     code = (
-        "import sys; from stpipe.cli.strun import main; main(sys.argv[1:]); "
+        "import sys; from stpipe.cli.strun.main import main; main(sys.argv[1:]); "
         "print(*sorted(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stpipe import models
-from stpipe.cli.strun import main
+from stpipe.cli.strun.main import main
 from stpipe.errors import ReferenceMissing
 from stpipe.references.directory import DirectoryResolver
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stpipe import LibraryStep, Output, Pipeline, Skip, Step, hooks, models
-from stpipe.cli.strun import main
+from stpipe.cli.strun.main import main
 from stpipe.errors import HookError
 from stpipe.pipelines.sloper import SloperPipeline
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stpipe import models
-from stpipe.cli.strun import main
+from stpipe.cli.strun.main import main
 from stpipe.errors import ParameterError
 from stpipe.models.formats import asdf_yaml
 from stpipe.parameters import defaults

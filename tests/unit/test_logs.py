@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stpipe import Step, models
-from stpipe.cli.strun import main
+from stpipe.cli.strun.main import main
 from stpipe.errors import ParameterError
 from stpipe.system import logs
 

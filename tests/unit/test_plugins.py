@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stpipe import plugins, registry
-from stpipe.cli.strun import main
+from stpipe.cli.strun.main import main
 from stpipe.errors import UsageError
 
 Output = pytest.CaptureFixture[str]
@@ -143,7 +143,7 @@ def test_stscis_package_beside_ours_is_pointed_out(site: Path) -> None:
     (site / "stpipe").rmdir()
 
     done = subprocess.run(
-        [sys.executable, "-m", "stpipe.cli.strun", "--version"],
+        [sys.executable, "-m", "stpipe.cli.strun.main", "--version"],
         env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
         capture_output=True,
         text=True,

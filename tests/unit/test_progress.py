@@ -108,7 +108,7 @@ def test_a_user_sees_it(exposures: list[Path], tmp_path: Path) -> None:
     niriss = next(path for path in exposures if "nis" in path.name)
     code = (
         "import sys; from stpipe.engine import chain; chain.BAND_BYTES = chain.THINNEST = 8;"
-        "from stpipe.cli.strun import main; sys.exit(main())"
+        "from stpipe.cli.strun.main import main; sys.exit(main())"
     )
     words = ["slow.py:SlowStep", str(niriss), "--log-file=run.log"]
     ours, theirs = pty.openpty()

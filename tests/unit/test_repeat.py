@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stpipe import models
-from stpipe.cli.strun import main
+from stpipe.cli.strun.main import main
 from stpipe.errors import InputError, ReferenceMissing
 from stpipe.parameters import from_product
 from stpipe.parameters.resolution import Settings, from_options, resolve

@@ -16,7 +16,7 @@ import pytest
 from astropy.io import fits
 
 from stpipe import models
-from stpipe.cli.stflow import main
+from stpipe.cli.stflow.main import main
 from stpipe.errors import ValidationError
 from stpipe.models import describe
 from stpipe.models.compare import Difference, Tolerance, compare

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stpipe.cli import stflow
+from stpipe.cli.stflow import main
 from stpipe.project import config as project
 from stpipe.project import lock
 
@@ -46,7 +46,7 @@ def made(cache: Path, niriss: Path, tmp_path: Path, capsys: Output) -> Path:
     """A project of one exposure."""
     del cache
     folder = tmp_path / "project"
-    assert 0 == stflow.main(["init", str(folder), "--pipeline=sloper", str(niriss)])
+    assert 0 == main.main(["init", str(folder), "--pipeline=sloper", str(niriss)])
     capsys.readouterr()
     return folder
 
@@ -76,21 +76,21 @@ def test_a_file_with_other_content_is_told_of_until_it_is_accepted(
 ) -> None:
     """Which file, what to do; planning goes on, since what depends on the file is made again."""
     with changed(next(cache.rglob(GAIN))):
-        assert 0 == stflow.main(["generate", f"--directory={made}"])
+        assert 0 == main.main(["generate", f"--directory={made}"])
         assert f"the content of {GAIN} (gain) changed: SHA-256" in caplog.text
         assert "stflow lock --update" in caplog.text
-        assert 4 == stflow.main(["lock", f"--directory={made}"])
+        assert 4 == main.main(["lock", f"--directory={made}"])
         assert f"the content of {GAIN} (gain) changed" in capsys.readouterr().err
 
-        assert 0 == stflow.main(["lock", "--update", f"--directory={made}"])
+        assert 0 == main.main(["lock", "--update", f"--directory={made}"])
         assert f"the content of {GAIN}" in capsys.readouterr().out
-        assert 0 == stflow.main(["lock", f"--directory={made}"])
+        assert 0 == main.main(["lock", f"--directory={made}"])
 
 
 def test_a_changed_file_that_is_put_back_is_as_before(made: Path, cache: Path) -> None:
     with changed(next(cache.rglob(GAIN))):
-        assert 4 == stflow.main(["lock", f"--directory={made}"])
-    assert 0 == stflow.main(["lock", f"--directory={made}"])
+        assert 4 == main.main(["lock", f"--directory={made}"])
+    assert 0 == main.main(["lock", f"--directory={made}"])
 
 
 def test_another_context_is_drift(made: Path, cache: Path, capsys: Output) -> None:
@@ -109,17 +109,17 @@ def test_another_context_is_drift(made: Path, cache: Path, capsys: Output) -> No
     before = config.read_text()
     config.write_text(before.replace("jwst_0001.pmap", "jwst_0002.pmap"))
 
-    assert 4 == stflow.main(["generate", f"--directory={made}"])
+    assert 4 == main.main(["generate", f"--directory={made}"])
     assert (
         "the CRDS context is jwst_0002.pmap now, it was jwst_0001.pmap" in capsys.readouterr().err
     )
 
     config.write_text(before)
     words = ["lock", "--update", "--context=jwst_0002.pmap", f"--directory={made}"]
-    assert 0 == stflow.main(words)
+    assert 0 == main.main(words)
     assert "context: jwst_0001.pmap -> jwst_0002.pmap" in capsys.readouterr().out
     assert before.replace("jwst_0001.pmap", "jwst_0002.pmap") == config.read_text()
-    assert 0 == stflow.main(["lock", f"--directory={made}"])
+    assert 0 == main.main(["lock", f"--directory={made}"])
 
 
 def test_new_exposures_are_added_and_put_in_files_are_free(
@@ -129,29 +129,29 @@ def test_new_exposures_are_added_and_put_in_files_are_free(
     config = made / project.CONFIG
     miri = next(path for path in exposures if "mirimage" in path.name)
     config.write_text(config.read_text().replace("inputs:\n", f"inputs:\n- {miri}\n"))
-    assert 0 == stflow.main(["generate", f"--directory={made}"])
+    assert 0 == main.main(["generate", f"--directory={made}"])
     assert 2 == len(json.loads((made / lock.LOCK).read_text())["exposures"])
 
     own = made / "mygain.fits"
     shutil.copyfile(next(cache.rglob(GAIN)), own)
     cfg = made / "config/sloper.cfg"
     cfg.write_text(cfg.read_text().replace("# override_gain =", f"override_gain = {own} #", 1))
-    assert 0 == stflow.main(["generate", f"--directory={made}"])
+    assert 0 == main.main(["generate", f"--directory={made}"])
 
 
 def test_without_a_lock_nothing_is_held(made: Path, cache: Path, capsys: Output) -> None:
     """A checkout that is used as a workflow has none."""
     (made / lock.LOCK).unlink()
     with changed(next(cache.rglob(GAIN))):
-        assert 0 == stflow.main(["generate", f"--directory={made}"])
+        assert 0 == main.main(["generate", f"--directory={made}"])
     assert not (made / lock.LOCK).exists()
-    assert 2 == stflow.main(["lock", f"--directory={made}"])
+    assert 2 == main.main(["lock", f"--directory={made}"])
     assert "stflow lock --update" in capsys.readouterr().err
 
 
 def test_a_damaged_lock_is_named(made: Path, capsys: Output) -> None:
     (made / lock.LOCK).write_text("{")
-    assert 4 == stflow.main(["lock", f"--directory={made}"])
+    assert 4 == main.main(["lock", f"--directory={made}"])
     assert "cannot be understood" in capsys.readouterr().err
 
 
@@ -182,7 +182,7 @@ def test_a_context_is_pinned_in_any_configuration(
 @pytest.mark.usefixtures("crds")
 def test_references_are_shown_with_reasons(niriss: Path, capsys: Output) -> None:
     """Type, file, steps, rules, what the exposure has, and the files to choose from."""
-    assert 0 == stflow.main(["references", str(niriss)])
+    assert 0 == main.main(["references", str(niriss)])
     text = capsys.readouterr().out
 
     assert f"gain: {GAIN}" in text
@@ -195,7 +195,7 @@ def test_references_are_shown_with_reasons(niriss: Path, capsys: Output) -> None
 
 @pytest.mark.usefixtures("crds")
 def test_references_for_programs_and_for_a_step(niriss: Path, capsys: Output) -> None:
-    assert 0 == stflow.main(["references", str(niriss), "--pipeline=jump", "--json"])
+    assert 0 == main.main(["references", str(niriss), "--pipeline=jump", "--json"])
     (found,) = json.loads(capsys.readouterr().out)
 
     gain, readnoise = found["references"]
@@ -210,7 +210,7 @@ def test_a_missing_file_is_shown_beside_the_others(
     """What can be said is said."""
     next(cache.rglob(GAIN)).unlink()
 
-    assert 0 == stflow.main(["references", str(niriss), "--pipeline=jump"])
+    assert 0 == main.main(["references", str(niriss), "--pipeline=jump"])
 
     text = capsys.readouterr().out
     assert f"{GAIN} (gain)" in text

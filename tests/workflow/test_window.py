@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stpipe import Pipeline, Step, models
-from stpipe.cli.strun import main
+from stpipe.cli.strun.main import main
 from stpipe.core.step import Output
 from stpipe.errors import InputError, UsageError
 from stpipe.graph import partial_run

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.cli import stflow
-from stpipe.cli.strun import main
+from stpipe.cli.stflow import main as stflow
+from stpipe.cli.strun.main import main
 from stpipe.parameters.resolution import Rule, rules
 from stpipe.registry import PIPELINES, STEPS, load
 

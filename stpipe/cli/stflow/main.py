@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stpipe.cli import show
-from stpipe.cli.errors import guarded
+from stpipe.cli.common.errors import guarded
+from stpipe.cli.stflow import show
 from stpipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _complete(request: str, *words: str) -> None:
-    from stpipe.cli import completion
+    from stpipe.cli.common import completion
 
     if request == "--completion":
         print(completion.script("stflow", " ".join(words)))
@@ -149,7 +149,7 @@ def _version() -> str:
 
 
 def _init(options: argparse.Namespace, extra: list[str]) -> None:
-    from stpipe.cli.arguments import parse
+    from stpipe.cli.common.arguments import parse
     from stpipe.project import init
 
     words = parse(extra)
@@ -167,7 +167,7 @@ def _init(options: argparse.Namespace, extra: list[str]) -> None:
 
 
 def _lock(options: argparse.Namespace, extra: list[str]) -> None:
-    from stpipe.generate import locking
+    from stpipe.cli.stflow import lock as locking
 
     _refuse(extra)
     if options.context and not options.update:
@@ -177,13 +177,13 @@ def _lock(options: argparse.Namespace, extra: list[str]) -> None:
 
 
 def _references(options: argparse.Namespace, extra: list[str]) -> None:
-    from stpipe.cli import choosing
+    from stpipe.cli.stflow import references
 
     _refuse(extra)
-    request = choosing.Request(
+    request = references.Request(
         tuple(options.inputs), options.pipeline, options.references, options.context
     )
-    print(choosing.as_json(request) if options.json else "\n".join(choosing.lines(request)))
+    print(references.as_json(request) if options.json else "\n".join(references.lines(request)))
 
 
 def _report(options: argparse.Namespace, extra: list[str]) -> None:
@@ -229,7 +229,7 @@ def _why(options: argparse.Namespace, extra: list[str]) -> None:
 
 def _run(words: list[str]) -> None:
     """All words but two are snakemake's, in their order."""
-    from stpipe.cli import running
+    from stpipe.cli.stflow import run
 
     rest, folder = [], "."
     left = iter(word for word in words if word != "--debug")
@@ -239,14 +239,14 @@ def _run(words: list[str]) -> None:
             folder = value if equals else next(left, ".")
         else:
             rest.append(word)
-    running.run(folder, rest)
+    run.run(folder, rest)
 
 
 def _verify(options: argparse.Namespace, extra: list[str]) -> None:
-    from stpipe.cli import running
+    from stpipe.cli.stflow import run
 
     _refuse(extra)
-    running.verify(options)
+    run.verify(options)
 
 
 def _refuse(extra: list[str]) -> None:

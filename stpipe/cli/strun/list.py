@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stpipe import registry
-from stpipe.cli.style import heading
+from stpipe.cli.common.text import heading
 
 __all__ = ["as_json", "lines"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from stpipe.cli import arguments
-from stpipe.cli.style import heading, rows
+from stpipe.cli.common import arguments
+from stpipe.cli.common.text import heading, rows
 from stpipe.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:

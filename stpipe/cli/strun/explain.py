@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from stpipe.cli.style import columns, heading
+from stpipe.cli.common.text import columns, heading
 from stpipe.parameters.resolution import OVERRIDE, UNIVERSAL, Parameters
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from stpipe.cli.style import columns, heading
+from stpipe.cli.common.text import columns, heading
 from stpipe.errors import ReferenceMissing
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from stpipe.cli import arguments
+from stpipe.cli.common import arguments
 from stpipe.errors import StpipeError, UsageError, did_you_mean
 
 if TYPE_CHECKING:

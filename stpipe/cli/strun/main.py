@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.cli import arguments
-from stpipe.cli.errors import guarded
+from stpipe.cli.common import arguments
+from stpipe.cli.common.errors import guarded
 from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _main(words: Sequence[str]) -> None:
     if words[:1] == ["--complete"]:
-        from stpipe.cli import completion
+        from stpipe.cli.common import completion
 
         print("\n".join(completion.words_for_strun(words[1:])))
         return
@@ -39,13 +39,13 @@ def _main(words: Sequence[str]) -> None:
     elif "list" in first.flags:
         _list(json="json" in first.flags)
     elif "completion" in first.options:
-        from stpipe.cli import completion
+        from stpipe.cli.common import completion
 
         print(completion.script("strun", first.options["completion"]))
     elif first.target is None and "help" in first.flags:
-        from stpipe.cli import helping
+        from stpipe.cli.strun import help
 
-        print(helping.of_command())
+        print(help.of_command())
     else:
         _with_target(words, first)
 
@@ -64,7 +64,7 @@ def _warn_of_conflict(sentence: str) -> None:
 
 
 def _list(*, json: bool) -> None:
-    from stpipe.cli import listing
+    from stpipe.cli.strun import list as listing
 
     print(listing.as_json() if json else "\n".join(listing.lines()))
 
@@ -82,10 +82,10 @@ def _with_target(words: Sequence[str], first: arguments.Arguments) -> None:
     inputs = given.inputs if target == given.target else given.positional
     request = _Request(cls, configuration, given, target, tuple(inputs))
     if "help" in given.flags:
-        from stpipe.cli import helping
+        from stpipe.cli.strun import help
 
         step = next((word for word in inputs if not _is_exposure(word)), "")
-        print(helping.of_target(cls, target, step))
+        print(help.of_target(cls, target, step))
     else:
         request.carry_out()
 
@@ -220,16 +220,16 @@ class _Request:
         return step
 
     def _explain(self) -> None:
-        from stpipe.cli import explaining
+        from stpipe.cli.strun import explain
 
         chosen = [(self.settled(source), source) for source in self.inputs or ("",)]
         if "json" in self.given.flags:
             import json
 
-            print(json.dumps([explaining.as_json(*one) for one in chosen], indent=1, default=str))
+            print(json.dumps([explain.as_json(*one) for one in chosen], indent=1, default=str))
             return
         for step, source in chosen:
-            print("\n".join(explaining.lines(step, source)))
+            print("\n".join(explain.lines(step, source)))
 
     def _dry_run(self) -> None:
         from stpipe.core.associations import assignments
