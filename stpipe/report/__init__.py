@@ -1,1 +1,0 @@
-"""Report: one page about a run, with a quick look at every product."""
