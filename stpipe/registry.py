@@ -36,40 +36,40 @@ __all__ = [
 OWN = "stpipe-flow"  # the package of the built-in steps
 
 STEPS: dict[str, str] = {
-    "group_scale": "stpipe.steps.group_scale:GroupScaleStep",
-    "dq_init": "stpipe.steps.dq_init:DQInitStep",
-    "emicorr": "stpipe.steps.emicorr:EmiCorrStep",
-    "saturation": "stpipe.steps.saturation:SaturationStep",
-    "ipc": "stpipe.steps.ipc:IPCStep",
-    "superbias": "stpipe.steps.superbias:SuperBiasStep",
-    "refpix": "stpipe.steps.refpix:RefPixStep",
-    "firstframe": "stpipe.steps.firstframe:FirstFrameStep",
-    "lastframe": "stpipe.steps.lastframe:LastFrameStep",
-    "reset": "stpipe.steps.reset:ResetStep",
-    "linearity": "stpipe.steps.linearity:LinearityStep",
-    "rscd": "stpipe.steps.rscd:RscdStep",
-    "dark_current": "stpipe.steps.dark_current:DarkCurrentStep",
-    "charge_migration": "stpipe.steps.charge_migration:ChargeMigrationStep",
-    "jump": "stpipe.steps.jump:JumpStep",
-    "picture_frame": "stpipe.steps.picture_frame:PictureFrameStep",
-    "clean_flicker_noise": "stpipe.steps.clean_flicker_noise:CleanFlickerNoiseStep",
-    "persistence": "stpipe.steps.persistence:PersistenceStep",
-    "ramp_fit": "stpipe.steps.ramp_fit:RampFitStep",
-    "gain_scale": "stpipe.steps.gain_scale:GainScaleStep",
-    "guider_cds": "stpipe.steps.guider_cds:GuiderCdsStep",
-    "assign_wcs": "stpipe.steps.assign_wcs:AssignWcsStep",
-    "bkg_subtract": "stpipe.steps.bkg_subtract:BackgroundStep",
-    "flat_field": "stpipe.steps.flat_field:FlatFieldStep",
-    "photom": "stpipe.steps.photom:PhotomStep",
-    "srctype": "stpipe.steps.srctype:SourceTypeStep",
-    "extract_2d": "stpipe.steps.extract_2d:Extract2dStep",
-    "extract_1d": "stpipe.steps.extract_1d:Extract1dStep",
-    "tweakreg": "stpipe.steps.tweakreg:TweakRegStep",
-    "skymatch": "stpipe.steps.skymatch:SkyMatchStep",
-    "outlier_detection": "stpipe.steps.outlier_detection:OutlierDetectionStep",
-    "resample": "stpipe.steps.resample:ResampleStep",
-    "resample_spec": "stpipe.steps.resample_spec:ResampleSpecStep",
-    "source_catalog": "stpipe.steps.source_catalog:SourceCatalogStep",
+    "group_scale": "stpipe.steps.stage1.group_scale:GroupScaleStep",
+    "dq_init": "stpipe.steps.stage1.dq_init:DQInitStep",
+    "emicorr": "stpipe.steps.stage1.emicorr:EmiCorrStep",
+    "saturation": "stpipe.steps.stage1.saturation.step:SaturationStep",
+    "ipc": "stpipe.steps.stage1.ipc.step:IPCStep",
+    "superbias": "stpipe.steps.stage1.superbias:SuperBiasStep",
+    "refpix": "stpipe.steps.stage1.refpix.step:RefPixStep",
+    "firstframe": "stpipe.steps.stage1.firstframe:FirstFrameStep",
+    "lastframe": "stpipe.steps.stage1.lastframe:LastFrameStep",
+    "reset": "stpipe.steps.stage1.reset:ResetStep",
+    "linearity": "stpipe.steps.stage1.linearity:LinearityStep",
+    "rscd": "stpipe.steps.stage1.rscd:RscdStep",
+    "dark_current": "stpipe.steps.stage1.dark_current:DarkCurrentStep",
+    "charge_migration": "stpipe.steps.stage1.charge_migration:ChargeMigrationStep",
+    "jump": "stpipe.steps.stage1.jump.step:JumpStep",
+    "picture_frame": "stpipe.steps.stage1.picture_frame:PictureFrameStep",
+    "clean_flicker_noise": "stpipe.steps.stage1.clean_flicker_noise.step:CleanFlickerNoiseStep",
+    "persistence": "stpipe.steps.stage1.persistence:PersistenceStep",
+    "ramp_fit": "stpipe.steps.stage1.ramp_fit:RampFitStep",
+    "gain_scale": "stpipe.steps.stage1.gain_scale:GainScaleStep",
+    "guider_cds": "stpipe.steps.stage1.guider_cds:GuiderCdsStep",
+    "assign_wcs": "stpipe.steps.stage2.assign_wcs:AssignWcsStep",
+    "bkg_subtract": "stpipe.steps.stage2.bkg_subtract:BackgroundStep",
+    "flat_field": "stpipe.steps.stage2.flat_field:FlatFieldStep",
+    "photom": "stpipe.steps.stage2.photom:PhotomStep",
+    "srctype": "stpipe.steps.stage2.srctype:SourceTypeStep",
+    "extract_2d": "stpipe.steps.stage2.extract_2d.step:Extract2dStep",
+    "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",
+    "tweakreg": "stpipe.steps.stage3.tweakreg.step:TweakRegStep",
+    "skymatch": "stpipe.steps.stage3.skymatch:SkyMatchStep",
+    "outlier_detection": "stpipe.steps.stage3.outlier_detection:OutlierDetectionStep",
+    "resample": "stpipe.steps.stage2.resample:ResampleStep",
+    "resample_spec": "stpipe.steps.stage2.resample_spec:ResampleSpecStep",
+    "source_catalog": "stpipe.steps.stage3.source_catalog.step:SourceCatalogStep",
 }
 
 PIPELINES: dict[str, str] = {
@@ -162,7 +162,7 @@ def public_name(target: str) -> str:
     """The name under which products, parameter files and jobs know a class.
 
     A built-in class is known by its package and its own name, whatever module defines it and whatever
-    STScI's `jwst` package calls its namesake: `stpipe.steps.JumpStep` for `stpipe.steps.jump:JumpStep`
+    STScI's `jwst` package calls its namesake: `stpipe.steps.JumpStep` for `stpipe.steps.stage1.jump.step:JumpStep`
     and `jwst.jump.JumpStep`. Any other class is known by its module.
     """
     own = _built_in(target)

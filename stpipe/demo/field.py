@@ -80,7 +80,7 @@ def stars() -> npt.NDArray[np.void]:
 
 def at_pixels(detector: Detector, subarray: Subarray, pointing: Pointing) -> Any:
     """Where the stars are in the subarray: x and y from 0."""
-    from stpipe.steps.pointing import sky_from_v2v3
+    from stpipe.science.wcs.pointing import sky_from_v2v3
 
     v2, v3 = reference_point(detector, subarray)
     ra, dec = pointing.true

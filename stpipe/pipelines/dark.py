@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from stpipe.core.pipeline import Pipeline
-from stpipe.steps.dq_init import DQInitStep
-from stpipe.steps.emicorr import EmiCorrStep
-from stpipe.steps.firstframe import FirstFrameStep
-from stpipe.steps.group_scale import GroupScaleStep
-from stpipe.steps.ipc import IPCStep
-from stpipe.steps.lastframe import LastFrameStep
-from stpipe.steps.linearity import LinearityStep
-from stpipe.steps.refpix import RefPixStep
-from stpipe.steps.reset import ResetStep
-from stpipe.steps.rscd import RscdStep
-from stpipe.steps.saturation import SaturationStep
-from stpipe.steps.superbias import SuperBiasStep
+from stpipe.steps.stage1.dq_init import DQInitStep
+from stpipe.steps.stage1.emicorr import EmiCorrStep
+from stpipe.steps.stage1.firstframe import FirstFrameStep
+from stpipe.steps.stage1.group_scale import GroupScaleStep
+from stpipe.steps.stage1.ipc.step import IPCStep
+from stpipe.steps.stage1.lastframe import LastFrameStep
+from stpipe.steps.stage1.linearity import LinearityStep
+from stpipe.steps.stage1.refpix.step import RefPixStep
+from stpipe.steps.stage1.reset import ResetStep
+from stpipe.steps.stage1.rscd import RscdStep
+from stpipe.steps.stage1.saturation.step import SaturationStep
+from stpipe.steps.stage1.superbias import SuperBiasStep
 
 __all__ = ["DarkPipeline"]
 

@@ -6,26 +6,26 @@ from typing import Any
 
 from stpipe.core.pipeline import Pipeline
 from stpipe.core.step import Products
-from stpipe.steps.charge_migration import ChargeMigrationStep
-from stpipe.steps.clean_flicker_noise import CleanFlickerNoiseStep
-from stpipe.steps.dark_current import DarkCurrentStep
-from stpipe.steps.dq_init import DQInitStep
-from stpipe.steps.emicorr import EmiCorrStep
-from stpipe.steps.firstframe import FirstFrameStep
-from stpipe.steps.gain_scale import GainScaleStep
-from stpipe.steps.group_scale import GroupScaleStep
-from stpipe.steps.ipc import IPCStep
-from stpipe.steps.jump import JumpStep
-from stpipe.steps.lastframe import LastFrameStep
-from stpipe.steps.linearity import LinearityStep
-from stpipe.steps.persistence import PersistenceStep
-from stpipe.steps.picture_frame import PictureFrameStep
-from stpipe.steps.ramp_fit import RampFitStep
-from stpipe.steps.refpix import RefPixStep
-from stpipe.steps.reset import ResetStep
-from stpipe.steps.rscd import RscdStep
-from stpipe.steps.saturation import SaturationStep
-from stpipe.steps.superbias import SuperBiasStep
+from stpipe.steps.stage1.charge_migration import ChargeMigrationStep
+from stpipe.steps.stage1.clean_flicker_noise.step import CleanFlickerNoiseStep
+from stpipe.steps.stage1.dark_current import DarkCurrentStep
+from stpipe.steps.stage1.dq_init import DQInitStep
+from stpipe.steps.stage1.emicorr import EmiCorrStep
+from stpipe.steps.stage1.firstframe import FirstFrameStep
+from stpipe.steps.stage1.gain_scale import GainScaleStep
+from stpipe.steps.stage1.group_scale import GroupScaleStep
+from stpipe.steps.stage1.ipc.step import IPCStep
+from stpipe.steps.stage1.jump.step import JumpStep
+from stpipe.steps.stage1.lastframe import LastFrameStep
+from stpipe.steps.stage1.linearity import LinearityStep
+from stpipe.steps.stage1.persistence import PersistenceStep
+from stpipe.steps.stage1.picture_frame import PictureFrameStep
+from stpipe.steps.stage1.ramp_fit import RampFitStep
+from stpipe.steps.stage1.refpix.step import RefPixStep
+from stpipe.steps.stage1.reset import ResetStep
+from stpipe.steps.stage1.rscd import RscdStep
+from stpipe.steps.stage1.saturation.step import SaturationStep
+from stpipe.steps.stage1.superbias import SuperBiasStep
 
 __all__ = ["Detector1Pipeline"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from stpipe.core.pipeline import Pipeline
-from stpipe.steps.dq_init import DQInitStep
-from stpipe.steps.flat_field import FlatFieldStep
-from stpipe.steps.guider_cds import GuiderCdsStep
+from stpipe.steps.stage1.dq_init import DQInitStep
+from stpipe.steps.stage1.guider_cds import GuiderCdsStep
+from stpipe.steps.stage2.flat_field import FlatFieldStep
 
 __all__ = ["GuiderFlatFieldStep", "GuiderPipeline"]
 

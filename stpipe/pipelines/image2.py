@@ -7,11 +7,11 @@ from typing import Any
 from stpipe.core.pipeline import Pipeline
 from stpipe.core.products import model_name
 from stpipe.core.step import Products
-from stpipe.steps.assign_wcs import AssignWcsStep
-from stpipe.steps.bkg_subtract import BackgroundStep
-from stpipe.steps.flat_field import FlatFieldStep
-from stpipe.steps.photom import PhotomStep
-from stpipe.steps.resample import ResampleStep
+from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.bkg_subtract import BackgroundStep
+from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.photom import PhotomStep
+from stpipe.steps.stage2.resample import ResampleStep
 
 __all__ = ["Image2Pipeline"]
 

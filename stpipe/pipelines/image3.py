@@ -6,11 +6,11 @@ from typing import Any
 
 from stpipe.core.pipeline import LibraryPipeline
 from stpipe.core.step import Products
-from stpipe.steps.outlier_detection import OutlierDetectionStep
-from stpipe.steps.resample import ResampleStep
-from stpipe.steps.skymatch import SkyMatchStep
-from stpipe.steps.source_catalog import SourceCatalogStep
-from stpipe.steps.tweakreg import TweakRegStep
+from stpipe.steps.stage2.resample import ResampleStep
+from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
+from stpipe.steps.stage3.skymatch import SkyMatchStep
+from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
+from stpipe.steps.stage3.tweakreg.step import TweakRegStep
 
 __all__ = ["Image3Pipeline"]
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from stpipe.core.pipeline import Pipeline
 from stpipe.core.step import product_name
-from stpipe.steps.dq_init import DQInitStep
-from stpipe.steps.ipc import IPCStep
-from stpipe.steps.jump import JumpStep
-from stpipe.steps.lastframe import LastFrameStep
-from stpipe.steps.ramp_fit import RampFitStep
-from stpipe.steps.reset import ResetStep
-from stpipe.steps.superbias import SuperBiasStep
+from stpipe.steps.stage1.dq_init import DQInitStep
+from stpipe.steps.stage1.ipc.step import IPCStep
+from stpipe.steps.stage1.jump.step import JumpStep
+from stpipe.steps.stage1.lastframe import LastFrameStep
+from stpipe.steps.stage1.ramp_fit import RampFitStep
+from stpipe.steps.stage1.reset import ResetStep
+from stpipe.steps.stage1.superbias import SuperBiasStep
 
 __all__ = ["SloperPipeline"]
 

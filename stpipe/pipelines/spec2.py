@@ -8,15 +8,15 @@ from stpipe.core.pipeline import Pipeline
 from stpipe.core.products import model_name
 from stpipe.core.step import Products
 from stpipe.errors import InputError
-from stpipe.steps.assign_wcs import AssignWcsStep
-from stpipe.steps.bkg_subtract import BackgroundStep
-from stpipe.steps.exposure_types import LRS, SLIT, SLITLESS
-from stpipe.steps.extract_1d import Extract1dStep
-from stpipe.steps.extract_2d import Extract2dStep
-from stpipe.steps.flat_field import FlatFieldStep
-from stpipe.steps.photom import PhotomStep
-from stpipe.steps.resample_spec import ResampleSpecStep
-from stpipe.steps.srctype import SourceTypeStep
+from stpipe.science.exposure_types import LRS, SLIT, SLITLESS
+from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.bkg_subtract import BackgroundStep
+from stpipe.steps.stage2.extract_1d.step import Extract1dStep
+from stpipe.steps.stage2.extract_2d.step import Extract2dStep
+from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.photom import PhotomStep
+from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+from stpipe.steps.stage2.srctype import SourceTypeStep
 
 __all__ = ["Spec2Pipeline"]
 

@@ -2,7 +2,7 @@
 
 The policy: the module that defines the step counts, with the modules and compiled kernels that it
 imports, each as its syntax tree without comments and docstrings. Of a built-in step those count that
-are arithmetic (`stpipe.steps`), of a user's step those of its own package, too. The framework does
+are arithmetic (`stpipe.steps`, `stpipe.science`), of a user's step those of its own package, too. The framework does
 not count, nor do other packages: a change of the progress bar makes nothing again.
 """
 
@@ -26,7 +26,7 @@ from stpipe.core.step import Step
 __all__ = ["at_once", "files_of_function", "fingerprint", "fingerprint_of", "source_files"]
 
 _OWN = "stpipe"
-_ARITHMETIC = ("stpipe.steps.",)  # modules of ours that decide pixels
+_ARITHMETIC = ("stpipe.steps.", "stpipe.science.")  # modules of ours that decide pixels
 _HOME = Path(stpipe.__file__).resolve().parent
 _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|cimport\s+([\w.]+))", re.MULTILINE)
 

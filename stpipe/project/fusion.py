@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stpipe.core.library_step import LibraryStep
 from stpipe.graph.tracing import Graph, Node, Part
-from stpipe.project.steps.hook import LookStep
+from stpipe.project.steps import LookStep
 
 __all__ = ["Run", "runs"]
 

@@ -23,7 +23,7 @@ from stpipe.errors import UsageError
 from stpipe.graph.tracing import Graph, Node, Place
 from stpipe.parameters.resolution import resolve
 from stpipe.parameters.settings import Raw, Settings
-from stpipe.project.steps.hook import HookStep, LookStep
+from stpipe.project.steps import HookStep, LookStep
 
 __all__ = ["files_of", "interpose"]
 

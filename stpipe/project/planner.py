@@ -44,8 +44,7 @@ from stpipe.project.fusion import Run, runs
 from stpipe.project.hook_rules import files_of, interpose
 from stpipe.project.plan_cache import state
 from stpipe.project.snakefile import group_of
-from stpipe.project.steps.hook import HookStep, LookStep
-from stpipe.project.steps.save import SaveStep
+from stpipe.project.steps import HookStep, LookStep, SaveStep
 from stpipe.project.unsupported import refuse
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.selection import Reference, sha256

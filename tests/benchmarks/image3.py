@@ -50,7 +50,7 @@ def simulate(folder: Path, count: int, size: int) -> None:
 
 def _image(number: int, size: int, stars: Any, rng: np.random.Generator) -> Any:
     from stpipe import models
-    from stpipe.steps.imaging_wcs import s_region
+    from stpipe.science.wcs.imaging import s_region
 
     model = models.ImageModel()
     shift = rng.uniform(-2, 2, 2)
@@ -71,7 +71,7 @@ def _image(number: int, size: int, stars: Any, rng: np.random.Generator) -> Any:
 def _wcs(meta: dict[str, Any], size: int) -> Any:
     from stpipe.demo.detectors import find_detector
     from stpipe.demo.optics import distortion_model
-    from stpipe.steps.imaging_wcs import imaging_wcs
+    from stpipe.science.wcs.imaging import imaging_wcs
 
     return imaging_wcs(meta, (size, size), distortion_model(find_detector("NIRCAM")), ())
 

@@ -20,9 +20,9 @@ from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.spec2 import Spec2Pipeline
 from stpipe.registry import PIPELINES, STEPS, load, summary
-from stpipe.steps.extract_1d import Extract1dStep
-from stpipe.steps.resample_spec import ResampleSpecStep
-from stpipe.steps.source_catalog import SourceCatalogStep
+from stpipe.steps.stage2.extract_1d.step import Extract1dStep
+from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
 
 SPECTRAL = {"srctype", "extract_1d", "resample_spec"}
 INSTRUMENTS = {"mirimage": "MIRI", "nrca1": "NIRCAM"}
@@ -132,7 +132,7 @@ def source(
             return guiding.save(tmp_path / "x_dq_init.fits")
     if "ImageModel" not in step.input_models:
         return exposure
-    from stpipe.steps.ramp_fit import RampFitStep
+    from stpipe.steps.stage1.ramp_fit import RampFitStep
 
     rate, _ = RampFitStep.call(str(exposure))
     if not issubclass(step, (LibraryStep, SourceCatalogStep)):

@@ -14,8 +14,8 @@ from stpipe import models
 from stpipe.demo.observation import plan
 from stpipe.demo.optics import distortion_model, reference_point
 from stpipe.models import dqflags
-from stpipe.steps._invalid import assign, values_of
-from stpipe.steps.imaging_wcs import fits_keywords, imaging_wcs, s_region
+from stpipe.science.invalid_pixels import assign, values_of
+from stpipe.science.wcs.imaging import fits_keywords, imaging_wcs, s_region
 
 SIZE = 160
 CENTRE = (80.4875, -69.4975)

@@ -15,8 +15,8 @@ from fields import Exposure, associate
 from reference_headers import described
 
 from stpipe import models
-from stpipe.steps.resample import ResampleStep
-from stpipe.steps.source_catalog import SourceCatalogStep
+from stpipe.steps.stage2.resample import ResampleStep
+from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
 
 Peer = Callable[..., Path]
 ENERGIES = (0.3, 0.5, 0.7, 0.8)

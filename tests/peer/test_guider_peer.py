@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.steps import guider_cds
+from stpipe.steps.stage1 import guider_cds
 
 PEER = os.environ.get("PEER_PYTHON")
 pytestmark = pytest.mark.skipif(not PEER, reason="PEER_PYTHON names no interpreter with jwst")

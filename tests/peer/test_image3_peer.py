@@ -18,11 +18,11 @@ from stpipe.demo.crds_cache import write_crds_cache
 from stpipe.demo.observation import plan
 from stpipe.models import dqflags
 from stpipe.pipelines.image2 import Image2Pipeline
-from stpipe.steps._invalid import match_invalid, values_of
-from stpipe.steps.outlier_detection import OutlierDetectionStep
-from stpipe.steps.skymatch import SkyMatchStep
-from stpipe.steps.sources import StarFinder
-from stpipe.steps.tweakreg import TweakRegStep
+from stpipe.science.invalid_pixels import match_invalid, values_of
+from stpipe.science.sources.star_finder import StarFinder
+from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
+from stpipe.steps.stage3.skymatch import SkyMatchStep
+from stpipe.steps.stage3.tweakreg.step import TweakRegStep
 
 Peer = Callable[..., Path]
 

@@ -11,9 +11,9 @@ import pytest
 
 from stpipe import models
 from stpipe.models import dqflags
-from stpipe.steps.bkg_subtract import BackgroundStep
-from stpipe.steps.flat_field import FlatFieldStep
-from stpipe.steps.photom import PhotomStep
+from stpipe.steps.stage2.bkg_subtract import BackgroundStep
+from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.photom import PhotomStep
 
 Peer = Callable[..., Path]
 ARRAYS = ("data", "err", "var_poisson", "var_rnoise", "var_flat")

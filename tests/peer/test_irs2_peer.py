@@ -14,8 +14,10 @@ import pytest
 
 from stpipe import models
 from stpipe.models import dqflags
-from stpipe.steps import ipc, irs2_refpix, saturation
-from stpipe.steps.irs2 import Interleaving
+from stpipe.science.ramps.irs2_frames import Interleaving
+from stpipe.steps.stage1.ipc import step as ipc
+from stpipe.steps.stage1.refpix import irs2
+from stpipe.steps.stage1.saturation import step as saturation
 
 Arrays = dict[str, npt.NDArray[Any]]
 ROWS, SIZE = 3200, 2048
@@ -168,10 +170,8 @@ def test_refpix(peer: Any, detector: str, shape: tuple[int, int], options: dict[
     reference = models.IRS2Model()
     reference.irs2_table = columns(table, "f4", SPECTRA)
     reference.dq_table = columns(listed.T, "u4", ("OUTPUT", "ODD_EVEN", "MASK"))
-    rules = irs2_refpix.InterleavedRules(
-        3.0, flags["preserve"], flags["means"], flags["by_parity"], 3.0
-    )
-    irs2_refpix.correct_interleaved(ramp, reference, rules)
+    rules = irs2.InterleavedRules(3.0, flags["preserve"], flags["means"], flags["by_parity"], 3.0)
+    irs2.correct_interleaved(ramp, reference, rules)
 
     np.testing.assert_array_equal(expected["groupdq"], ramp.groupdq)
     np.testing.assert_array_equal(expected["pixeldq"], ramp.pixeldq)

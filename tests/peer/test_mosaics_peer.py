@@ -12,7 +12,7 @@ import pytest
 from fields import Exposure, associate
 
 from stpipe import models
-from stpipe.steps.resample import ResampleStep
+from stpipe.steps.stage2.resample import ResampleStep
 
 Peer = Callable[..., Path]
 

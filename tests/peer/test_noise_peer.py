@@ -15,16 +15,12 @@ import pytest
 
 from stpipe import models
 from stpipe.models import dqflags
-from stpipe.steps import (
-    background,
-    clean_flicker_noise,
-    flicker_choice,
-    nsclean,
-    picture_frame,
-    soss_traces,
-)
-from stpipe.steps.clean_flicker_noise import CleanFlickerNoiseStep, Scene
-from stpipe.steps.picture_frame import PictureFrameStep
+from stpipe.science.background import levels as background
+from stpipe.steps.stage1 import picture_frame
+from stpipe.steps.stage1.clean_flicker_noise import choice, nsclean, soss_traces
+from stpipe.steps.stage1.clean_flicker_noise import step as clean_flicker_noise
+from stpipe.steps.stage1.clean_flicker_noise.step import CleanFlickerNoiseStep, Scene
+from stpipe.steps.stage1.picture_frame import PictureFrameStep
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -302,7 +298,7 @@ def test_choice_of_parameters(peer: Any, kind: str, look: str) -> None:
     expected = peer("flicker_choice", {"meta": values}, **a)
 
     axis = abs(values["meta.subarray.slowaxis"]) - 1
-    method, by_channel = flicker_choice.choose(image, None, axis, kind)
+    method, by_channel = choice.choose(image, None, axis, kind)
     assert (str(expected["background_method"]), bool(expected["fit_by_channel"])) == (
         method,
         by_channel,

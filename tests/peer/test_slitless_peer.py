@@ -12,10 +12,10 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
 from stpipe import models
-from stpipe.steps.assign_wcs import AssignWcsStep
-from stpipe.steps.extract_1d import Extract1dStep
-from stpipe.steps.extract_2d import Extract2dStep
-from stpipe.steps.photom import PhotomStep
+from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.extract_1d.step import Extract1dStep
+from stpipe.steps.stage2.extract_2d.step import Extract2dStep
+from stpipe.steps.stage2.photom import PhotomStep
 
 Peer = Callable[..., Path]
 SHARED = Path(__file__).parents[3] / "shared/data/crds_jwst/references/jwst/niriss"

@@ -25,8 +25,8 @@ from test_spectra_peer import (
 from stpipe import models
 from stpipe.models import dqflags
 from stpipe.pipelines.spec2 import Spec2Pipeline
-from stpipe.steps.resample_spec import ResampleSpecStep
-from stpipe.steps.sky_grid import corners_of
+from stpipe.science.mosaics.sky_grid import corners_of
+from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 
 Peer = Callable[..., Path]
 NEVER = ("pathloss", "fringe")  # steps of the peer that would ask for references

@@ -18,28 +18,28 @@ import pytest
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.references.selection import Reference
-from stpipe.steps import (
+from stpipe.science.arrays import known_or_zero
+from stpipe.science.ramps import likelihood
+from stpipe.steps.stage1 import (
     charge_migration,
     dark_current,
     emicorr,
     firstframe,
     gain_scale,
     group_scale,
-    ipc,
-    jump,
-    large_events,
     lastframe,
-    likely,
     linearity,
     persistence,
     ramp_fit,
-    refpix,
     reset,
     rscd,
-    saturation,
     superbias,
 )
-from stpipe.steps._arrays import known_or_zero
+from stpipe.steps.stage1.ipc import step as ipc
+from stpipe.steps.stage1.jump import large_events
+from stpipe.steps.stage1.jump import step as jump
+from stpipe.steps.stage1.refpix import step as refpix
+from stpipe.steps.stage1.saturation import step as saturation
 from stpipe.testing import apply
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -537,10 +537,10 @@ def test_likely_ramp_fit(
 
     given = (a[n] for n in ("pixeldq", "gain", "readnoise", "dark_current"))
     ramps = ramp_fit.Ramps(a["data"], a["groupdq"], a["groupdq"], *given, zeroframe)
-    times = likely.read_times(SimpleNamespace(**exposure, read_times=None), ngroups)
-    resultants = likely.Resultants.of(times, has_zeroframe=with_frame)
+    times = likelihood.read_times(SimpleNamespace(**exposure, read_times=None), ngroups)
+    resultants = likelihood.Resultants.of(times, has_zeroframe=with_frame)
     with np.errstate(all="ignore"):
-        fitted = likely.fit_likely_ramps(ramps, resultants)
+        fitted = likelihood.fit_likely_ramps(ramps, resultants)
 
     for prefix, rates in zip(("rate", "rateints"), fitted, strict=True):
         for name in ("data", "dq", "var_poisson", "var_rnoise", "err", "chisq"):

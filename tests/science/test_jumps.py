@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stpipe.models import dqflags
-from stpipe.steps.jump import JumpRules, detect_jumps
+from stpipe.steps.stage1.jump.step import JumpRules, detect_jumps
 
 PIXELS = 200_000
 GAIN, READNOISE, TIME = 2.0, 6.0, 10.0  # e-/DN; DN, of a difference; s

@@ -20,7 +20,7 @@ from stpipe.demo.reference_files import MOSAIC_SIGMA
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.image3 import Image3Pipeline
-from stpipe.steps.sources import background_and_noise
+from stpipe.science.sources.star_finder import background_and_noise
 
 RADIUS = MOSAIC_SIGMA * np.sqrt(-2 * np.log(0.05))  # of the largest circle, pixels
 

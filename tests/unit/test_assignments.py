@@ -18,7 +18,7 @@ from stpipe.errors import InputError
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.image3 import Image3Pipeline
-from stpipe.steps.bkg_subtract import BackgroundStep
+from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 
 
 @pytest.fixture(scope="module")

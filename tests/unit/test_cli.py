@@ -235,8 +235,8 @@ def test_an_unknown_shell_is_named(capsys: Output) -> None:
         (["jump", "x.fits", "--like=no.fits"], 3, "no.fits"),
         (["--like"], 2, "--like needs a value"),
         (["jump", "a.fits", "b.fits", "--output_file=c.fits"], 2, "several inputs"),
-        (["stpipe.steps.jump:JumpSetp"], 2, 'did you mean "JumpStep"'),
-        (["stpipe.steps.jump:JumpRules"], 2, "it is no step of stpipe-flow"),
+        (["stpipe.steps.stage1.jump.step:JumpSetp"], 2, 'did you mean "JumpStep"'),
+        (["stpipe.steps.stage1.jump.step:JumpRules"], 2, "it is no step of stpipe-flow"),
     ],
 )
 def test_a_newcomers_mistakes(

@@ -16,9 +16,9 @@ from stpipe.engine import band, chain
 from stpipe.engine.array_store import IN_MEMORY_BYTES, Spool
 from stpipe.engine.band import Rectangle
 from stpipe.pipelines.detector1 import Detector1Pipeline
-from stpipe.steps.dq_init import DQInitStep
-from stpipe.steps.jump import JumpStep
-from stpipe.steps.saturation import SaturationStep
+from stpipe.steps.stage1.dq_init import DQInitStep
+from stpipe.steps.stage1.jump.step import JumpStep
+from stpipe.steps.stage1.saturation.step import SaturationStep
 
 pytestmark = pytest.mark.usefixtures("crds")
 

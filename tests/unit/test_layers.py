@@ -21,7 +21,7 @@ from stpipe.parameters import defaults
 from stpipe.parameters.resolution import Settings, from_keywords, read_cfg
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.references.crds import CrdsResolver
-from stpipe.steps.jump import JumpStep
+from stpipe.steps.stage1.jump.step import JumpStep
 
 RMAP = """header = {{
     'classes' : ('Match', 'UseAfter'),

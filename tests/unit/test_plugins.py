@@ -121,7 +121,7 @@ def test_an_alias_that_is_taken_is_reached_through_its_package(site: Path, capsy
         points += f"clean = {name}.step:DespeckleStep\n"
         install(site, name, points, step=STEP)
 
-    assert "stpipe.steps.jump" == registry.load("jump").__module__
+    assert "stpipe.steps.stage1.jump.step" == registry.load("jump").__module__
     assert "speckle.step" == registry.load("speckle::jump").__module__
     with pytest.raises(UsageError, match=r"choose one: other::clean, speckle::clean"):
         registry.load("clean")

@@ -15,7 +15,7 @@ from stpipe.parameters import from_product
 from stpipe.parameters.resolution import Settings, from_options, resolve
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.sloper import SloperPipeline
-from stpipe.steps.jump import JumpStep
+from stpipe.steps.stage1.jump.step import JumpStep
 
 pytestmark = pytest.mark.usefixtures("crds")
 

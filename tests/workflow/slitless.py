@@ -191,7 +191,7 @@ def flat() -> Any:
 
 def catalog(image: Any, path: Path) -> Path:
     """A product of source_catalog, of the sources and of one that is not in the exposure."""
-    from stpipe.steps.imaging_wcs import imaging_wcs
+    from stpipe.science.wcs.imaging import imaging_wcs
 
     wcs = imaging_wcs(image.to_flat_dict(), image.shape, distortion().model, ())
     model = models.SourceCatalogModel()

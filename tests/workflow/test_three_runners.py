@@ -112,8 +112,8 @@ MY_PIPELINE = '''
 
 from stpipe import Pipeline
 from stpipe.pipelines.sloper import SloperPipeline
-from stpipe.steps.assign_wcs import AssignWcsStep
-from stpipe.steps.flat_field import FlatFieldStep
+from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.flat_field import FlatFieldStep
 
 
 class MyPipeline(Pipeline):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stpipe import models
-from stpipe.steps.blending import blended, header_table
+from stpipe.science.mosaics.headers import blended, header_table
 
 
 def test_rules_of_keywords() -> None:

@@ -18,10 +18,10 @@ from stpipe.errors import InputError, ReferenceMissing
 from stpipe.models import dqflags
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
-from stpipe.steps.assign_wcs import AssignWcsStep
-from stpipe.steps.flat_field import FlatFieldStep, apply_flat, usable_flat
-from stpipe.steps.photom import PhotomStep, time_correction
-from stpipe.steps.pointing import aberration, sky_from_v2v3
+from stpipe.science.wcs.pointing import aberration, sky_from_v2v3
+from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.flat_field import FlatFieldStep, apply_flat, usable_flat
+from stpipe.steps.stage2.photom import PhotomStep, time_correction
 
 IMAGERS = {"nrca1": "NIRCAM", "mirimage": "MIRI", "nis": "NIRISS"}
 

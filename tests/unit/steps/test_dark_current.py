@@ -11,8 +11,8 @@ import pytest
 
 from stpipe import models
 from stpipe.models import dqflags
-from stpipe.steps import dark_current
-from stpipe.steps.dark_current import Readout
+from stpipe.steps.stage1 import dark_current
+from stpipe.steps.stage1.dark_current import Readout
 from stpipe.testing import apply
 
 

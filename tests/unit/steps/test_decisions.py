@@ -15,8 +15,11 @@ import pytest
 from stpipe import models
 from stpipe.models import dqflags
 from stpipe.pipelines.detector1 import Detector1Pipeline
-from stpipe.steps import dark_current, ramp_fit, refpix, saturation, sirs
-from stpipe.steps.jump import JumpStep
+from stpipe.steps.stage1 import dark_current, ramp_fit
+from stpipe.steps.stage1.jump.step import JumpStep
+from stpipe.steps.stage1.refpix import sirs
+from stpipe.steps.stage1.refpix import step as refpix
+from stpipe.steps.stage1.saturation import step as saturation
 from stpipe.testing import apply
 
 JUMP, DNU = dqflags.JUMP_DET, dqflags.DO_NOT_USE

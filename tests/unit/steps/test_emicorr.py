@@ -12,7 +12,7 @@ import pytest
 from stpipe import models
 from stpipe.errors import ReferenceMissing
 from stpipe.references.selection import Reference
-from stpipe.steps import emicorr
+from stpipe.steps.stage1 import emicorr
 
 CLOCKS = emicorr.Clocks(row=28, frame=8512, samples=1, resets=True)
 SHAPE = (2, 12, 64, 72)

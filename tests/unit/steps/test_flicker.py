@@ -12,16 +12,12 @@ import pytest
 from stpipe import models
 from stpipe.errors import InputError, ParameterError, Skip
 from stpipe.models import dqflags
-from stpipe.steps import (
-    background,
-    clean_flicker_noise,
-    flicker_choice,
-    nsclean,
-    picture_frame,
-    soss_traces,
-)
-from stpipe.steps.clean_flicker_noise import CleanFlickerNoiseStep, FlickerRules
-from stpipe.steps.picture_frame import PictureFrameStep
+from stpipe.science.background import levels as background
+from stpipe.steps.stage1 import picture_frame
+from stpipe.steps.stage1.clean_flicker_noise import choice, nsclean, soss_traces
+from stpipe.steps.stage1.clean_flicker_noise import step as clean_flicker_noise
+from stpipe.steps.stage1.clean_flicker_noise.step import CleanFlickerNoiseStep, FlickerRules
+from stpipe.steps.stage1.picture_frame import PictureFrameStep
 
 
 def rules(**changes: Any) -> FlickerRules:
@@ -165,7 +161,7 @@ def test_clipping_keeps_the_background(by_histogram: bool) -> None:
     assert mask[20:].mean() == pytest.approx(0.977, abs=0.01)
 
 
-LIMITS = flicker_choice.LIMITS["NIS_IMAGE"]
+LIMITS = choice.LIMITS["NIS_IMAGE"]
 DECISIONS = [
     ((0.01, 0.2, 0, 9, 0), ("median", True)),
     ((0.2, 0.0, 2e-5, 9, 1), ("model", False)),
@@ -181,7 +177,7 @@ DECISIONS = [
 @pytest.mark.parametrize(("looks", "expected"), DECISIONS)
 def test_decisions(looks: tuple[float, ...], expected: tuple[str, bool]) -> None:
     """Every branch: share of sources, steps between outputs, slopes, noise of a channel."""
-    assert expected == flicker_choice.decide(flicker_choice.Looks(*looks), LIMITS)
+    assert expected == choice.decide(choice.Looks(*looks), LIMITS)
 
 
 def rate_file(folder: Path, kind: str, instrument: str, shape: tuple[int, int]) -> Path:

@@ -11,8 +11,9 @@ import pytest
 from stpipe import models
 from stpipe.errors import InputError, ReferenceMissing
 from stpipe.pipelines.guider import GuiderPipeline
-from stpipe.steps import flat_field, guider_cds
-from stpipe.steps.dq_init import DQInitStep
+from stpipe.steps.stage1 import guider_cds
+from stpipe.steps.stage1.dq_init import DQInitStep
+from stpipe.steps.stage2 import flat_field
 
 SIZE = (32, 40)
 

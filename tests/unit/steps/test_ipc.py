@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stpipe import models
 from stpipe.engine import chain
-from stpipe.steps import ipc
+from stpipe.steps.stage1.ipc import step
 
 
 def by_definition(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -31,12 +31,12 @@ def by_definition(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def test_convolution(each: bool, seed: int, height: int, width: int) -> None:
     """Kernels of any size, for the detector or each pixel; reference pixels stay out of it."""
     rng = np.random.default_rng(seed)
-    border = ipc.ReferenceBorder(*rng.integers(0, 3, 4))
+    border = step.ReferenceBorder(*rng.integers(0, 3, 4))
     data = rng.normal(100, 10, (2, 1, 8, 11)).astype(np.float32)
     kernel = rng.random((height, width, 8, 11), np.float32)
     if not each:
         kernel[...] = kernel[..., :1, :1]
-    out = ipc.deconvolve(data, kernel if each else kernel[..., 0, 0], border)
+    out = step.deconvolve(data, kernel if each else kernel[..., 0, 0], border)
     inside = (..., *border.interior((8, 11)))
     expected = data.astype(np.float64)
     for image, target in zip(data[:, 0], expected[:, 0], strict=True):
@@ -57,11 +57,11 @@ def test_bands_reach_as_far_as_the_kernel(
     ramp.meta.instrument.name = "NIRCAM"
     ramp.meta.subarray.xstart = ramp.meta.subarray.ystart = 1
     path = ramp.save(tmp_path / "x_ramp.fits")
-    border = ipc.ReferenceBorder.of(ramp.meta, (60, 40))
-    expected = ipc.deconvolve(np.asarray(ramp.data), kernel, border)
+    border = step.ReferenceBorder.of(ramp.meta, (60, 40))
+    expected = step.deconvolve(np.asarray(ramp.data), kernel, border)
 
     monkeypatch.setattr(chain, "BAND_BYTES", 1)
     monkeypatch.setattr(chain, "THINNEST", 7)
-    product = ipc.IPCStep(override_ipc=str(tmp_path / "ipc.fits")).run(path)
+    product = step.IPCStep(override_ipc=str(tmp_path / "ipc.fits")).run(path)
 
     np.testing.assert_array_equal(expected, product.data)

@@ -12,8 +12,11 @@ from stpipe import models
 from stpipe.errors import ReferenceMissing, Skip
 from stpipe.models import dqflags
 from stpipe.references.selection import References
-from stpipe.steps import ipc, irs2_refpix, refpix, saturation
-from stpipe.steps.irs2 import Interleaving, is_interleaved
+from stpipe.science.ramps.irs2_frames import Interleaving, is_interleaved
+from stpipe.steps.stage1.ipc import step as ipc
+from stpipe.steps.stage1.refpix import irs2
+from stpipe.steps.stage1.refpix import step as refpix
+from stpipe.steps.stage1.saturation import step as saturation
 
 ROWS, SIZE = 3200, 2048
 
@@ -50,7 +53,7 @@ def test_frames_of_the_detector_turn_back() -> None:
 
 def test_every_sample_has_its_time() -> None:
     """712 times of a row: one more for each step out and back, and a pause."""
-    sequence = irs2_refpix.ReadSequence(Interleaving())
+    sequence = irs2.ReadSequence(Interleaving())
     assert 712 == sequence.row
     gaps = np.flatnonzero(np.diff(sequence.samples) > 1)
     assert (np.diff(sequence.samples)[gaps] == 2).all()
@@ -61,10 +64,10 @@ def test_every_sample_has_its_time() -> None:
     assert np.abs(targets - sources).max() <= 4
 
 
-def flat(output: float, reference: float) -> irs2_refpix.Weights:
+def flat(output: float, reference: float) -> irs2.Weights:
     """The same weights at all frequencies."""
     shape = (4, 712 * SIZE // 2 + 1)
-    return irs2_refpix.Weights(
+    return irs2.Weights(
         np.full(shape, output, np.complex64), np.full(shape, reference, np.complex64)
     )
 
@@ -74,7 +77,7 @@ def noisy() -> Any:
     """Two groups of slow noise that all outputs share, in the frame of the detector."""
     rng = np.random.default_rng(3)
     layout = Interleaving()
-    sequence = irs2_refpix.ReadSequence(layout)
+    sequence = irs2.ReadSequence(layout)
     times = rng.normal(0, 1, (2, SIZE * sequence.row // 64 + 1)).cumsum(axis=1)
     at = np.arange(SIZE * sequence.row) / 64
     slow = np.stack([np.interp(at, np.arange(times.shape[1]), t) for t in times])
@@ -86,8 +89,8 @@ def noisy() -> Any:
 def test_the_reference_output_takes_shared_noise_away(noisy: Any) -> None:
     """With its weight 1, what all outputs see at the same time is gone; the mean stays."""
     layout = Interleaving()
-    clean = irs2_refpix.subtract_reference(noisy, flat(1, 0), layout)
-    same = irs2_refpix.subtract_reference(noisy, flat(0, 0), layout)
+    clean = irs2.subtract_reference(noisy, flat(1, 0), layout)
+    same = irs2.subtract_reference(noisy, flat(0, 0), layout)
     assert (2, SIZE, SIZE) == clean.shape
     noise = same - same.mean(axis=0)
     assert (clean - clean.mean(axis=0)).std() < 0.05 * noise.std() > 0.5
@@ -97,13 +100,13 @@ def test_the_reference_output_takes_shared_noise_away(noisy: Any) -> None:
 def test_reference_pixels_take_shared_noise_away(noisy: Any) -> None:
     """Read between science pixels they see the same, times how rarely they are read."""
     layout = Interleaving()
-    sequence = irs2_refpix.ReadSequence(layout)
+    sequence = irs2.ReadSequence(layout)
     share = len(sequence.spread[0]) / sequence.row
     weights = flat(0, 0)
     low = np.arange(weights.reference.shape[1]) < 8000
     weights.reference[:, low] = 1 / share
-    clean = irs2_refpix.subtract_reference(noisy, weights, layout)
-    same = irs2_refpix.subtract_reference(noisy, flat(0, 0), layout)
+    clean = irs2.subtract_reference(noisy, weights, layout)
+    same = irs2.subtract_reference(noisy, flat(0, 0), layout)
     noise = (same - same.mean(axis=0)).std()
     assert (clean - clean.mean(axis=0)).std() < 0.2 * noise
 
@@ -112,7 +115,7 @@ def test_weights_of_another_readout_are_refused() -> None:
     """The table has one row for the real and one for the imaginary part of each frequency."""
     table = np.zeros(10, dtype=[(f"{n}_{i}", "f4") for n in ("alpha", "beta") for i in range(4)])
     with pytest.raises(ReferenceMissing, match="10 rows, allowed: 2916352"):
-        irs2_refpix.Weights.of(table, irs2_refpix.ReadSequence(Interleaving()))
+        irs2.Weights.of(table, irs2.ReadSequence(Interleaving()))
 
 
 def test_bad_samples_are_replaced_by_their_neighbours_in_time() -> None:
@@ -122,7 +125,7 @@ def test_bad_samples_are_replaced_by_their_neighbours_in_time() -> None:
     bad = np.zeros(ROWS, dtype=bool)
     wanted = np.array([640 + 28, 640 + 8, 640 + 129, 1280 + 8, 1280 + 28])
     bad[[*wanted, 640 + 109, 640 + 149, 1280 + 10]] = True
-    irs2_refpix.replace_bad_samples(data, bad, wanted, layout)
+    irs2.replace_bad_samples(data, bad, wanted, layout)
     assert data[0, 640 + 28] == 640 + 48  # before it is bad
     assert data[0, 640 + 8] == 640 + 10  # after it is bad: a sample beside
     assert data[0, 640 + 129] == 640 + 131
@@ -138,7 +141,7 @@ def test_samples_unlike_the_others_are_found() -> None:
     data[:, 1280 + 31] += 50
     known = np.zeros(ROWS, dtype=bool)
     known[5] = True
-    bad = irs2_refpix.find_bad_samples(data, known, Interleaving(), 5.0)
+    bad = irs2.find_bad_samples(data, known, Interleaving(), 5.0)
     assert {5, 648, 649, 1310, 1311} == set(np.flatnonzero(bad))
 
 
@@ -146,7 +149,7 @@ def test_samples_unlike_the_others_are_found() -> None:
 def test_samples_that_the_reference_file_lists(parity: int, expected: list[int]) -> None:
     """Bit 0 is the first place where an output steps out; even outputs are read backwards."""
     row = np.array([(2, parity, 1)], dtype=[("OUTPUT", "u2"), ("ODD_EVEN", "u2"), ("MASK", "u4")])
-    found = irs2_refpix.listed_as_bad(row[0], Interleaving())
+    found = irs2.listed_as_bad(row[0], Interleaving())
     assert [n + 640 for n in expected] == found.tolist()
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.steps import jump
+from stpipe.steps.stage1.jump import step as jump
 from stpipe.testing import apply
 
 JUMP, SAT, DNU = dqflags.JUMP_DET, dqflags.SATURATED, dqflags.DO_NOT_USE

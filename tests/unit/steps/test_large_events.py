@@ -10,11 +10,11 @@ import pytest
 
 from stpipe import models
 from stpipe.models import dqflags
-from stpipe.steps import jump, large_events
+from stpipe.steps.stage1.jump import large_events, step
 
 JUMP, SAT = dqflags.JUMP_DET, dqflags.SATURATED
-SNOWBALLS = jump.JumpStep().snowball_rules(group_time=1000.0)
-SHOWERS = jump.JumpStep().shower_rules(group_time=10.0, nframes=1)
+SNOWBALLS = step.JumpStep().snowball_rules(group_time=1000.0)
+SHOWERS = step.JumpStep().shower_rules(group_time=10.0, nframes=1)
 
 
 def disc(radius: float, y: int = 60, x: int = 60) -> np.ndarray:
@@ -140,8 +140,8 @@ def test_the_step_counts_large_events(demo_folder: Path) -> None:
         data[0, 2:, np.hypot(rows - size, columns - size) < 9] += 9000
         given.groupdq, given.data = groupdq, data
 
-        plain = jump.JumpStep().run(given)
-        snowy = jump.JumpStep(expand_large_events=True, edge_size=0).run(given)
+        plain = step.JumpStep().run(given)
+        snowy = step.JumpStep(expand_large_events=True, edge_size=0).run(given)
 
         assert plain.meta.exposure.extended_emission_events == 0
         assert snowy.meta.exposure.extended_emission_events > 0
@@ -149,5 +149,5 @@ def test_the_step_counts_large_events(demo_folder: Path) -> None:
         more = (snowy.groupdq & (JUMP | SAT) != 0).sum() - (plain.groupdq & (JUMP | SAT) != 0).sum()
         assert more > 100
 
-        showers = jump.JumpStep(find_showers=True).run(given)
+        showers = step.JumpStep(find_showers=True).run(given)
         assert showers.groupdq.shape == plain.groupdq.shape

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from stpipe import models
 from stpipe.models import dqflags
-from stpipe.steps import likely, ramp_fit
+from stpipe.science.ramps import likelihood
+from stpipe.steps.stage1 import ramp_fit
 
 GAIN, READNOISE = 2.0, 8.0  # e-/DN; DN of a difference of two reads
 FRAME = 5.0  # seconds
@@ -22,13 +23,13 @@ FIELDS = ("data", "dq", "var_poisson", "var_rnoise", "err", "chisq")
 
 def resultants(
     ngroups: int, nframes: int = 1, groupgap: int = 0, *, has_zeroframe: bool = False
-) -> likely.Resultants:
+) -> likelihood.Resultants:
     """Evenly spaced groups."""
     exposure = SimpleNamespace(
         nframes=nframes, groupgap=groupgap, frame_time=FRAME, read_times=None
     )
-    times = likely.read_times(exposure, ngroups)
-    return likely.Resultants.of(times, has_zeroframe=has_zeroframe)
+    times = likelihood.read_times(exposure, ngroups)
+    return likelihood.Resultants.of(times, has_zeroframe=has_zeroframe)
 
 
 def ramps(data: Any, groupdq: Any = None, zeroframe: Any = None) -> ramp_fit.Ramps:
@@ -60,7 +61,7 @@ def test_slope_of_a_straight_ramp_is_exact(
     """Whatever the covariance, a noiseless ramp has its own slope and fits."""
     spaced = resultants(ngroups, *((4, 1) if averages else (1, 0)))
     data = start + rise * np.arange(ngroups).reshape(1, -1, 1, 1)
-    rate, _ = likely.fit_likely_ramps(ramps(data), spaced)
+    rate, _ = likelihood.fit_likely_ramps(ramps(data), spaced)
     assert rate.data[0, 0] == pytest.approx(rise / spaced.matrix()[0, 0], rel=1e-5, abs=1e-6)
     assert rate.chisq[0, 0] == pytest.approx(0, abs=1e-3)
     assert rate.dq[0, 0] == 0
@@ -68,7 +69,7 @@ def test_slope_of_a_straight_ramp_is_exact(
 
 def test_read_noise_alone_weighs_like_a_straight_line() -> None:
     """Without signal the variance is that of an unweighted line through the groups."""
-    rate, _ = likely.fit_likely_ramps(ramps(np.zeros((1, 10, 1, 1))), resultants(10))
+    rate, _ = likelihood.fit_likely_ramps(ramps(np.zeros((1, 10, 1, 1))), resultants(10))
     assert rate.var_poisson[0, 0] == 0
     expected = 12 * (READNOISE / FRAME) ** 2 / 2 / (1000 - 10)
     assert rate.var_rnoise[0, 0] == pytest.approx(expected, rel=1e-5)
@@ -84,7 +85,7 @@ def test_errors_are_calibrated(rate: float, nframes: int, has_zeroframe: int) ->
     frame = reads[:1].astype(np.float32) if has_zeroframe else None
     spaced = resultants(8, nframes, has_zeroframe=bool(has_zeroframe))
 
-    fitted, _ = likely.fit_likely_ramps(ramps(averaged(reads, nframes), None, frame), spaced)
+    fitted, _ = likelihood.fit_likely_ramps(ramps(averaged(reads, nframes), None, frame), spaced)
 
     deviation = fitted.data - rate
     assert abs(deviation.mean()) < 5 * fitted.err.mean() / 150
@@ -102,13 +103,13 @@ def test_jumps_are_found_and_left_out(nframes: int) -> None:
     reads[5 * nframes + nframes // 2 :, :30] += 400
     spaced = resultants(10, nframes)
 
-    fitted, _ = likely.fit_likely_ramps(ramps(averaged(reads, nframes)), spaced)
+    fitted, _ = likelihood.fit_likely_ramps(ramps(averaged(reads, nframes)), spaced)
 
     jumps = (fitted.dq & dqflags.JUMP_DET) != 0
     assert jumps[:30].all()
     assert jumps[30:].mean() < 0.003
     assert np.median(fitted.data[:30]) == pytest.approx(10, rel=0.02)
-    undisturbed, _ = likely.fit_likely_ramps(ramps(clean), spaced)
+    undisturbed, _ = likelihood.fit_likely_ramps(ramps(clean), spaced)
     assert (fitted.err[:30] > undisturbed.err[:30]).mean() > 0.99
 
 
@@ -121,7 +122,7 @@ def test_flagged_groups_count_for_nothing() -> None:
     groupdq[0, :, 0, 1] = dqflags.DO_NOT_USE
     groupdq[0, 6, 0, 1] = dqflags.SATURATED
     with np.errstate(all="ignore"):
-        rate, _ = likely.fit_likely_ramps(ramps(data, groupdq), resultants(8))
+        rate, _ = likelihood.fit_likely_ramps(ramps(data, groupdq), resultants(8))
     assert rate.data[0, 0] == pytest.approx(10 / FRAME)
     assert [0, dqflags.DO_NOT_USE | dqflags.SATURATED] == rate.dq[0].tolist()
     assert np.isnan(rate.data[0, 1])
@@ -131,7 +132,7 @@ def test_integrations_are_averaged_by_their_variances() -> None:
     """The exposure's rate and error are those of all integrations together."""
     rng = np.random.default_rng(9)
     data = np.concatenate([averaged(frames(rng, 15.0, 6, (80, 80)), 1) for _ in range(4)])
-    rate, rateints = likely.fit_likely_ramps(ramps(data), resultants(6))
+    rate, rateints = likelihood.fit_likely_ramps(ramps(data), resultants(6))
     assert rate.err.mean() == pytest.approx(rateints.err.mean() / 2, rel=0.01)
     np.testing.assert_allclose(rate.data, rateints.data.mean(axis=0), rtol=0.05)
     assert ((rate.data - 15) / rate.err).std() == pytest.approx(1, abs=0.03)
@@ -143,10 +144,10 @@ def test_bands_give_the_same_rates(seed: int, height: int) -> None:
     rng = np.random.default_rng(seed)
     data = averaged(frames(rng, 20.0, 6, (5, 37)), 1)
     data[0, 3:] += rng.choice([0, 300], (5, 37))
-    whole, _ = likely.fit_likely_ramps(ramps(data), resultants(6))
+    whole, _ = likelihood.fit_likely_ramps(ramps(data), resultants(6))
     for start in range(0, 5, height):
         place = np.s_[..., start : start + height, start:]
-        band, _ = likely.fit_likely_ramps(ramps(data[place]), resultants(6))
+        band, _ = likelihood.fit_likely_ramps(ramps(data[place]), resultants(6))
         for name in FIELDS:
             np.testing.assert_array_equal(getattr(band, name), getattr(whole, name)[place])
 

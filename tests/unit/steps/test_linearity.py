@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stpipe.models import dqflags
-from stpipe.steps import linearity
+from stpipe.steps.stage1 import linearity
 
 
 def coefficients(*terms: float, shape: tuple[int, int] = (1, 1)) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.steps import firstframe, lastframe, reset, rscd
+from stpipe.steps.stage1 import firstframe, lastframe, reset, rscd
 
 SAT, DNU = dqflags.SATURATED, dqflags.DO_NOT_USE
 TABLE = np.array(

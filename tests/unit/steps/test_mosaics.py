@@ -23,14 +23,14 @@ from stpipe.models import dqflags
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.image3 import Image3Pipeline
-from stpipe.steps import outlier_detection, skymatch
-from stpipe.steps.outlier_detection import Limits, OutlierDetectionStep
-from stpipe.steps.resample import ResampleStep
-from stpipe.steps.sky_grid import corners_of, fiducial, pixel_map
-from stpipe.steps.skymatch import Overlap, SkyMatchStep, SkyStatistic
-from stpipe.steps.source_catalog import SourceCatalogStep
-from stpipe.steps.sources import between
-from stpipe.steps.tweakreg import TweakRegStep
+from stpipe.science.mosaics.sky_grid import corners_of, fiducial, pixel_map
+from stpipe.science.sources.star_finder import between
+from stpipe.steps.stage2.resample import ResampleStep
+from stpipe.steps.stage3 import outlier_detection, skymatch
+from stpipe.steps.stage3.outlier_detection import Limits, OutlierDetectionStep
+from stpipe.steps.stage3.skymatch import Overlap, SkyMatchStep, SkyStatistic
+from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
+from stpipe.steps.stage3.tweakreg.step import TweakRegStep
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from stpipe import models
 from stpipe.errors import InputError
 from stpipe.models import dqflags
-from stpipe.steps import persistence
+from stpipe.steps.stage1 import persistence
 
 SAT, PERSISTENCE = dqflags.SATURATED, dqflags.PERSISTENCE
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
-from stpipe.steps import ramp_fit
+from stpipe.steps.stage1 import ramp_fit
 
 JUMP, SAT, DNU = dqflags.JUMP_DET, dqflags.SATURATED, dqflags.DO_NOT_USE
 CHARGELOSS = dqflags.CHARGELOSS

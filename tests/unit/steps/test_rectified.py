@@ -19,10 +19,10 @@ from stpipe.demo.observation import SPECTRA
 from stpipe.errors import InputError, ParameterError
 from stpipe.models import dqflags
 from stpipe.pipelines.spec2 import Spec2Pipeline
-from stpipe.steps.extract_1d import Extract1dStep
-from stpipe.steps.resample_spec import ResampleSpecStep
-from stpipe.steps.sky_grid import corners_of
-from stpipe.steps.slit_grid import slit_scale
+from stpipe.science.mosaics.sky_grid import corners_of
+from stpipe.science.mosaics.slit_grid import slit_scale
+from stpipe.steps.stage2.extract_1d.step import Extract1dStep
+from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 
 PLAN = next(plan for plan in SPECTRA if plan.slit and plan.slit.kind == "FIXEDSLIT")
 SCALE = 0.11  # arcsec, of the demo's pixels

@@ -10,7 +10,7 @@ import pytest
 
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.steps import refpix
+from stpipe.steps.stage1.refpix import step
 from stpipe.testing import apply
 
 REFERENCE, DNU = dqflags.REFERENCE_PIXEL, dqflags.DO_NOT_USE
@@ -36,7 +36,7 @@ def exposure(data: np.ndarray, dq: np.ndarray, **meta: Any) -> Any:
 
 def outputs_by_column(fastaxis: int, slowaxis: int) -> tuple[np.ndarray, np.ndarray]:
     """Number of the output, and the parity of its columns, for each pixel in the science frame."""
-    window = refpix.Window(0, 0, fastaxis, slowaxis, (2048, 2048))
+    window = step.Window(0, 0, fastaxis, slowaxis, (2048, 2048))
     column = np.broadcast_to(np.arange(2048), (2048, 2048))
     science = np.empty((2048, 2048), dtype=int)
     window.to_detector(science)[...] = column
@@ -50,7 +50,7 @@ def test_drift_of_outputs_and_parities_is_removed(fastaxis: int, slowaxis: int) 
     drift = np.array([10.0, -20, 30, 5])[output] + 3.0 * parity
     dq = np.zeros((2048, 2048))
     ramp = exposure(drift[None, None], dq, fastaxis=fastaxis, slowaxis=slowaxis)
-    apply(refpix.RefPixStep(use_side_ref_pixels=False), ramp, {})
+    apply(step.RefPixStep(use_side_ref_pixels=False), ramp, {})
     np.testing.assert_allclose(ramp.data, 0, atol=1e-5)
 
 
@@ -62,7 +62,7 @@ def test_drift_of_rows_is_removed_by_the_sides() -> None:
     data[100, :3] += 1000
     data[200:203, :4], dq[200:203, :4] = 1e6, DNU
     ramp = exposure(data[None, None], dq)
-    apply(refpix.RefPixStep(), ramp, {})
+    apply(step.RefPixStep(), ramp, {})
     inner = ramp.data[0, 0, 10:-10, 4:-4]
     assert np.abs(np.diff(rows[10:-10])).max() < 0.02
     np.testing.assert_allclose(inner, inner[0, 0], atol=0.05)
@@ -72,7 +72,7 @@ def test_drift_of_rows_is_removed_by_the_sides() -> None:
 @pytest.mark.parametrize(("fastaxis", "slowaxis"), ORIENTATIONS)
 def test_subarray_of_one_output(fastaxis: int, slowaxis: int, x0: int) -> None:
     """All reference pixels of a parity together tell the drift of that parity."""
-    window = refpix.Window(x0 - 1, 0, fastaxis, slowaxis, (20, 30))
+    window = step.Window(x0 - 1, 0, fastaxis, slowaxis, (20, 30))
     columns = window.detector_slices()[1]
     parity = np.arange(columns.start, columns.stop) % 2
     data = np.empty((20, 30))
@@ -84,7 +84,7 @@ def test_subarray_of_one_output(fastaxis: int, slowaxis: int, x0: int) -> None:
     ramp = exposure(
         data[None, None], dq, noutputs=1, xstart=x0, fastaxis=fastaxis, slowaxis=slowaxis
     )
-    apply(refpix.RefPixStep(), ramp, {})
+    apply(step.RefPixStep(), ramp, {})
     np.testing.assert_allclose(ramp.data, 0, atol=1e-6)
 
 
@@ -92,17 +92,17 @@ def test_without_reference_pixels_the_step_is_skipped() -> None:
     """Nothing to correct with is no correction, and is said."""
     data = np.ones((1, 1, 20, 30))
     with pytest.raises(Skip, match="reference pixels"):
-        apply(refpix.RefPixStep(), exposure(data, np.zeros((20, 30)), noutputs=1), {})
+        apply(step.RefPixStep(), exposure(data, np.zeros((20, 30)), noutputs=1), {})
     far = exposure(data, np.zeros((20, 30)), xstart=500, ystart=500)
     with pytest.raises(Skip, match="reference pixels"):
-        apply(refpix.RefPixStep(), far, {})
+        apply(step.RefPixStep(), far, {})
 
 
 def test_subarray_beyond_the_detector_is_skipped() -> None:
     """A window that the header places outside cannot be corrected."""
     data = np.ones((1, 1, 20, 30))
     with pytest.raises(Skip, match="not on the detector"):
-        apply(refpix.RefPixStep(), exposure(data, np.zeros((20, 30)), xstart=2040), {})
+        apply(step.RefPixStep(), exposure(data, np.zeros((20, 30)), xstart=2040), {})
 
 
 def test_zero_frame_is_corrected_except_where_it_has_no_data() -> None:
@@ -112,26 +112,26 @@ def test_zero_frame_is_corrected_except_where_it_has_no_data() -> None:
     dq = np.zeros((20, 30))
     dq[:, :4] = REFERENCE
     ramp = exposure(np.ones((1, 1, 20, 30)), dq, noutputs=1, zeroframe=frame)
-    apply(refpix.RefPixStep(), ramp, {})
+    apply(step.RefPixStep(), ramp, {})
     np.testing.assert_allclose(ramp.zeroframe, 0, atol=1e-6)
 
 
 def test_clipped_mean_leaves_outliers_out() -> None:
     """Values far from the mean are dropped until none is left; nothing has no mean."""
     values = np.array([1.0] * 10 + [2.0] * 10 + [1000.0])
-    assert refpix.clipped_mean(values, 3.0) == 1.5
-    assert refpix.clipped_mean(np.array([4.0, 4.0]), 3.0) == 4.0
-    assert refpix.clipped_mean(np.array([]), 3.0) is None
+    assert step.clipped_mean(values, 3.0) == 1.5
+    assert step.clipped_mean(np.array([4.0, 4.0]), 3.0) == 4.0
+    assert step.clipped_mean(np.array([]), 3.0) is None
 
 
 def test_running_median_mirrors_the_ends() -> None:
     """Windows are full at the ends; rows without good values use their neighbours."""
     values = np.array([[1.0], [5.0], [9.0], [2.0], [3.0]])
     good = np.ones(values.shape, dtype=bool)
-    assert [5, 5, 5, 3, 2] == refpix.running_median(values, good, 3).tolist()
+    assert [5, 5, 5, 3, 2] == step.running_median(values, good, 3).tolist()
     good[1:] = False
     expected = [1, 1, np.nan, np.nan, np.nan]
-    np.testing.assert_array_equal(refpix.running_median(values, good, 3), expected)
+    np.testing.assert_array_equal(step.running_median(values, good, 3), expected)
 
 
 def test_miri_drift_is_removed_relative_to_the_first_group() -> None:
@@ -141,8 +141,8 @@ def test_miri_drift_is_removed_relative_to_the_first_group() -> None:
     data[0, 1] += np.array([1.0, 2, 3, 4])[column % 4] + 10 * (row % 2)
     dq = np.zeros((1024, 1032))
     ramp = exposure(data, dq, instrument="MIRI")
-    apply(refpix.RefPixStep(), ramp, {})
+    apply(step.RefPixStep(), ramp, {})
     np.testing.assert_allclose(ramp.data, 50, rtol=1e-6)
-    drift = refpix.measure_miri(data.astype(np.float32), dq.astype(np.uint32), 3.0, by_parity=True)
-    band = refpix.subtract_miri_drift(data[:, :, 5:9].astype(np.float32), drift, first_row=5)
+    drift = step.measure_miri(data.astype(np.float32), dq.astype(np.uint32), 3.0, by_parity=True)
+    band = step.subtract_miri_drift(data[:, :, 5:9].astype(np.float32), drift, first_row=5)
     np.testing.assert_allclose(band, 50, rtol=1e-6)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from stpipe.errors import InputError
 from stpipe.models import dqflags
-from stpipe.steps import charge_migration, dq_init, gain_scale, group_scale, ipc, superbias
-from stpipe.steps._arrays import known_or_zero
+from stpipe.science.arrays import known_or_zero
+from stpipe.steps.stage1 import charge_migration, dq_init, gain_scale, group_scale, superbias
+from stpipe.steps.stage1.ipc import step
 
 DNU = dqflags.DO_NOT_USE
 
@@ -74,13 +75,13 @@ def test_kernel_spreads_a_point_as_it_is_written() -> None:
     kernel = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.float32)
     data = np.zeros((1, 1, 5, 5), np.float32)
     data[0, 0, 2, 2] = 1
-    none = ipc.ReferenceBorder(0, 0, 0, 0)
-    out = ipc.deconvolve(data, kernel, none)
+    none = step.ReferenceBorder(0, 0, 0, 0)
+    out = step.deconvolve(data, kernel, none)
     np.testing.assert_array_equal(out[0, 0, 1:4, 1:4], kernel)
-    bordered = ipc.deconvolve(data, kernel, ipc.ReferenceBorder(2, 0, 0, 0))
+    bordered = step.deconvolve(data, kernel, step.ReferenceBorder(2, 0, 0, 0))
     np.testing.assert_array_equal(bordered[0, 0, :2], 0)
     data[0, 0, 1, 2] = 100
-    same = ipc.deconvolve(data, kernel, ipc.ReferenceBorder(2, 0, 0, 0))
+    same = step.deconvolve(data, kernel, step.ReferenceBorder(2, 0, 0, 0))
     np.testing.assert_array_equal(same[0, 0, 2:], bordered[0, 0, 2:])
 
 
@@ -90,7 +91,7 @@ def test_identity_kernel_changes_nothing(seed: int) -> None:
     data = np.random.default_rng(seed).normal(0, 1, (2, 2, 6, 7)).astype(np.float32)
     kernel = np.zeros((3, 3, 6, 7), np.float32)
     kernel[1, 1] = 1
-    out = ipc.deconvolve(data, kernel, ipc.ReferenceBorder(1, 1, 0, 2))
+    out = step.deconvolve(data, kernel, step.ReferenceBorder(1, 1, 0, 2))
     np.testing.assert_array_equal(out, data)
 
 

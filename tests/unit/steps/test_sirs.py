@@ -9,7 +9,8 @@ import asdf
 import numpy as np
 import pytest
 
-from stpipe.steps import refpix, sirs
+from stpipe.steps.stage1.refpix import sirs
+from stpipe.steps.stage1.refpix import step as refpix
 
 ROWS = 2048
 SMOOTHING = sirs.Smoothing(halfwidth=30, gauss=1.0, sigreject=4.0)

@@ -12,9 +12,9 @@ from slitless import SIZE, SOURCES, WAVES, Scene, make, trace
 from stpipe import models
 from stpipe.errors import InputError, ReferenceMissing
 from stpipe.pipelines.spec2 import Spec2Pipeline
-from stpipe.steps.assign_wcs import AssignWcsStep
-from stpipe.steps.extract_2d import Extract2dStep
-from stpipe.steps.grism import Grism
+from stpipe.science.wcs.grism import Grism
+from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 
 CUTTING = ("specwcs", "wavelengthrange")
 

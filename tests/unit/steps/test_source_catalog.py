@@ -13,8 +13,13 @@ from reference_headers import described
 
 from stpipe import models
 from stpipe.errors import ParameterError, ReferenceMissing
-from stpipe.steps.aperture_photometry import Apertures, apertures_for, magnitudes, vega_offset
-from stpipe.steps.source_catalog import SourceCatalogStep
+from stpipe.steps.stage3.source_catalog.aperture_photometry import (
+    Apertures,
+    apertures_for,
+    magnitudes,
+    vega_offset,
+)
+from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
 
 META = {"meta.instrument.filter": "F200W", "meta.instrument.pupil": "CLEAR"}
 

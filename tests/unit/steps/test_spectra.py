@@ -19,11 +19,11 @@ from stpipe.demo.observation import SPECTRA
 from stpipe.errors import InputError, ReferenceMissing
 from stpipe.models import dqflags
 from stpipe.pipelines.spec2 import Spec2Pipeline
-from stpipe.steps.aperture import Aperture, Limits, centre, find_aperture
-from stpipe.steps.assign_wcs import AssignWcsStep
-from stpipe.steps.box_extraction import Background, extract, smooth
-from stpipe.steps.extract_1d import Extract1dStep
-from stpipe.steps.srctype import SourceTypeStep, source_type
+from stpipe.science.spectra.aperture import Aperture, Limits, centre, find_aperture
+from stpipe.science.spectra.box_extraction import Background, extract, smooth
+from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.extract_1d.step import Extract1dStep
+from stpipe.steps.stage2.srctype import SourceTypeStep, source_type
 
 SLITS = {plan.slit.kind: plan for plan in SPECTRA if plan.slit}
 ALONG, ACROSS = 7, 24

@@ -10,7 +10,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable, Table
 
 from stpipe.errors import InputError
-from stpipe.steps.star_catalogs import listed_catalogs, pixels_of, sky_of
+from stpipe.steps.stage3.tweakreg.star_catalogs import listed_catalogs, pixels_of, sky_of
 
 
 @pytest.mark.parametrize("pattern", ["{}", "{}centroid", "{}_centroid"])

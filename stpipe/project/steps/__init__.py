@@ -1,1 +1,0 @@
-"""Rules of projects that are no steps of a pipeline: hooks and saved inputs."""

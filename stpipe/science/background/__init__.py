@@ -1,0 +1,1 @@
+"""Levels of the sky, and masks of what is not sky."""

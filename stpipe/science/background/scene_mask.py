@@ -1,0 +1,53 @@
+"""Which pixels of an exposure see nothing but background, from draft rates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import ParameterError
+from stpipe.models import dqflags
+from stpipe.science.arrays import has
+from stpipe.science.background.levels import Clipping, clip_to_background
+
+if TYPE_CHECKING:
+    from stpipe.science.arrays import Bits, Booleans, Floats
+
+__all__ = ["background_mask", "non_science", "refuse_unknown_regions"]
+
+
+def refuse_unknown_regions(exposure_type: str) -> None:
+    """Refuse `mask_science_regions` where science regions follow from coordinates of spectra.
+
+    Raises
+    ------
+    ParameterError
+        For NIRSpec.
+    """
+    if exposure_type.startswith("NRS"):
+        raise ParameterError(
+            f"mask_science_regions: of {exposure_type} exposures the science regions are not known "
+            "to stpipe-flow. Set it to False and give user_mask, or leave the mask to n_sigma."
+        )
+
+
+def background_mask(rates: Floats, clipping: Clipping | None, unusable: Booleans) -> Booleans:
+    """Pixels (rows, columns) or (integrations, rows, columns) of `rates` that are background.
+
+    Those that are `unusable`, NaN or exactly 0 are not, nor what `clipping` finds too far away.
+    """
+    mask: Booleans = ~(np.isnan(rates) | (rates == 0) | unusable)
+    if clipping is not None:
+        planes = zip(rates, mask, strict=True) if rates.ndim > 2 else [(rates, mask)]  # noqa: PLR2004 - a cube
+        for image, plane in planes:
+            clip_to_background(image, plane, clipping)
+    return mask
+
+
+def non_science(dq: Bits, flat: Any) -> Booleans:
+    """Pixels that the flags of rates and of the flat field keep from science."""
+    bits = flat.dq.copy()
+    unknown = np.isnan(flat.data) | (flat.data == 0) | has(bits, dqflags.NO_FLAT_FIELD)
+    bits[unknown] |= dqflags.DO_NOT_USE
+    return has(dq | bits, dqflags.DO_NOT_USE | dqflags.NON_SCIENCE)

@@ -1,0 +1,320 @@
+"""The pixels of a mosaic: a tangential projection that holds all exposures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import InputError
+
+if TYPE_CHECKING:
+    from stpipe.science.arrays import Doubles
+
+__all__ = [
+    "Grid",
+    "Wishes",
+    "corners_of",
+    "fiducial",
+    "from_file",
+    "grid_for",
+    "inside",
+    "mean_scale",
+    "pixel_map",
+    "separation",
+    "stored_wcs",
+]
+
+STEP = 32  # pixels between the points at which coordinates are computed; splines fill in the rest
+FEWEST = 10  # points along a side
+SMALLEST = 2  # pixels along a side of a mosaic
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user wants of a mosaic's pixels; None where the exposures decide."""
+
+    shape: tuple[int, int] | None = None  # rows, columns
+    crpix: tuple[float, float] | None = None  # x, y of the reference point, from 0
+    crval: tuple[float, float] | None = None  # its right ascension and declination, degrees
+    rotation: float | None = None  # position angle of the y axis, degrees
+    scale: float | None = None  # arcsec
+    ratio: float = 1.0  # scale over that of the first exposure
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A mosaic's gwcs and shape, the width of a pixel in arcsec, and its ratio to the inputs'."""
+
+    wcs: Any
+    shape: tuple[int, int]
+    scale: float
+    ratio: float
+
+    @property
+    def variance_scale(self) -> float:
+        """What variances are multiplied by, since larger pixels average more light."""
+        return 1 / self.ratio**2
+
+    def places(self, wcs: Any, shape: tuple[int, int]) -> Doubles:
+        """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
+        return pixel_map(wcs, self, shape)
+
+
+def grid_for(meta: Mapping[str, Any], wcs: Any, regions: Sequence[str], wishes: Wishes) -> Grid:
+    """Pixels that hold all exposures, oriented as the first one.
+
+    Parameters
+    ----------
+    meta, wcs
+        Metadata by dotted name, and the gwcs, of the first exposure.
+    regions
+        S_REGION of every exposure.
+    wishes
+        What is asked for.
+    """
+    info = {name.rpartition(".")[2]: v for name, v in meta.items() if "wcsinfo" in name}
+    corners = [corners_of(region) for region in regions]
+    crval = wishes.crval or fiducial(np.vstack(corners))
+    own = scale_at(wcs, (info["ra_ref"], info["dec_ref"]))
+    if wishes.scale is None:
+        scale, ratio = own * wishes.ratio, wishes.ratio
+    else:
+        scale = wishes.scale / 3600
+        ratio = scale / mean_scale(wcs)
+    turn = rotation_matrix(info, wishes.rotation)
+    made = _projection(crval, scale, turn)
+    box, shape, crpix = _extent(made, corners, crval, wishes)
+    return Grid(_fits_wcs(wcs, (crval, crpix, scale, turn), box, shape), shape, scale * 3600, ratio)
+
+
+def corners_of(region: str) -> Doubles:
+    """Corners (n, 2) in degrees of the polygons of an S_REGION.
+
+    Raises
+    ------
+    InputError
+        When it is not a text of polygons.
+    """
+    try:
+        words = [word for word in str(region).split() if not word.isalpha()]
+        return np.array(words, dtype=np.float64).reshape(-1, 2)
+    except ValueError:
+        raise InputError(
+            f"S_REGION is {region!r}, allowed: POLYGON ICRS and pairs of degrees. Run assign_wcs."
+        ) from None
+
+
+def fiducial(corners: Doubles) -> tuple[float, float]:
+    """The middle of corners (n, 2) in degrees: of the box of their directions."""
+    lon, lat = np.deg2rad(corners).T
+    directions = np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+    x, y, z = (directions.max(axis=1) + directions.min(axis=1)) / 2
+    return float(np.rad2deg(np.arctan2(y, x)) % 360), float(
+        np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+    )
+
+
+def scale_at(wcs: Any, sky: tuple[float, float]) -> float:
+    """Geometric mean of the width and height of a pixel, in degrees, at a place in the sky."""
+    x, y = wcs.invert(*sky, with_bounding_box=False)
+    ra, dec = wcs([x, x + 1, x], [y, y, y + 1], with_bounding_box=False)
+    return float(np.sqrt(separation(ra, dec, 1) * separation(ra, dec, 2)))
+
+
+def separation(ra: Any, dec: Any, other: int) -> float:
+    """Angle from the first of some places to another (Vincenty), all in degrees."""
+    lon = np.deg2rad(ra[other] - ra[0])
+    one, two = np.deg2rad(dec[0]), np.deg2rad(dec[other])
+    across = np.cos(two) * np.sin(lon)
+    up = np.cos(one) * np.sin(two) - np.sin(one) * np.cos(two) * np.cos(lon)
+    along = np.sin(one) * np.sin(two) + np.cos(one) * np.cos(two) * np.cos(lon)
+    return float(np.rad2deg(np.arctan2(np.hypot(across, up), along)))
+
+
+def mean_scale(wcs: Any) -> float:
+    """Root of the mean area of the pixels of an image, in degrees."""
+    (x0, x1), (y0, y1) = wcs.bounding_box
+    x0, y0, x1, y1 = int(x0 + 0.5), int(y0 + 0.5), int(x1 - 0.5), int(y1 - 0.5)
+    edge = np.linspace(0, 1, 16, endpoint=False)
+    x = np.concatenate(
+        [x0 + edge * (x1 - x0), np.full(16, x1), x1 - edge * (x1 - x0), np.full(16, x0)]
+    )
+    y = np.concatenate(
+        [np.full(16, y0), y0 + edge * (y1 - y0), np.full(16, y1), y1 - edge * (y1 - y0)]
+    )
+    ra, dec = wcs(x, y)
+    return float(np.sqrt(_area(ra, dec) / ((x1 - x0) * (y1 - y0))))
+
+
+def _area(ra: Any, dec: Any) -> float:
+    """Area in square degrees of a small polygon: in the tangential plane of its middle."""
+    lon0, lat0 = fiducial(np.column_stack([ra, dec]))
+    lon, lat = np.deg2rad(ra - lon0), np.deg2rad(dec)
+    cos0, sin0 = np.cos(np.deg2rad(lat0)), np.sin(np.deg2rad(lat0))
+    along = sin0 * np.sin(lat) + cos0 * np.cos(lat) * np.cos(lon)
+    # Lambert's projection keeps areas.
+    stretch = np.sqrt(2 / (1 + along))
+    x = stretch * np.cos(lat) * np.sin(lon)
+    y = stretch * (cos0 * np.sin(lat) - sin0 * np.cos(lat) * np.cos(lon))
+    twice = np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)
+    return float(np.rad2deg(np.rad2deg(abs(twice) / 2)))
+
+
+def rotation_matrix(info: Mapping[str, Any], rotation: float | None) -> Doubles:
+    """From pixels to east and north: as the detector is turned, or as the user wants the y axis."""
+    angle, parity = np.deg2rad(info["v3yangle"]), info["vparity"]
+    roll = info["roll_ref"] if rotation is None else rotation
+    turn = np.deg2rad(roll) - (parity * angle if rotation is None else 0.0)
+    cosine, sine = np.cos(turn), np.sin(turn)
+    return np.array([[parity * cosine, sine], [-parity * sine, cosine]])
+
+
+def _projection(crval: tuple[float, float], scale: float, turn: Doubles) -> Any:
+    from astropy.modeling.models import (
+        AffineTransformation2D,
+        Pix2Sky_TAN,
+        RotateNative2Celestial,
+        Scale,
+    )
+
+    plane = AffineTransformation2D(matrix=turn) | Scale(scale) & Scale(scale)
+    return plane | Pix2Sky_TAN() | RotateNative2Celestial(*crval, 180)
+
+
+def _extent(
+    projection: Any, corners: Sequence[Doubles], crval: tuple[float, float], wishes: Wishes
+) -> tuple[Any, tuple[int, int], tuple[float, float]]:
+    """Bounding box (x, y), shape and reference pixel of a grid that holds all corners."""
+    places = np.hstack([projection.inverse(*c.T) for c in corners])
+    low, high = places.min(axis=1), places.max(axis=1)
+    here = np.array(projection.inverse(*crval))
+    shift = here - low if wishes.crpix is None else np.array(wishes.crpix) - here
+    low, high = low + shift, high + shift
+    if wishes.shape is None:
+        columns, rows = (int(edge + 0.5) for edge in high)
+        box = ((-0.5, columns - 0.5), (-0.5, rows - 0.5))
+    else:
+        rows, columns = wishes.shape
+        ends = zip(low, high, (columns, rows), strict=True)
+        box = tuple((max(0, int(a + 0.5)) - 0.5, min(int(b + 0.5), n) - 0.5) for a, b, n in ends)  # type: ignore[assignment] # two
+    if min(rows, columns) < SMALLEST:
+        raise InputError(
+            f"the mosaic would have {rows} x {columns} pixels, allowed: {SMALLEST} or more along each "
+            "side. Ask for smaller pixels or another reference point."
+        )
+    return box, (rows, columns), (float(shift[0]), float(shift[1]))
+
+
+def _fits_wcs(reference: Any, place: Any, box: Any, shape: tuple[int, int]) -> Any:
+    from astropy.modeling.models import Pix2Sky_TAN
+    from gwcs import WCS
+    from gwcs.fitswcs import FITSImagingWCSTransform
+
+    crval, crpix, scale, turn = place
+    transform = FITSImagingWCSTransform(
+        Pix2Sky_TAN(), crpix=crpix, crval=crval, cdelt=[scale, scale], pc=turn
+    )
+    wcs = WCS([(reference.input_frame, transform), (reference.output_frame, None)])
+    wcs.bounding_box = box
+    wcs.pixel_shape = shape[::-1]
+    return wcs
+
+
+def from_file(path: str, own: float, shape: tuple[int, int] | None) -> Grid:
+    """The grid of an ASDF file, see `stored_wcs`, for exposures whose pixels are `own` arcsec wide."""
+    wcs, found, scale = stored_wcs(path, shape)
+    scale = scale or mean_scale(wcs) * 3600
+    return Grid(wcs, found, scale, scale / own)
+
+
+def stored_wcs(
+    path: str, shape: tuple[int, int] | None
+) -> tuple[Any, tuple[int, int], float | None]:
+    """The gwcs `wcs` of an ASDF file, its shape (rows, columns), and the width of pixels in arcsec.
+
+    The shape is `shape`, or that of the gwcs, or `array_shape` or `pixel_shape` (columns first) of the
+    file, or what the bounding box holds. Pixels are `pixel_scale` arcsec wide, or the root of
+    `pixel_area`, or it is not known (None).
+
+    Raises
+    ------
+    InputError
+        When there is none in it, or the shape is neither there nor given.
+    """
+    import asdf
+
+    try:
+        with asdf.open(path, lazy_load=False, memmap=False) as file:
+            tree = {name: file.tree.get(name) for name in ("wcs", *_ABOUT_PIXELS)}
+    except (OSError, ValueError) as error:
+        raise InputError(f"output_wcs: {path} is no readable ASDF file: {error}.") from None
+    wcs = tree["wcs"]
+    found = None if wcs is None else shape or _shape_of(wcs, tree)
+    if found is None:
+        raise InputError(
+            f"output_wcs: {path} holds {'no shape' if wcs is not None else 'no gwcs'}; it needs `wcs` "
+            "with array_shape. Give output_shape, or another file."
+        )
+    wcs.array_shape = found
+    scale = tree["pixel_scale"] or np.sqrt(tree["pixel_area"] or 0)
+    return wcs, found, float(scale) or None
+
+
+_ABOUT_PIXELS = ("array_shape", "pixel_shape", "pixel_scale", "pixel_area")
+
+
+def _shape_of(wcs: Any, tree: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Rows and columns, from the first that says them: the gwcs, its file, the bounding box."""
+    if (found := wcs.array_shape or tree["array_shape"]) is not None:
+        rows, columns = found
+    elif tree["pixel_shape"] is not None:
+        columns, rows = tree["pixel_shape"]
+    elif wcs.bounding_box is not None:
+        rows, columns = (high + 0.5 for _, high in wcs.bounding_box.bounding_box(order="C"))
+    else:
+        return None
+    return int(rows), int(columns)
+
+
+# --- where pixels of an exposure fall ----------------------------------------------------------------
+
+
+def pixel_map(wcs: Any, grid: Grid, shape: tuple[int, int]) -> Doubles:
+    """Place in the mosaic (rows, columns, 2: x, y) of each pixel of an exposure of `shape`.
+
+    Coordinates are computed at points that are `STEP` pixels apart; cubic splines between them are
+    exact to 1e-6 pixels for the distortion of cameras. Pixels outside the bounding box are NaN.
+    """
+    from scipy.interpolate import RectBivariateSpline
+
+    rows, columns = inside(wcs, shape)
+    x, y = (np.linspace(s.start, s.stop - 1, _points(s.stop - s.start)) for s in (columns, rows))
+    coarse = _to_grid(wcs, grid, *np.meshgrid(x, y))
+    places = np.full((*shape, 2), np.nan)
+    every = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
+    for axis, values in enumerate(coarse):
+        degree = min(3, y.size - 1, x.size - 1)
+        spline = RectBivariateSpline(y, x, values, kx=degree, ky=degree, s=0)
+        places[rows, columns, axis] = spline(*every)
+    return places
+
+
+def inside(wcs: Any, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of an image of `shape` that are in the bounding box."""
+    found = []
+    for limits, size in zip(wcs.bounding_box, shape[::-1], strict=True):
+        low, high = (float(getattr(edge, "value", edge)) for edge in limits)
+        found.append(slice(max(0, int(np.ceil(low))), min(size, int(np.floor(high)) + 1)))
+    columns, rows = found
+    return rows, columns
+
+
+def _points(size: int) -> int:
+    return max(int(np.ceil(size / STEP)) + 1, min(FEWEST, size))
+
+
+def _to_grid(wcs: Any, grid: Grid, x: Doubles, y: Doubles) -> Any:
+    return grid.wcs.invert(*wcs(x, y, with_bounding_box=False), with_bounding_box=False)

@@ -1,0 +1,222 @@
+"""The pixels of a rectified slit: wavelengths along one axis, places in the slit along the other.
+
+Dispersion is along columns. Places are evenly spaced on a line through the slit in the tangential
+projection of its middle. Wavelengths are those of the exposure's rows, so that rows stay rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import InputError
+from stpipe.science.mosaics.sky_grid import Grid, Wishes, corners_of, inside, separation, stored_wcs
+from stpipe.science.spectra.aperture import HORIZONTAL
+
+if TYPE_CHECKING:
+    from stpipe.science.arrays import Doubles
+
+__all__ = ["SlitGrid", "slit_grid", "slit_grid_of_file", "slit_outline", "slit_scale"]
+
+FEWEST = 2  # wavelengths
+TURN = 360.0  # degrees
+SPECTRAL_AXES = 3  # right ascension, declination, wavelength
+
+
+@dataclass(frozen=True)
+class SlitGrid(Grid):
+    """Pixels of a rectified slit; `scale` and `ratio` are along the slit.
+
+    As in STScI's products `ratio` is that of the exposure's scale to this one: large for small
+    pixels.
+    """
+
+    @property
+    def variance_scale(self) -> float:
+        """What variances are multiplied by: one axis alone has pixels of another size."""
+        return self.ratio
+
+    def places(self, wcs: Any, shape: tuple[int, int]) -> Doubles:
+        """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
+        lit = inside(wcs, shape)
+        rows, columns = np.mgrid[lit].astype(np.float64)
+        places = np.full((*shape, 2), np.nan)
+        found = self.wcs.invert(*wcs(columns, rows), with_bounding_box=False)
+        places[lit] = np.stack(found, axis=-1)
+        return places
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where pixels along a slit are: at slopes times the distance from the middle.
+
+    Attributes
+    ----------
+    centre
+        Right ascension and declination of the middle of the slit, degrees.
+    slopes
+        Degrees per pixel along both axes of the tangential plane.
+    size
+        Pixels that hold the slit.
+    """
+
+    centre: tuple[float, float]
+    slopes: tuple[float, float]
+    size: int
+
+    @property
+    def steeper(self) -> int:
+        """The axis that tells places apart the better."""
+        return int(abs(self.slopes[0]) < abs(self.slopes[1]))
+
+
+def slit_scale(wcs: Any, direction: int, world: tuple[float, ...] | None = None) -> float:
+    """Width of a pixel across the dispersion, degrees.
+
+    It is that at a place `world` (right ascension, declination in degrees, wavelength in um), or in
+    the middle of the bounding box.
+    """
+    if world is None:
+        x, y = (float(np.mean([float(edge) for edge in limits])) for limits in wcs.bounding_box)
+    else:
+        x, y = (float(axis) for axis in wcs.invert(*world, with_bounding_box=False))
+    other = (x, y + 1) if direction == HORIZONTAL else (x + 1, y)
+    ra, dec, _ = wcs(*np.transpose([(x, y), other]), with_bounding_box=False)
+    return separation(ra, dec, 1)
+
+
+def slit_grid(wcs: Any, direction: int, wishes: Wishes) -> SlitGrid:
+    """Pixels that hold the slit of an exposure.
+
+    Parameters
+    ----------
+    wcs
+        The exposure's gwcs, to right ascension, declination and wavelength, with a bounding box.
+    direction
+        Of the dispersion.
+    wishes
+        What is asked for: the scale along the slit, or the ratio to it, and the shape.
+
+    Raises
+    ------
+    InputError
+        When no row has a wavelength.
+    """
+    from gwcs.wcstools import grid_from_bounding_box
+
+    ratio = wishes.ratio
+    if wishes.scale is not None:
+        ratio = slit_scale(wcs, direction) * 3600 / wishes.scale
+    ra, dec, waves = wcs(*grid_from_bounding_box(wcs.bounding_box))
+    lower, upper = (float(edge) for edge in wcs.bounding_box[1])
+    table = _wavelengths(waves)
+    line = _line(ra, dec, int((upper - lower) / 2), ratio)
+    shape = wishes.shape or (table.size, line.size)
+    made = _rectified(line, table, shape)
+    return SlitGrid(made, shape, slit_scale(made, direction) * 3600, ratio)
+
+
+def slit_grid_of_file(
+    path: str, wcs: Any, direction: int, shape: tuple[int, int] | None
+) -> SlitGrid:
+    """The grid of an ASDF file, see `stored_wcs`, for an exposure with the gwcs `wcs`."""
+    stored, found, scale = stored_wcs(path, shape)
+    if stored.output_frame.naxes != SPECTRAL_AXES:
+        raise InputError(
+            f"output_wcs: {path} holds a gwcs with {stored.output_frame.naxes} world axes, allowed: 3, "
+            "two on the sky and a wavelength. Give that of a rectified spectrum."
+        )
+    scale = scale or slit_scale(stored, direction) * 3600
+    return SlitGrid(stored, found, scale, slit_scale(wcs, direction) * 3600 / scale)
+
+
+def _wavelengths(waves: Doubles) -> Doubles:
+    """Median wavelength of each row that has one, the longest first as on the detector."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        rows = np.nanmedian(waves, axis=1)
+    known: Doubles = np.unique(rows[np.isfinite(rows)])[::-1]
+    if known.size < FEWEST:
+        raise InputError(
+            f"the slit has {known.size} rows with a wavelength, allowed: {FEWEST} or more. Check the "
+            "SPECWCS reference, or the bounding box of the gwcs."
+        )
+    return known
+
+
+def _line(ra: Doubles, dec: Doubles, row: int, ratio: float) -> Line:
+    """The line through the pixels of a row, long enough for those of all rows."""
+    centre = _mean_longitude(ra[row]), float(np.nanmean(dec[row]))
+    plane = np.array(_tangential(centre).inverse(ra, dec))
+    here = plane[:, row][:, np.isfinite(plane[0, row])]
+    # Equal steps for the pixels of the row, as many of them per pixel as is asked for.
+    slopes = np.polynomial.polynomial.polyfit(ratio * np.arange(here.shape[1]), here.T, 1)[1]
+    steeper = int(abs(slopes[0]) < abs(slopes[1]))
+    span = np.nanmax(plane[steeper]) - np.nanmin(plane[steeper])
+    size = max(1, int(np.ceil(span / abs(slopes[steeper]))))
+    return Line(centre, (float(slopes[0]), float(slopes[1])), size)
+
+
+def _mean_longitude(ra: Doubles) -> float:
+    """The mean of close right ascensions, on both sides of 0 h if need be."""
+    beyond = ra - np.nanmedian(ra)
+    return float(np.nanmean(ra - TURN * (beyond > TURN / 2) + TURN * (beyond < -TURN / 2)))
+
+
+def _tangential(centre: tuple[float, float]) -> Any:
+    from astropy.modeling.models import Pix2Sky_TAN, RotateNative2Celestial
+
+    return Pix2Sky_TAN() | RotateNative2Celestial(*centre, 180)
+
+
+def _rectified(line: Line, waves: Doubles, shape: tuple[int, int]) -> Any:
+    """The gwcs from pixels to the places of a line and to a table of wavelengths by row."""
+    from astropy.modeling.models import Linear1D, Mapping
+    from gwcs import WCS
+
+    from stpipe.science.wcs.imaging import detector_frame
+    from stpipe.science.wcs.lrs import world_frame
+
+    middle = (line.size - 1) / 2
+    x, y = (Linear1D(slope, -slope * middle) for slope in line.slopes)
+    both = Mapping((0, 0, 1))
+    # A slit along a meridian has one right ascension: places must be looked up by the other axis.
+    both.inverse = Mapping((line.steeper, 2), n_inputs=3)
+    transform = both | (x & y | _tangential(line.centre)) & _by_row(waves)
+    wcs = WCS([(detector_frame(), transform), (world_frame(), None)])
+    wcs.bounding_box = tuple((-0.5, size - 0.5) for size in shape[::-1])
+    wcs.array_shape = shape
+    return wcs
+
+
+def _by_row(waves: Doubles) -> Any:
+    """From rows to falling wavelengths and back, linear beyond the ends."""
+    from astropy.modeling.models import Tabular1D
+
+    def table(points: Doubles, values: Doubles) -> Any:
+        return Tabular1D(points, values, bounds_error=False, fill_value=None)
+
+    rows = np.arange(waves.size, dtype=np.float64)
+    there = table(rows, waves)
+    there.inverse = table(waves[::-1], rows[::-1])
+    return there
+
+
+def slit_outline(region: str, grid: Grid) -> str | None:
+    """S_REGION of a rectified slit: as long as the grid, as wide as the outline `region`."""
+    from astropy import units
+    from astropy.coordinates import SkyCoord
+
+    from stpipe.science.wcs.imaging import polygon
+
+    corners = SkyCoord(corners_of(region), unit="deg")
+    half = min(corners.separation(np.roll(corners, 1))) / 2
+    last = [size - 1.0 for size in grid.shape[::-1]]
+    ends = SkyCoord(*grid.wcs(*np.transpose([(0.0, 0.0), last]))[:2], unit="deg")
+    across = ends[0].position_angle(ends[1]) - 90 * units.deg
+    one, other = (ends.directional_offset_by(across, side) for side in (half, -half))
+    ring = [one[0], one[1], other[1], other[0]]
+    return polygon(np.array([c.ra.deg for c in ring]), np.array([c.dec.deg for c in ring]))

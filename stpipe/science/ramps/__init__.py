@@ -1,0 +1,1 @@
+"""Ramps: fitting them, and arithmetic on their samples."""

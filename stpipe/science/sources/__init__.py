@@ -1,0 +1,1 @@
+"""Finding sources and measuring their shapes."""

@@ -1,0 +1,1 @@
+"""Apertures on spectra, and sums within them."""

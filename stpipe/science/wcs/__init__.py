@@ -1,0 +1,1 @@
+"""World coordinates: imaging, prism and grism models, pointing, wavelengths."""

@@ -1,0 +1,180 @@
+"""The world coordinate system of images: pixels, telescope, sky; and its description in FITS."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from stpipe.science.wcs.pointing import to_sky
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "filter_offset",
+    "fits_keywords",
+    "imaging_wcs",
+    "polygon",
+    "s_region",
+    "subarray_shift",
+    "v2v3_frame",
+]
+
+LARGEST_DEGREE = 5  # of SIP polynomials when the fit chooses
+
+
+def imaging_wcs(
+    meta: Mapping[str, Any], shape: tuple[int, int], distortion: Any, filters: Iterable[Any]
+) -> Any:
+    """The gwcs of an image: detector, v2v3, v2v3vacorr, world.
+
+    Parameters
+    ----------
+    meta
+        Metadata of the exposure by dotted name.
+    shape
+        Rows and columns of the image.
+    distortion
+        Transform from 0-based pixels of the full frame to V2, V3 in arcsec.
+    filters
+        Entries of a FILTEROFFSET reference; none where there is none.
+    """
+    from astropy.coordinates import ICRS
+    from gwcs import WCS
+    from gwcs.coordinate_frames import CelestialFrame
+
+    aberration, sky = to_sky(meta)
+    world = CelestialFrame(reference_frame=ICRS(), name="world")
+    return WCS(
+        [
+            (detector_frame(), to_v2v3(meta, shape, distortion, filters)),
+            (v2v3_frame("v2v3"), aberration),
+            (v2v3_frame("v2v3vacorr"), sky),
+            (world, None),
+        ]
+    )
+
+
+def detector_frame() -> Any:
+    """Pixels of the image, from 0, x first."""
+    from astropy import units
+    from gwcs.coordinate_frames import Frame2D
+
+    return Frame2D(name="detector", axes_order=(0, 1), unit=(units.pix, units.pix))
+
+
+def v2v3_frame(name: str) -> Any:
+    """V2 and V3 in arcsec."""
+    from astropy import units
+    from gwcs.coordinate_frames import Frame2D
+
+    unit = (units.arcsec, units.arcsec)
+    return Frame2D(name=name, axes_order=(0, 1), axes_names=("v2", "v3"), unit=unit)
+
+
+def to_v2v3(
+    meta: Mapping[str, Any], shape: tuple[int, int], distortion: Any, filters: Iterable[Any]
+) -> Any:
+    """The transform from pixels of the image to V2, V3, valid within the image.
+
+    A reference may say within which pixels of the full frame it is valid.
+    """
+    from astropy.modeling import bind_bounding_box
+    from astropy.modeling.models import Shift
+
+    transform, limits = distortion, own_limits(distortion)
+    if offset := filter_offset(meta, filters):
+        transform = (Shift(offset[0]) & Shift(offset[1])) | transform
+    if shift := subarray_shift(meta):
+        transform, limits = shift | transform, None
+    rows, columns = shape
+    box = limits or ((-0.5, columns - 0.5), (-0.5, rows - 0.5))
+    bind_bounding_box(transform, box, order="F")
+    return transform
+
+
+def own_limits(transform: Any) -> Any:
+    """The bounding box that a transform brings, x first; None without one."""
+    try:
+        return transform.bounding_box.bounding_box(order="F")
+    except NotImplementedError:
+        return None
+
+
+def filter_offset(meta: Mapping[str, Any], filters: Iterable[Any]) -> tuple[float, float] | None:
+    """Columns and rows by which the optical elements shift the image; None where none is listed.
+
+    An entry without a pupil, or of MIRI (which has no pupil wheel), fits by its filter alone.
+    """
+    optics = {name: meta.get(f"meta.instrument.{name}") for name in ("filter", "pupil")}
+    for entry in filters:
+        asked = ("filter",) if entry.get("pupil", "N/A") == "N/A" else ("filter", "pupil")
+        if all(entry[name] == optics[name] for name in asked):
+            return float(entry["column_offset"]), float(entry["row_offset"])
+    return None
+
+
+def subarray_shift(meta: Mapping[str, Any]) -> Any:
+    """The transform from pixels of the subarray to those of the full frame; None for full frames."""
+    from astropy.modeling.models import Identity, Shift
+
+    starts = [meta.get(f"meta.subarray.{name}") or 1 for name in ("xstart", "ystart")]
+    if starts == [1, 1]:
+        return None
+    x, y = (Identity(1) if start == 1 else Shift(start - 1) for start in starts)
+    return x & y
+
+
+# --- what other software reads ------------------------------------------------------------------
+
+
+def s_region(wcs: Any) -> str | None:
+    """The outline of the image on the sky, as S_REGION has it; None where it is not known."""
+    corners = wcs.footprint(wcs.bounding_box, center=False, axis_type="spatial")
+    return polygon(corners[:, 0], corners[:, 1])
+
+
+def polygon(right_ascensions: Any, declinations: Any) -> str | None:
+    """Corners in degrees as the text of S_REGION; None when one of them is not a number."""
+    pairs = zip(right_ascensions, declinations, strict=True)
+    numbers = [number for ra, dec in pairs for number in (ra % 360, dec)]
+    if any(number != number for number in numbers):  # noqa: PLR0124 - that is how NaN shows
+        return None
+    return "POLYGON ICRS  " + " ".join(f"{number:.9f}" for number in numbers)
+
+
+def fits_keywords(wcs: Any, meta: Mapping[str, Any], **accuracy: Any) -> dict[str, Any]:
+    """A SIP approximation of an image's gwcs (Shupe et al. 2005): values of `meta.wcsinfo`.
+
+    `sipmxerr` and `sipiverr` are its largest errors in pixels, from pixels to the sky and back.
+
+    Parameters
+    ----------
+    wcs
+        The gwcs.
+    meta
+        Metadata by dotted name; CRPIX of the image is kept.
+    **accuracy
+        What `gwcs.WCS.to_fits_sip` takes: degrees, largest errors, number of points.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        When no polynomial is as accurate as asked.
+    """
+    crpix = [meta.get(f"meta.wcsinfo.crpix{axis}") for axis in (1, 2)]
+    for name in ("degree", "inv_degree"):
+        accuracy[name] = accuracy[name] or range(1, LARGEST_DEGREE + 1)
+    known = None if None in crpix else crpix
+    with warnings.catch_warnings():
+        # Who asks for more accuracy than there is learns it from `sipmxerr` and `sipiverr`.
+        warnings.filterwarnings("ignore", message="Failed to achieve requested SIP")
+        warnings.filterwarnings("ignore", message="Double sampling check FAILED")
+        # gwcs solves in extended precision, which SciPy 1.18 advises against: nothing for the user.
+        warnings.filterwarnings("ignore", "Calling _?lu_", DeprecationWarning)
+        header = wcs.to_fits_sip(crpix=known, projection="TAN", **accuracy)
+    return {
+        name.lower(): float(value) if isinstance(value, float) else value
+        for name, value in header.items()
+        if not name.startswith("NAXIS")
+    }

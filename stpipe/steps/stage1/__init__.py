@@ -1,0 +1,1 @@
+"""Steps of the detector stage: from samples to count rates."""

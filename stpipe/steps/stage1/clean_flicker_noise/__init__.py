@@ -1,0 +1,1 @@
+"""The step `clean_flicker_noise`."""

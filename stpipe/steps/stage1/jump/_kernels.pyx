@@ -1,0 +1,605 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Two-point difference jump detection, pixel by pixel.
+
+Differences of a block of neighbouring columns are sorted together. Everything after that touches
+only the ends of each sorted list, so that most pixels, which have no jump, cost little more than
+the sorting.
+
+All functions work on any band of rows and release the GIL.
+"""
+
+from libc.math cimport INFINITY, NAN, fabs, fabsf, isnan, sqrt
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from stpipe.models import dqflags
+from stpipe.science.sorting_network cimport WIDTH, sort_rows
+
+cdef unsigned char JUMP = dqflags.JUMP_DET
+cdef unsigned char UNUSABLE = dqflags.DO_NOT_USE | dqflags.SATURATED
+
+cdef enum:
+    CLIPPING_ROUNDS = 5
+
+cdef struct Rules:
+    double many  # threshold in sigma for four or more differences
+    double three
+    double two
+    double nframes
+    bint single_pass
+    bint found  # the flags hold the jumps already: only count them and flag their neighbours
+    double spread_above  # sigma between which a jump reaches its neighbours; none when inverted
+    double spread_below
+
+cdef struct Shape:
+    Py_ssize_t nints
+    Py_ssize_t ngroups
+    Py_ssize_t rows
+    Py_ssize_t columns
+    Py_ssize_t blocks  # of WIDTH columns, the last perhaps incomplete
+    Py_ssize_t ndiffs  # of a pixel, over all integrations
+
+cdef struct Span:
+    # Some of the differences of a pixel.
+    Py_ssize_t start
+    Py_ssize_t step
+    Py_ssize_t count
+
+cdef struct Block:
+    # Differences of WIDTH columns: rows of WIDTH values, one for each difference of the pixel.
+    float *differences
+    float *ordered  # the same without signs (or with, in a single pass), sorted; +inf is missing
+    float *before  # one group, in electrons
+    float *after
+    int *count  # differences that are there
+    unsigned char *seen  # all flags of the pixel together
+    unsigned char *quiet  # whether a glance tells that the pixel has no jump
+    float *values  # of one pixel
+
+
+def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, rules, int[:, :] counts):
+    """Set JUMP_DET in `flags`, in place, and count the groups that have it, without neighbours.
+
+    Parameters
+    ----------
+    data
+        Counts in DN, (integrations, groups, rows, columns), columns contiguous.
+    flags
+        Flags of the same shape, columns contiguous.
+    gain
+        e-/DN, (rows, columns), columns contiguous.
+    noise2
+        Square of the noise of a difference of two reads, in e-, (rows, columns).
+    rules
+        Mapping of the members of `Rules`.
+    counts
+        Filled with the number of flagged groups of each pixel, (rows, columns).
+    """
+    cdef Rules r = rules
+    cdef Shape shape = shape_of(data)
+    cdef Block block
+    cdef Py_ssize_t y
+    cdef Py_ssize_t row_size = shape.nints * shape.ngroups * shape.columns
+    cdef unsigned char *sources = <unsigned char *> calloc(2 * row_size, 1)
+    cdef unsigned char *here
+    cdef unsigned char *below
+    if allocate(&block, shape.ndiffs) or sources == NULL:
+        release(&block)
+        free(sources)
+        raise MemoryError
+    with nogil:
+        for y in range(shape.rows):
+            # Neighbours are flagged only when the row they are in has been searched itself.
+            here = sources + (y % 2) * row_size
+            below = sources + ((y + 1) % 2) * row_size
+            memset(here, 0, row_size)
+            search_row(data, flags, gain, noise2, y, &r, &shape, &block, here, counts)
+            if r.spread_above < r.spread_below:
+                spread_row(flags, y, &shape, here, below)
+    release(&block)
+    free(sources)
+
+
+def clip(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double sigma, bint pooled):
+    """Set JUMP_DET in `flags`, in place, at differences that clipping at `sigma` leaves out.
+
+    A difference is compared with the same one in all integrations, or with all differences of the
+    pixel when they are `pooled`. The arrays are those of `detect`.
+    """
+    cdef Shape shape = shape_of(data)
+    cdef Block block
+    cdef Span span
+    cdef Py_ssize_t y, b, x, n, j
+    cdef Py_ssize_t intervals = shape.ngroups - 1
+    if allocate(&block, shape.ndiffs):
+        release(&block)
+        raise MemoryError
+    with nogil:
+        for y in range(shape.rows):
+            for b in range(shape.blocks):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, shape.columns - x)
+                load(data, flags, gain, y, x, n, &shape, &block)
+                for j in range(1 if pooled else intervals):
+                    span.start, span.step, span.count = j, intervals, shape.nints
+                    if pooled:
+                        span.step, span.count = 1, shape.ndiffs
+                    clip_block(flags, y, x, n, &span, sigma, &shape, &block)
+    release(&block)
+
+
+def flag_after(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double[::1] limits, long long[::1] ngroups):
+    """Flag, in place, groups after large jumps: `ngroups[n]` groups after jumps of `limits[n]` e-."""
+    cdef Shape shape = shape_of(data)
+    cdef Block block
+    cdef Py_ssize_t y, b, x, n
+    cdef unsigned char *reach = <unsigned char *> malloc(shape.ngroups)
+    if allocate(&block, shape.ndiffs) or reach == NULL:
+        release(&block)
+        free(reach)
+        raise MemoryError
+    with nogil:
+        for y in range(shape.rows):
+            for b in range(shape.blocks):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, shape.columns - x)
+                load(data, flags, gain, y, x, n, &shape, &block)
+                flag_block_after(flags, y, x, n, &shape, &block, limits, ngroups, reach)
+    release(&block)
+    free(reach)
+
+
+cdef Shape shape_of(const float[:, :, :, :] data):
+    cdef Shape shape
+    shape.nints, shape.ngroups = data.shape[0], data.shape[1]
+    shape.rows, shape.columns = data.shape[2], data.shape[3]
+    shape.blocks = (shape.columns + WIDTH - 1) // WIDTH
+    shape.ndiffs = shape.nints * (shape.ngroups - 1)
+    return shape
+
+
+cdef int allocate(Block *block, Py_ssize_t ndiffs) noexcept:
+    block.differences = <float *> malloc(ndiffs * WIDTH * sizeof(float))
+    block.ordered = <float *> malloc(ndiffs * WIDTH * sizeof(float))
+    block.before = <float *> malloc(WIDTH * sizeof(float))
+    block.after = <float *> malloc(WIDTH * sizeof(float))
+    block.count = <int *> malloc(WIDTH * sizeof(int))
+    block.seen = <unsigned char *> malloc(WIDTH)
+    block.quiet = <unsigned char *> malloc(WIDTH)
+    block.values = <float *> malloc(ndiffs * sizeof(float))
+    return (
+        block.differences == NULL or block.ordered == NULL or block.before == NULL
+        or block.after == NULL or block.count == NULL or block.seen == NULL
+        or block.quiet == NULL or block.values == NULL
+    )
+
+
+cdef void release(Block *block) noexcept:
+    free(block.differences)
+    free(block.ordered)
+    free(block.before)
+    free(block.after)
+    free(block.count)
+    free(block.seen)
+    free(block.quiet)
+    free(block.values)
+
+
+# --- differences of a block of columns ----------------------------------------------------------
+
+
+cdef void load(
+    const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n,
+    const Shape *shape, Block *block,
+) noexcept nogil:
+    """Differences of consecutive groups in e-; NaN where either group is flagged or missing."""
+    cdef Py_ssize_t i, k, c
+    cdef float *row = block.differences
+    cdef float *swap
+    memset(block.seen, 0, WIDTH)
+    for i in range(shape.nints):
+        for k in range(shape.ngroups):
+            swap = block.before
+            block.before = block.after
+            block.after = swap
+            electrons(&data[i, k, y, x], &flags[i, k, y, x], &gain[y, x], n, block)
+            if k > 0:
+                for c in range(WIDTH):
+                    row[c] = block.after[c] - block.before[c]
+                row += WIDTH
+
+
+cdef void electrons(
+    const float *data, const unsigned char *flags, const float *gain, Py_ssize_t n, Block *block
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef unsigned char all_flags = 0
+    for c in range(n):
+        block.after[c] = data[c] * gain[c]
+    for c in range(n):
+        block.seen[c] |= flags[c]
+        all_flags |= flags[c]
+    if all_flags & UNUSABLE:
+        for c in range(n):
+            if flags[c] & UNUSABLE:
+                block.after[c] = <float> NAN
+    for c in range(n, WIDTH):
+        block.after[c] = <float> NAN
+
+
+cdef void order(Block *block, const Span *span, bint signed) noexcept nogil:
+    """Count and sort differences of each column; missing ones go to the end as +inf."""
+    cdef Py_ssize_t j, c
+    cdef float value
+    cdef const float *source
+    cdef float *target
+    for c in range(WIDTH):
+        block.count[c] = 0
+    for j in range(span.count):
+        source = block.differences + (span.start + j * span.step) * WIDTH
+        target = block.ordered + j * WIDTH
+        for c in range(WIDTH):
+            value = source[c] if signed else fabsf(source[c])
+            target[c] = value if value == value else <float> INFINITY
+            block.count[c] += value == value
+    sort_rows(block.ordered, span.count)
+
+
+# --- searching ----------------------------------------------------------------------------------
+
+
+cdef struct Range:
+    # Differences of a pixel that are no jumps.
+    float lower
+    float upper
+
+
+cdef void search_row(
+    const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, Py_ssize_t y, const Rules *rules,
+    const Shape *shape, Block *block, unsigned char *sources, int[:, :] counts,
+) noexcept nogil:
+    cdef Py_ssize_t b, x, c, n
+    cdef double variance
+    cdef Range quiet
+    cdef bint jumps = False
+    cdef Span everything
+    everything.start, everything.step, everything.count = 0, 1, shape.ndiffs
+    for b in range(shape.blocks):
+        x = b * WIDTH
+        n = min(<Py_ssize_t> WIDTH, shape.columns - x)
+        load(data, flags, gain, y, x, n, shape, block)
+        memset(block.quiet, rules.found, WIDTH)
+        if not rules.found:
+            order(block, &everything, rules.single_pass)
+            glance(&noise2[y, x], n, rules, shape, block)
+        for c in range(n):
+            if block.quiet[c] and not block.seen[c] & JUMP:
+                continue
+            variance = noise2[y, x + c] / rules.nframes
+            if block.quiet[c]:
+                jumps = False
+            elif rules.single_pass:
+                jumps = search_at_once(block, c, variance, rules, &quiet)
+            else:
+                jumps = search_in_turn(block, c, variance, rules, &quiet)
+            if jumps:
+                flag_pixel(flags, y, x, c, &quiet, rules, shape, block)
+            if jumps or block.seen[c] & JUMP:
+                counts[y, x + c] = <int> count_pixel(flags, y, x + c, shape)
+                if rules.spread_above < rules.spread_below:
+                    find_sources(flags, y, x, c, variance, rules, shape, block, sources)
+                drop_redundant(flags, y, x + c, shape)
+
+
+cdef inline double deviation(double median, double variance) noexcept nogil:
+    """Expected standard deviation of a difference; NaN, which rejects nothing, instead of 0."""
+    cdef double sigma = sqrt(fabs(median) + variance)
+    return sigma if sigma != 0 else NAN
+
+
+cdef void glance(
+    const float *noise2, Py_ssize_t n, const Rules *rules, const Shape *shape, Block *block
+) noexcept nogil:
+    """See which pixels of a block surely have no jump: all differences, and no outlier among them.
+
+    The squares that are compared here are not the quotients of the search; what comes near the
+    threshold is left to it.
+    """
+    cdef Py_ssize_t c, last = shape.ndiffs - 1
+    cdef Py_ssize_t compared = last + 1 if rules.single_pass else last  # with the median of so many
+    cdef const float *s = block.ordered
+    cdef const float *lower = s + (compared - 1) // 2 * WIDTH
+    cdef const float *upper = s + compared // 2 * WIDTH
+    cdef float median, furthest
+    cdef float limit = <float> (0.999 * rules.many * rules.many)
+    cdef float scale = <float> (1 / rules.nframes)
+    memset(block.quiet, 0, WIDTH)
+    if shape.ndiffs < 4:
+        return
+    for c in range(n):
+        median = (lower[c] + upper[c]) * <float> 0.5
+        furthest = max(fabsf(s[c] - median), fabsf(s[c + last * WIDTH] - median))
+        block.quiet[c] = furthest * furthest < limit * (fabsf(median) + noise2[c] * scale)
+    for c in range(n):
+        # Of several that are the largest, the search in turn leaves out all.
+        block.quiet[c] &= block.count[c] > last and s[c + last * WIDTH] > s[c + (last - 1) * WIDTH]
+
+
+cdef bint search_at_once(
+    const Block *block, Py_ssize_t c, double variance, const Rules *rules, Range *quiet
+) noexcept nogil:
+    """All differences too far from the median of all."""
+    cdef const float *s = block.ordered + c
+    cdef Py_ssize_t low = 0, high = block.count[c]
+    cdef double median = middle(s, WIDTH, 0, high)
+    cdef double sigma = deviation(median, variance)
+    while high > 0 and fabs(s[(high - 1) * WIDTH] - median) / sigma > rules.many:
+        high -= 1
+    while low < high and fabs(s[low * WIDTH] - median) / sigma > rules.many:
+        low += 1
+    return limit(block, c, low, high, quiet)
+
+
+cdef bint search_in_turn(
+    const Block *block, Py_ssize_t c, double variance, const Rules *rules, Range *quiet
+) noexcept nogil:
+    """The difference furthest from the median of the others, again and again while it is too far."""
+    cdef const float *s = block.ordered + c
+    cdef Py_ssize_t low = 0, high = block.count[c]
+    cdef double median = middle_of_rest(s, low, high)
+    cdef double threshold
+    cdef float furthest
+    while True:
+        threshold = threshold_for(high - low, rules)
+        furthest = distance(s, low, median)
+        furthest = max(furthest, distance(s, high - 1, median)) if high > low else <float> NAN
+        if not furthest / deviation(median, variance) > threshold:
+            return limit(block, c, low, high, quiet)
+        while high > low and distance(s, high - 1, median) == furthest:
+            high -= 1
+        while low < high and distance(s, low, median) == furthest:
+            low += 1
+        # After the first round the reference implementation keeps medians in single precision.
+        median = <float> middle_of_rest(s, low, high)
+
+
+cdef void clip_block(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n, const Span *span, double sigma,
+    const Shape *shape, Block *block,
+) noexcept nogil:
+    cdef Py_ssize_t j, c, k
+    cdef Py_ssize_t intervals = shape.ngroups - 1
+    cdef float value
+    cdef Limits kept[WIDTH]
+    order(block, span, True)
+    for c in range(n):
+        kept[c] = clipping_limits(block.ordered + c, block.count[c], sigma)
+    for j in range(span.count):
+        k = span.start + j * span.step
+        for c in range(n):
+            value = block.differences[k * WIDTH + c]
+            if value < kept[c].lower or value > kept[c].upper:
+                flags[k // intervals, k % intervals + 1, y, x + c] |= JUMP
+
+
+cdef struct Limits:
+    double lower
+    double upper
+
+
+cdef Limits clipping_limits(const float *s, Py_ssize_t n, double sigma) noexcept nogil:
+    """Median and standard deviation, again without what is outside, until nothing is."""
+    cdef Limits kept
+    cdef Py_ssize_t low = 0, high = n, before, turn
+    cdef double median, width
+    kept.lower, kept.upper = -INFINITY, INFINITY
+    for turn in range(CLIPPING_ROUNDS):
+        median = middle(s, WIDTH, low, high)
+        width = sigma * standard_deviation(s, low, high)
+        kept.lower, kept.upper = median - width, median + width
+        before = high - low
+        while high > low and s[(high - 1) * WIDTH] > kept.upper:
+            high -= 1
+        while low < high and s[low * WIDTH] < kept.lower:
+            low += 1
+        if high - low == before:
+            break
+    return kept
+
+
+cdef double standard_deviation(const float *s, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef double mean = 0, squares = 0
+    for j in range(low, high):
+        mean += s[j * WIDTH]
+    mean /= high - low
+    for j in range(low, high):
+        squares += (s[j * WIDTH] - mean) ** 2
+    return sqrt(squares / (high - low))
+
+
+cdef inline double threshold_for(Py_ssize_t ndiffs, const Rules *rules) noexcept nogil:
+    if ndiffs >= 4:
+        return rules.many
+    if ndiffs == 3:
+        return rules.three
+    return rules.two if ndiffs == 2 else INFINITY
+
+
+cdef inline float distance(const float *s, Py_ssize_t j, double median) noexcept nogil:
+    return fabsf(<float> (s[j * WIDTH] - median))
+
+
+cdef inline double middle(const float *s, Py_ssize_t step, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+    """Median of the sorted s[low:high]; NaN of nothing."""
+    cdef Py_ssize_t n = high - low, half = low + n // 2
+    if n <= 0:
+        return NAN
+    if n % 2:
+        return s[half * step]
+    return (<double> s[(half - 1) * step] + <double> s[half * step]) / 2
+
+
+cdef inline double middle_of_rest(const float *s, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
+    """Median of s[low:high] without the largest of four and more; the smaller of two."""
+    cdef Py_ssize_t n = high - low, rest = high
+    if n == 2:
+        return s[low * WIDTH]
+    if n < 2:
+        return NAN
+    if n >= 4:
+        while rest > low and s[(rest - 1) * WIDTH] == s[(high - 1) * WIDTH]:
+            rest -= 1
+    return middle(s, WIDTH, low, rest)
+
+
+cdef bint limit(
+    const Block *block, Py_ssize_t c, Py_ssize_t low, Py_ssize_t high, Range *quiet
+) noexcept nogil:
+    """The range from `low` to `high`, and whether it leaves any difference out."""
+    cdef const float *s = block.ordered + c
+    quiet.lower = s[low * WIDTH] if low < high else <float> INFINITY
+    quiet.upper = s[(high - 1) * WIDTH] if low < high else <float> -INFINITY
+    return low > 0 or high < block.count[c]
+
+
+# --- flagging -----------------------------------------------------------------------------------
+
+
+cdef void flag_pixel(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t c, const Range *quiet, const Rules *rules,
+    const Shape *shape, const Block *block,
+) noexcept nogil:
+    cdef Py_ssize_t i, k
+    cdef float value
+    cdef const float *d = block.differences + c
+    for i in range(shape.nints):
+        for k in range(1, shape.ngroups):
+            value = d[0] if rules.single_pass else fabsf(d[0])
+            if value < quiet.lower or value > quiet.upper:
+                flags[i, k, y, x + c] |= JUMP
+            d += WIDTH
+
+
+cdef long long count_pixel(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, const Shape *shape
+) noexcept nogil:
+    cdef Py_ssize_t i, k
+    cdef long long found = 0
+    for i in range(shape.nints):
+        for k in range(shape.ngroups):
+            found += (flags[i, k, y, x] & JUMP) != 0
+    return found
+
+
+cdef void drop_redundant(unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, const Shape *shape) noexcept nogil:
+    """Clear JUMP_DET where the group is unusable anyway."""
+    cdef Py_ssize_t i, k
+    for i in range(shape.nints):
+        for k in range(shape.ngroups):
+            if flags[i, k, y, x] & UNUSABLE:
+                flags[i, k, y, x] &= ~JUMP
+
+
+cdef void find_sources(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t c, double variance, const Rules *rules,
+    const Shape *shape, const Block *block, unsigned char *sources,
+) noexcept nogil:
+    """Mark the jumps of a pixel that are large enough, and not too large, to reach its neighbours."""
+    cdef Py_ssize_t i, k
+    cdef double median = median_of(block, c, shape.ndiffs)
+    cdef double sigma = deviation(median, variance)
+    cdef double ratio
+    cdef const float *d = block.differences + c
+    for i in range(shape.nints):
+        for k in range(1, shape.ngroups):
+            ratio = fabs(d[0] - median) / sigma
+            d += WIDTH
+            if flags[i, k, y, x + c] & JUMP and rules.spread_above < ratio < rules.spread_below:
+                sources[(i * shape.ngroups + k) * shape.columns + x + c] = 1
+
+
+cdef double median_of(const Block *block, Py_ssize_t c, Py_ssize_t ndiffs) noexcept nogil:
+    """Median of the signed differences of a pixel."""
+    cdef Py_ssize_t j, n = 0
+    for j in range(ndiffs):
+        if not isnan(block.differences[j * WIDTH + c]):
+            block.values[n] = block.differences[j * WIDTH + c]
+            n += 1
+    shell_sort(block.values, n)
+    return middle(block.values, 1, 0, n)
+
+
+cdef void shell_sort(float *values, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t gap = 1, j, k
+    cdef float value
+    while gap < n // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for j in range(gap, n):
+            value = values[j]
+            k = j
+            while k >= gap and values[k - gap] > value:
+                values[k] = values[k - gap]
+                k -= gap
+            values[k] = value
+        gap //= 3
+
+
+cdef void spread_row(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, const Shape *shape, const unsigned char *here,
+    const unsigned char *below,
+) noexcept nogil:
+    """Flag the neighbours within row `y` and between it and the row searched before."""
+    cdef Py_ssize_t i, k, x
+    for i in range(shape.nints):
+        for k in range(shape.ngroups):
+            for x in range(shape.columns):
+                if here[x]:
+                    if x > 0:
+                        reach(&flags[i, k, y, x - 1])
+                    if x + 1 < shape.columns:
+                        reach(&flags[i, k, y, x + 1])
+                    if y > 0:
+                        reach(&flags[i, k, y - 1, x])
+                if below[x]:
+                    reach(&flags[i, k, y, x])
+            here += shape.columns
+            below += shape.columns
+
+
+cdef inline void reach(unsigned char *flags) noexcept nogil:
+    if not flags[0] & UNUSABLE:
+        flags[0] |= JUMP
+
+
+cdef void flag_block_after(
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n, const Shape *shape, const Block *block,
+    double[::1] limits, long long[::1] ngroups, unsigned char *reached,
+) noexcept nogil:
+    cdef Py_ssize_t i, c
+    cdef double median
+    for c in range(n):
+        if block.seen[c] & JUMP:
+            median = median_of(block, c, shape.ndiffs)
+            for i in range(shape.nints):
+                flag_integration_after(flags, i, y, x, c, median, shape, block, limits, ngroups, reached)
+
+
+cdef void flag_integration_after(
+    unsigned char[:, :, :, :] flags, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x, Py_ssize_t c, double median,
+    const Shape *shape, const Block *block, double[::1] limits, long long[::1] ngroups,
+    unsigned char *reached,
+) noexcept nogil:
+    cdef Py_ssize_t k, last, n
+    cdef const float *d = block.differences + i * (shape.ngroups - 1) * WIDTH + c
+    memset(reached, 0, shape.ngroups)
+    for k in range(1, shape.ngroups):
+        if flags[i, k, y, x + c] & JUMP:
+            for n in range(limits.shape[0]):
+                if d[(k - 1) * WIDTH] - median >= limits[n]:
+                    last = min(k + ngroups[n], shape.ngroups - 1)
+                    memset(reached + k, 1, last - k + 1)
+    for k in range(1, shape.ngroups):
+        if reached[k]:
+            reach(&flags[i, k, y, x + c])

@@ -1,0 +1,155 @@
+"""Subtract the thermal frame around NIRSpec images, scaled to the difference of edge and center."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.core.step import Step
+from stpipe.engine import settle
+from stpipe.engine.array_store import Spool
+from stpipe.engine.chain import hold
+from stpipe.errors import NoProduct, Skip
+from stpipe.science.background.levels import Clipping
+from stpipe.science.background.scene_mask import background_mask, refuse_unknown_regions
+from stpipe.steps.stage1.clean_flicker_noise.step import as_model, integrations_of, is_ramp
+from stpipe.steps.stage1.ramp_fit import draft_rates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stpipe.references.selection import Reference
+    from stpipe.science.arrays import Booleans, Floats
+
+__all__ = ["PictureFrameStep", "frame_of", "regions"]
+
+LOWER_EDGE = (4, 75)  # rows and columns that are edge, up to but without the second
+UPPER_EDGE = (1985, 2043)
+CENTER = (76, 1984)
+
+
+class PictureFrameStep(Step):
+    """Subtract the thermal frame around NIRSpec images, scaled to the difference of edge and center.
+
+    For full frames. In background pixels of each group, less the first group, the median of the
+    edges is subtracted, and the reference frame times what the center stands above the edges.
+    Background is what is less than `n_sigma` above the level of draft rates. Rates are corrected in
+    the same way, image by image.
+
+    The science regions of NIRSpec follow from coordinates of spectra, which stpipe-flow does not
+    have: set `mask_science_regions` to False.
+
+    Differences from jwst 3.0.0: an exposure without background pixels is SKIPPED with that reason.
+    """
+
+    alias = "picture_frame"
+    suffix = "picture_frame"
+    status = "picture_frame"
+    input_models = ("RampModel", "ImageModel", "CubeModel")
+    reference_types = ("pictureframe",)
+    optional_reference_types = ("gain", "readnoise")
+    prerequisites = ("meta.exposure.type",)
+    spec = """
+        skip = boolean(default=True)  # Leave this step out
+        mask_science_regions = boolean(default=True)  # Mask regions known to hold sources
+        n_sigma = float(min=0, default=2.0)  # Sigma above which a pixel is a source; 0: none is
+        save_mask = boolean(default=False)  # Save the mask as _pctfrm_mask
+        save_correction = boolean(default=False)  # Save what is added as _pctfrm_correction
+    """
+    mask_science_regions: bool
+    n_sigma: float
+    save_mask: bool
+    save_correction: bool
+
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Only for full frames of NIRSpec."""
+        del selected
+        place = meta.get("meta.instrument.name"), meta.get("meta.subarray.name")
+        return "" if place == ("NIRSPEC", "FULL") else "only NIRSpec full frames have this frame"
+
+    def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+        """The frame, and what draft rates of ramps need."""
+        rates = meta.get("meta.model_type") in ("ImageModel", "CubeModel")
+        full = not self.not_needed(meta, {})
+        return ("pictureframe", "gain", "readnoise") if full and not rates else ("pictureframe",)
+
+    def process(self, model: Any) -> Any:
+        """Correct a ramp, or rates."""
+        if is_ramp(model):
+            settle(model)
+        if self.mask_science_regions:
+            refuse_unknown_regions(model.meta.exposure.type)
+        mask = self._mask(model)
+        center, edge = regions(mask)
+        if not center.any() or not edge.any():
+            raise Skip("no background pixels are left in the center or at the edges")
+        found = self._corrected(model, center, edge)
+        if self.save_mask:
+            self.save(as_model(mask.astype(np.float32), model), "pctfrm_mask")
+        if self.save_correction:
+            self.save(as_model(found["pctfrm_correction"], model), "pctfrm_correction")
+        hold(model, "data", found["data"])
+        return model
+
+    def _corrected(self, model: Any, center: Booleans, edge: Booleans) -> dict[str, Any]:
+        """Data without the frame, and what was added if it is to be saved, as the model's data.
+
+        One integration is in memory at a time.
+        """
+        reference, spool = self.references["pictureframe"].data, Spool()
+        names = ["data", "pctfrm_correction"] if self.save_correction else ["data"]
+        for name in names:
+            spool.make(name, model.shape, np.dtype(np.float32))
+        for at in integrations_of(model):
+            planes = np.asarray(model.read("data", at)).reshape(-1, *model.shape[-2:])
+            first = planes[:1] if is_ramp(model) else np.float32(0)
+            corrected = planes - frame_of(planes - first, reference, center, edge)
+            if is_ramp(model):
+                corrected[0] = planes[0]
+            made = {"data": corrected, "pctfrm_correction": corrected - planes}
+            for name in names:
+                spool.fill(name, at, made[name] if is_ramp(model) else made[name][0])
+        return spool.finished()
+
+    def _mask(self, model: Any) -> Booleans:
+        """Background pixels (rows, columns)."""
+        rates = model
+        if is_ramp(model):
+            if model.shape[1] == 1:
+                raise Skip("a ramp of one group cannot be corrected")
+            try:
+                rates, _ = draft_rates(model, self.references)
+            except NoProduct as reason:
+                raise Skip(f"there are no draft rates: {reason}") from None
+        data = np.asarray(rates.data)
+        clipping = Clipping(upper=self.n_sigma) if self.n_sigma > 0 else None
+        mask = background_mask(data, clipping, np.zeros(data.shape, dtype=bool))
+        planes = mask.reshape(-1, *mask.shape[-2:])
+        found: Booleans = np.logical_and.reduce(planes, axis=0)
+        return found
+
+
+def regions(mask: Booleans) -> tuple[Booleans, Booleans]:
+    """Pixels of `mask` (rows, columns) in the center, and at the edges inside the reference pixels."""
+    y, x = np.indices(mask.shape)
+    middle, inside, inner = (
+        np.logical_and.reduce([low <= y, y < high, low <= x, x < high])
+        for low, high in (CENTER, (LOWER_EDGE[0], UPPER_EDGE[1]), (LOWER_EDGE[1], UPPER_EDGE[0]))
+    )
+    return mask & middle, mask & inside & ~inner
+
+
+def frame_of(images: Floats, reference: Floats, center: Booleans, edge: Booleans) -> Floats:
+    """The frame in images (..., rows, columns): the reference scaled, and the level of the edges."""
+    level, height = _medians(images, center, edge)
+    reference_level, reference_height = _medians(reference, center, edge)
+    scale = (height / reference_height)[..., None, None]
+    frames: Floats = scale * (reference - reference_level) + level[..., None, None]
+    return frames.astype(np.float32)
+
+
+def _medians(images: Floats, center: Booleans, edge: Booleans) -> tuple[Floats, Floats]:
+    """Medians at the edges, and how much higher those in the center are."""
+    edges = np.nanmedian(images[..., edge], axis=-1)
+    return edges, np.nanmedian(images[..., center], axis=-1) - edges

@@ -1,0 +1,7 @@
+import numpy as np
+import numpy.typing as npt
+
+from stpipe.science.arrays import Floats, GroupBits
+
+def flag_reached(data: Floats, flags: GroupBits, threshold: Floats, reach: int) -> None: ...
+def dilate(mask: GroupBits, reach: int) -> npt.NDArray[np.uint8]: ...

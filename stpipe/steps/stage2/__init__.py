@@ -1,0 +1,1 @@
+"""Steps of the second stage: world coordinates, fluxes, spectra, for each exposure."""

@@ -1,0 +1,166 @@
+"""Say where on the sky, and at which wavelength, every pixel looks."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from stpipe.core.step import Step
+from stpipe.science.exposure_types import LRS, SLITLESS, supported_type
+from stpipe.science.wcs.grism import direction_of
+from stpipe.science.wcs.pointing import NEEDED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stpipe.references.selection import Reference
+
+__all__ = ["IMAGING", "AssignWcsStep", "replaced_keywords"]
+
+IMAGING = frozenset(
+    """NRC_IMAGE NRC_TSIMAGE NRC_FOCUS NRC_TACQ NRC_TACONFIRM NRC_CORON
+    NIS_IMAGE NIS_AMI NIS_FOCUS NIS_TACQ NIS_TACONFIRM
+    MIR_IMAGE MIR_TACQ MIR_TACONFIRM MIR_LYOT MIR_4QPM MIR_CORONCAL
+    FGS_IMAGE FGS_FOCUS""".split()  # noqa: SIM905 - quotes around each would hide the list
+)
+BARYCENTRE = "BARYCENT"
+SUPPORTED = IMAGING | LRS | SLITLESS
+
+# What a description in FITS replaces: linear terms and polynomials.
+_REPLACED = re.compile(r"cdelt[12]|pc[12]_[12]|cd[12]_[12]|(a|b|ap|bp)_(order|\d_\d)")
+
+
+class AssignWcsStep(Step):
+    """Say where on the sky, and at which wavelength, every pixel looks.
+
+    `meta.wcs` becomes a gwcs from 0-based pixels over V2, V3 to right ascension and declination in
+    degrees (and for LRS wavelength in um), made of the distortion reference, the offset of the
+    filter and the pointing. S_REGION is the outline on the sky. For images the keywords of FITS and
+    their SIP polynomials approximate it; they are left as they were when no polynomial is accurate
+    enough.
+
+    Of slitless spectra it is the place where light would fall without the grism; wavelengths come with
+    the spectra that extract_2d cuts out.
+
+    Imaging of NIRCam, NIRISS, FGS and MIRI, the LRS of MIRI and slitless spectra of NIRISS; other
+    exposure types are refused.
+    MIRI images need a FILTEROFFSET reference.
+    """
+
+    alias = "assign_wcs"
+    suffix = "assign_wcs"
+    status = "assign_wcs"
+    input_models = ("ImageModel", "CubeModel")
+    prerequisites = ("meta.exposure.type", *NEEDED)
+    reference_types = ("distortion",)
+    optional_reference_types = ("filteroffset", "specwcs")
+    spec = """
+        sip_approx = boolean(default=True)  # Write FITS keywords with SIP polynomials for images
+        sip_max_pix_error = float(min=0, default=0.01)  # Largest error of the polynomials, pixels
+        sip_degree = integer(min=1, max=6, default=None)  # Degree; None: the lowest that is accurate
+        sip_max_inv_pix_error = float(min=0, default=0.01)  # The same from sky to pixels
+        sip_inv_degree = integer(min=1, max=6, default=None)  # The same from sky to pixels
+        sip_npoints = integer(min=3, default=12)  # Points along each side that the fit uses
+    """
+    sip_approx: bool
+    sip_max_pix_error: float
+    sip_degree: int | None
+    sip_max_inv_pix_error: float
+    sip_inv_degree: int | None
+    sip_npoints: int
+
+    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+        """Refuse what the step cannot do, also while planning."""
+        kind = supported_type(self.qualified_name, meta, SUPPORTED)
+        if kind in LRS and selected["specwcs"].path is None:
+            return "no specwcs reference applies (N/A)"
+        miri = str(meta.get("meta.instrument.name")).upper() == "MIRI"
+        if miri and kind in IMAGING and selected["filteroffset"].path is None:
+            return "no filteroffset reference applies (N/A)"
+        return ""
+
+    def process(self, image: Any) -> Any:
+        """Attach the gwcs and what follows from it."""
+        meta = image.to_flat_dict()
+        if meta["meta.exposure.type"].upper() in LRS:
+            self._assign_lrs(image, meta)
+        else:
+            self._assign_imaging(image, meta)
+        return image
+
+    def _assign_imaging(self, image: Any, meta: Mapping[str, Any]) -> None:
+        from stpipe.science.wcs.imaging import imaging_wcs, s_region
+
+        distortion = self.references["distortion"].model
+        known = "filteroffset" in self.references
+        filters = self.references["filteroffset"].filters if known else ()
+        image.meta.wcs = imaging_wcs(meta, image.shape[-2:], distortion, filters)
+        _set_region(image, s_region(image.meta.wcs))
+        if meta["meta.exposure.type"].upper() in SLITLESS:
+            image.meta.wcsinfo.specsys = BARYCENTRE
+            image.meta.wcsinfo.dispersion_direction = direction_of(meta)
+        if self.sip_approx:
+            self._approximate(image, meta)
+
+    def _approximate(self, image: Any, meta: Mapping[str, Any]) -> None:
+        """Describe the gwcs in FITS keywords."""
+        from stpipe.science.wcs.imaging import fits_keywords
+
+        try:
+            keywords = fits_keywords(
+                image.meta.wcs,
+                meta,
+                max_pix_error=self.sip_max_pix_error,
+                degree=self.sip_degree,
+                max_inv_pix_error=self.sip_max_inv_pix_error,
+                inv_degree=self.sip_inv_degree,
+                npoints=self.sip_npoints,
+            )
+        except (ValueError, RuntimeError) as error:
+            self.log.warning("No SIP approximation, FITS keywords stay as they were: %s", error)
+            return
+        self._tell_errors(keywords)
+        for path, value in replaced_keywords(meta, keywords).items():
+            image.set(path, value)
+
+    def _tell_errors(self, keywords: Mapping[str, Any]) -> None:
+        """Warn when the best polynomials are not as good as asked."""
+        allowed = {"sipmxerr": self.sip_max_pix_error, "sipiverr": self.sip_max_inv_pix_error}
+        for name, limit in allowed.items():
+            if keywords.get(name, 0) > limit:
+                message = "SIP approximation: its largest error (%s) is %.3g pixels, asked: %.3g"
+                self.log.warning(message, name.upper(), keywords[name], limit)
+
+    def _assign_lrs(self, image: Any, meta: Mapping[str, Any]) -> None:
+        from stpipe.science.wcs import lrs
+
+        image.meta.wcsinfo.specsys = BARYCENTRE
+        image.meta.wcsinfo.dispersion_direction = lrs.VERTICAL
+        specwcs = self.references["specwcs"]
+        image.meta.wcs = lrs.lrs_wcs(meta, self.references["distortion"].model, specwcs)
+        image.wavelength = lrs.wavelengths(image.meta.wcs, image.shape[-2:])
+        _set_region(image, lrs.s_region(meta, image.meta.wcs, specwcs))
+        for name, value in lrs.dithered_position(meta, image.meta.wcs).items():
+            image.set(f"meta.dither.{name}", value)
+
+
+def _set_region(image: Any, region: str | None) -> None:
+    if region is not None:
+        image.meta.wcsinfo.s_region = region
+
+
+def replaced_keywords(meta: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with a description in FITS keywords, by lower-case name, in the place of an older one.
+
+    Values are None where there is no longer one.
+    """
+    own = (path.rpartition(".") for path in meta)
+    names = [n for group, _, n in own if group == "meta.wcsinfo" and _REPLACED.fullmatch(n)]
+    found = {**dict.fromkeys(names), **keywords}
+    return {f"meta.wcsinfo.{name}": value for name, value in found.items() if _has_keyword(name)}
+
+
+def _has_keyword(name: str) -> bool:
+    from stpipe import models
+
+    return f"meta.wcsinfo.{name}" in models.ImageModel.load_schema().metadata

@@ -1,0 +1,70 @@
+"""How much of a point source's light an aperture misses, from an APCORR reference file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.errors import ReferenceMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stpipe.science.arrays import Doubles
+
+__all__ = ["aperture_correction", "find_entry"]
+
+_KEYS = {
+    "subarray": "meta.subarray.name",
+    "filter": "meta.instrument.filter",
+    "pupil": "meta.instrument.pupil",
+}
+
+
+def find_entry(reference: Any, meta: Mapping[str, Any]) -> Any:
+    """The row of an APCORR table for an exposure: by subarray, or by filter and pupil.
+
+    Raises
+    ------
+    ReferenceMissing
+        When there is none, or there are several.
+    """
+    table = reference.apcorr_table
+    asked = {n: str(meta.get(path)).upper() for n, path in _KEYS.items() if n in table.dtype.names}
+    known = {n: np.char.upper(np.char.strip(table[n].astype(str))) for n in asked}
+    fits = [known[name] == value for name, value in asked.items()]
+    found = np.flatnonzero(np.logical_and.reduce(fits))
+    if len(found) != 1:
+        wanted = ", ".join(f"{name} {value}" for name, value in asked.items())
+        rows = "; ".join(" ".join(row) for row in zip(*known.values(), strict=True))
+        raise ReferenceMissing(
+            f"the apcorr reference has {len(found)} rows for {wanted}, allowed: 1. It has {rows}. "
+            "Give another override_apcorr, or apply_apcorr=False."
+        )
+    return table[found[0]]
+
+
+def aperture_correction(entry: Any, size: Doubles, wavelength: Doubles) -> Doubles:
+    """The factor from the light in apertures to all light of a point source.
+
+    Linear between the sizes and wavelengths of the table, and constant beyond them.
+
+    Parameters
+    ----------
+    entry
+        A row with `size` (of which `nelem_size` count), `wavelength` (`nelem_wl`, um) and
+        `apcorr` (wavelength, size).
+    size, wavelength
+        Of each aperture, the size in the unit of the table; arrays of one shape.
+    """
+    from scipy.interpolate import RectBivariateSpline
+
+    waves, sizes = int(entry["nelem_wl"]), int(entry["nelem_size"])
+    known = np.asarray(entry["wavelength"][:waves], dtype=np.float64)
+    order = np.argsort(known)
+    factors = np.asarray(entry["apcorr"][:waves, :sizes], dtype=np.float64)[order].T
+    rows = np.asarray(entry["size"][:sizes], dtype=np.float64)
+    surface = RectBivariateSpline(rows, known[order], factors, kx=1, ky=1)
+    found: Doubles = surface.ev(size, wavelength)
+    return found

@@ -1,0 +1,73 @@
+"""Where the source of a slit should be on the detector, from the pointing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stpipe.science.arrays import Doubles
+
+__all__ = ["Position", "find_source"]
+
+
+@dataclass(frozen=True)
+class Position:
+    """A source in 0-based pixels along the dispersion and across it.
+
+    `across` is where it is at the pixel `along`, in the middle of the spectrum; `trace` where it is
+    at every pixel along the dispersion, NaN beyond the spectrum.
+    """
+
+    along: int
+    across: float
+    trace: Doubles
+
+
+def find_source(wcs: Any, meta: Mapping[str, Any], size: int) -> Position | None:
+    """Where the target of a slit is that is dispersed along columns; None when that is not known.
+
+    Parameters
+    ----------
+    wcs
+        From pixels to right ascension, declination and wavelength, with a bounding box.
+    meta
+        Metadata by dotted name; of use are `meta.dither.dithered_ra` and `dithered_dec`, degrees.
+    size
+        Pixels along the dispersion.
+    """
+    target = [meta.get(f"meta.dither.dithered_{axis}") for axis in ("ra", "dec")]
+    if None in target or wcs.bounding_box is None:
+        return None
+    columns, rows = (tuple(map(float, limits)) for limits in wcs.bounding_box)
+    along = round((rows[0] + rows[1]) / 2)
+    wavelength = _middle_wavelength(wcs, columns, (rows[0] + rows[1]) / 2)
+    across, _ = wcs.invert(*target, wavelength, with_bounding_box=False)
+    if not columns[0] <= across <= columns[1]:
+        return None
+    return Position(along, float(across), _trace(wcs, target, rows, size))
+
+
+def _middle_wavelength(wcs: Any, columns: tuple[float, ...], row: float) -> float:
+    """Mean wavelength across the slit in the middle of the spectrum."""
+    across = np.arange(np.ceil(columns[0]), np.floor(columns[1]) + 1)
+    return float(np.nanmean(wcs(across, np.full(across.size, row))[2]))
+
+
+def _trace(wcs: Any, target: Any, rows: tuple[float, ...], size: int) -> Doubles:
+    """Place across the dispersion at every pixel along it; NaN outside the bounding box."""
+    along = np.arange(max(np.ceil(rows[0]), 0), min(np.floor(rows[1]), size - 1) + 1)
+    middle = sum(map(float, wcs.bounding_box[0])) / 2
+    waves = np.asarray(wcs(np.full(along.size, middle), along)[2])
+    known = np.isfinite(waves)
+    found, there = wcs.invert(
+        *(np.full(known.sum(), place) for place in target), waves[known], with_bounding_box=False
+    )
+    order = np.argsort(there)
+    trace = np.full(size, np.nan)
+    trace[along.astype(int)] = np.interp(along, there[order], found[order])
+    return trace

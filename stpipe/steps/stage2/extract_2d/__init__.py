@@ -1,0 +1,1 @@
+"""The step `extract_2d`."""

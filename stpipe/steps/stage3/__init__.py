@@ -1,0 +1,1 @@
+"""Steps of the third stage: what is made from several exposures."""
