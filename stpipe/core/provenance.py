@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe.parameters.resolution import PATHS, rules
-from stpipe.system import logs
+from stpipe.system import software
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
@@ -53,7 +53,7 @@ def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[
         **record,
         "sources": {name: _without_folder(step.source_of(name)) for name in names},
         **({"warnings": list(step.warnings)} if step.warnings else {}),
-        "software": dict(logs.software()),
+        "software": dict(software.installed()),
         "started": started,
         "finished": now(),
     }

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stpipe.core.loading import load
 from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 from stpipe.parameters.resolution import Settings, read_cfg
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.directory import DirectoryResolver
-from stpipe.registry import load
 from stpipe.system import package_data
 
 if TYPE_CHECKING:

@@ -20,14 +20,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import stpipe
 from stpipe.core.step import Step
+from stpipe.system.package_data import PACKAGE
 
 __all__ = ["at_once", "files_of_function", "fingerprint", "fingerprint_of", "source_files"]
 
 _OWN = "stpipe"
 _ARITHMETIC = ("stpipe.steps.", "stpipe.science.")  # modules of ours that decide pixels
-_HOME = Path(stpipe.__file__).resolve().parent
 _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|cimport\s+([\w.]+))", re.MULTILINE)
 
 
@@ -111,7 +110,7 @@ def _files(name: str, importer: str, folder: Path) -> Iterator[Path]:
     """Sources of the module `name`, when it counts for one that `importer` in `folder` defines."""
     package, *inner = name.split(".")
     if package == _OWN and not _is_framework(name):
-        place = _HOME.joinpath(*inner)
+        place = PACKAGE.joinpath(*inner)
     elif package == importer.partition(".")[0] != _OWN:
         loaded = getattr(sys.modules.get(name), "__file__", None)
         place = (Path(loaded).resolve().parent if loaded else folder) / name.rpartition(".")[2]

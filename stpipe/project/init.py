@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stpipe.core.loading import load as load_class
 from stpipe.errors import InputError, UsageError
 from stpipe.parameters.resolution import Settings, from_options, items, read_cfg, resolve, rules
 from stpipe.project import config as project
@@ -20,7 +21,6 @@ from stpipe.project import lock
 from stpipe.project.plan import Plan, load, select
 from stpipe.project.snakefile import of_stages, snakefile
 from stpipe.references.crds import CrdsResolver
-from stpipe.registry import load as load_class
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _import_folder(cls: type[Step]) -> Path | None:
     depth = cls.__module__.count(".") + (file.name == "__init__.py")
     home = file.parents[depth]
     installed = {Path(sysconfig.get_path(n)).resolve() for n in ("purelib", "platlib", "stdlib")}
-    own = Path(__file__).resolve().parents[2]
+    own = package_data.PACKAGE.parent
     return None if home in installed | {own} else home
 
 

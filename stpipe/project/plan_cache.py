@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import stpipe
 from stpipe.parameters import defaults
 from stpipe.project.config import Project
 from stpipe.project.fingerprint import source_files
+from stpipe.system.software import VERSION
 
 __all__ = ["Holds", "State", "recall", "remember", "state"]
 
@@ -86,4 +86,4 @@ def _key(project: Project) -> list[Any]:
     states = [[p, *state(p)] for p in files]
     where = [project.crds_context, project.references, crds]
     kept = [project.keep, project.granularity]
-    return [stpipe.__version__, list(project.stages), where, kept, states]
+    return [VERSION, list(project.stages), where, kept, states]

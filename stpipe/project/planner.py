@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import stpipe
 from stpipe import hooks
 from stpipe.core.associations import Assignment, assignments, subtracts
 from stpipe.core.library_step import LibraryStep
@@ -48,6 +47,7 @@ from stpipe.project.steps import HookStep, LookStep, SaveStep
 from stpipe.project.unsupported import refuse
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.selection import Reference, sha256
+from stpipe.system.software import VERSION
 
 __all__ = ["Entry", "Planner", "offered_by"]
 
@@ -399,7 +399,7 @@ def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.
         sources={n: step.source_of(n) for n in values},
         references=references,
         checksums={t: sha256(r.path) for t, r in references.items() if r.path},
-        code=" ".join([stpipe.__version__, fingerprint(type(step)), *_hook_prints(step)]),
+        code=" ".join([VERSION, fingerprint(type(step)), *_hook_prints(step)]),
         python_path=namer.python_path,
         pipelines=json.dumps(step.pipelines()),
     )
@@ -434,7 +434,7 @@ def _reference_files(node: Node) -> Iterator[str]:
 
 
 def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
-    made = job.Job(f"save_{suffix}", SaveStep.target(), {}, {}, {}, {}, code=stpipe.__version__)
+    made = job.Job(f"save_{suffix}", SaveStep.target(), {}, {}, {}, {}, code=VERSION)
     outputs = {"product": f"{PRODUCTS}/{product.root}_{suffix}{extension_of(product.model)}"}
     return {
         **namer.reads(product.places),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.references.selection import Reference
-from stpipe.system import disk_cache, logs
+from stpipe.system import disk_cache, software
 
 __all__ = ["NOT_FOUND", "Answers", "Grounds", "Question", "situation"]
 
@@ -109,7 +109,7 @@ def situation(settings: Mapping[str, str]) -> list[Any] | None:
         return None
     folder = Path(cache, "config")
     configuration = _states(path for path in sorted(folder.rglob("*")) if path.is_file())
-    version = logs.software().get("crds")
+    version = software.installed().get("crds")
     return ["crds", version, sorted(settings.items()), configuration]
 
 

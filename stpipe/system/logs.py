@@ -8,19 +8,16 @@ command line owns its process and, while it runs, logs everything in it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
-from types import MappingProxyType
 from typing import TextIO
 
 from stpipe.errors import ParameterError, did_you_mean
-from stpipe.system import progress
+from stpipe.system import progress, software
 
 __all__ = [
     "COST",
@@ -31,7 +28,6 @@ __all__ = [
     "log_platform",
     "noticed",
     "of_process",
-    "software",
 ]
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-8s %(name)s: %(message)s"
@@ -40,7 +36,6 @@ STREAMS = ("stderr", "stdout", "null")
 KEPT = 100  # warnings of a step
 COST = r"Used ([\d.]+) s of processor time and at most (\d+) MB"  # as `log_cost` says it
 _SETTINGS = ("level", "file", "stream", "format")
-_PACKAGES = ("stpipe-flow", "numpy", "astropy", "asdf", "crds")
 
 
 @contextlib.contextmanager
@@ -195,7 +190,7 @@ def _not_one_of(name: str, value: str, allowed: Sequence[str]) -> Iterator[str]:
 
 def log_platform(log: logging.Logger) -> None:
     """One line that says what runs where."""
-    packages = ", ".join(f"{name} {number}" for name, number in software().items())
+    packages = ", ".join(f"{name} {number}" for name, number in software.installed().items())
     log.info(
         "%s; Python %s on %s %s",
         packages,
@@ -225,13 +220,3 @@ def _peak() -> float:
 
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest / 1e6 if sys.platform == "darwin" else largest * 1024e-6
-
-
-@functools.cache
-def software() -> Mapping[str, str]:
-    """Versions of the packages that make a product; those not installed are left out."""
-    found = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return MappingProxyType(found)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 from stpipe.errors import InputError
 
-__all__ = ["folder"]
+__all__ = ["PACKAGE", "folder"]
+
+# Asked of the package, so that this module may lie anywhere in it.
+PACKAGE = Path(str(sys.modules[__name__.partition(".")[0]].__file__)).resolve().parent
 
 
 @functools.cache
@@ -19,8 +23,7 @@ def folder(name: str) -> Path:
     InputError
         When neither has it.
     """
-    package = Path(__file__).resolve().parent
-    places = [package / "share" / name, package.parent / name]
+    places = [PACKAGE / "share" / name, PACKAGE.parent / name]
     for place in places:
         if place.is_dir():
             return place

@@ -12,6 +12,7 @@ import pytest
 
 from stpipe import models, naming
 from stpipe.core.library_step import LibraryStep
+from stpipe.core.loading import load
 from stpipe.core.pipeline import LibraryPipeline
 from stpipe.core.ramp_step import RampStep
 from stpipe.core.step import Step
@@ -19,7 +20,7 @@ from stpipe.parameters.resolution import Settings, export, read_cfg, resolve, ru
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.spec2 import Spec2Pipeline
-from stpipe.registry import PIPELINES, STEPS, load, summary
+from stpipe.registry import PIPELINES, STEPS, summary
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep

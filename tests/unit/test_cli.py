@@ -15,7 +15,8 @@ import pytest
 from stpipe.cli.common import completion
 from stpipe.cli.stflow import main as stflow
 from stpipe.cli.strun.main import main
-from stpipe.registry import PIPELINES, STEPS, load
+from stpipe.core.loading import load
+from stpipe.registry import PIPELINES, STEPS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Output = pytest.CaptureFixture[str]

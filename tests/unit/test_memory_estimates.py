@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stpipe.core.loading import load
 from stpipe.project.planner import INTERPRETER_MB
-from stpipe.registry import load
 
 NIRCAM, MIRI, SERIES = (1, 10, 2048, 2048), (2, 12, 1024, 1032), (20, 8, 256, 2048)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stpipe import plugins, registry
+from stpipe import plugins
 from stpipe.cli.strun.main import main
+from stpipe.core import loading
 from stpipe.errors import UsageError
 
 Output = pytest.CaptureFixture[str]
@@ -121,18 +122,18 @@ def test_an_alias_that_is_taken_is_reached_through_its_package(site: Path, capsy
         points += f"clean = {name}.step:DespeckleStep\n"
         install(site, name, points, step=STEP)
 
-    assert "stpipe.steps.stage1.jump.step" == registry.load("jump").__module__
-    assert "speckle.step" == registry.load("speckle::jump").__module__
+    assert "stpipe.steps.stage1.jump.step" == loading.load("jump").__module__
+    assert "speckle.step" == loading.load("speckle::jump").__module__
     with pytest.raises(UsageError, match=r"choose one: other::clean, speckle::clean"):
-        registry.load("clean")
+        loading.load("clean")
     assert 0 == main(["--list", "--json"])
     assert "speckle::jump" in {e["alias"] for e in json.loads(capsys.readouterr().out)}
 
 
 def test_names_of_stscis_classes_lead_to_ours() -> None:
     """Parameter files of the old system name them."""
-    assert "JumpStep" == registry.load("jwst.jump.JumpStep").__name__
-    assert "Detector1Pipeline" == registry.load("jwst.pipeline.Detector1Pipeline").__name__
+    assert "JumpStep" == loading.load("jwst.jump.JumpStep").__name__
+    assert "Detector1Pipeline" == loading.load("jwst.pipeline.Detector1Pipeline").__name__
 
 
 def test_stscis_package_beside_ours_is_pointed_out(site: Path) -> None:
@@ -157,4 +158,4 @@ def test_stscis_package_beside_ours_is_pointed_out(site: Path) -> None:
 def test_a_class_of_something_else_is_refused(site: Path) -> None:
     install(site, "speckle", "", step="class Thing:\n    pass\n")
     with pytest.raises(UsageError, match="it is no step of stpipe-flow"):
-        registry.load("speckle.step:Thing")
+        loading.load("speckle.step:Thing")

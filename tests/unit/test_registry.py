@@ -10,8 +10,9 @@ import pytest
 
 import stpipe
 from stpipe import pipelines, steps
+from stpipe.core.loading import load
 from stpipe.project import fingerprint, why
-from stpipe.registry import PIPELINES, STEPS, load, public_name
+from stpipe.registry import PIPELINES, STEPS, public_name
 
 
 @pytest.mark.parametrize(("face", "table"), [(steps, STEPS), (pipelines, PIPELINES)])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stpipe.core.loading import load
 from stpipe.project.snakefile import of_pipeline, snakefile
-from stpipe.registry import load
 from stpipe.system import package_data
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -17,8 +17,9 @@ import pytest
 from stpipe import models
 from stpipe.cli.stflow import main as stflow
 from stpipe.cli.strun.main import main
+from stpipe.core.loading import load
 from stpipe.parameters.resolution import Rule, rules
-from stpipe.registry import PIPELINES, STEPS, load
+from stpipe.registry import PIPELINES, STEPS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Output = pytest.CaptureFixture[str]

@@ -88,10 +88,10 @@ def _offers(target: str | None, current: str) -> Iterator[str]:
 
 def _parameters(target: str, current: str) -> Iterator[str]:
     """Parameters of a target; those of substeps once a step is named."""
-    from stpipe import registry
+    from stpipe.core import loading
 
     try:
-        cls = registry.load(target)
+        cls = loading.load(target)
     except StpipeError:
         return
     prefix = "--"

@@ -143,9 +143,9 @@ def _add(
 
 
 def _version() -> str:
-    import stpipe
+    from stpipe.system.software import VERSION
 
-    return f"stpipe-flow {stpipe.__version__}"
+    return f"stpipe-flow {VERSION}"
 
 
 def _init(options: argparse.Namespace, extra: list[str]) -> None:

@@ -30,7 +30,7 @@ class Request:
     def choices(self) -> Iterator[tuple[str, list[_Choice]]]:
         """For each exposure, what is chosen of each type."""
         from stpipe import models
-        from stpipe.registry import load
+        from stpipe.core.loading import load
 
         cls, resolver = load(self.pipeline), self.resolver()
         for source in self.inputs:

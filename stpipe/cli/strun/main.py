@@ -51,10 +51,10 @@ def _main(words: Sequence[str]) -> None:
 
 
 def _version() -> None:
-    import stpipe
     from stpipe import plugins
+    from stpipe.system.software import VERSION
 
-    print(f"stpipe-flow {stpipe.__version__}")
+    print(f"stpipe-flow {VERSION}")
     _warn_of_conflict(plugins.conflict())
 
 
@@ -74,10 +74,10 @@ def _with_target(words: Sequence[str], first: arguments.Arguments) -> None:
 
     target = _target(first)
     with process.loading():
-        from stpipe import registry
+        from stpipe.core import loading
 
         configuration = _configuration(target)
-        cls = registry.load(_class_of(configuration, target))
+        cls = loading.load(_class_of(configuration, target))
     given = arguments.parse(words, lambda name: _takes_value(cls, name))
     inputs = given.inputs if target == given.target else given.positional
     request = _Request(cls, configuration, given, target, tuple(inputs))

@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from stpipe import __version__
 from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.fits_cards import Header
 from stpipe.models.io import asdf_objects, asdf_tree
@@ -19,6 +18,7 @@ from stpipe.models.io.content import Content, put
 from stpipe.models.schema.schema import Schema
 from stpipe.models.schema.validation import plain
 from stpipe.models.storage.arrays import Array, Stored, blocks_of
+from stpipe.system.software import VERSION
 
 __all__ = ["images", "software", "write_asdf"]
 
@@ -26,7 +26,7 @@ __all__ = ["images", "software", "write_asdf"]
 def software() -> asdf_yaml.TaggedDict:
     """What wrote the file, as the ASDF standard wants it."""
     return asdf_yaml.TaggedDict.of(
-        "tag:stsci.edu:asdf/core/software-1.0.0", {"name": "stpipe-flow", "version": __version__}
+        "tag:stsci.edu:asdf/core/software-1.0.0", {"name": "stpipe-flow", "version": VERSION}
     )
 
 

@@ -10,11 +10,11 @@ from html import escape
 from string import Template
 from typing import Any
 
-import stpipe
 from stpipe.project.report.costs import RuleCost
 from stpipe.project.report.images import BACKGROUND, Flag
 from stpipe.project.report.product import Recipe, Shown
 from stpipe.system import package_data
+from stpipe.system.software import VERSION
 
 __all__ = ["Page", "render"]
 
@@ -54,7 +54,7 @@ def render(page: Page) -> str:
         style=(texts / "page.css").read_text(encoding="utf-8"),
         pipeline=escape(page.pipeline),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        version=stpipe.__version__,
+        version=VERSION,
         summary="".join(_summary(page)),
         problems="".join(_problems(page)),
         steps=_steps(page.rules),
