@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from stpipe.system.software import VERSION as __version__
+from stpipe.system.software import VERSION as __version__  # noqa: N811 - the name that packages have
 
 if TYPE_CHECKING:
     from stpipe import models

@@ -9,8 +9,9 @@ from typing import Any, cast
 import numpy as np
 
 from stpipe.core.ramp_step import RampStep
-from stpipe.engine.band import PLANES, Array, Rectangle
+from stpipe.engine.band import PLANES, Array
 from stpipe.engine.chain import Chain, Stage
+from stpipe.engine.rectangle import Rectangle
 from stpipe.models.storage.arrays import Stored
 
 __all__ = ["apply"]

@@ -23,7 +23,8 @@ from stpipe.core import provenance
 from stpipe.core.products import Parts
 from stpipe.core.step import Output, Products, StandIn, Step
 from stpipe.errors import InputError, NoProduct, ParameterError, Skip
-from stpipe.references.selection import References
+from stpipe.models.history import append, now, part_in, suffixes_in
+from stpipe.references.opened import References
 from stpipe.system import logs
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ class LibraryStep(Step):
     def _pre_hooked(self, library: Any) -> Any:
         """What the pre-hooks leave of a library; each is noted in every member's history."""
         for hook in self.pre_hooks:
-            started = provenance.now()
+            started = now()
             library = hooks.run(hook, library, self.log)
             record = provenance.hooked(self, "pre_hooks", hooks.text(hook), started)
-            library.amend(partial(provenance.append, record=record))
+            library.amend(partial(append, record=record))
         return library
 
     def _refuse_shell_hooks(self) -> None:
@@ -161,7 +162,7 @@ class LibraryStep(Step):
             product.amend(lambda member: self._stamp(member, member.provenance or [], own))
             return product
         # What is made of all is no part of anything.
-        whole = {"part": ""} if provenance.part_in(history) else {}
+        whole = {"part": ""} if part_in(history) else {}
         stamped = self._stamped(product, history, {**own, **whole})
         return stamped if output.many else self.hooked("post_hooks", stamped)
 
@@ -187,7 +188,7 @@ def save_members(step: Step, library: ModelLibrary, suffix: str) -> list[Path]:
 
     histories = [library.metadata(n).get("provenance") or [] for n in range(len(library))]
     names = [
-        naming.split(member.path, provenance.suffixes_in(history)).with_suffix(suffix)
+        naming.split(member.path, suffixes_in(history)).with_suffix(suffix)
         for member, history in zip(library.members, histories, strict=True)
     ]
     if step.output_file is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.core import provenance
+from stpipe.models import history
 from stpipe.system import folders
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def mark(step: Step, source: str | Path, target: Path) -> Path:
         "class": step.target(),
         "status": "NOTHING",
         "reason": step.why_nothing,
-        "finished": provenance.now(),
+        "finished": history.now(),
     }
-    provenance.append(marker, record)
+    history.append(marker, record)
     target.parent.mkdir(parents=True, exist_ok=True)
     marker.save(target)
     return target

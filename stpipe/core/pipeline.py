@@ -11,13 +11,13 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks
-from stpipe.core import provenance
 from stpipe.core.library_step import LibraryStep, stand_in_of
 from stpipe.core.products import Parts
 from stpipe.core.step import Products, StandIn, Step
 from stpipe.errors import NoProduct, ReferenceMissing, did_you_mean
+from stpipe.models import history
 from stpipe.parameters.resolution import Parameters
-from stpipe.references.selection import hash_ahead
+from stpipe.references.checksums import hash_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,5 +127,5 @@ def _suffix_of(product: Any) -> str:
     from stpipe.models import ModelLibrary
 
     if isinstance(product, (Parts, ModelLibrary)):
-        return provenance.suffix_of(product[0]) if len(product) else ""
-    return provenance.suffix_of(product)
+        return history.suffix_of(product[0]) if len(product) else ""
+    return history.suffix_of(product)

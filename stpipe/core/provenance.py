@@ -6,43 +6,28 @@ alone tells, and repeats, its whole history.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.parameters.resolution import PATHS, rules
+from stpipe.models.history import HOOK, now
+from stpipe.parameters.specs import PATHS, rules
 from stpipe.system import software
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
-    from stpipe.models import DataModel
     from stpipe.references.selection import Reference
 
 __all__ = [
-    "HOOK",
-    "append",
     "done",
     "done_by",
     "hooked",
-    "now",
-    "part_in",
-    "part_of",
     "skipped",
-    "suffix_of",
-    "suffixes",
-    "suffixes_in",
 ]
 
-HOOK = "HOOK"  # the status of a record that is about a hook
 HOOKS = ("pre_hooks", "post_hooks")
 # Parameters that say where things go, not what is computed.
 BOOKKEEPING = frozenset({"skip", "save_results", "output_file", "output_dir", "suffix"})
-
-
-def now() -> str:
-    """UTC in ISO 8601 to the millisecond."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[str, Any]:
@@ -106,35 +91,3 @@ def hooked(step: Step, when: str, hook: str, started: str) -> dict[str, Any]:
         "started": started,
         "finished": now(),
     }
-
-
-def append(model: DataModel, record: Mapping[str, Any]) -> None:
-    """Add a record to a product's history."""
-    model.provenance = [*(model.provenance or []), dict(record)]
-
-
-def suffix_of(model: DataModel) -> str:
-    """The suffix that the last step which ran gave to this product; empty when none did."""
-    records = model.provenance or []
-    return next((r["suffix"] for r in reversed(records) if r.get("suffix")), "")
-
-
-def part_of(model: DataModel) -> str:
-    """The label of the part of an exposure that this is; empty for a whole one."""
-    return part_in(model.provenance or [])
-
-
-def part_in(history: Sequence[Mapping[str, Any]]) -> str:
-    """The label of the part of an exposure that a history is about; empty for a whole one."""
-    labels = [r["part"] for r in history if "part" in r]
-    return str(labels[-1]) if labels else ""
-
-
-def suffixes(model: DataModel) -> frozenset[str]:
-    """Every suffix that this product or its ancestors had."""
-    return suffixes_in(model.provenance or [])
-
-
-def suffixes_in(history: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Every suffix that a history tells of."""
-    return frozenset(r["suffix"] for r in history if r.get("suffix"))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from stpipe.core.step import Step
 from stpipe.engine.chain import Chain, extend, filling, flags_mb, settle
-from stpipe.references.selection import References
+from stpipe.references.opened import References
 
 __all__ = ["RampStep"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from stpipe import naming
-from stpipe.core import provenance
 from stpipe.core.products import Output, Parts, StandIn, listed, model_name
 from stpipe.errors import ParameterError
+from stpipe.models import history
 from stpipe.system import folders
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class Saving:
         source = self.root.source or self.source
         if source is None:
             raise ParameterError(f"{self.name}: no name for the product; give output_file.")
-        known = frozenset() if isinstance(product, StandIn) else provenance.suffixes(product)
-        part = "" if isinstance(product, StandIn) else provenance.part_of(product)
+        known = frozenset() if isinstance(product, StandIn) else history.suffixes(product)
+        part = "" if isinstance(product, StandIn) else history.part_of(product)
         name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
         folder = self.output_dir or self.root.output_dir
         extension = extension_of(model_name(product))

@@ -24,6 +24,7 @@ from stpipe.core.products import Output, Parts, Products, StandIn, first_product
 from stpipe.core.saving import Saving
 from stpipe.engine.chain import settle
 from stpipe.errors import InputError, NoProduct, Skip, StpipeError
+from stpipe.models.history import append, now
 from stpipe.parameters import defaults
 from stpipe.parameters.resolution import (
     Configuration,
@@ -35,7 +36,8 @@ from stpipe.parameters.resolution import (
 )
 from stpipe.parameters.writer import write
 from stpipe.references.crds import CrdsResolver
-from stpipe.references.selection import Reference, References, Resolver, override
+from stpipe.references.opened import References
+from stpipe.references.selection import Reference, Resolver, override
 from stpipe.registry import public_name
 from stpipe.system import logs
 
@@ -324,7 +326,7 @@ class Step(Saving):
     def _run(self, model: DataModel, *more: Any) -> Any:
         if self.skip and self.parent is not None:
             return self._skipped(model, SKIP_PARAMETER)
-        started, clock = provenance.now(), time.perf_counter()
+        started, clock = now(), time.perf_counter()
         self.log.info("Step %s starting", self.qualified_name)
         try:
             result = self._execute(model, more, started)
@@ -365,7 +367,7 @@ class Step(Saving):
     def hooked(self, when: str, model: DataModel) -> DataModel:
         """What the hooks `when` ("pre_hooks" or "post_hooks") leave of a model."""
         for hook in getattr(self, when):
-            history, started = list(model.provenance or []), provenance.now()
+            history, started = list(model.provenance or []), now()
             model = hooks.run(hook, model, self.log, self.hook_timeout)
             if hooks.replaces(hook):
                 record = provenance.hooked(self, when, hooks.text(hook), started)
@@ -425,7 +427,7 @@ class Step(Saving):
 
     def mark_skipped(self, product: DataModel, reason: str, source: str = "") -> None:
         """Record in `product` that this step was left out, why and on whose word."""
-        provenance.append(product, provenance.skipped(self, reason, source))
+        append(product, provenance.skipped(self, reason, source))
         if self.status and product.get(f"meta.cal_step.{self.status}") != "COMPLETE":
             product.set(f"meta.cal_step.{self.status}", "SKIPPED")
 

@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from stpipe.engine.array_store import Spool
-from stpipe.engine.band import PLANES, Array, Band, Rectangle, Strips, read
-from stpipe.models.storage.arrays import Source, Stored, blocks_of
+from stpipe.engine.band import PLANES, Array, Band, Strips, read
+from stpipe.engine.rectangle import Rectangle
+from stpipe.models.storage.arrays import Stored, blocks_of
+from stpipe.models.storage.source import Source
 from stpipe.system import progress
 
 if TYPE_CHECKING:
     from stpipe.core.ramp_step import RampStep
     from stpipe.models import DataModel
-    from stpipe.references.selection import References
+    from stpipe.references.opened import References
 
 __all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "filling", "flags_mb", "hold", "settle"]
 

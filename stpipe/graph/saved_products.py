@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from stpipe import hooks
 from stpipe.core import provenance
 from stpipe.graph.tracing import Graph, Node, Part
-from stpipe.references.selection import sha256
+from stpipe.models.history import HOOK, append, now, suffix_of
+from stpipe.references.checksums import sha256
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
@@ -47,7 +48,7 @@ Record = Mapping[str, Any]
 
 def suffix(model: DataModel) -> str:
     """The suffix that a product has from its step; empty for an exposure."""
-    return provenance.suffix_of(model)
+    return suffix_of(model)
 
 
 def note(model: DataModel, source: Path, pipeline: Step, stop: str) -> None:
@@ -58,9 +59,9 @@ def note(model: DataModel, source: Path, pipeline: Step, stop: str) -> None:
         "status": STOPPED,
         "reason": f"stopped after {stop}",
         "input": {"name": source.name, "sha256": sha256(source)},
-        "finished": provenance.now(),
+        "finished": now(),
     }
-    provenance.append(model, record)
+    append(model, record)
 
 
 def forget(model: DataModel) -> None:
@@ -163,7 +164,7 @@ def _comparable(history: Sequence[Record]) -> list[Record]:
     found: list[Record] = []
     for record in history:
         step = str(record["step"]).rpartition(".")[2]
-        if record["status"] == provenance.HOOK:
+        if record["status"] == HOOK:
             found.append({"step": step, "hook": f"{record['when']} {record['hook']}"})
         elif record["status"] == "COMPLETE":
             references = record.get("references", {}).items()
@@ -182,8 +183,8 @@ def _other_history(expected: Sequence[Record], found: Sequence[Record]) -> Itera
             f"{', '.join(rows[0])}"
         )
         return
-    for now, before in zip(expected, found, strict=True):
-        yield from _other_values(now, before)
+    for planned, before in zip(expected, found, strict=True):
+        yield from _other_values(planned, before)
 
 
 def _label(record: Record) -> str:

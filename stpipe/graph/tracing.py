@@ -15,10 +15,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from stpipe import naming
-from stpipe.core import provenance
 from stpipe.core.library_step import LibraryStep, stand_in_of
 from stpipe.core.step import SKIP_PARAMETER, Output, Products, StandIn, Step
 from stpipe.errors import TraceError
+from stpipe.models import history
 
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference
@@ -510,6 +510,6 @@ def member_of(source: str | Path) -> Member:
     from stpipe import models
 
     metadata = models.open_metadata(source)
-    known = provenance.suffixes_in(metadata.get("provenance") or [])
+    known = history.suffixes_in(metadata.get("provenance") or [])
     root = naming.split(source, known).root
     return Member(Path(source), metadata, root, metadata.model_type, Path(source))

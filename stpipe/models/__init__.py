@@ -10,7 +10,7 @@ Importing this package imports numpy and nothing else that takes time.
 from __future__ import annotations
 
 from stpipe.models.associations import Association, load_association
-from stpipe.models.base import DataModel
+from stpipe.models.base import DataModel, Part
 from stpipe.models.classes.exposures import (
     AmiLgFitModel,
     ContrastModel,
@@ -166,11 +166,12 @@ from stpipe.models.classes.spectra import (
 )
 from stpipe.models.io.checksum import verify
 from stpipe.models.library import ModelLibrary
-from stpipe.models.lists import ModelList, Part
+from stpipe.models.lists import ModelList
 from stpipe.models.metadata import Metadata
 from stpipe.models.opening import open_metadata
 from stpipe.models.opening import open_model as open  # noqa: A004 - models.open is the name
-from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.fields import Field
+from stpipe.models.schema.schema import Schema
 from stpipe.models.user_models import model_class, register
 
 __all__ = [

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
 from stpipe.errors import InputError, ValidationError
-from stpipe.models import dqflags, history
+from stpipe.models import dq_def, dqflags, history
 from stpipe.models.formats.fits_cards import Header
 from stpipe.models.io.content import LOCK, Content, flatten, remove
+from stpipe.models.lists import ModelList
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.schema import validation
-from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.fields import Field
+from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored, read_only
 
-if TYPE_CHECKING:
-    from stpipe.models.lists import ModelList
-
-__all__ = ["REGISTRY", "DataModel", "Init", "check_readable", "is_readable"]
+__all__ = ["REGISTRY", "DataModel", "Init", "Part", "check_readable", "is_readable"]
 
 Init = str | os.PathLike[str] | Array | Mapping[str, Any] | HasMetadata | None
 
@@ -70,18 +71,28 @@ class DataModel(HasMetadata):
     def __init__(self, init: Init = None) -> None:
         self._schema = self.load_schema()
         self._made: dict[str, Array] = {}
-        self._lists: dict[str, ModelList] = {}
+        self._lists: dict[str, ModelList[Part]] = {}
         self._content = Content()
         if isinstance(init, (str, os.PathLike)):
-            from stpipe.models.opening import content_for
-
-            self._content = content_for(type(self), Path(init))
+            self._content = self._read(Path(init))
         elif isinstance(init, DataModel):
             self._take(init)
         elif isinstance(init, Mapping):
             self._fill(init)
         elif init is not None:
             self.set(self.primary, init)
+
+    def _read(self, path: Path) -> Content:
+        """What the file at ``path`` holds, as this model sees it."""
+        from stpipe.models.io.reading import inspect
+
+        file = inspect(path)
+        check_readable(type(self), file.model_type, str(path))
+        content = file.content(self._schema)
+        for name, array in content.arrays.items():
+            if problem := validation.array_problem(self._schema.arrays[name], array):
+                raise InputError(f"{path} is no {type(self).__name__}: {problem}")
+        return content
 
     @classmethod
     def load_schema(cls) -> Schema:
@@ -250,15 +261,13 @@ class DataModel(HasMetadata):
             return self._array(self._schema.arrays[path])
         return super()._attribute(group, name)
 
-    def _parts_of(self, path: str) -> ModelList:
+    def _parts_of(self, path: str) -> ModelList[Part]:
         """The parts of a list; made once, so that they are the same on every access."""
         with LOCK:
             if path not in self._lists:
-                from stpipe.models.lists import ModelList
-
                 if not self._content.lists.get(path):
                     self._content.complete()
-                self._lists[path] = ModelList(self._schema.lists[path], self._content, path)
+                self._lists[path] = ModelList(Part, self._schema.lists[path], self._content, path)
             return self._lists[path]
 
     def set(self, path: str, value: Any) -> None:
@@ -376,9 +385,32 @@ class DataModel(HasMetadata):
         ValidationError
             When the model does not conform; an existing file stays as it was.
         """
-        from stpipe.models.io.saving import save
+        from stpipe.models.io import saving
 
-        return save(self, Path(path), checksum=checksum, compression=compression)
+        path = Path(path)
+        wishes = saving.Wishes(checksum, compression)
+        kind = saving.kind_of(path, self._schema, wishes)
+        self._stamp(path.name)
+        self.validate()
+        if saving.write(self._encoded(), self._schema, path, kind, wishes):
+            # The arrays that were not read yet are in the new file now.
+            self._content = self._read(path)
+            self._lists.clear()
+        return path
+
+    def _stamp(self, name: str) -> None:
+        now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        self.set("meta.filename", name)
+        self.set("meta.date", now.isoformat(timespec="milliseconds"))
+        self.set("meta.model_type", type(self).__name__)
+
+    def _encoded(self) -> Content:
+        """The content with ``dq`` in the bits that the model's own table DQ_DEF defines."""
+        mask = self._content.arrays.get("dq")
+        if mask is None or isinstance(mask, Stored) or not self.has("dq_def"):
+            return self._content
+        arrays = self._content.arrays | {"dq": dq_def.encode(mask, self.dq_def)}
+        return replace(self._content, arrays=arrays)
 
     def _problems(self) -> Iterator[str]:
         values = self.to_flat_dict()
@@ -470,3 +502,61 @@ def check_readable(model: type[DataModel], found: str, what: str) -> None:
             f"{what} is of the model {found}; {model.__name__} reads {accepted}. "
             "Use models.open to open a file as what it is."
         )
+
+
+class Part(DataModel, register=False):
+    """One part of a list: arrays and metadata as the ``items`` of the schema describe them.
+
+    Give it to a model class to make it a model of its own: ``SlitModel(exposure.slits[0])``.
+    """
+
+    def __init__(self, schema: Schema, content: Content | None = None) -> None:
+        self._schema = schema
+        self._content = content or Content()
+        self._made = {}
+        self._lists = {}
+
+    @property
+    def primary(self) -> str:  # type: ignore[override]
+        """The array ``data``, or the first one of the schema."""
+        arrays = self._schema.arrays
+        return "data" if "data" in arrays else next(iter(arrays), "data")
+
+    def copy(self) -> Self:
+        """The same part with metadata of its own; arrays are shared, read-only in both."""
+        self._content.complete()
+        return type(self)(self._schema, self._content.copy())
+
+    @classmethod
+    def of(cls, schema: Schema, value: Any) -> Part:
+        """A part from a dictionary, another part, or a model of which it takes what it knows.
+
+        Raises
+        ------
+        ValidationError
+            When a value does not conform, or ``value`` is none of these.
+        """
+        if isinstance(value, Part) and value.schema == schema:
+            return value.copy()
+        part = cls(schema)
+        if isinstance(value, DataModel):
+            part._take_known(value)
+        elif isinstance(value, Mapping):
+            part._fill(value)
+        else:
+            raise ValidationError(
+                f"A part of {'.'.join(schema.inside)} is made from a model or a dictionary, "
+                f"not from a {type(value).__name__}."
+            )
+        return part
+
+    @property
+    def _described(self) -> str:
+        return f"A part of {'.'.join(self._schema.inside)}"
+
+    def _take_known(self, other: DataModel) -> None:
+        self._adopt(other)
+        self._content = Content(arrays=self._content.arrays, lists=self._content.lists)
+        for path, value in other.to_flat_dict().items():
+            if path in self._schema.metadata:
+                self.set(path, value)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from stpipe.models import history
 from stpipe.models.io.content import Content
-from stpipe.models.metadata import HasMetadata
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored, blocks_of
 
 __all__ = [
     "Described",
+    "Holder",
     "arrays_of",
     "as_json",
     "describe",
@@ -30,6 +31,26 @@ _WIDTH = 80
 _MOST_PARTS = 5
 # Who gave a value that nobody gave.
 _DEFAULT = "default"
+
+
+class Holder(Protocol):
+    """What is described: a model, or the metadata of a file."""
+
+    _content: Content
+
+    @property
+    def path(self) -> Path | None:
+        """The file that it was opened from."""
+        ...
+
+    @property
+    def schema(self) -> Schema:
+        """What it may hold."""
+        ...
+
+    def to_flat_dict(self) -> dict[str, Any]:
+        """Every value that is set, by dotted path."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +69,7 @@ class Described:
         return found if self.statistics else {k: v for k, v in found.items() if k != "statistics"}
 
 
-def describe(holder: HasMetadata, *, with_statistics: bool = False) -> dict[str, Any]:
+def describe(holder: Holder, *, with_statistics: bool = False) -> dict[str, Any]:
     """Model, arrays, metadata and provenance as plain data that JSON can hold."""
     values = holder.to_flat_dict()
     provenance = values.pop("provenance", [])
@@ -61,7 +82,7 @@ def describe(holder: HasMetadata, *, with_statistics: bool = False) -> dict[str,
     }
 
 
-def arrays_of(holder: HasMetadata, *, with_statistics: bool = False) -> list[Described]:
+def arrays_of(holder: Holder, *, with_statistics: bool = False) -> list[Described]:
     """Every array, those of parts of lists included, in the order of the schema."""
     return list(_arrays(holder._content, holder.schema, "", with_statistics))  # noqa: SLF001 - read only
 
@@ -93,7 +114,7 @@ def _piece(block: Array) -> tuple[float, ...]:
     return (size, values.min(), values.max(), mean, squares, block.size - size)
 
 
-def text(holder: HasMetadata, *, with_statistics: bool = False) -> str:
+def text(holder: Holder, *, with_statistics: bool = False) -> str:
     """Model, arrays, metadata and provenance for a person, 80 columns wide."""
     found = describe(holder)
     lines = [f"{holder.path.name if holder.path else 'in memory'}: {found['model']}", ""]
@@ -142,7 +163,7 @@ def _arrays(
             yield from _arrays(part, schema.lists[path], inner, with_statistics)
 
 
-def _array_lines(holder: HasMetadata, *, with_statistics: bool) -> Iterator[str]:
+def _array_lines(holder: Holder, *, with_statistics: bool) -> Iterator[str]:
     found = arrays_of(holder, with_statistics=with_statistics)
     kept = [each for each in found if _part_number(each.name) < _MOST_PARTS]
     if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from stpipe.errors import InputError, StpipeError
 from stpipe.models import describe
 
 if TYPE_CHECKING:
-    from stpipe.models.base import DataModel
-    from stpipe.models.metadata import HasMetadata
     from stpipe.models.storage.arrays import Array
 
 __all__ = ["html", "image_of", "plot"]
@@ -23,7 +21,26 @@ _IMAGE_DIMENSIONS = 2
 _STRETCH = (1.0, 99.0)
 
 
-def html(holder: HasMetadata) -> str:
+class Images(describe.Holder, Protocol):
+    """A model whose arrays are looked at."""
+
+    primary: ClassVar[str]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array, by attribute."""
+        ...
+
+    def read(self, name: str, section: Any = ...) -> Array:
+        """A section of an array."""
+        ...
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """A metadata value."""
+        ...
+
+
+def html(holder: describe.Holder) -> str:
     """Arrays as a table, metadata and provenance folded away."""
     found = describe.describe(holder)
     where = escape(found["path"] or "in memory")
@@ -38,7 +55,7 @@ def html(holder: HasMetadata) -> str:
     return "".join(parts)
 
 
-def image_of(model: DataModel, name: str, index: int | Sequence[int] | None) -> Array:
+def image_of(model: Images, name: str, index: int | Sequence[int] | None) -> Array:
     """A two-dimensional image: of an array with more dimensions the last plane, or that at `index`.
 
     Raises
@@ -70,7 +87,7 @@ def _as_index(index: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def plot(
-    model: DataModel, name: str, index: int | Sequence[int] | None = None, axes: Any = None
+    model: Images, name: str, index: int | Sequence[int] | None = None, axes: Any = None
 ) -> Any:
     """Draw an image between its 1st and 99th percentile; see `DataModel.plot`."""
     image = image_of(model, name, index)

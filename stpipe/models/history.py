@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
-__all__ = ["problems", "records"]
+__all__ = [
+    "HOOK",
+    "append",
+    "now",
+    "part_in",
+    "part_of",
+    "problems",
+    "records",
+    "suffix_of",
+    "suffixes",
+    "suffixes_in",
+]
 
 _TEXTS = ("step", "class", "status", "reason", "when", "hook", "started", "finished")
 _MAPPINGS = ("parameters", "sources", "references", "software")
+
+
+class HasHistory(Protocol):
+    """A model, with one record for every step that made it."""
+
+    provenance: list[dict[str, Any]]
 
 
 def problems(history: Any) -> Iterator[str]:
@@ -37,3 +55,43 @@ def _problem(record: Any) -> str:
         if not isinstance(reference, Mapping):
             return f".references.{name} is {reference!r}; allowed is a dictionary"
     return ""
+
+
+HOOK = "HOOK"  # the status of a record that is about a hook
+
+
+def now() -> str:
+    """UTC in ISO 8601 to the millisecond."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def append(model: HasHistory, record: Mapping[str, Any]) -> None:
+    """Add a record to a product's history."""
+    model.provenance = [*(model.provenance or []), dict(record)]
+
+
+def suffix_of(model: HasHistory) -> str:
+    """The suffix that the last step which ran gave to this product; empty when none did."""
+    records = model.provenance or []
+    return next((r["suffix"] for r in reversed(records) if r.get("suffix")), "")
+
+
+def part_of(model: HasHistory) -> str:
+    """The label of the part of an exposure that this is; empty for a whole one."""
+    return part_in(model.provenance or [])
+
+
+def part_in(history: Sequence[Mapping[str, Any]]) -> str:
+    """The label of the part of an exposure that a history is about; empty for a whole one."""
+    labels = [r["part"] for r in history if "part" in r]
+    return str(labels[-1]) if labels else ""
+
+
+def suffixes(model: HasHistory) -> frozenset[str]:
+    """Every suffix that this product or its ancestors had."""
+    return suffixes_in(model.provenance or [])
+
+
+def suffixes_in(history: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Every suffix that a history tells of."""
+    return frozenset(r["suffix"] for r in history if r.get("suffix"))

@@ -10,101 +10,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableSequence
-from typing import Any, Self, overload
+from collections.abc import Iterable, MutableSequence
+from typing import Any, Protocol, Self, TypeVar, overload
 
-from stpipe.errors import ValidationError
-from stpipe.models.base import DataModel
 from stpipe.models.io.content import LOCK, Content
 from stpipe.models.schema.schema import Schema
 
-__all__ = ["ModelList", "Part"]
+__all__ = ["ModelList", "PartOfList"]
 
 
-class Part(DataModel, register=False):
-    """One part of a list: arrays and metadata as the ``items`` of the schema describe them.
+class PartOfList(Protocol):
+    """What a list asks of the class of its parts."""
 
-    Give it to a model class to make it a model of its own: ``SlitModel(exposure.slits[0])``.
-    """
+    _content: Content
 
-    def __init__(self, schema: Schema, content: Content | None = None) -> None:
-        self._schema = schema
-        self._content = content or Content()
-        self._made = {}
-        self._lists = {}
-
-    @property
-    def primary(self) -> str:  # type: ignore[override]
-        """The array ``data``, or the first one of the schema."""
-        arrays = self._schema.arrays
-        return "data" if "data" in arrays else next(iter(arrays), "data")
-
-    def copy(self) -> Self:
-        """The same part with metadata of its own; arrays are shared, read-only in both."""
-        self._content.complete()
-        return type(self)(self._schema, self._content.copy())
+    def __init__(self, schema: Schema, content: Content | None = None) -> None: ...
 
     @classmethod
-    def of(cls, schema: Schema, value: Any) -> Part:
-        """A part from a dictionary, another part, or a model of which it takes what it knows.
-
-        Raises
-        ------
-        ValidationError
-            When a value does not conform, or ``value`` is none of these.
-        """
-        if isinstance(value, Part) and value.schema == schema:
-            return value.copy()
-        part = cls(schema)
-        if isinstance(value, DataModel):
-            part._take_known(value)
-        elif isinstance(value, Mapping):
-            part._fill(value)
-        else:
-            raise ValidationError(
-                f"A part of {'.'.join(schema.inside)} is made from a model or a dictionary, "
-                f"not from a {type(value).__name__}."
-            )
-        return part
-
-    @property
-    def _described(self) -> str:
-        return f"A part of {'.'.join(self._schema.inside)}"
-
-    def _take_known(self, other: DataModel) -> None:
-        self._adopt(other)
-        self._content = Content(arrays=self._content.arrays, lists=self._content.lists)
-        for path, value in other.to_flat_dict().items():
-            if path in self._schema.metadata:
-                self.set(path, value)
+    def of(cls, schema: Schema, value: Any) -> Self:
+        """A part from a dictionary, another part, or a model."""
+        ...
 
 
-class ModelList(MutableSequence[Part]):
-    """The parts of one list of a model; what is put in becomes a `Part`."""
+P = TypeVar("P", bound=PartOfList)
 
-    def __init__(self, schema: Schema, owner: Content, path: str) -> None:
+
+class ModelList(MutableSequence[P]):
+    """The parts of one list of a model; what is put in becomes a part."""
+
+    def __init__(self, kind: type[P], schema: Schema, owner: Content, path: str) -> None:
+        self._kind = kind
         self._schema = schema
         self._owner = owner
         self._contents = owner.lists.setdefault(path, [])
-        self._made: list[Part] = []
+        self._made: list[P] = []
 
     @property
-    def _parts(self) -> list[Part]:
+    def _parts(self) -> list[P]:
         """The parts; more of them may turn up when the metadata tree of the file is parsed."""
         if len(self._made) != len(self._contents):
             with LOCK:
                 for content in self._contents[len(self._made) :]:
-                    self._made.append(Part(self._schema, content))
+                    self._made.append(self._kind(self._schema, content))
         return self._made
 
     def __len__(self) -> int:
         return len(self._parts)
 
     @overload
-    def __getitem__(self, index: int) -> Part: ...
+    def __getitem__(self, index: int) -> P: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Part]: ...
-    def __getitem__(self, index: int | slice) -> Part | list[Part]:
+    def __getitem__(self, index: slice) -> list[P]: ...
+    def __getitem__(self, index: int | slice) -> P | list[P]:
         return self._parts[index]
 
     @overload
@@ -115,11 +72,11 @@ class ModelList(MutableSequence[Part]):
         # What the tree tells about part n has to reach it while it still is part n.
         self._owner.complete()
         if isinstance(index, slice):
-            parts = [Part.of(self._schema, each) for each in value]
+            parts = [self._kind.of(self._schema, each) for each in value]
             self._parts[index] = parts
             self._contents[index] = [part._content for part in parts]  # noqa: SLF001 - our parts
         else:
-            part = self._parts[index] = Part.of(self._schema, value)
+            part = self._parts[index] = self._kind.of(self._schema, value)
             self._contents[index] = part._content  # noqa: SLF001
 
     def __delitem__(self, index: int | slice) -> None:

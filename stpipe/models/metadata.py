@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from stpipe.errors import ValidationError, did_you_mean
 from stpipe.models.formats.asdf_yaml import Tagged
 from stpipe.models.io.content import Content, flatten, lookup, put, remove
-from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.fields import Field
+from stpipe.models.schema.schema import Schema
 from stpipe.models.schema.validation import check_value, plain
 
 __all__ = ["Found", "HasMetadata", "Metadata", "Node"]

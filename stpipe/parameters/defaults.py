@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import did_you_mean
-from stpipe.parameters.resolution import OVERRIDE, UNIVERSAL, Raw, Settings, read_cfg, rules
+from stpipe.parameters.resolution import Raw, Settings, read_cfg
+from stpipe.parameters.specs import OVERRIDE, UNIVERSAL, rules
 from stpipe.system import package_data
 
 if TYPE_CHECKING:

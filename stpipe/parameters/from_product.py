@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.core.provenance import HOOK
 from stpipe.errors import InputError, ReferenceMissing, did_you_mean
-from stpipe.parameters.resolution import OVERRIDE, rules
+from stpipe.models.history import HOOK
 from stpipe.parameters.settings import Raw, Settings
-from stpipe.references.selection import NOT_APPLICABLE, sha256
+from stpipe.parameters.specs import OVERRIDE, rules
+from stpipe.references.checksums import sha256
+from stpipe.references.selection import NOT_APPLICABLE
 from stpipe.registry import public_name
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.core.loading import load as load_class
 from stpipe.errors import InputError, UsageError
-from stpipe.parameters.resolution import Settings, from_options, items, read_cfg, resolve, rules
+from stpipe.parameters.resolution import Settings, from_options, items, read_cfg, resolve
+from stpipe.parameters.specs import rules
 from stpipe.project import config as project
 from stpipe.project import lock
 from stpipe.project.plan import Plan, load, select

@@ -19,7 +19,8 @@ from typing import Any
 
 from stpipe.errors import ReferenceMissing, UsageError
 from stpipe.project.config import CONFIG, Project
-from stpipe.references.selection import NOT_APPLICABLE, Reference, sha256
+from stpipe.references.checksums import sha256
+from stpipe.references.selection import NOT_APPLICABLE, Reference
 
 __all__ = ["LOCK", "Lock", "compare", "hold", "pin", "selection", "update"]
 

@@ -45,8 +45,9 @@ from stpipe.project.plan_cache import state
 from stpipe.project.snakefile import group_of
 from stpipe.project.steps import HookStep, LookStep, SaveStep
 from stpipe.project.unsupported import refuse
+from stpipe.references.checksums import sha256
 from stpipe.references.crds import CrdsResolver
-from stpipe.references.selection import Reference, sha256
+from stpipe.references.selection import Reference
 from stpipe.system.software import VERSION
 
 __all__ = ["Entry", "Planner", "offered_by"]

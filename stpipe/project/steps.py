@@ -8,6 +8,7 @@ from typing import Any
 from stpipe import hooks
 from stpipe.core import provenance
 from stpipe.core.step import Step
+from stpipe.models.history import now
 
 __all__ = ["HookStep", "LookStep", "SaveStep"]
 
@@ -32,7 +33,7 @@ class HookStep(Step):
     def run(self, *inputs: Any) -> Any:
         """What the hook leaves of the product."""
         model = self.open(inputs[0]).copy()
-        history, started = list(model.provenance or []), provenance.now()
+        history, started = list(model.provenance or []), now()
         made = hooks.run(self.hook, model, self.log, self.hook_timeout)
         record = provenance.hooked(self, self.when, self.hook, started)
         made.provenance = [*history, record | {"step": self.owner, "class": self.owner_class}]

@@ -88,7 +88,7 @@ def test_help_of_a_step_tells_purpose_parameters_references_and_an_example(capsy
 
 @pytest.mark.parametrize("alias", sorted({**STEPS, **PIPELINES}))
 def test_every_target_has_help_with_every_parameter(alias: str, capsys: Output) -> None:
-    from stpipe.parameters.resolution import rules
+    from stpipe.parameters.specs import rules
 
     assert 0 == main([alias, "--help"])
     text = capsys.readouterr().out

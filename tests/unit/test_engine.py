@@ -14,7 +14,7 @@ import pytest
 from stpipe import Pipeline, RampStep, models
 from stpipe.engine import band, chain
 from stpipe.engine.array_store import IN_MEMORY_BYTES, Spool
-from stpipe.engine.band import Rectangle
+from stpipe.engine.rectangle import Rectangle
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.steps.stage1.dq_init import DQInitStep
 from stpipe.steps.stage1.jump.step import JumpStep

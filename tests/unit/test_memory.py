@@ -16,7 +16,7 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import ReferenceMissing
-from stpipe.references import selection
+from stpipe.references import checksums
 from stpipe.references.crds import CrdsResolver
 from stpipe.system import disk_cache
 
@@ -34,7 +34,7 @@ print("crds" in sys.modules)
 @pytest.fixture(autouse=True)
 def own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STPIPE_MEMORY", str(tmp_path / "memory"))
-    selection._sha256.cache_clear()
+    checksums._sha256.cache_clear()
     return tmp_path / "memory"
 
 
@@ -61,17 +61,17 @@ def test_a_checksum_is_that_of_the_file_as_it_is(tmp_path: Path, own_memory: Pat
     path = tmp_path / "reference.fits"
     path.write_bytes(b"one")
     old = time.time() - 100
-    assert hashlib.sha256(b"one").hexdigest() == selection.sha256(path)
+    assert hashlib.sha256(b"one").hexdigest() == checksums.sha256(path)
     assert not list(own_memory.rglob("*.json"))  # written a moment ago: not trusted
 
     state = disk_cache.state_of(path)
     disk_cache.keep("kept", "sha256", path, state)
-    selection._sha256.cache_clear()
-    assert "kept" == selection.sha256(path)
+    checksums._sha256.cache_clear()
+    assert "kept" == checksums.sha256(path)
 
     path.write_bytes(b"two")
     os.utime(path, (old, old))  # not even a forged time helps: ctime is the system's
-    assert hashlib.sha256(b"two").hexdigest() == selection.sha256(path)
+    assert hashlib.sha256(b"two").hexdigest() == checksums.sha256(path)
 
 
 @pytest.mark.usefixtures("cache")
@@ -126,14 +126,14 @@ def test_checksums_are_computed_ahead(tmp_path: Path) -> None:
     paths = [tmp_path / f"{n}.fits" for n in range(4)]
     for number, path in enumerate(paths):
         path.write_bytes(bytes([number]) * 100_000)
-    selection.hash_ahead([*paths, paths[0], tmp_path / "none.fits", paths[1]])
+    checksums.hash_ahead([*paths, paths[0], tmp_path / "none.fits", paths[1]])
     expected = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    assert expected == [selection.sha256(path) for path in paths]
+    assert expected == [checksums.sha256(path) for path in paths]
     with pytest.raises(FileNotFoundError):
-        selection.sha256(tmp_path / "none.fits")
+        checksums.sha256(tmp_path / "none.fits")
 
     paths[0].write_bytes(b"changed")
-    assert hashlib.sha256(b"changed").hexdigest() == selection.sha256(paths[0])
+    assert hashlib.sha256(b"changed").hexdigest() == checksums.sha256(paths[0])
 
 
 def _write_rules_again(cache: Path) -> None:

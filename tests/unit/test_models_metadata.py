@@ -18,7 +18,7 @@ import pytest
 from stpipe import models
 from stpipe.errors import ValidationError
 from stpipe.models.schema import validation
-from stpipe.models.schema.schema import Field
+from stpipe.models.schema.fields import Field
 
 
 @pytest.fixture

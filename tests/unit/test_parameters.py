@@ -17,8 +17,8 @@ from stpipe.parameters.resolution import (
     from_options,
     read_cfg,
     resolve,
-    rules,
 )
+from stpipe.parameters.specs import rules
 
 
 class Blur(Step):

@@ -18,7 +18,7 @@ from stpipe import models
 from stpipe.cli.stflow import main as stflow
 from stpipe.cli.strun.main import main
 from stpipe.core.loading import load
-from stpipe.parameters.resolution import Rule, rules
+from stpipe.parameters.specs import Rule, rules
 from stpipe.registry import PIPELINES, STEPS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

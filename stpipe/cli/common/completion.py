@@ -108,7 +108,7 @@ def _parameters(target: str, current: str) -> Iterator[str]:
 
 
 def _of_class(cls: type[Step], prefix: str) -> Iterator[str]:
-    from stpipe.parameters.resolution import rules
+    from stpipe.parameters.specs import rules
 
     for name, rule in rules(cls).items():
         yield f"{prefix}{name}" if rule.kind == "boolean" else f"{prefix}{name}="

@@ -11,7 +11,7 @@ from stpipe.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
-    from stpipe.parameters.resolution import Rule
+    from stpipe.parameters.specs import Rule
 
 __all__ = ["of_command", "of_target"]
 
@@ -68,7 +68,7 @@ class _Help:
     """The help of a step, alone or as a part of a pipeline."""
 
     def __init__(self, cls: type[Step], target: str, prefix: str) -> None:
-        from stpipe.parameters.resolution import UNIVERSAL, rules
+        from stpipe.parameters.specs import UNIVERSAL, rules
 
         self.cls, self.target, self.prefix = cls, target, prefix
         known = rules(cls)

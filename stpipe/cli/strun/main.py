@@ -135,7 +135,7 @@ def _class_of(configuration: Configuration, target: str) -> str:
 
 def _takes_value(cls: type[Step], dotted: str) -> bool:
     """Whether a parameter is anything but boolean; unknown ones are reported later."""
-    from stpipe.parameters.resolution import rules
+    from stpipe.parameters.specs import rules
 
     *parents, name = dotted.split(".")
     for step in [p for p in parents if p != "steps"]:

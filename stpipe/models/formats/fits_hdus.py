@@ -17,7 +17,8 @@ import numpy as np
 
 from stpipe.errors import InputError
 from stpipe.models.formats.fits_cards import BLOCK, Header, parse_header
-from stpipe.models.storage.arrays import Array, Scaling, Source, Stored
+from stpipe.models.storage.arrays import Array, Scaling, Stored
+from stpipe.models.storage.source import Source
 
 __all__ = ["Hdu", "scan"]
 

@@ -21,9 +21,10 @@ from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.asdf_yaml import Tagged, TaggedDict
 from stpipe.models.io import asdf_tree
 from stpipe.models.io.asdf_tree import attach_blocks
-from stpipe.models.storage.arrays import Source, Stored, read_only
+from stpipe.models.storage.arrays import Stored, read_only
+from stpipe.models.storage.source import Source
 
-__all__ = ["accepted", "comparable", "revived", "serialised"]
+__all__ = ["comparable", "revived", "serialised"]
 
 _YAML = "tag:yaml.org,"
 _PLAIN = (str, bool, int, float, type(None))
@@ -46,25 +47,6 @@ def revived(value: Any, path: str, source: Source | None) -> Any:
     if tags and not all(tag.startswith(_YAML) for tag in tags):
         return _objects(value, tags, f"{source.path}: {path}" if source else path)
     return value
-
-
-def accepted(value: Any, path: str) -> Any:
-    """``value`` if the asdf library can store its like.
-
-    Raises
-    ------
-    ValidationError
-        When it cannot.
-    """
-    import asdf
-
-    if asdf.AsdfFile().extension_manager.handles_type(type(value)):
-        return value
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    raise ValidationError(
-        f"{path} is a {kind}; metadata are text, numbers, booleans, lists, dictionaries, "
-        "and objects that the asdf library can store."
-    )
 
 
 def serialised(tree: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io import asdf_tree
 from stpipe.models.io.content import Content, lookup, remove
 from stpipe.models.schema.schema import Schema
-from stpipe.models.storage.arrays import Source
+from stpipe.models.storage.source import Source
 
 __all__ = ["FITS_KEY", "read_text", "read_tree", "sort_tree"]
 

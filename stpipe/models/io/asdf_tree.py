@@ -21,7 +21,8 @@ from stpipe.errors import InputError
 from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io.content import Deferred
-from stpipe.models.storage.arrays import Array, Source, Stored
+from stpipe.models.storage.arrays import Array, Stored
+from stpipe.models.storage.source import Source
 
 __all__ = [
     "Block",

@@ -18,7 +18,8 @@ from stpipe.models.formats.fits_cards import Card, Header, format_card
 from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io import asdf_tree
 from stpipe.models.io.asdf_tree import Block
-from stpipe.models.storage.arrays import Source, Stored
+from stpipe.models.storage.arrays import Stored
+from stpipe.models.storage.source import Source
 
 __all__ = ["KEYWORDS", "Verified", "ones_sum", "verify", "with_checksum"]
 
@@ -73,7 +74,7 @@ def verify(path: str | os.PathLike[str]) -> list[Verified]:
     InputError
         When the file is missing, damaged, or neither.
     """
-    from stpipe.models.opening import inspect
+    from stpipe.models.io.reading import inspect
 
     file = inspect(Path(path))
     if file.units:

@@ -14,7 +14,8 @@ from stpipe.errors import InputError
 from stpipe.models.formats.asdf_yaml import Tagged
 from stpipe.models.formats.fits_cards import Header
 from stpipe.models.formats.fits_hdus import Hdu
-from stpipe.models.storage.arrays import Array, Source, Stored, read_only
+from stpipe.models.storage.arrays import Array, Stored, read_only
+from stpipe.models.storage.source import Source
 
 __all__ = ["LOCK", "Content", "Deferred", "blaming", "flatten", "lookup", "merge", "put", "remove"]
 

@@ -24,9 +24,11 @@ from stpipe.models.io.asdf_reader import FITS_KEY
 from stpipe.models.io.asdf_writer import images
 from stpipe.models.io.content import Content
 from stpipe.models.io.units import DESCRIPTION, UNIT, put_words, words_of
-from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.fields import Field
+from stpipe.models.schema.schema import Schema
 from stpipe.models.schema.validation import plain
-from stpipe.models.storage.arrays import Array, Source
+from stpipe.models.storage.arrays import Array
+from stpipe.models.storage.source import Source
 
 __all__ = ["Table", "checksum_of", "put_table", "read_ecsv", "write_ecsv"]
 

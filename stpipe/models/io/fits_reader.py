@@ -11,9 +11,10 @@ from stpipe.models.formats.fits_cards import Card
 from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io import asdf_tree
 from stpipe.models.io.content import Content, lookup, put
-from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.fields import Field
+from stpipe.models.schema.schema import Schema
 from stpipe.models.schema.validation import from_header
-from stpipe.models.storage.arrays import Source
+from stpipe.models.storage.source import Source
 
 __all__ = ["ASDF_EXTENSION", "conforming", "read_fits", "tree_of"]
 

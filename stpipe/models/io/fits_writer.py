@@ -34,7 +34,8 @@ from stpipe.models.io.asdf_writer import software
 from stpipe.models.io.content import Content, lookup, merge, put, remove
 from stpipe.models.io.fits_reader import ASDF_EXTENSION, conforming
 from stpipe.models.io.units import renumbered
-from stpipe.models.schema.schema import Field, Schema
+from stpipe.models.schema.fields import Field
+from stpipe.models.schema.schema import Schema
 from stpipe.models.schema.validation import plain, read_as
 from stpipe.models.storage.arrays import Array, Stored, blocks_of
 from stpipe.models.storage.read_ahead import LARGE, ahead

@@ -1,43 +1,42 @@
-"""Save a model: stamped, validated whole, and written so that nobody sees half of it."""
+"""Write the content of a model into a file so that nobody sees half of it."""
 
 from __future__ import annotations
 
-import datetime as dt
 import gzip
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from stpipe import naming
 from stpipe.errors import UsageError
-from stpipe.models import dq_def
-from stpipe.models.base import DataModel
 from stpipe.models.io.content import Content
-from stpipe.models.opening import content_for
 from stpipe.models.schema.schema import Schema
-from stpipe.models.storage.arrays import Stored, identity_of
+from stpipe.models.storage.arrays import Stored
+from stpipe.models.storage.source import identity_of
 from stpipe.system.atomic import replacing
 
-__all__ = ["save"]
+__all__ = ["Wishes", "kind_of", "write"]
 
 
-def save(model: DataModel, path: Path, *, checksum: bool = False, compression: str = "") -> Path:
-    """Write ``model`` to ``path``; see `DataModel.save`."""
-    kind = _kind(path, model.schema, compression)
-    _stamp(model, path.name)
-    model.validate()
-    content = _encoded(model)
+class Wishes(NamedTuple):
+    """What a file may have on request."""
+
+    checksum: bool
+    compression: str
+
+
+def write(content: Content, schema: Schema, path: Path, kind: str, wishes: Wishes) -> bool:
+    """Write a model's content to ``path``, whole or not at all.
+
+    Returns whether the file that was replaced still held arrays of the model, which are in the new
+    one now.
+    """
     before = None
     with suppress(OSError):  # most files are new
         before = identity_of(path.stat())
     with replacing(path) as stream:
-        _write(kind, content, model.schema, stream, _Wishes(checksum, compression))
-    if before and _reads(content, before):
-        # The arrays that were not read yet are in the new file now.
-        model._content = content_for(type(model), path)  # noqa: SLF001 - this is its save method
-        model._lists.clear()  # noqa: SLF001
-    return path
+        _write(kind, content, schema, stream, wishes)
+    return before is not None and _reads(content, before)
 
 
 def _reads(content: Content, file: tuple[int, int, int]) -> bool:
@@ -47,14 +46,15 @@ def _reads(content: Content, file: tuple[int, int, int]) -> bool:
     return any(a.source.identity == file for a in stored) or any(_reads(p, file) for p in parts)
 
 
-class _Wishes(NamedTuple):
-    """What a file may have on request."""
+def kind_of(path: Path, schema: Schema, wishes: Wishes) -> str:
+    """The format of a file, which is its extension.
 
-    checksum: bool
-    compression: str
-
-
-def _kind(path: Path, schema: Schema, compression: str) -> str:
+    Raises
+    ------
+    UsageError
+        When models of this schema are kept in no such file, or it cannot be compressed.
+    """
+    compression = wishes.compression
     allowed: tuple[str, ...] = naming.EXTENSIONS if _fits_into_text(schema) else naming.ANY_MODEL
     for kind in allowed:
         if path.name.endswith(kind) and path.name != kind:
@@ -76,24 +76,7 @@ def _fits_into_text(schema: Schema) -> bool:
     return tables in ([], [True]) and not schema.lists
 
 
-def _stamp(model: DataModel, name: str) -> None:
-    now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-    model.set("meta.filename", name)
-    model.set("meta.date", now.isoformat(timespec="milliseconds"))
-    model.set("meta.model_type", type(model).__name__)
-
-
-def _encoded(model: DataModel) -> Content:
-    """The content with ``dq`` in the bits that the model's own table DQ_DEF defines."""
-    content = model._content  # noqa: SLF001
-    mask = content.arrays.get("dq")
-    if mask is None or isinstance(mask, Stored) or not model.has("dq_def"):
-        return content
-    arrays = content.arrays | {"dq": dq_def.encode(mask, model.dq_def)}
-    return replace(content, arrays=arrays)
-
-
-def _write(kind: str, content: Content, schema: Schema, stream: BinaryIO, wishes: _Wishes) -> None:
+def _write(kind: str, content: Content, schema: Schema, stream: BinaryIO, wishes: Wishes) -> None:
     if kind == ".asdf":
         from stpipe.models.io.asdf_writer import write_asdf
 

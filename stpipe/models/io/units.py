@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe.errors import did_you_mean
 from stpipe.models.formats.fits_cards import Card, Header, format_card, is_representable
 from stpipe.models.io.content import Content
-from stpipe.models.schema.schema import Field
+from stpipe.models.schema.fields import Field
 
 if TYPE_CHECKING:
     import numpy as np

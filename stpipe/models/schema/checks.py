@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from stpipe.errors import InputError, did_you_mean
 from stpipe.models.formats.fits_cards import Card
@@ -17,7 +17,7 @@ from stpipe.models.schema.validation import check_value
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
-    from stpipe.models.schema.schema import Field, Schema
+    from stpipe.models.schema.fields import Field
 
 __all__ = ["check_document", "check_places"]
 
@@ -47,7 +47,31 @@ def check_document(document: dict[str, Any], path: Path) -> None:
         raise InputError(f"The schema {path}: at {place}, {_words(error)}.")
 
 
-def check_places(schema: Schema) -> None:
+class Checked(Protocol):
+    """What is checked of a schema."""
+
+    @property
+    def path(self) -> Path:
+        """The file that it is in."""
+        ...
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """Every attribute."""
+        ...
+
+    @property
+    def lists(self) -> Mapping[str, Self]:
+        """The schema of the parts of each list."""
+        ...
+
+    @property
+    def arrays(self) -> Mapping[str, Field]:
+        """The arrays and tables."""
+        ...
+
+
+def check_places(schema: Checked) -> None:
     """Check that every keyword and extension of a schema has one attribute, and may have it.
 
     Raises

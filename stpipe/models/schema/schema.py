@@ -27,7 +27,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,9 +35,10 @@ from typing import Any
 import numpy as np
 
 from stpipe.errors import InputError, did_you_mean
+from stpipe.models.schema.fields import Field
 from stpipe.system import package_data
 
-__all__ = ["Field", "Schema"]
+__all__ = ["Schema"]
 
 # The words that fields have attributes for; `Field.extra` holds the others, which the meta-schema
 # knows.
@@ -57,38 +58,6 @@ _OWN = frozenset(
         "type",
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One attribute: a metadata value or an array.
-
-    ``cell_ndim`` is the number of dimensions of the cells of those columns whose shape is open.
-    ``extra`` holds the JSON Schema keywords beyond this dialect, such as ``pattern``.
-    """
-
-    path: str
-    type: str | None = None
-    keyword: str | None = None
-    hdu: str = "PRIMARY"
-    enum: tuple[Any, ...] = ()
-    default: Any = None
-    title: str = ""
-    dtype: np.dtype[Any] | None = None
-    ndim: int | None = None
-    max_ndim: int | None = None
-    cell_ndim: Mapping[str, int] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_array(self) -> bool:
-        """Whether the attribute is an array or a table."""
-        return self.type == "data"
-
-    @property
-    def is_table(self) -> bool:
-        """Whether the attribute is a table."""
-        return self.dtype is not None and self.dtype.names is not None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stpipe.errors import ValidationError
-from stpipe.models.schema.schema import Field
+from stpipe.models.schema.fields import Field
 from stpipe.models.storage.arrays import Array, Stored
 
 __all__ = [
@@ -93,9 +93,7 @@ def plain(value: Any, path: str) -> Any:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if isinstance(value, (Mapping, list, tuple)):
         return _plain_children(value, path)
-    from stpipe.models.io import asdf_objects
-
-    return asdf_objects.accepted(value, path)
+    return accepted(value, path)
 
 
 def _plain_scalar(value: bool | float | str, path: str) -> Any:
@@ -338,3 +336,22 @@ def _safe_column(column: Array, dtype: np.dtype[Any]) -> bool:
     if "S" in (column.dtype.kind, dtype.kind):
         return column.dtype.kind == dtype.kind
     return _safe(column, dtype)
+
+
+def accepted(value: Any, path: str) -> Any:
+    """``value`` if the asdf library can store its like.
+
+    Raises
+    ------
+    ValidationError
+        When it cannot.
+    """
+    import asdf
+
+    if asdf.AsdfFile().extension_manager.handles_type(type(value)):
+        return value
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise ValidationError(
+        f"{path} is a {kind}; metadata are text, numbers, booleans, lists, dictionaries, "
+        "and objects that the asdf library can store."
+    )

@@ -6,32 +6,27 @@ described, reads and closes it.
 
 from __future__ import annotations
 
-import io
 import mmap
 import os
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from stpipe.errors import InputError
 from stpipe.models.storage.read_ahead import shares, together
+from stpipe.models.storage.source import Source
 
 __all__ = [
     "Array",
     "Decoder",
     "Scaling",
-    "Source",
     "Stored",
     "blocks_of",
-    "identity_of",
     "read_only",
 ]
 
@@ -40,68 +35,6 @@ Array = npt.NDArray[Any]
 _CHUNK = 1 << 21  # fits into a cache; threads that take turns wait for each other with less
 _MAPPED = 1 << 24  # bytes of a file that count as our memory while a section of it is read
 _PAGES = 1 << 22  # bytes that the kernel may map around what is touched
-_GZIP = b"\x1f\x8b"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file as it was when it was opened; the bytes may also be in memory, unpacked from it."""
-
-    path: Path
-    identity: tuple[int, int, int]
-    size: int
-    unpacked: bytes | None = field(default=None, repr=False)
-    place: Path | None = field(default=None, repr=False, compare=False)
-    """Where the file is, whatever folder the process goes to."""
-
-    @classmethod
-    def of(cls, path: Path) -> Source:
-        """Describe the file at ``path``; what gzip has packed is unpacked.
-
-        Raises
-        ------
-        InputError
-            When it is missing, a folder, unreadable, or damaged or absurd gzip.
-        """
-        try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode) and not path.is_dir():
-                raise InputError(f"{path} is no file, but a pipe or device; copy it into a file.")
-            with path.open("rb") as stream:
-                packed = stream.read(2) == _GZIP
-        except FileNotFoundError:
-            raise InputError(f"There is no file {path}; check the name and the folder.") from None
-        except IsADirectoryError:
-            raise InputError(f"{path} is a folder; give a FITS or ASDF file in it.") from None
-        except (OSError, ValueError) as error:  # of names that no file can have
-            reason = getattr(error, "strerror", error)
-            raise InputError(f"{str(path)!r:.300} cannot be read: {reason}.") from None
-        if packed:
-            from stpipe.models.storage.gzipped import unpack
-
-            return unpack(path, status.st_size)
-        return cls(path, identity_of(status), status.st_size, place=path.absolute())
-
-    @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """The bytes of the file, as a stream.
-
-        Raises
-        ------
-        InputError
-            When the file is gone or no longer the one that was described.
-        """
-        if self.unpacked is not None:
-            yield io.BytesIO(self.unpacked)
-            return
-        try:
-            stream = (self.place or self.path).open("rb")
-        except OSError as error:
-            raise InputError(f"{self.path} can no longer be read: {error.strerror}.") from None
-        with stream:
-            if identity_of(os.fstat(stream.fileno())) != self.identity:
-                raise InputError(f"{self.path} has changed since it was opened; open it again.")
-            yield stream
 
 
 class Decoder(Protocol):
@@ -277,8 +210,3 @@ def read_only(array: Array) -> Array:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def identity_of(status: os.stat_result) -> tuple[int, int, int]:
-    """What tells a file from another, and from what it was before."""
-    return (status.st_ino, status.st_size, status.st_mtime_ns)

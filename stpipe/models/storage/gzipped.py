@@ -5,20 +5,48 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from stpipe.errors import InputError
-from stpipe.models.storage.arrays import Source
 from stpipe.models.storage.scratch import Scratch
+from stpipe.models.storage.source import Source, identity_of
 
-__all__ = ["unpack"]
+__all__ = ["source_of", "unpack"]
 
 IN_MEMORY = 64_000_000  # bytes; what is larger goes to a scratch file
 LARGEST = 1_000_000_000  # bytes that any file may unpack to
 RATIO = 100  # and larger ones this many times their size, which nothing measured does
 _CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
+
+
+def source_of(path: Path) -> Source:
+    """Describe the file at ``path``; what gzip has packed is unpacked.
+
+    Raises
+    ------
+    InputError
+        When it is missing, a folder, unreadable, or damaged or absurd gzip.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not path.is_dir():
+            raise InputError(f"{path} is no file, but a pipe or device; copy it into a file.")
+        with path.open("rb") as stream:
+            packed = stream.read(2) == _GZIP
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}; check the name and the folder.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; give a FITS or ASDF file in it.") from None
+    except (OSError, ValueError) as error:  # of names that no file can have
+        reason = getattr(error, "strerror", error)
+        raise InputError(f"{str(path)!r:.300} cannot be read: {reason}.") from None
+    if packed:
+        return unpack(path, status.st_size)
+    return Source(path, identity_of(status), status.st_size, place=path.absolute())
 
 
 def unpack(path: Path, packed: int) -> Source:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from stpipe.models.storage.arrays import Source
+from stpipe.models.storage.source import Source
 
 __all__ = ["Scratch", "Unnamed"]
 

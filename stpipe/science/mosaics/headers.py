@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from stpipe.models.schema.schema import Field
+    from stpipe.models.schema.fields import Field
 
 __all__ = ["blended", "header_of", "header_table"]
 

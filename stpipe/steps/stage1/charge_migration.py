@@ -13,7 +13,8 @@ from stpipe.science.arrays import or_where
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references.selection import CutReference, Reference
+    from stpipe.references.opened import CutReference
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Floats, GroupBits
 
 __all__ = ["ChargeMigrationStep", "flag_charge_loss"]

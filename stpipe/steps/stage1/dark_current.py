@@ -11,13 +11,14 @@ import numpy as np
 
 from stpipe.core.ramp_step import RampStep
 from stpipe.naming import output_path
-from stpipe.references.selection import metadata_of
+from stpipe.references.opened import metadata_of
 from stpipe.science.arrays import known_or_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references.selection import CutReference, Reference
+    from stpipe.references.opened import CutReference
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Doubles, Floats
 
 __all__ = [

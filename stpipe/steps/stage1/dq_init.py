@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stpipe.engine.chain import Chain
     from stpipe.models import DataModel
-    from stpipe.references.selection import CutReference, References
+    from stpipe.references.opened import CutReference, References
     from stpipe.science.arrays import Bits, GroupBits
 
 __all__ = ["GUIDER_TYPES", "DQInitStep", "flag_groups", "read_mask"]

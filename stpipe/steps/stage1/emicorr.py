@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from stpipe.references.selection import CutReference, Reference
+    from stpipe.references.opened import CutReference
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
 
 __all__ = [

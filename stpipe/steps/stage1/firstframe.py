@@ -13,7 +13,8 @@ from stpipe.science.arrays import bits_where, has
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references.selection import CutReference, Reference
+    from stpipe.references.opened import CutReference
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, GroupBits
 
 __all__ = ["FirstFrameStep", "flag_first_group", "saturate_in_third"]

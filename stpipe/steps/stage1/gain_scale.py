@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.core.step import Step
-from stpipe.references.selection import metadata_of
+from stpipe.references.opened import metadata_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

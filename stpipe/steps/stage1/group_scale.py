@@ -11,7 +11,8 @@ from stpipe.core.ramp_step import RampStep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references.selection import CutReference, Reference
+    from stpipe.references.opened import CutReference
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Floats
 
 __all__ = ["GroupScaleStep", "scale_groups"]

@@ -10,7 +10,7 @@ from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, ReferenceMissing
 
 if TYPE_CHECKING:
-    from stpipe.references.selection import References
+    from stpipe.references.opened import References
     from stpipe.science.arrays import Floats
 
 __all__ = ["GuiderCdsStep", "count_differences", "rate_of_differences"]

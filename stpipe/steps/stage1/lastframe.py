@@ -12,7 +12,8 @@ from stpipe.models import dqflags
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references.selection import CutReference, Reference
+    from stpipe.references.opened import CutReference
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, GroupBits
 
 __all__ = ["LastFrameStep", "flag_last_group"]

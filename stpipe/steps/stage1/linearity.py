@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from stpipe.references.selection import CutReference
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Bits, Floats, GroupBits
 
 __all__ = [

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stpipe.engine.chain import Chain
-    from stpipe.references.selection import CutReference, References
+    from stpipe.references.opened import CutReference, References
     from stpipe.science.arrays import Doubles, Floats, GroupBits
 
 __all__ = [

@@ -12,8 +12,8 @@ import numpy as np
 from stpipe.core.step import Output, Step
 from stpipe.engine import Band, Chain, chain_of
 from stpipe.engine.array_store import CUBE_IN_MEMORY_BYTES, IN_MEMORY_BYTES, Spool
-from stpipe.engine.band import Rectangle
 from stpipe.engine.chain import filling, hold
+from stpipe.engine.rectangle import Rectangle
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.science.arrays import rows_of
@@ -23,7 +23,7 @@ from stpipe.science.ramps.likelihood import FEWEST_GROUPS, Resultants, fit_likel
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from stpipe.references.selection import References
+    from stpipe.references.opened import References
     from stpipe.science.arrays import Bits, Booleans, Floats, GroupBits
 
 __all__ = [

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.engine.chain import Chain
-    from stpipe.references.selection import CutReference, Reference, References
+    from stpipe.references.opened import CutReference, References
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import GroupBits
 
 __all__ = ["RscdStep", "flag_first_groups", "groups_to_skip", "limit_skip", "skipped_of_pixels"]

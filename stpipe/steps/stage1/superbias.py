@@ -12,7 +12,7 @@ from stpipe.science.arrays import known_or_zero
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references.selection import CutReference
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Floats
 
 __all__ = ["SuperBiasStep", "subtract_bias", "subtract_bias_from_zeroframe"]

@@ -11,7 +11,7 @@ import pytest
 from stpipe import models
 from stpipe.errors import ReferenceMissing, Skip
 from stpipe.models import dqflags
-from stpipe.references.selection import References
+from stpipe.references.opened import References
 from stpipe.science.ramps.irs2_frames import Interleaving, is_interleaved
 from stpipe.steps.stage1.ipc import step as ipc
 from stpipe.steps.stage1.refpix import irs2
@@ -165,7 +165,7 @@ def test_without_weights_the_step_is_left_out(tmp_path: Any) -> None:
 
 def test_references_of_the_detector_hold_for_interleaved_frames() -> None:
     """Saturation levels know nothing of reference samples: they come whole."""
-    from stpipe.references.selection import _cut
+    from stpipe.references.opened import _cut
 
     exposure, reference = models.RampModel(), models.SaturationModel()
     exposure.data = np.zeros((1, 1, ROWS, SIZE), np.float32)

@@ -15,8 +15,8 @@ from stpipe.steps.stage1.ipc import _kernels
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.engine.band import Rectangle
-    from stpipe.references.selection import CutReference
+    from stpipe.engine.rectangle import Rectangle
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Floats
 
 __all__ = ["IPCStep", "ReferenceBorder", "deconvolve"]

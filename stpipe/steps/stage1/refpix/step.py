@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.engine.chain import Chain
-    from stpipe.references.selection import CutReference, Reference, References
+    from stpipe.references.opened import CutReference, References
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
     from stpipe.steps.stage1.refpix.sirs import Filters
 

@@ -16,7 +16,7 @@ from stpipe.steps.stage1.saturation import _kernels
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.references.selection import CutReference
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats, GroupBits
 
 __all__ = [

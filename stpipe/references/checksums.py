@@ -1,0 +1,68 @@
+"""Checksums of reference files, known from before where the file is as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from functools import lru_cache
+from pathlib import Path
+from threading import Thread
+from typing import TypeAlias
+
+from stpipe.system import disk_cache
+
+__all__ = ["SETTLED", "State", "hash_ahead", "sha256"]
+
+
+SETTLED = 2_000_000_000  # ns after which a file's time stamps tell every change
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file's content, computed once for each state of the file."""
+    known = _state(path)
+    return _AHEAD[known].result() if known in _AHEAD else _sha256(*known)
+
+
+def hash_ahead(paths: Iterable[Path]) -> None:
+    """Begin with checksums that will be asked for in this order, in a thread beside the work."""
+    ahead = {state: Future[str]() for state in map(_state, paths) if state not in _AHEAD}
+    _AHEAD.update(ahead)
+    if ahead:
+        # One that nobody waits for does not keep the process alive.
+        Thread(target=_hash, args=(ahead,), daemon=True).start()
+
+
+State: TypeAlias = "tuple[Path, tuple[int, ...] | None]"
+
+
+_AHEAD: dict[State, Future[str]] = {}
+
+
+def _state(path: Path) -> State:
+    state = disk_cache.state_of(path)
+    return path.absolute(), None if state is None else tuple(state)
+
+
+def _hash(ahead: Mapping[State, Future[str]]) -> None:
+    for state, future in ahead.items():
+        try:
+            future.set_result(_sha256(*state))
+        except Exception as error:  # noqa: BLE001 - it is raised where the checksum is asked for
+            future.set_exception(error)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, state: tuple[int, ...] | None) -> str:
+    kept = disk_cache.recall("sha256", path, state)
+    if kept is not None:
+        return str(kept)
+    started = time.time_ns()
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    # What was written a moment ago may be written again within a tick of the file system's clock.
+    settled = state is not None and started - max(state[-2:]) > SETTLED
+    if settled and disk_cache.state_of(path) == list(state or ()):
+        disk_cache.keep(found, "sha256", path, state)
+    return found
