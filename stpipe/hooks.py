@@ -143,11 +143,10 @@ def _function(hook: Hook) -> Callable[..., Any]:
 
 
 def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataModel:
-    from stpipe.core.step import Step
-
+    # A class may say how it is called as a hook; steps do.
+    function = getattr(function, "as_hook", function)
     try:
-        is_step = isinstance(function, type) and issubclass(function, Step)
-        result = function().run(model) if is_step else function(model)
+        result = function(model)
     except StpipeError:
         raise
     except Exception as error:

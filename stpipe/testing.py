@@ -28,12 +28,12 @@ def apply(
     exposure = _Arrays(ramp)
     given = _References(references, exposure.shape[-2:])
     chain = Chain(cast("Any", exposure), height=height or exposure.shape[-2])
-    known = step.survey(chain, cast("Any", given))
+    known = step.prepare(chain, cast("Any", given))
     stages = (Stage(step, cast("Any", given), known),)
     whole = Chain(cast("Any", exposure), stages, height=chain.height)
     for name, array in whole.materialize().items():
         setattr(ramp, name, array.read() if isinstance(array, Stored) else array)
-    whole.conclude(ramp.meta)
+    whole.finish(ramp.meta)
 
 
 class _Arrays:

@@ -16,7 +16,7 @@ from stpipe.core.products import Parts
 from stpipe.core.step import Products, StandIn, Step
 from stpipe.errors import NoProduct, ReferenceMissing, did_you_mean
 from stpipe.models import history
-from stpipe.parameters.resolution import Parameters
+from stpipe.parameters.settings import Parameters
 from stpipe.references.checksums import hash_ahead
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.core.step import Step
-from stpipe.engine.chain import Chain, extend, filling, flags_mb, settle
+from stpipe.engine.chain import Chain, compute, defer, filling, flags_mb
 from stpipe.references.opened import References
 
 __all__ = ["RampStep"]
@@ -19,8 +19,8 @@ class RampStep(Step):
     """A step that corrects ramps: override `correct`.
 
     A step that declares a `halo` is run on bands of rows (`stpipe.engine`), with the steps before and
-    after it. It may then override `survey`, to learn what it needs of the whole exposure, and
-    `conclude`, to write into metadata what it counted.
+    after it. It may then override `prepare`, to learn what it needs of the whole exposure, and
+    `finish`, to write into metadata what it counted.
     """
 
     input_models: ClassVar[tuple[str, ...]] = ("RampModel",)
@@ -32,8 +32,8 @@ class RampStep(Step):
     def process(self, ramp: Any) -> Any:
         """Apply `correct` to the ramp."""
         if self.halo is not None and not self.takes_whole(ramp.shape):
-            return extend(ramp, self, self.references)
-        settle(ramp)
+            return defer(ramp, self, self.references)
+        compute(ramp)
         self.correct(ramp, self.references)
         return ramp
 
@@ -52,7 +52,7 @@ class RampStep(Step):
         del file_mb
         return flags_mb(shape) + self.band_mb * filling(shape)
 
-    def survey(self, exposure: Chain, references: References) -> Any:
+    def prepare(self, exposure: Chain, references: References) -> Any:
         """Look at the whole exposure as the steps before leave it, before any band is corrected.
 
         Raise `Skip` when there is nothing to do; what is returned comes back as `ramp.known`.
@@ -72,8 +72,8 @@ class RampStep(Step):
         del bits
         return np.zeros(shape, dtype=bool)
 
-    def conclude(self, meta: Any, totals: Mapping[str, int], known: Any) -> None:
-        """Write into metadata what was counted in all bands; `known` is what `survey` returned."""
+    def finish(self, meta: Any, totals: Mapping[str, int], known: Any) -> None:
+        """Write into metadata what was counted in all bands; `known` is what `prepare` returned."""
         del meta, totals, known
 
     def _log_end(self, seconds: float) -> None:

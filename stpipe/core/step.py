@@ -22,18 +22,13 @@ from stpipe import hooks
 from stpipe.core import no_product, provenance
 from stpipe.core.products import Output, Parts, Products, StandIn, first_product, listed
 from stpipe.core.saving import Saving
-from stpipe.engine.chain import settle
+from stpipe.engine.chain import compute
 from stpipe.errors import InputError, NoProduct, Skip, StpipeError
 from stpipe.models.history import append, now
 from stpipe.parameters import defaults
-from stpipe.parameters.resolution import (
-    Configuration,
-    Parameters,
-    Settings,
-    from_keywords,
-    read_cfg,
-    resolve,
-)
+from stpipe.parameters.readers import from_keywords, read_cfg
+from stpipe.parameters.resolution import resolve
+from stpipe.parameters.settings import Configuration, Parameters, Settings
 from stpipe.parameters.writer import write
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.opened import References
@@ -289,6 +284,11 @@ class Step(Saving):
                     step.save(results[-1])
         return results[0] if runs[0].association is None else results
 
+    @classmethod
+    def as_hook(cls, model: Any) -> Any:
+        """Run with default parameters: what the class does as a hook of another step."""
+        return cls().run(model)
+
     def __call__(self, *inputs: Any) -> Any:
         """Run as a part of a pipeline."""
         return self.run(*inputs)
@@ -519,7 +519,7 @@ def _finish_pixels(result: Any) -> None:
     """Compute what was put off: nobody outside meets a product that waits."""
     for product in listed(result):
         for model in product if isinstance(product, Parts) else (product,):
-            settle(model)
+            compute(model)
 
 
 def product_name(step: Step, suffix: str) -> str:

@@ -9,6 +9,6 @@ through all steps, and intermediate ramps exist nowhere.
 from __future__ import annotations
 
 from stpipe.engine.band import Band
-from stpipe.engine.chain import Chain, chain_of, extend, settle
+from stpipe.engine.chain import Chain, chain_of, compute, defer
 
-__all__ = ["Band", "Chain", "chain_of", "extend", "settle"]
+__all__ = ["Band", "Chain", "chain_of", "compute", "defer"]

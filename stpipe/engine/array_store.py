@@ -1,4 +1,4 @@
-"""Spool: arrays that are made piece by piece, in memory while small and in a scratch file when not."""
+"""ArrayStore: arrays that are made piece by piece, in memory while small and in a scratch file when not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stpipe.engine.band import Array
 from stpipe.models.storage.arrays import Stored, read_only
 from stpipe.models.storage.scratch import Scratch
 
-__all__ = ["CUBE_IN_MEMORY_BYTES", "IN_MEMORY_BYTES", "Spool"]
+__all__ = ["CUBE_IN_MEMORY_BYTES", "IN_MEMORY_BYTES", "ArrayStore"]
 
 # An array above this goes to a scratch file (TMPDIR): a full-frame float32 image stays in memory, a
 # cube of one does not, so that one integration takes no more memory than many.
@@ -22,7 +22,7 @@ CUBE_IN_MEMORY_BYTES = 4_000_000
 
 
 @dataclass
-class Spool:
+class ArrayStore:
     """Arrays of one product, filled in any order of pieces."""
 
     arrays: dict[str, Array | _Scratch] = field(default_factory=dict)

@@ -45,9 +45,9 @@ class Band:
     frame
         Rows and columns of the whole exposure.
     known
-        What the step's `survey` returned.
+        What the step's `prepare` returned.
     totals
-        Counts that the step makes; over all bands they go to its `conclude`.
+        Counts that the step makes; over all bands they go to its `finish`.
     """
 
     data: Array

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from stpipe.engine.array_store import Spool
+from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.band import PLANES, Array, Band, Strips, read
 from stpipe.engine.rectangle import Rectangle
 from stpipe.models.storage.arrays import Stored, blocks_of
@@ -25,11 +25,20 @@ from stpipe.models.storage.source import Source
 from stpipe.system import progress
 
 if TYPE_CHECKING:
-    from stpipe.core.ramp_step import RampStep
+    from stpipe.engine.correction import Correction, Divisible
     from stpipe.models import DataModel
-    from stpipe.references.opened import References
 
-__all__ = ["Chain", "Later", "Stage", "chain_of", "extend", "filling", "flags_mb", "hold", "settle"]
+__all__ = [
+    "Chain",
+    "LazyArray",
+    "Stage",
+    "chain_of",
+    "compute",
+    "defer",
+    "filling",
+    "flags_mb",
+    "hold",
+]
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -42,8 +51,8 @@ THINNEST = 24  # rows; thinner bands would be mostly halo
 class Stage:
     """One step of a chain, with its reference files and what it learnt beforehand."""
 
-    step: RampStep
-    references: References
+    step: Correction
+    references: Divisible
     known: Any = None
 
     @cached_property
@@ -149,27 +158,27 @@ class Chain:
         for stage, seconds in zip(self.stages, self.seconds, strict=True):
             stage.step.log.info("Step %s done in %.2f s", stage.step.qualified_name, seconds)
 
-    def conclude(self, meta: Any) -> None:
+    def finish(self, meta: Any) -> None:
         """Write what the stages counted into metadata."""
         for stage, totals in zip(self.stages, self.totals, strict=False):
-            stage.step.conclude(meta, totals, stage.known)
+            stage.step.finish(meta, totals, stage.known)
 
     def materialize(self) -> dict[str, Array | Stored]:
         """All arrays, computed once; large ones are in scratch files."""
         if self.arrays is None:
-            spool = Spool()
+            store = ArrayStore()
             for place, band in self.map(lambda band: band):
                 for name in PLANES:
                     array = getattr(band, name)
                     if array is not None:
-                        self._place(spool, name, array, place)
-            self.arrays = spool.finished()
+                        self._place(store, name, array, place)
+            self.arrays = store.finished()
         return self.arrays
 
-    def _place(self, spool: Spool, name: str, part: Array, place: Rectangle) -> None:
-        if spool.shape(name) is None:
-            spool.make(name, (*part.shape[:-2], *self.frame), part.dtype)
-        spool.fill(name, place.section, part)
+    def _place(self, store: ArrayStore, name: str, part: Array, place: Rectangle) -> None:
+        if store.shape(name) is None:
+            store.make(name, (*part.shape[:-2], *self.frame), part.dtype)
+        store.fill(name, place.section, part)
 
     # --- questions that steps ask before they correct anything ------------------------------------
 
@@ -223,7 +232,7 @@ def _edges(size: int, step: int) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class Later(Stored):
+class LazyArray(Stored):
     """An array of a ramp whose chain has not run yet."""
 
     chain: Chain = None  # type: ignore[assignment] # fields of the base have no defaults
@@ -253,41 +262,41 @@ def chain_of(ramp: DataModel) -> Chain:
     """The chain that a ramp carries; an empty one for a ramp that waits for nothing."""
     chains = _waiting(ramp)
     data = _arrays(ramp).get("data")
-    if isinstance(data, Later) and chains == [data.chain] and data.chain.arrays is None:
+    if isinstance(data, LazyArray) and chains == [data.chain] and data.chain.arrays is None:
         return data.chain
     # Somebody wanted pixels or assigned some: go on from what is there.
-    settle(ramp)
+    compute(ramp)
     return Chain(ramp.copy())
 
 
 def _waiting(ramp: DataModel) -> list[Chain]:
     """The chains that arrays of the ramp wait for."""
-    chains = (array.chain for array in _arrays(ramp).values() if isinstance(array, Later))
+    chains = (array.chain for array in _arrays(ramp).values() if isinstance(array, LazyArray))
     return list(dict.fromkeys(chains))
 
 
-def extend(ramp: DataModel, step: RampStep, references: References) -> DataModel:
-    """Give the ramp one more correction to go through; the step surveys the exposure now."""
+def defer(ramp: DataModel, step: Correction, references: Divisible) -> DataModel:
+    """Give the ramp one more correction to go through; the step looks at the exposure now."""
     before = replace(chain_of(ramp), threads=step.threads)
-    stage = Stage(step, references, step.survey(before, references))
+    stage = Stage(step, references, step.prepare(before, references))
     chain = replace(before, stages=(*before.stages, stage), arrays=None)
     arrays = _arrays(ramp)
     nowhere = Source(Path(), (0, 0, 0), 0)
     for name, (shape, dtype) in _forms(chain).items():
-        arrays[name] = Later(nowhere, 0, np.dtype(dtype), shape, None, chain, name)
+        arrays[name] = LazyArray(nowhere, 0, np.dtype(dtype), shape, None, chain, name)
         ramp._made.pop(name, None)  # noqa: SLF001 - what was read before holds no more
     return ramp
 
 
-def settle(ramp: DataModel) -> None:
-    """Run the chains that arrays of a ramp wait for, and let their steps conclude."""
+def compute(ramp: DataModel) -> None:
+    """Run the chains that arrays of a ramp wait for, and let their steps finish."""
     arrays = _arrays(ramp)
     for chain in _waiting(ramp):
         values = chain.materialize()
         for name, array in arrays.items():
-            if isinstance(array, Later) and array.chain is chain:
+            if isinstance(array, LazyArray) and array.chain is chain:
                 arrays[name] = values[name]
-        chain.conclude(ramp.meta)
+        chain.finish(ramp.meta)
 
 
 def _forms(chain: Chain) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -18,7 +18,7 @@ from stpipe import hooks, naming
 from stpipe.core.library_step import LibraryStep, save_members
 from stpipe.core.products import StandIn, first_product
 from stpipe.core.step import Step
-from stpipe.engine.chain import settle
+from stpipe.engine.chain import compute
 from stpipe.errors import InputError, UsageError, did_you_mean
 from stpipe.graph import saved_products
 from stpipe.graph.tracing import ANY, Graph, Node, Traced, TracedMany, trace
@@ -146,7 +146,7 @@ class Window:
     def _save(self, model: Any, stopped: str | None) -> list[Path]:
         if isinstance(model, ModelLibrary):
             return save_members(self.pipeline, model, saved_products.suffix(model[0]))
-        settle(model)
+        compute(model)
         if stopped:
             saved_products.note(model, self.graph.source, self.pipeline, stopped)
         return self.pipeline.save(model, saved_products.suffix(model))

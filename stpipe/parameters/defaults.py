@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import did_you_mean
-from stpipe.parameters.resolution import Raw, Settings, read_cfg
+from stpipe.parameters.readers import read_cfg
+from stpipe.parameters.settings import Raw, Settings
 from stpipe.parameters.specs import OVERRIDE, UNIVERSAL, rules
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
+    from stpipe.parameters.declaration import Declaration
     from stpipe.references.selection import Reference, Resolver
 
 __all__ = ["below", "central_files", "central_types", "disabled", "shipped"]
@@ -33,10 +34,10 @@ _FROM_OUTSIDE = UNIVERSAL - {"skip"}
 _FOREIGN = frozenset(
     {"input_dir", "output_ext", "output_use_index", "output_use_model", "search_output_file"}
 )
-_log = logging.getLogger("stpipe.parameters.resolution")
+_log = logging.getLogger("stpipe.parameters")
 
 
-def below(step: type[Step], files: Mapping[str, Reference]) -> Settings:
+def below(step: type[Declaration], files: Mapping[str, Reference]) -> Settings:
     """Everything that holds for an exposure when the user says nothing.
 
     `files` are the `central_files` of the exposure.
@@ -57,7 +58,7 @@ def disabled() -> bool:
 # --- files that ship with stpipe -------------------------------------------------------------------
 
 
-def shipped(step: type[Step]) -> Settings:
+def shipped(step: type[Declaration]) -> Settings:
     """The file `config/<alias>.cfg` of a step or pipeline over those of its substeps."""
     inner = Settings(steps={name: shipped(cls) for name, cls in step.step_defs.items()})
     return _shipped_file(step.alias).over(inner) if step.alias else inner
@@ -81,20 +82,20 @@ def _named(settings: Settings, path: Path) -> Settings:
 # --- files of CRDS ---------------------------------------------------------------------------------
 
 
-def central_types(step: type[Step]) -> list[str]:
+def central_types(step: type[Declaration]) -> list[str]:
     """The CRDS types of the parameter files for a step and its substeps, its own last."""
     inner = [t for substep in step.step_defs.values() for t in central_types(substep)]
     return list(dict.fromkeys([*inner, f"pars-{step.__name__.lower()}"]))
 
 
 def central_files(
-    step: type[Step], meta: Mapping[str, Any], resolver: Resolver
+    step: type[Declaration], meta: Mapping[str, Any], resolver: Resolver
 ) -> dict[str, Reference]:
     """The parameter files that apply to an exposure, by their CRDS type."""
     return {} if disabled() else resolver.find(meta, central_types(step))
 
 
-def _central(step: type[Step], files: Mapping[str, Reference]) -> Settings:
+def _central(step: type[Declaration], files: Mapping[str, Reference]) -> Settings:
     """A step's own file over those of its substeps."""
     inner = Settings(steps={n: _central(cls, files) for n, cls in step.step_defs.items()})
     file = files.get(f"pars-{step.__name__.lower()}")
@@ -104,7 +105,7 @@ def _central(step: type[Step], files: Mapping[str, Reference]) -> Settings:
     return _allowed(step, settings, f"CRDS {file.path.name}").over(inner)
 
 
-def _allowed(step: type[Step], settings: Settings, where: str) -> Settings:
+def _allowed(step: type[Declaration], settings: Settings, where: str) -> Settings:
     """What a file from outside may say; a warning for everything else."""
     for sentence in _refused(step, settings):
         _log.warning("%s: %s", where, sentence)
@@ -122,7 +123,7 @@ def _allowed(step: type[Step], settings: Settings, where: str) -> Settings:
     return Settings(values, steps)
 
 
-def _refused(step: type[Step], settings: Settings) -> Iterator[str]:
+def _refused(step: type[Declaration], settings: Settings) -> Iterator[str]:
     label = step.alias or step.__name__
     for name, raw in settings.values.items():
         if name in _FOREIGN:

@@ -17,14 +17,14 @@ from stpipe.references.selection import NOT_APPLICABLE
 from stpipe.registry import public_name
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
+    from stpipe.parameters.declaration import Declaration
 
 __all__ = ["from_product", "target_of"]
 
-_log = logging.getLogger("stpipe.parameters.resolution")
+_log = logging.getLogger("stpipe.parameters")
 
 
-def from_product(step: type[Step], path: str | Path, given: Settings) -> Settings:
+def from_product(step: type[Declaration], path: str | Path, given: Settings) -> Settings:
     """Parameters of `step`, and of its substeps, as the history of a product has them.
 
     Reference files that a user had put in are looked for beside the product and in the current
@@ -78,7 +78,7 @@ def _history(path: str | Path) -> list[Mapping[str, Any]]:
 class _Repeat:
     """One step or pipeline, and one product to repeat."""
 
-    step: type[Step]
+    step: type[Declaration]
     path: Path
     given: Settings
 
@@ -167,14 +167,16 @@ class _Repeat:
         return next((str(path) for path in same), None)
 
 
-def _places(step: type[Step], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+def _places(
+    step: type[Declaration], place: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
     """Every step of a pipeline, itself first, by its names on the way and its class."""
     yield place, step.target()
     for name, substep in step.step_defs.items():
         yield from _places(substep, (*place, name))
 
 
-def _class_at(step: type[Step], place: tuple[str, ...]) -> type[Step]:
+def _class_at(step: type[Declaration], place: tuple[str, ...]) -> type[Declaration]:
     for name in place:
         step = step.step_defs[name]
     return step

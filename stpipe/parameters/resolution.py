@@ -7,48 +7,26 @@ other and checked against the specs in one go, so that all mistakes are reported
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from configobj.validate import ValidateError
 
 from stpipe.errors import ParameterError, did_you_mean
-from stpipe.parameters.readers import COMMAND_LINE, from_keywords, from_options, read_cfg
-from stpipe.parameters.settings import Configuration, Raw, Settings
-from stpipe.parameters.specs import OVERRIDE, Rule, _ExplainedError, rules
-from stpipe.parameters.writer import export
+from stpipe.parameters.readers import COMMAND_LINE
+from stpipe.parameters.settings import Parameters, Raw, Settings
+from stpipe.parameters.specs import OVERRIDE, ExplainedError, Rule, rules
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
+    from stpipe.parameters.declaration import Declaration
 
-__all__ = [
-    "Configuration",
-    "Parameters",
-    "Raw",
-    "Settings",
-    "export",
-    "from_keywords",
-    "from_options",
-    "items",
-    "read_cfg",
-    "resolve",
-]
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Resolved parameters of a step: values, the source of each, and the same for its substeps."""
-
-    values: Mapping[str, Any]
-    sources: Mapping[str, str]
-    steps: Mapping[str, Parameters] = field(default_factory=dict)
+__all__ = ["items", "resolve"]
 
 
 # --- resolution ------------------------------------------------------------------------------------
 
 
-def resolve(step: type[Step], settings: Settings) -> Parameters:
+def resolve(step: type[Declaration], settings: Settings) -> Parameters:
     """Check `settings` against the specs of `step` and its substeps and fill in defaults.
 
     Raises
@@ -63,7 +41,9 @@ def resolve(step: type[Step], settings: Settings) -> Parameters:
     return resolved
 
 
-def _resolve(step: type[Step], settings: Settings, prefix: str, problems: list[str]) -> Parameters:
+def _resolve(
+    step: type[Declaration], settings: Settings, prefix: str, problems: list[str]
+) -> Parameters:
     known = rules(step)
     problems += _unknown(step, settings, prefix)
     values: dict[str, Any] = {}
@@ -77,7 +57,7 @@ def _resolve(step: type[Step], settings: Settings, prefix: str, problems: list[s
     return Parameters(values, sources, _resolve_substeps(step, settings, prefix, problems))
 
 
-def _unknown(step: type[Step], settings: Settings, prefix: str) -> Iterator[str]:
+def _unknown(step: type[Declaration], settings: Settings, prefix: str) -> Iterator[str]:
     """A sentence for each name that is neither a parameter nor a step."""
     known, label = rules(step), step.alias or step.__name__
     for name, raw in settings.values.items():
@@ -96,7 +76,7 @@ def _unknown(step: type[Step], settings: Settings, prefix: str) -> Iterator[str]
             yield f'{section.place() or "[steps]"}: {label} has no step "{prefix}{name}"{hint}'
 
 
-def _elsewhere(step: type[Step], name: str) -> str:
+def _elsewhere(step: type[Declaration], name: str) -> str:
     """A hint to the substep that knows the parameter."""
     owners = [n for n, cls in step.step_defs.items() if name in rules(cls)]
     return f" (did you mean --steps.{owners[0]}.{name}?)" if owners else ""
@@ -112,7 +92,7 @@ def items(rule: Rule, raw: Raw) -> Any:
 def _parse(name: str, rule: Rule, raw: Raw, problems: list[str]) -> Any:
     try:
         return rule.parse(items(rule, raw), raw.folder)
-    except _ExplainedError as error:
+    except ExplainedError as error:
         problems.append(f"{raw.where}: {name}: {error}")
     except (ValidateError, ValueError, TypeError):
         problems.append(f"{raw.where}: {name}: found {raw.value!r}, allowed: {rule.allowed}")
@@ -120,7 +100,7 @@ def _parse(name: str, rule: Rule, raw: Raw, problems: list[str]) -> Any:
 
 
 def _resolve_substeps(
-    step: type[Step], settings: Settings, prefix: str, problems: list[str]
+    step: type[Declaration], settings: Settings, prefix: str, problems: list[str]
 ) -> dict[str, Parameters]:
     empty = Settings()
     return {
@@ -134,7 +114,7 @@ def _resolve_substeps(
     }
 
 
-def _inherited(substep: type[Step], settings: Settings) -> Settings:
+def _inherited(substep: type[Declaration], settings: Settings) -> Settings:
     """Overrides of reference files given to a pipeline hold for its steps."""
     types = substep.all_reference_types()
     return Settings(

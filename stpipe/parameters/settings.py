@@ -57,3 +57,12 @@ class Configuration:
     logging: dict[str, str] = field(default_factory=dict)
     name: str | None = None
     job: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Resolved parameters of a step: values, the source of each, and the same for its substeps."""
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+    steps: Mapping[str, Parameters] = field(default_factory=dict)

@@ -14,9 +14,9 @@ from configobj import ConfigObj
 from configobj.validate import ValidateError, Validator
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
+    from stpipe.parameters.declaration import Declaration
 
-__all__ = ["OVERRIDE", "PATHS", "UNIVERSAL", "UNIVERSAL_SPEC", "Rule", "rules"]
+__all__ = ["OVERRIDE", "PATHS", "UNIVERSAL", "UNIVERSAL_SPEC", "ExplainedError", "Rule", "rules"]
 
 
 # What every step understands, whatever it computes.
@@ -153,7 +153,7 @@ def _input_file(folder: Path | None, value: Any) -> str:
     path = Path(_output_file(value))
     path = path if path.is_absolute() or folder is None else folder / path
     if not path.is_file():
-        raise _ExplainedError(f"there is no file {path} (in {Path.cwd()})")
+        raise ExplainedError(f"there is no file {path} (in {Path.cwd()})")
     return str(path)
 
 
@@ -167,11 +167,11 @@ def _output_file(value: Any) -> str:
 def _suffix(value: Any) -> str:
     """A part of a file's name that leads nowhere else."""
     if not isinstance(value, str) or not re.fullmatch(r"[\w+-]+", value, re.ASCII):
-        raise _ExplainedError(f"found {value!r}, allowed: {_NOUNS['suffix']}")
+        raise ExplainedError(f"found {value!r}, allowed: {_NOUNS['suffix']}")
     return value
 
 
-class _ExplainedError(ValidateError):  # type: ignore[misc]
+class ExplainedError(ValidateError):  # type: ignore[misc]
     """A value that is wrong in a way that the name of the check does not tell."""
 
 
@@ -184,7 +184,7 @@ def _python_number(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
-def rules(step: type[Step]) -> dict[str, Rule]:
+def rules(step: type[Declaration]) -> dict[str, Rule]:
     """Every parameter that `step` understands; a derived class refines its base."""
     found = _parse_spec(UNIVERSAL_SPEC)
     for cls in reversed(step.__mro__):

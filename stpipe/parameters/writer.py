@@ -12,13 +12,13 @@ from stpipe.errors import ParameterError
 from stpipe.parameters.readers import EXTENSIONS
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
-    from stpipe.parameters.resolution import Parameters
+    from stpipe.parameters.declaration import Declaration
+    from stpipe.parameters.settings import Parameters
 
 __all__ = ["asdf_tree", "checked", "export", "write"]
 
 
-def write(path: str | Path, cls: type[Step], parameters: Parameters) -> Path:
+def write(path: str | Path, cls: type[Declaration], parameters: Parameters) -> Path:
     """Write `parameters` of `cls`; the extension chooses the format.
 
     Raises
@@ -95,7 +95,7 @@ def _writable(name: str, value: Any) -> Any:
     return items[0] if awkward else items
 
 
-def asdf_tree(cls: type[Step], parameters: Parameters, name: str = "") -> dict[str, Any]:
+def asdf_tree(cls: type[Declaration], parameters: Parameters, name: str = "") -> dict[str, Any]:
     """Class, name, parameters and, of a pipeline, steps: the tree that STScI's files have."""
     tree: dict[str, Any] = {
         "class": cls.target(),

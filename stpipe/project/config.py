@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.core.loading import load
 from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
-from stpipe.parameters.resolution import Settings, read_cfg
+from stpipe.parameters.readers import read_cfg
+from stpipe.parameters.settings import Settings
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.directory import DirectoryResolver
 from stpipe.system import package_data

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.core.loading import load as load_class
 from stpipe.errors import InputError, UsageError
-from stpipe.parameters.resolution import Settings, from_options, items, read_cfg, resolve
+from stpipe.parameters.readers import from_options, read_cfg
+from stpipe.parameters.resolution import items, resolve
+from stpipe.parameters.settings import Settings
 from stpipe.parameters.specs import rules
 from stpipe.project import config as project
 from stpipe.project import lock

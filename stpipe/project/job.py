@@ -24,7 +24,7 @@ from stpipe.core import no_product
 from stpipe.core.loading import import_class
 from stpipe.core.products import Parts
 from stpipe.core.step import Products, Step
-from stpipe.parameters.resolution import Configuration, Raw, Settings
+from stpipe.parameters.settings import Configuration, Raw, Settings
 from stpipe.project import integrity
 from stpipe.references.selection import FixedResolver, Reference
 from stpipe.system import folders

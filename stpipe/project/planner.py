@@ -35,7 +35,7 @@ from stpipe.graph.tracing import (
 )
 from stpipe.models.associations import load_association
 from stpipe.models.user_models import extension_of
-from stpipe.parameters.resolution import Settings
+from stpipe.parameters.settings import Settings
 from stpipe.project import job, lock
 from stpipe.project.config import Project
 from stpipe.project.fingerprint import files_of_function, fingerprint, fingerprint_of, source_files

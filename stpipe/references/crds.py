@@ -21,7 +21,7 @@ from stpipe.system.process import loading
 
 __all__ = ["CrdsResolver"]
 
-_log = logging.getLogger("stpipe.references.selection")
+_log = logging.getLogger("stpipe.references")
 _DEFAULTS: dict[str, str] = {}  # what the client puts into the environment itself, once imported
 
 

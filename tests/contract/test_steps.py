@@ -16,8 +16,11 @@ from stpipe.core.loading import load
 from stpipe.core.pipeline import LibraryPipeline
 from stpipe.core.ramp_step import RampStep
 from stpipe.core.step import Step
-from stpipe.parameters.resolution import Settings, export, read_cfg, resolve
+from stpipe.parameters.readers import read_cfg
+from stpipe.parameters.resolution import resolve
+from stpipe.parameters.settings import Settings
 from stpipe.parameters.specs import rules
+from stpipe.parameters.writer import export
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.spec2 import Spec2Pipeline

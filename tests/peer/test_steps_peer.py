@@ -19,7 +19,7 @@ from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.references.selection import Reference
 from stpipe.science.arrays import known_or_zero
-from stpipe.science.ramps import likelihood
+from stpipe.science.ramps import fitting, likelihood, samples
 from stpipe.steps.stage1 import (
     charge_migration,
     dark_current,
@@ -30,7 +30,6 @@ from stpipe.steps.stage1 import (
     lastframe,
     linearity,
     persistence,
-    ramp_fit,
     reset,
     rscd,
     superbias,
@@ -476,8 +475,8 @@ def test_ramp_fit(peer: Any, nints: int, ngroups: int, instrument: str, suppress
     expected = peer("ramp_fit", parameters, **a, zeroframe=zeroframe)
 
     drop = suppress and ngroups > 1
-    groupdq = ramp_fit.suppress_single_groups(a["groupdq"]) if drop else a["groupdq"]
-    ramps = ramp_fit.Ramps(
+    groupdq = fitting.suppress_single_groups(a["groupdq"]) if drop else a["groupdq"]
+    ramps = samples.Ramps(
         a["data"],
         groupdq,
         a["groupdq"],
@@ -489,15 +488,15 @@ def test_ramp_fit(peer: Any, nints: int, ngroups: int, instrument: str, suppress
     )
     if instrument == "MIRI" and ngroups > 1:
         unusable = (ramps.groupdq & dqflags.DO_NOT_USE).all(axis=(0, 2, 3))
-        ramps = ramp_fit.trim_groups(ramps, *ramp_fit.usable_groups(unusable))
-    times = ramp_fit.FitTimes(**exposure, dropped=0)
+        ramps = fitting.trim_groups(ramps, *fitting.usable_groups(unusable))
+    times = fitting.FitTimes(**exposure, dropped=0)
     for prefix, rates in zip(
-        ("rate", "rateints"), ramp_fit.fit_ramps(ramps, times, keep_single=not drop), strict=True
+        ("rate", "rateints"), fitting.fit_ramps(ramps, times, keep_single=not drop), strict=True
     ):
         for name in ("data", "dq", "var_poisson", "var_rnoise", "err"):
             theirs = expected[f"{prefix}_{name.replace('data', 'slope')}"]
             assert_agrees(theirs, getattr(rates, name), atol=1e-6 if name == "data" else 0)
-    segments = ramp_fit.describe_segments(ramps, times, keep_single=not drop)
+    segments = fitting.describe_segments(ramps, times, keep_single=not drop)
     for name in ("slope", "sigslope", "var_poisson", "var_rnoise", "yint", "sigyint", "weights"):
         # The peer makes room for single groups that it has dropped.
         kept, empty = np.split(expected[f"opt_{name}"], [segments.slope.shape[1]], axis=1)
@@ -536,7 +535,7 @@ def test_likely_ramp_fit(
     expected = peer("ramp_fit", parameters, **a, zeroframe=zeroframe)
 
     given = (a[n] for n in ("pixeldq", "gain", "readnoise", "dark_current"))
-    ramps = ramp_fit.Ramps(a["data"], a["groupdq"], a["groupdq"], *given, zeroframe)
+    ramps = samples.Ramps(a["data"], a["groupdq"], a["groupdq"], *given, zeroframe)
     times = likelihood.read_times(SimpleNamespace(**exposure, read_times=None), ngroups)
     resultants = likelihood.Resultants.of(times, has_zeroframe=with_frame)
     with np.errstate(all="ignore"):

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from stpipe.science.ramps.fitting import FitTimes, Rates, fit_ramps
 from stpipe.science.ramps.likelihood import Resultants, fit_likely_ramps
-from stpipe.steps.stage1.ramp_fit import FitTimes, Ramps, Rates, fit_ramps
+from stpipe.science.ramps.samples import Ramps
 
 PIXELS = 40_000
 GAIN, READNOISE, TIME = 2.0, 6.0, 10.0  # e-/DN; DN, of a difference; s

@@ -13,7 +13,7 @@ import pytest
 
 from stpipe import Pipeline, RampStep, models
 from stpipe.engine import band, chain
-from stpipe.engine.array_store import IN_MEMORY_BYTES, Spool
+from stpipe.engine.array_store import IN_MEMORY_BYTES, ArrayStore
 from stpipe.engine.rectangle import Rectangle
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.steps.stage1.dq_init import DQInitStep
@@ -156,12 +156,12 @@ def test_scratch_files_have_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     shape, rng = (3, IN_MEMORY_BYTES // 4000, 1000), np.random.default_rng(1)
     values = rng.random(shape, np.float32)
-    spool = Spool()
-    spool.make("data", shape, values.dtype)
+    store = ArrayStore()
+    store.make("data", shape, values.dtype)
     for columns in (slice(0, 300), slice(300, 1000)):
-        spool.fill("data", (..., slice(0, shape[1]), columns), values[..., columns])
-    stored = spool.finished()["data"]
-    del spool
+        store.fill("data", (..., slice(0, shape[1]), columns), values[..., columns])
+    stored = store.finished()["data"]
+    del store
     assert not list(tmp_path.iterdir())
     np.testing.assert_array_equal(values, stored.read())
     np.testing.assert_array_equal(values[1, 5:9], stored.section(np.s_[1, 5:9]))

@@ -18,7 +18,8 @@ from stpipe.cli.strun.main import main
 from stpipe.errors import ParameterError
 from stpipe.models.formats import asdf_yaml
 from stpipe.parameters import defaults
-from stpipe.parameters.resolution import Settings, from_keywords, read_cfg
+from stpipe.parameters.readers import from_keywords, read_cfg
+from stpipe.parameters.settings import Settings
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.references.crds import CrdsResolver
 from stpipe.steps.stage1.jump.step import JumpStep

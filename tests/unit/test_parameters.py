@@ -10,15 +10,11 @@ from hypothesis import strategies as st
 
 from stpipe import Pipeline, Step
 from stpipe.errors import ParameterError
-from stpipe.parameters.resolution import (
-    Settings,
-    export,
-    from_keywords,
-    from_options,
-    read_cfg,
-    resolve,
-)
+from stpipe.parameters.readers import from_keywords, from_options, read_cfg
+from stpipe.parameters.resolution import resolve
+from stpipe.parameters.settings import Settings
 from stpipe.parameters.specs import rules
+from stpipe.parameters.writer import export
 
 
 class Blur(Step):

@@ -12,7 +12,9 @@ from stpipe import models
 from stpipe.cli.strun.main import main
 from stpipe.errors import InputError, ReferenceMissing
 from stpipe.parameters import from_product
-from stpipe.parameters.resolution import Settings, from_options, resolve
+from stpipe.parameters.readers import from_options
+from stpipe.parameters.resolution import resolve
+from stpipe.parameters.settings import Settings
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.sloper import SloperPipeline
 from stpipe.steps.stage1.jump.step import JumpStep

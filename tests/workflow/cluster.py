@@ -29,7 +29,7 @@ SlurmctldPort={controller}
 SlurmdPort={node}
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/store
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -78,7 +78,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _configure(folder: Path) -> Path:
-    for name in ("state", "spool"):
+    for name in ("state", "store"):
         (folder / name).mkdir(parents=True)
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from stpipe.cli.common.text import columns, heading
-from stpipe.parameters.resolution import Parameters
+from stpipe.parameters.settings import Parameters
 from stpipe.parameters.specs import OVERRIDE, UNIVERSAL
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from stpipe.core.step import Step
     from stpipe.graph.tracing import SkippedStep
-    from stpipe.parameters.resolution import Configuration, Settings
+    from stpipe.parameters.settings import Configuration, Settings
     from stpipe.references.selection import Reference, Resolver
 
 __all__ = ["main"]
@@ -112,8 +112,8 @@ def _is_exposure(word: str) -> bool:
 
 
 def _configuration(target: str) -> Configuration:
-    from stpipe.parameters.readers import EXTENSIONS
-    from stpipe.parameters.resolution import Configuration, Settings, read_cfg
+    from stpipe.parameters.readers import EXTENSIONS, read_cfg
+    from stpipe.parameters.settings import Configuration, Settings
 
     return read_cfg(target) if target.endswith(EXTENSIONS) else Configuration(None, Settings())
 
@@ -192,7 +192,7 @@ class _Request:
 
     def _settings(self) -> Settings:
         from stpipe.parameters import from_product
-        from stpipe.parameters.resolution import from_options
+        from stpipe.parameters.readers import from_options
         from stpipe.project import job
 
         configuration = self.configuration

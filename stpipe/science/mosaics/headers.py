@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from stpipe.models.schema.fields import Field
 
+
 __all__ = ["blended", "header_of", "header_table"]
 
 MULTIPLE = "MULTIPLE"
@@ -101,3 +102,14 @@ def _column(values: Sequence[Any]) -> Any:
     if len(known) == len(values) and all(isinstance(value, int) for value in known):
         return np.array(values, dtype=np.int64)
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def combined_times(exposures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Times of a mosaic from the metadata of its exposures; what one of them lacks is not known."""
+    names = ("exposure_time", "measurement_time", "duration", "start_time", "end_time")
+    known = {n: [header.get(f"meta.exposure.{n}") for header in exposures] for n in names}
+    rules: dict[str, Any] = {**dict.fromkeys(names, sum), "start_time": min, "end_time": max}
+    found = {n: rules[n](v) for n, v in known.items() if None not in v}
+    found["elapsed_exposure_time"] = found.get("duration")
+    found["effective_exposure_time"] = found.get("exposure_time")
+    return {f"meta.exposure.{name}": value for name, value in found.items()}

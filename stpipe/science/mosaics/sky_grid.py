@@ -11,11 +11,14 @@ import numpy as np
 from stpipe.errors import InputError
 
 if TYPE_CHECKING:
+    from stpipe.models import ModelLibrary
     from stpipe.science.arrays import Doubles
+
 
 __all__ = [
     "Grid",
     "Wishes",
+    "common_grid",
     "corners_of",
     "fiducial",
     "from_file",
@@ -42,6 +45,7 @@ class Wishes:
     rotation: float | None = None  # position angle of the y axis, degrees
     scale: float | None = None  # arcsec
     ratio: float = 1.0  # scale over that of the first exposure
+    file: str | None = None  # an ASDF file with a gwcs, in place of the last five
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,28 @@ class Grid:
     def places(self, wcs: Any, shape: tuple[int, int]) -> Doubles:
         """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
         return pixel_map(wcs, self, shape)
+
+
+def common_grid(library: ModelLibrary, members: Sequence[int], wishes: Wishes) -> Grid:
+    """The pixels of a mosaic of members of a library.
+
+    Raises
+    ------
+    InputError
+        When there is none, or the first has no coordinates.
+    """
+    if not members:
+        raise InputError("the association has no science members; a mosaic needs one.")
+    regions = [library.metadata(n).get("meta.wcsinfo.s_region") for n in members]
+    with library[members[0]] as first:
+        wcs = first.meta.wcs
+        if wcs is None:
+            raise InputError(f"{library.path(members[0])} has no gwcs. Run assign_wcs.")
+        if wishes.file is None:
+            return grid_for(first.to_flat_dict(), wcs, regions, wishes)
+        area = first.meta.photometry.pixelarea_steradians
+        own = float(np.sqrt(area / ARCSEC2)) if area else mean_scale(wcs) * 3600
+        return from_file(wishes.file, own, wishes.shape)
 
 
 def grid_for(meta: Mapping[str, Any], wcs: Any, regions: Sequence[str], wishes: Wishes) -> Grid:
@@ -318,3 +344,6 @@ def _points(size: int) -> int:
 
 def _to_grid(wcs: Any, grid: Grid, x: Doubles, y: Doubles) -> Any:
     return grid.wcs.invert(*wcs(x, y, with_bounding_box=False), with_bounding_box=False)
+
+
+ARCSEC2 = float(np.deg2rad(1 / 3600)) ** 2  # sr

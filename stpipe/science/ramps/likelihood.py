@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.science.arrays import Bits, Doubles, Floats, GroupBits
-    from stpipe.steps.stage1.ramp_fit import Ramps
+    from stpipe.science.ramps.samples import Ramps
 
 __all__ = [
     "FEWEST_GROUPS",

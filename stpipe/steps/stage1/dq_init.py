@@ -71,7 +71,7 @@ class DQInitStep(RampStep):
         ramp.dq = ramp.dq | mask
         return ramp
 
-    def survey(self, exposure: Chain, references: References) -> Bits | None:
+    def prepare(self, exposure: Chain, references: References) -> Bits | None:
         """The user's own mask, if any."""
         del references
         own = self.user_supplied_dq

@@ -76,7 +76,7 @@ class PersistenceStep(RampStep):
     persistence_array_file: str | None
     persistence_dnu: bool
 
-    def survey(self, exposure: Chain, references: References) -> Windows:
+    def prepare(self, exposure: Chain, references: References) -> Windows:
         """Windows that are open from earlier exposures, and the time of each group."""
         del references
         if self.persistence_time is None or self.persistence_time <= 0:
@@ -102,7 +102,7 @@ class PersistenceStep(RampStep):
         )
         known.after[section] = after
 
-    def conclude(self, meta: Any, totals: Mapping[str, int], known: Windows) -> None:
+    def finish(self, meta: Any, totals: Mapping[str, int], known: Windows) -> None:
         """Save the windows that are still open."""
         del totals
         if self.save_persistence is not None:

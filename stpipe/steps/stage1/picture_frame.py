@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.core.step import Step
-from stpipe.engine import settle
-from stpipe.engine.array_store import Spool
+from stpipe.engine import compute
+from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.chain import hold
 from stpipe.errors import NoProduct, Skip
 from stpipe.science.background.levels import Clipping
 from stpipe.science.background.scene_mask import background_mask, refuse_unknown_regions
-from stpipe.steps.stage1.clean_flicker_noise.step import as_model, integrations_of, is_ramp
-from stpipe.steps.stage1.ramp_fit import draft_rates
+from stpipe.science.ramps.fitting import draft_rates
+from stpipe.science.ramps.integrations import as_model, integrations_of, is_ramp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ class PictureFrameStep(Step):
     def process(self, model: Any) -> Any:
         """Correct a ramp, or rates."""
         if is_ramp(model):
-            settle(model)
+            compute(model)
         if self.mask_science_regions:
             refuse_unknown_regions(model.meta.exposure.type)
         mask = self._mask(model)
@@ -97,10 +97,10 @@ class PictureFrameStep(Step):
 
         One integration is in memory at a time.
         """
-        reference, spool = self.references["pictureframe"].data, Spool()
+        reference, store = self.references["pictureframe"].data, ArrayStore()
         names = ["data", "pctfrm_correction"] if self.save_correction else ["data"]
         for name in names:
-            spool.make(name, model.shape, np.dtype(np.float32))
+            store.make(name, model.shape, np.dtype(np.float32))
         for at in integrations_of(model):
             planes = np.asarray(model.read("data", at)).reshape(-1, *model.shape[-2:])
             first = planes[:1] if is_ramp(model) else np.float32(0)
@@ -109,8 +109,8 @@ class PictureFrameStep(Step):
                 corrected[0] = planes[0]
             made = {"data": corrected, "pctfrm_correction": corrected - planes}
             for name in names:
-                spool.fill(name, at, made[name] if is_ramp(model) else made[name][0])
-        return spool.finished()
+                store.fill(name, at, made[name] if is_ramp(model) else made[name][0])
+        return store.finished()
 
     def _mask(self, model: Any) -> Booleans:
         """Background pixels (rows, columns)."""

@@ -55,7 +55,7 @@ class RscdStep(RampStep):
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
 
-    def survey(self, exposure: Chain, references: References) -> dict[str, tuple[slice, int]]:
+    def prepare(self, exposure: Chain, references: References) -> dict[str, tuple[slice, int]]:
         """Ranges of integrations by label, with the groups to leave out of each."""
         table, meta = references["rscd"].rscd_group_skip_table, exposure.meta
         requested = groups_to_skip(table, meta.subarray.name, meta.exposure.readpatt)
@@ -85,7 +85,7 @@ class RscdStep(RampStep):
         ramp.count(f"keep_groups_saturation_{label}", np.any(lowered, axis=0))
         ramp.count(f"keep_bright_firstgroup_{label}", np.any(lowered & (skipped == 0), axis=0))
 
-    def conclude(
+    def finish(
         self, meta: Any, totals: Mapping[str, int], known: dict[str, tuple[slice, int]]
     ) -> None:
         """Keywords that tell what was left out."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from stpipe.core.step import Step
 from stpipe.science.exposure_types import LRS, SLITLESS, supported_type
 from stpipe.science.wcs.grism import direction_of
+from stpipe.science.wcs.keywords import replaced_keywords
 from stpipe.science.wcs.pointing import NEEDED
 
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from stpipe.references.selection import Reference
 
-__all__ = ["IMAGING", "AssignWcsStep", "replaced_keywords"]
+__all__ = [
+    "IMAGING",
+    "AssignWcsStep",
+]
 
 IMAGING = frozenset(
     """NRC_IMAGE NRC_TSIMAGE NRC_FOCUS NRC_TACQ NRC_TACONFIRM NRC_CORON
@@ -25,9 +28,6 @@ IMAGING = frozenset(
 )
 BARYCENTRE = "BARYCENT"
 SUPPORTED = IMAGING | LRS | SLITLESS
-
-# What a description in FITS replaces: linear terms and polynomials.
-_REPLACED = re.compile(r"cdelt[12]|pc[12]_[12]|cd[12]_[12]|(a|b|ap|bp)_(order|\d_\d)")
 
 
 class AssignWcsStep(Step):
@@ -147,20 +147,3 @@ class AssignWcsStep(Step):
 def _set_region(image: Any, region: str | None) -> None:
     if region is not None:
         image.meta.wcsinfo.s_region = region
-
-
-def replaced_keywords(meta: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata with a description in FITS keywords, by lower-case name, in the place of an older one.
-
-    Values are None where there is no longer one.
-    """
-    own = (path.rpartition(".") for path in meta)
-    names = [n for group, _, n in own if group == "meta.wcsinfo" and _REPLACED.fullmatch(n)]
-    found = {**dict.fromkeys(names), **keywords}
-    return {f"meta.wcsinfo.{name}": value for name, value in found.items() if _has_keyword(name)}
-
-
-def _has_keyword(name: str) -> bool:
-    from stpipe import models
-
-    return f"meta.wcsinfo.{name}" in models.ImageModel.load_schema().metadata

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
-from stpipe.errors import InputError
 from stpipe.science.mosaics.drizzle import VARIANCES, Drizzling, Mosaic, exposure_of, fill_value
-from stpipe.science.mosaics.headers import blended, header_of, header_table
-from stpipe.science.mosaics.sky_grid import Grid, Wishes, from_file, grid_for, mean_scale
-from stpipe.steps.stage2.assign_wcs import replaced_keywords
+from stpipe.science.mosaics.headers import blended, combined_times, header_of, header_table
+from stpipe.science.mosaics.sky_grid import ARCSEC2, Grid, Wishes, common_grid
+from stpipe.science.wcs.keywords import replaced_keywords
 
 if TYPE_CHECKING:
     from stpipe.models import ImageModel, ModelLibrary
 
-__all__ = ["ResampleStep", "combined_times", "grid_keywords"]
+__all__ = ["ResampleStep", "grid_keywords"]
 
-ARCSEC2 = float(np.deg2rad(1 / 3600)) ** 2  # sr
 # What tells of the detector and not of the sky, and of a sky that is subtracted now.
 _OF_THE_DETECTOR = ("v2_ref", "v3_ref", "ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
 NOT_OF_A_MOSAIC = (
@@ -97,7 +93,8 @@ class ResampleStep(LibraryStep):
     def process(self, library: ModelLibrary) -> Any:
         """Drizzle the science members, one after the other."""
         members = library.of_type("science")
-        mosaic = Mosaic(self.grid(library, members), self.drizzling(), len(members))
+        grid = common_grid(library, members, self.wishes())
+        mosaic = Mosaic(grid, self.drizzling(), len(members))
         headers = {}
         for number in members:
             with library[number] as member:
@@ -113,31 +110,18 @@ class ResampleStep(LibraryStep):
             self.kernel, self.pixfrac, fill_value(self.fillval), self.weight_type, *extras
         )
 
-    def grid(self, library: ModelLibrary, members: Sequence[int]) -> Grid:
-        """The pixels of the mosaic."""
-        if not members:
-            raise InputError(f"{self.qualified_name}: the association has no science members.")
-        regions = [library.metadata(n).get("meta.wcsinfo.s_region") for n in members]
+    def wishes(self) -> Wishes:
+        """What the parameters say about the pixels of the mosaic."""
         shape = None if self.output_shape is None else (self.output_shape[1], self.output_shape[0])
-        with library[members[0]] as first:
-            wcs = first.meta.wcs
-            if wcs is None:
-                raise InputError(
-                    f"{self.qualified_name}: {library.path(members[0])} has no gwcs. Run assign_wcs."
-                )
-            if self.output_wcs is not None:
-                area = first.meta.photometry.pixelarea_steradians
-                own = float(np.sqrt(area / ARCSEC2)) if area else mean_scale(wcs) * 3600
-                return from_file(self.output_wcs, own, shape)
-            wishes = Wishes(
-                shape,
-                _pair(self.crpix),
-                _pair(self.crval),
-                self.rotation,
-                self.pixel_scale,
-                self.pixel_scale_ratio,
-            )
-            return grid_for(first.to_flat_dict(), wcs, regions, wishes)
+        return Wishes(
+            shape,
+            _pair(self.crpix),
+            _pair(self.crval),
+            self.rotation,
+            self.pixel_scale,
+            self.pixel_scale_ratio,
+            self.output_wcs,
+        )
 
     def _described(
         self, library: ModelLibrary, headers: Mapping[int, Mapping[str, Any]], mosaic: Mosaic
@@ -180,17 +164,6 @@ def _leaders(library: ModelLibrary, members: Sequence[int]) -> list[int]:
     chosen = set(members)
     groups = library.groups.values()
     return [min(chosen.intersection(group)) for group in groups if chosen.intersection(group)]
-
-
-def combined_times(exposures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Times of a mosaic from the metadata of its exposures; what one of them lacks is not known."""
-    names = ("exposure_time", "measurement_time", "duration", "start_time", "end_time")
-    known = {n: [header.get(f"meta.exposure.{n}") for header in exposures] for n in names}
-    rules: dict[str, Any] = {**dict.fromkeys(names, sum), "start_time": min, "end_time": max}
-    found = {n: rules[n](v) for n, v in known.items() if None not in v}
-    found["elapsed_exposure_time"] = found.get("duration")
-    found["effective_exposure_time"] = found.get("exposure_time")
-    return {f"meta.exposure.{name}": value for name, value in found.items()}
 
 
 def grid_keywords(grid: Grid) -> dict[str, Any]:

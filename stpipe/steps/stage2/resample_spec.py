@@ -8,9 +8,9 @@ from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
 from stpipe.science.exposure_types import SLIT, supported_type
 from stpipe.science.mosaics.drizzle import Drizzling, Mosaic, exposure_of, fill_value
-from stpipe.science.mosaics.sky_grid import Wishes
+from stpipe.science.mosaics.headers import combined_times
+from stpipe.science.mosaics.sky_grid import ARCSEC2, Wishes
 from stpipe.science.mosaics.slit_grid import SlitGrid, slit_grid, slit_grid_of_file, slit_outline
-from stpipe.steps.stage2.resample import ARCSEC2, combined_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from stpipe.errors import ParameterError, Skip
 from stpipe.models import dqflags
 from stpipe.science.invalid_pixels import assign, values_of
 from stpipe.science.mosaics.drizzle import Drizzling, Exposure, Mosaic, Window, exposure_of, weights
-from stpipe.steps.stage2.resample import ResampleStep
+from stpipe.science.mosaics.sky_grid import Wishes, common_grid
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel, ModelLibrary
@@ -101,7 +101,7 @@ class OutlierDetectionStep(LibraryStep):
         if not self.resample_data:
             return None, [self._undrizzled(library, numbers, scratch) for numbers in groups]
         members = [n for numbers in groups for n in numbers]
-        grid = ResampleStep().grid(library, members)
+        grid = common_grid(library, members, Wishes())
         how = Drizzling(
             self.kernel,
             self.pixfrac,

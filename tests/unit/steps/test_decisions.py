@@ -15,7 +15,9 @@ import pytest
 from stpipe import models
 from stpipe.models import dqflags
 from stpipe.pipelines.detector1 import Detector1Pipeline
-from stpipe.steps.stage1 import dark_current, ramp_fit
+from stpipe.science.ramps import fitting
+from stpipe.science.ramps.samples import Ramps
+from stpipe.steps.stage1 import dark_current
 from stpipe.steps.stage1.jump.step import JumpStep
 from stpipe.steps.stage1.refpix import sirs
 from stpipe.steps.stage1.refpix import step as refpix
@@ -62,8 +64,8 @@ def pixel(samples: Any, groupdq: Any, *, suppress: bool) -> tuple[Any, Any]:
     flags = np.asarray(groupdq, np.uint8).reshape(data.shape)
     image = np.ones((1, 1), np.float32)
     if suppress:
-        flags = ramp_fit.suppress_single_groups(flags)
-    ramps = ramp_fit.Ramps(
+        flags = fitting.suppress_single_groups(flags)
+    ramps = Ramps(
         data=data,
         groupdq=flags,
         original=flags,
@@ -73,8 +75,8 @@ def pixel(samples: Any, groupdq: Any, *, suppress: bool) -> tuple[Any, Any]:
         dark=0 * image,
         zeroframe=None,
     )
-    times = ramp_fit.FitTimes(TIME, TIME, 1, 0, 0)
-    return ramp_fit.fit_ramps(ramps, times, keep_single=not suppress)
+    times = fitting.FitTimes(TIME, TIME, 1, 0, 0)
+    return fitting.fit_ramps(ramps, times, keep_single=not suppress)
 
 
 def test_errors_of_exposures_and_integrations_differ_for_several_segments() -> None:

@@ -13,6 +13,7 @@ from stpipe import models
 from stpipe.errors import InputError, ParameterError, Skip
 from stpipe.models import dqflags
 from stpipe.science.background import levels as background
+from stpipe.science.background import stripes as stripes_
 from stpipe.steps.stage1 import picture_frame
 from stpipe.steps.stage1.clean_flicker_noise import choice, nsclean, soss_traces
 from stpipe.steps.stage1.clean_flicker_noise import step as clean_flicker_noise
@@ -107,7 +108,7 @@ def test_medians_along_an_axis(axis: int, outputs: int) -> None:
     rng = np.random.default_rng(4)
     image, mask = rng.normal(0, 1, (16, 16)).astype(np.float32), rng.random((16, 16)) < 0.7
     mask[(slice(None), 3) if axis == 0 else 3] = False
-    found = clean_flicker_noise.stripes(image, mask, axis, outputs)
+    found = stripes_.stripes(image, mask, axis, outputs)
     for part in np.split(np.arange(16), outputs):
         at = (part, slice(None)) if axis == 0 else (slice(None), part)
         values = np.where(mask, image, np.nan)[at]

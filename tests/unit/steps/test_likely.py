@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stpipe import models
 from stpipe.models import dqflags
 from stpipe.science.ramps import likelihood
+from stpipe.science.ramps.samples import Ramps
 from stpipe.steps.stage1 import ramp_fit
 
 GAIN, READNOISE = 2.0, 8.0  # e-/DN; DN of a difference of two reads
@@ -32,13 +33,13 @@ def resultants(
     return likelihood.Resultants.of(times, has_zeroframe=has_zeroframe)
 
 
-def ramps(data: Any, groupdq: Any = None, zeroframe: Any = None) -> ramp_fit.Ramps:
+def ramps(data: Any, groupdq: Any = None, zeroframe: Any = None) -> Ramps:
     """Data (integrations, groups, rows, columns)."""
     samples = np.asarray(data, dtype=np.float32)
     image = np.ones(samples.shape[2:], np.float32)
     flags = np.zeros(samples.shape, np.uint8) if groupdq is None else groupdq
     gain, readnoise = image * np.float32(GAIN), image * np.float32(READNOISE)
-    return ramp_fit.Ramps(
+    return Ramps(
         samples, flags, flags, image.astype(np.uint32) * 0, gain, readnoise, image * 0, zeroframe
     )
 

@@ -23,7 +23,7 @@ from stpipe.models import dqflags
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.image3 import Image3Pipeline
-from stpipe.science.mosaics.sky_grid import corners_of, fiducial, pixel_map
+from stpipe.science.mosaics.sky_grid import Wishes, common_grid, corners_of, fiducial, pixel_map
 from stpipe.science.sources.star_finder import between
 from stpipe.steps.stage2.resample import ResampleStep
 from stpipe.steps.stage3 import outlier_detection, skymatch
@@ -489,7 +489,7 @@ def test_pixel_maps_are_exact(field: Path) -> None:
     """Splines between the points agree with the coordinates of every pixel to 1e-6."""
     path = next(field.glob("cal/*_cal.fits"))
     with models.open(path) as image:
-        grid = ResampleStep().grid(models.ModelLibrary([path]), [0])
+        grid = common_grid(models.ModelLibrary([path]), [0], Wishes())
         found = pixel_map(image.meta.wcs, grid, image.shape)
         rows, columns = np.indices(image.shape)
         x, y = grid.wcs.invert(*image.meta.wcs(columns, rows), with_bounding_box=False)

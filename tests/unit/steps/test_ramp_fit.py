@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
-from stpipe.steps.stage1 import ramp_fit
+from stpipe.science.ramps import fitting
+from stpipe.science.ramps.samples import Ramps
 
 JUMP, SAT, DNU = dqflags.JUMP_DET, dqflags.SATURATED, dqflags.DO_NOT_USE
 CHARGELOSS = dqflags.CHARGELOSS
@@ -21,7 +22,7 @@ GAIN, READNOISE, TIME = 2.0, 8.0, 5.0
 NOISE = READNOISE * GAIN / np.sqrt(2)  # of one group, in e-
 
 
-def ramps(samples: Any, groupdq: Any = None, **changes: Any) -> ramp_fit.Ramps:
+def ramps(samples: Any, groupdq: Any = None, **changes: Any) -> Ramps:
     """One pixel with `samples` (groups) or (integrations, groups)."""
     data = np.atleast_2d(np.asarray(samples, dtype=np.float32))[..., None, None]
     flags = np.zeros(data.shape, np.uint8)
@@ -37,13 +38,13 @@ def ramps(samples: Any, groupdq: Any = None, **changes: Any) -> ramp_fit.Ramps:
         "dark": np.zeros((1, 1), np.float32),
         "zeroframe": None,
     }
-    return ramp_fit.Ramps(**{**arrays, **changes})
+    return Ramps(**{**arrays, **changes})
 
 
-def fit(given: ramp_fit.Ramps, keep_single: bool = False, nframes: int = 1) -> Any:
+def fit(given: Ramps, keep_single: bool = False, nframes: int = 1) -> Any:
     """Rates of the only pixel: of the exposure, and of the integrations."""
-    times = ramp_fit.FitTimes(TIME, TIME / nframes, nframes, 0, 0)
-    rate, rateints = ramp_fit.fit_ramps(given, times, keep_single=keep_single)
+    times = fitting.FitTimes(TIME, TIME / nframes, nframes, 0, 0)
+    rate, rateints = fitting.fit_ramps(given, times, keep_single=keep_single)
     names = ("data", "dq", "var_poisson", "var_rnoise", "err")
     exposure = SimpleNamespace(**{n: getattr(rate, n)[0, 0] for n in names})
     return exposure, SimpleNamespace(**{n: getattr(rateints, n)[:, 0, 0] for n in names})
@@ -217,26 +218,26 @@ def test_charge_loss_counts_for_read_noise() -> None:
 def test_single_good_groups_are_suppressed() -> None:
     """Exactly one good group makes the ramp unusable; PERSISTENCE does not matter."""
     groupdq = np.array([[0, DNU, DNU], [0, 0, DNU], [32, SAT, JUMP]], np.uint8)
-    flags = ramp_fit.suppress_single_groups(groupdq.T[None, ..., None])
+    flags = fitting.suppress_single_groups(groupdq.T[None, ..., None])
     assert [[1, 1, 1], [0, 0, 1], [33, 3, 5]] == flags[0, ..., 0].T.tolist()
 
 
 def test_groups_are_selected_by_number() -> None:
     """Groups outside first and last become unusable; an empty selection is ignored."""
-    assert [1, 0, 0, 0, 1] == ramp_fit.groups_outside(5, 1, 3).tolist()
-    assert [0, 0, 0, 1, 1] == ramp_fit.groups_outside(5, -1, 2).tolist()
-    assert [0, 0, 0, 0, 0] == ramp_fit.groups_outside(5, 3, 3).tolist()
-    assert [0, 0, 0, 0, 0] == ramp_fit.groups_outside(5, None, None).tolist()
+    assert [1, 0, 0, 0, 1] == fitting.groups_outside(5, 1, 3).tolist()
+    assert [0, 0, 0, 1, 1] == fitting.groups_outside(5, -1, 2).tolist()
+    assert [0, 0, 0, 0, 0] == fitting.groups_outside(5, 3, 3).tolist()
+    assert [0, 0, 0, 0, 0] == fitting.groups_outside(5, None, None).tolist()
 
 
 def test_groups_unusable_everywhere_are_trimmed() -> None:
     """Leading ones and the last are cut off, and the new first group is no jump."""
-    kept = ramp_fit.usable_groups(np.array([True, True, False, False, False, True]))
-    trimmed = ramp_fit.trim_groups(ramps(np.arange(6), [DNU, DNU, JUMP, 0, 0, DNU]), *kept)
+    kept = fitting.usable_groups(np.array([True, True, False, False, False, True]))
+    trimmed = fitting.trim_groups(ramps(np.arange(6), [DNU, DNU, JUMP, 0, 0, DNU]), *kept)
     assert [2, 3, 4] == trimmed.data.ravel().tolist()
     assert [0, 0, 0] == trimmed.groupdq.ravel().tolist()
     with pytest.raises(NoProduct, match="1 usable groups"):
-        ramp_fit.usable_groups(np.array([True, False, True]))
+        fitting.usable_groups(np.array([True, False, True]))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
@@ -248,13 +249,13 @@ def test_bands_give_the_same_rates(seed: int, height: int) -> None:
     few = (0, 0, 0, 0, SAT, DNU, JUMP)
     groupdq = np.array(few, np.uint8)[rng.integers(0, len(few), shape)]
     image = np.ones(shape[2:], np.float32)
-    times = ramp_fit.FitTimes(TIME, TIME, 1, 0, 0)
+    times = fitting.FitTimes(TIME, TIME, 1, 0, 0)
 
-    def fit_rows(rows: slice) -> tuple[ramp_fit.Rates, ramp_fit.Rates]:
+    def fit_rows(rows: slice) -> tuple[fitting.Rates, fitting.Rates]:
         cubes = data[:, :, rows], groupdq[:, :, rows], groupdq[:, :, rows]
         part = image[rows]
-        band = ramp_fit.Ramps(*cubes, part.astype(np.uint32), part * 2, part * 8, part * 0, None)
-        return ramp_fit.fit_ramps(band, times, keep_single=True)
+        band = Ramps(*cubes, part.astype(np.uint32), part * 2, part * 8, part * 0, None)
+        return fitting.fit_ramps(band, times, keep_single=True)
 
     whole = fit_rows(slice(None))
     for start in range(0, 5, height):
@@ -269,8 +270,8 @@ def test_bands_give_the_same_rates(seed: int, height: int) -> None:
 def test_segments_are_described() -> None:
     """Slopes, intercepts and heights of jumps, with the first group counted as 0."""
     given_ramps = ramps([100, 110, 120, 1120, 1150, 1180], [0, 0, 0, JUMP, 0, 0])
-    times = ramp_fit.FitTimes(TIME, TIME, 1, 0, 0)
-    segments = ramp_fit.describe_segments(given_ramps, times, keep_single=False)
+    times = fitting.FitTimes(TIME, TIME, 1, 0, 0)
+    segments = fitting.describe_segments(given_ramps, times, keep_single=False)
     assert segments.slope.ravel() == pytest.approx([10 / TIME, 30 / TIME])
     assert segments.yint.ravel() == pytest.approx([100, 1030], rel=1e-5)
     assert segments.crmag.ravel().tolist() == [1000]
@@ -296,7 +297,7 @@ def test_integral_field_units_have_images_of_their_own(
         exposure=SimpleNamespace(type=exposure_type),
         instrument=SimpleNamespace(lamp_mode=lamp_mode),
     )
-    assert expected == ramp_fit.is_integral_field(meta)
+    assert expected == fitting.is_integral_field(meta)
 
 
 @given(
@@ -325,11 +326,11 @@ def test_neighbours_do_not_matter(seed: int, nints: int, ngroups: int, flagged: 
         gain=rng.choice(np.array([-1, 2, 2, 2, 2, 2, 2, 2], np.float32), frame),
         dark=rng.random(frame, np.float32),
     )
-    times = ramp_fit.FitTimes(TIME, TIME, 1, 0, 0)
-    together = ramp_fit.fit_ramps(given, times, keep_single=False)
+    times = fitting.FitTimes(TIME, TIME, 1, 0, 0)
+    together = fitting.fit_ramps(given, times, keep_single=False)
     for x in range(frame[1]):
         own = {n: a[..., x : x + 1] for n, a in vars(given).items() if a is not None}
-        alone = ramp_fit.fit_ramps(replace(given, **own), times, keep_single=False)
+        alone = fitting.fit_ramps(replace(given, **own), times, keep_single=False)
         for whole, part in zip(together, alone, strict=True):
             for name, array in vars(whole).items():
                 np.testing.assert_array_equal(array[..., x], getattr(part, name)[..., 0], name)

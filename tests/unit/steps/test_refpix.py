@@ -10,7 +10,7 @@ import pytest
 
 from stpipe.errors import Skip
 from stpipe.models import dqflags
-from stpipe.steps.stage1.refpix import step
+from stpipe.steps.stage1.refpix import clipping, step
 from stpipe.testing import apply
 
 REFERENCE, DNU = dqflags.REFERENCE_PIXEL, dqflags.DO_NOT_USE
@@ -119,9 +119,9 @@ def test_zero_frame_is_corrected_except_where_it_has_no_data() -> None:
 def test_clipped_mean_leaves_outliers_out() -> None:
     """Values far from the mean are dropped until none is left; nothing has no mean."""
     values = np.array([1.0] * 10 + [2.0] * 10 + [1000.0])
-    assert step.clipped_mean(values, 3.0) == 1.5
-    assert step.clipped_mean(np.array([4.0, 4.0]), 3.0) == 4.0
-    assert step.clipped_mean(np.array([]), 3.0) is None
+    assert clipping.clipped_mean(values, 3.0) == 1.5
+    assert clipping.clipped_mean(np.array([4.0, 4.0]), 3.0) == 4.0
+    assert clipping.clipped_mean(np.array([]), 3.0) is None
 
 
 def test_running_median_mirrors_the_ends() -> None:

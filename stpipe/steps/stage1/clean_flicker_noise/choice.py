@@ -84,7 +84,7 @@ def looks_of(image: Floats, flat: Floats | None, axis: int, kind: str) -> Looks:
 
 def _without_sources(image: Any, axis: int) -> tuple[Any, float]:
     """The image cleaned along `axis` with the background in place of sources, and their share."""
-    from stpipe.steps.stage1.clean_flicker_noise.step import stripes
+    from stpipe.science.background.stripes import stripes
 
     mask = np.ones(image.shape, dtype=bool)
     clip_to_background(image, mask, Clipping())

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.core.step import Step
-from stpipe.engine import settle
-from stpipe.engine.array_store import Spool
+from stpipe.engine import compute
+from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.chain import hold
 from stpipe.errors import InputError, NoProduct, Skip
 from stpipe.models import dqflags
@@ -22,8 +22,10 @@ from stpipe.science.background.scene_mask import (
     non_science,
     refuse_unknown_regions,
 )
+from stpipe.science.background.stripes import stripes
+from stpipe.science.ramps.fitting import draft_rates
+from stpipe.science.ramps.integrations import as_model, integrations_of, is_ramp
 from stpipe.steps.stage1.clean_flicker_noise import nsclean
-from stpipe.steps.stage1.ramp_fit import draft_rates
 
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference
@@ -34,16 +36,12 @@ __all__ = [
     "FlickerRules",
     "Fourier",
     "Scene",
-    "as_model",
     "clean_around",
     "clean_image",
     "clean_ramp",
     "filled_flat",
-    "integrations_of",
-    "is_ramp",
     "planes_of",
     "scaled_medians",
-    "stripes",
 ]
 
 FOURIER_TYPES = ("NRS_MSASPEC", "NRS_IFU", "NRS_FIXEDSLIT", "NRS_BRIGHTOBJ")
@@ -143,7 +141,7 @@ class CleanFlickerNoiseStep(Step):
     def process(self, model: Any) -> Any:
         """Clean a ramp, or rates."""
         if is_ramp(model):
-            settle(model)
+            compute(model)
         if self.mask_science_regions:
             refuse_unknown_regions(model.meta.exposure.type)
         scene = self._scene(model)
@@ -252,11 +250,11 @@ class CleanFlickerNoiseStep(Step):
 
         One integration is in memory at a time.
         """
-        spool = Spool()
+        store = ArrayStore()
         extras = {"flicker_bkg": self.save_background, "flicker_noise": self.save_noise}
         names = ["data", *(name for name, wanted in extras.items() if wanted)]
         for name in names:
-            spool.make(name, model.shape, np.dtype(np.float32))
+            store.make(name, model.shape, np.dtype(np.float32))
         for i, at in enumerate(integrations_of(model)):
             planes = np.asarray(model.read("data", at)).reshape(-1, *model.shape[-2:])
             plane = mask[i] if mask.ndim > 2 else mask  # noqa: PLR2004 - a cube
@@ -268,32 +266,8 @@ class CleanFlickerNoiseStep(Step):
             made = {"data": cleaned, "flicker_bkg": background}
             for name in names:
                 array = made[name] if name in made else cleaned - planes
-                spool.fill(name, at, array if is_ramp(model) else array[0])
-        return spool.finished()
-
-
-def is_ramp(model: Any) -> bool:
-    """Is it a ramp, and not rates?"""
-    return type(model).__name__ == "RampModel"
-
-
-def integrations_of(model: Any) -> list[tuple[Any, ...]]:
-    """Sections of a model's data (..., rows, columns), one for each integration."""
-    *leading, rows, columns = model.shape
-    image = slice(0, rows), slice(0, columns)
-    groups = (slice(None),) * (len(leading) - 1)
-    return [(i, *groups, *image) for i in range(leading[0])] if leading else [image]
-
-
-def as_model(array: Any, like: Any) -> Any:
-    """A model of an array, by its number of dimensions, with the metadata of another."""
-    from stpipe import models
-
-    kinds = {2: models.ImageModel, 3: models.CubeModel, 4: models.RampModel}
-    product = kinds[len(array.shape)]()
-    product.update(like)
-    hold(product, "data", array)
-    return product
+                store.fill(name, at, array if is_ramp(model) else array[0])
+        return store.finished()
 
 
 def planes_of(model: Any) -> Floats:
@@ -473,17 +447,3 @@ def _noise_of(image: Any, mask: Booleans, rules: FlickerRules) -> Any:
     if noise is None:
         raise Skip("the noise cannot be fitted: no good pixels are left")
     return rules.fourier.back(noise)
-
-
-def stripes(image: Any, mask: Booleans, axis: int, outputs: int = 1) -> Floats:
-    """Medians of the unmasked pixels along an axis, for each of several parts; 0 without any."""
-    values = np.moveaxis(np.where(mask, image, np.nan), axis, -1)
-    parts = values.reshape(len(values), outputs, -1)
-    known = ~np.isnan(parts)
-    parts = np.sort(parts, axis=-1)  # NaN at the end
-    count = known.sum(axis=-1)[..., None]
-    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, parts.shape[-1] - 1)
-    middle = (np.take_along_axis(parts, low, -1) + np.take_along_axis(parts, high, -1)) / 2
-    level = np.where(count == 0, 0, middle)
-    found: Floats = np.moveaxis(np.repeat(level[..., 0], parts.shape[-1], axis=-1), -1, axis)
-    return found

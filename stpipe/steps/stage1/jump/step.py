@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.core.ramp_step import RampStep
-from stpipe.engine.chain import settle
+from stpipe.engine.chain import compute
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.science.arrays import bits_where, has, rows_of
@@ -163,7 +163,7 @@ class JumpStep(RampStep):
         """Search band by band; then look at whole frames, where large events are wanted."""
         searched = super().process(ramp)
         if self.expand_large_events or self.find_showers:
-            settle(searched)
+            compute(searched)
             self.flag_large_events(searched)
         return searched
 
@@ -216,7 +216,7 @@ class JumpStep(RampStep):
             many=self.minimum_sigclip_groups,
         )
 
-    def survey(self, exposure: Chain, references: References) -> JumpSearch:
+    def prepare(self, exposure: Chain, references: References) -> JumpSearch:
         """Count the groups that can be used at all."""
         unusable = exposure.everywhere(dqflags.DO_NOT_USE)
         usable = exposure.shape[1] - int(unusable.sum(axis=1).max())
@@ -230,7 +230,7 @@ class JumpStep(RampStep):
             ),
             self._after(references["gain"].data, exposure.meta.exposure.group_time),
             (nints * (ngroups - 1) - int(unusable.sum())) * rows * columns,
-            clipping and clipping.survey(exposure, references, ~unusable),
+            clipping and clipping.prepare(exposure, references, ~unusable),
         )
 
     def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
@@ -276,7 +276,7 @@ class JumpStep(RampStep):
         median = np.nanmedian(gain)
         return [AfterJump(float(dn * median), ngroups) for dn, ngroups in asked]
 
-    def conclude(self, meta: Any, totals: Mapping[str, int], known: JumpSearch) -> None:
+    def finish(self, meta: Any, totals: Mapping[str, int], known: JumpSearch) -> None:
         """Rate of primary events, per second and 1000 pixels."""
         if known.intervals > 0:
             seconds = meta.exposure.group_time * known.intervals
@@ -323,7 +323,7 @@ class Clipping:
     pooled: bool  # all differences of a pixel together, not one after the other
     changed: Booleans | None = None  # groups (integrations, groups) in which the scene has changed
 
-    def survey(self, exposure: Chain, references: References, suspects: Booleans) -> Clipping:
+    def prepare(self, exposure: Chain, references: References, suspects: Booleans) -> Clipping:
         """Find groups in which every pixel is a jump; bands are looked at until none is left."""
         for place in exposure.rectangles():
             if not suspects.any():

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.engine.array_store import Spool
+from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.chain import hold
 from stpipe.errors import ReferenceMissing
 from stpipe.models import dqflags
 from stpipe.science.arrays import has
 from stpipe.science.ramps.irs2_frames import OUTPUTS, SIZE, Interleaving
-from stpipe.steps.stage1.refpix.step import clipped_mean
+from stpipe.steps.stage1.refpix.clipping import clipped_mean
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -72,8 +72,8 @@ def correct_interleaved(ramp: Any, reference: Any, rules: InterleavedRules) -> N
     weights = Weights.of(reference.irs2_table, ReadSequence(layout))
     listed = reference.dq_table if reference.has("dq_table") else ()
     kept = np.full(ramp.shape[-2], rules.preserve) | layout.science_rows
-    spool = Spool()
-    spool.make("data", (*ramp.shape[:2], int(kept.sum()), ramp.shape[-1]), np.dtype(np.float32))
+    store = ArrayStore()
+    store.make("data", (*ramp.shape[:2], int(kept.sum()), ramp.shape[-1]), np.dtype(np.float32))
     for i in range(ramp.shape[0]):
         data = np.array(ramp.read("data", (i, ...)))
         if rules.by_edges:
@@ -82,9 +82,9 @@ def correct_interleaved(ramp: Any, reference: Any, rules: InterleavedRules) -> N
         turned = layout.to_detector(data)
         clean = subtract_reference(turned, weights, layout, preserve=rules.preserve)
         whole = slice(None), slice(0, int(kept.sum())), slice(0, data.shape[-1])
-        spool.fill("data", (i, *whole), layout.to_science(clean))
+        store.fill("data", (i, *whole), layout.to_science(clean))
     groupdq = ramp.groupdq[..., kept, :]
-    hold(ramp, "data", spool.finished()["data"])
+    hold(ramp, "data", store.finished()["data"])
     ramp.groupdq, ramp.pixeldq = groupdq, pixeldq[kept]
 
 

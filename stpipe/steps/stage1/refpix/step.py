@@ -10,12 +10,13 @@ import numpy as np
 
 from stpipe.core.ramp_step import RampStep
 from stpipe.engine.band import Band
-from stpipe.engine.chain import settle
+from stpipe.engine.chain import compute
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.science.arrays import has, rows_of
 from stpipe.science.ramps import _pointwise
 from stpipe.science.ramps.irs2_frames import is_interleaved
+from stpipe.steps.stage1.refpix.clipping import clipped_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,6 @@ __all__ = [
     "RefPixRules",
     "RefPixStep",
     "Window",
-    "clipped_mean",
     "measure_miri",
     "measure_one_output",
     "measure_outputs",
@@ -159,11 +159,11 @@ class RefPixStep(RampStep):
             self.odd_even_columns,
             self.siglimit,
         )
-        settle(ramp)
+        compute(ramp)
         correct_interleaved(ramp, self.references["refpix"], rules)
         return ramp
 
-    def survey(
+    def prepare(
         self, exposure: Chain, references: References
     ) -> MiriDrift | tuple[Drift, Drift | None]:
         """Measure the drift with the reference pixels."""
@@ -550,18 +550,6 @@ def _signal(
 def _average(means: list[float | None]) -> float | None:
     known = [mean for mean in means if mean is not None]
     return sum(known) / len(known) if known else None
-
-
-def clipped_mean(values: Floats | Doubles, siglimit: float) -> float | None:
-    """Mean of what stays within `siglimit` standard deviations of it; None of nothing."""
-    kept = values.astype(np.float64)
-    if kept.size == 0:
-        return None
-    size = 0
-    while kept.size != size and (spread := kept.std()) > 0:
-        size = kept.size
-        kept = kept[np.abs(kept - kept.mean()) <= siglimit * spread]
-    return float(kept.mean())
 
 
 def _drift_of_rows(

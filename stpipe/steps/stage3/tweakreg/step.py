@@ -17,7 +17,7 @@ from stpipe.core.step import Output
 from stpipe.errors import InputError, Skip
 from stpipe.references.selection import Reference, override
 from stpipe.science.sources.star_finder import StarFinder
-from stpipe.steps.stage2.assign_wcs import replaced_keywords
+from stpipe.science.wcs.keywords import replaced_keywords
 from stpipe.steps.stage3.tweakreg import star_catalogs
 
 if TYPE_CHECKING:

@@ -1,0 +1,32 @@
+"""Keywords of FITS that describe coordinates."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["replaced_keywords"]
+
+
+# What a description in FITS replaces: linear terms and polynomials.
+_REPLACED = re.compile(r"cdelt[12]|pc[12]_[12]|cd[12]_[12]|(a|b|ap|bp)_(order|\d_\d)")
+
+
+def replaced_keywords(meta: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with a description in FITS keywords, by lower-case name, in the place of an older one.
+
+    Values are None where there is no longer one.
+    """
+    own = (path.rpartition(".") for path in meta)
+    names = [n for group, _, n in own if group == "meta.wcsinfo" and _REPLACED.fullmatch(n)]
+    found = {**dict.fromkeys(names), **keywords}
+    return {f"meta.wcsinfo.{name}": value for name, value in found.items() if _has_keyword(name)}
+
+
+def _has_keyword(name: str) -> bool:
+    from stpipe import models
+
+    return f"meta.wcsinfo.{name}" in models.ImageModel.load_schema().metadata
