@@ -25,8 +25,10 @@ Output = pytest.CaptureFixture[str]
 OWN_AT_START = {
     "stpipe",
     "stpipe.cli",
+    "stpipe.cli.common",
     "stpipe.cli.common.arguments",
     "stpipe.cli.common.errors",
+    "stpipe.cli.strun",
     "stpipe.cli.strun.help",
     "stpipe.cli.strun.list",
     "stpipe.cli.strun.main",
@@ -34,6 +36,8 @@ OWN_AT_START = {
     "stpipe.errors",
     "stpipe.plugins",
     "stpipe.registry",
+    "stpipe.system",
+    "stpipe.system.software",
 }
 
 

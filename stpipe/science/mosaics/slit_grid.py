@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.errors import InputError
+from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.mosaics.sky_grid import Grid, Wishes, corners_of, inside, separation, stored_wcs
-from stpipe.science.spectra.aperture import HORIZONTAL
 
 if TYPE_CHECKING:
     from stpipe.science.arrays import Doubles

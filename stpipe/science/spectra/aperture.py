@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from stpipe.errors import ReferenceMissing
+from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.spectra.box_extraction import Background
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from stpipe.science.arrays import Doubles
 
 __all__ = [
-    "HORIZONTAL",
     "Aperture",
     "Limits",
     "centre",
@@ -31,7 +31,6 @@ __all__ = [
     "turned",
 ]
 
-HORIZONTAL = 1  # wavelengths run along rows; 2: along columns
 ANY = "ANY"
 FEWEST_SMOOTHED = 3  # pixels
 # Polynomials count from the middle of a pixel, first and last pixels from its edge.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from stpipe.errors import ReferenceMissing
-from stpipe.science.spectra.aperture import HORIZONTAL
+from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.wcs.lrs import velocity_factor
 
 if TYPE_CHECKING:

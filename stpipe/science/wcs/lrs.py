@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from stpipe.science.arrays import Doubles, Floats
 
 __all__ = [
-    "VERTICAL",
     "dithered_position",
     "lrs_wcs",
     "s_region",
@@ -31,7 +30,6 @@ __all__ = [
     "world_frame",
 ]
 
-VERTICAL = 2  # wavelengths run along columns
 SMOOTHNESS = 0.002  # sum of squared residuals of the splines through the table, pixel^2 or um^2
 REFERENCE_COLUMNS = 4  # not lit, at the left of the slitless subarray
 SPEED_OF_LIGHT = 299_792_458.0  # m/s

@@ -132,10 +132,11 @@ class AssignWcsStep(Step):
                 self.log.warning(message, name.upper(), keywords[name], limit)
 
     def _assign_lrs(self, image: Any, meta: Mapping[str, Any]) -> None:
+        from stpipe.science import dispersion
         from stpipe.science.wcs import lrs
 
         image.meta.wcsinfo.specsys = BARYCENTRE
-        image.meta.wcsinfo.dispersion_direction = lrs.VERTICAL
+        image.meta.wcsinfo.dispersion_direction = dispersion.VERTICAL
         specwcs = self.references["specwcs"]
         image.meta.wcs = lrs.lrs_wcs(meta, self.references["distortion"].model, specwcs)
         image.wavelength = lrs.wavelengths(image.meta.wcs, image.shape[-2:])

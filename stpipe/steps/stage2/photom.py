@@ -10,9 +10,9 @@ from stpipe.core.step import Output, Step
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.science.arrays import bits_where
+from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.exposure_types import WFSS
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.spectra.aperture import HORIZONTAL
 from stpipe.science.wcs.wavelengths import wavelengths
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 
 from stpipe.errors import InputError
 from stpipe.models import dqflags
-from stpipe.science.spectra.aperture import HORIZONTAL, centre
+from stpipe.science.dispersion import HORIZONTAL
+from stpipe.science.spectra.aperture import centre
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,16 +9,10 @@ import numpy as np
 
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
+from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.exposure_types import LRS, SLIT, SLITLESS, supported_type
 from stpipe.science.invalid_pixels import VALUES, match_invalid
-from stpipe.science.spectra.aperture import (
-    HORIZONTAL,
-    Aperture,
-    centre,
-    find_aperture,
-    odd_smoothing,
-    turned,
-)
+from stpipe.science.spectra.aperture import Aperture, centre, find_aperture, odd_smoothing, turned
 from stpipe.science.spectra.box_extraction import Background, Extraction, extract
 from stpipe.science.wcs.wavelengths import wavelengths
 from stpipe.steps.stage2.extract_1d.product import Place, Scale, columns_of, spectrum_of

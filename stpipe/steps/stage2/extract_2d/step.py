@@ -12,9 +12,9 @@ import numpy as np
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, NoProduct
 from stpipe.references.selection import Reference, override
+from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.exposure_types import SLITLESS
 from stpipe.science.invalid_pixels import VALUES
-from stpipe.science.spectra.aperture import HORIZONTAL
 from stpipe.science.wcs.grism import Grism, Trace, cutout_wcs
 from stpipe.steps.stage2.extract_2d.direct_sources import Source, read_sources
 
