@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.core.library_step import LibraryStep
 from stpipe.errors import InputError
 from stpipe.parameters.settings import Raw, Settings
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
+    from stpipe.core.configured import ConfiguredStep
     from stpipe.models import Association
     from stpipe.models.associations import Product
 
@@ -37,14 +36,14 @@ class Assignment:
     settings: Settings = field(default_factory=Settings)
 
     @contextmanager
-    def opened(self, step: Step) -> Iterator[Any]:
+    def opened(self, step: ConfiguredStep) -> Iterator[Any]:
         """The exposure as `step` takes it; of an association it knows that, and its product's name."""
         from stpipe import models
 
         if self.association is None:
             yield self.source
             return
-        step.source = Path(f"{self.name}.fits")
+        step.use(source=Path(f"{self.name}.fits"))
         with models.open(self.source) as exposure:
             for path, value in self.told.items():
                 exposure.set(path, value or None)
@@ -61,12 +60,12 @@ class Assignment:
         }
 
 
-def subtracts(cls: type[Step]) -> bool:
+def subtracts(cls: type[ConfiguredStep]) -> bool:
     """Whether a step or pipeline subtracts backgrounds."""
     return cls.alias == STEP or STEP in cls.step_defs
 
 
-def assignments(cls: type[Step], source: Any) -> list[Assignment]:
+def assignments(cls: type[ConfiguredStep], source: Any) -> list[Assignment]:
     """The runs that an input asks for: one for each product of an association, else one.
 
     Raises
@@ -78,14 +77,16 @@ def assignments(cls: type[Step], source: Any) -> list[Assignment]:
     from stpipe.models import load_association
 
     is_association = isinstance(source, (str, Path)) and Path(source).suffix == ".json"
-    if issubclass(cls, LibraryStep) or not is_association:
+    if cls.takes_many or not is_association:
         return [Assignment(source)]
     association = load_association(source)
     association.require_members()
     return [_of_product(cls, association, product) for product in association.products]
 
 
-def _of_product(cls: type[Step], association: Association, product: Product) -> Assignment:
+def _of_product(
+    cls: type[ConfiguredStep], association: Association, product: Product
+) -> Assignment:
     science = product.of_type("science")
     if len(science) != 1:
         raise InputError(

@@ -14,7 +14,7 @@ from stpipe.models import history
 from stpipe.system import folders
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
+    from stpipe.core.configured import ConfiguredStep
 
 __all__ = ["MODEL", "is_marked", "mark"]
 
@@ -28,7 +28,7 @@ def is_marked(path: str | Path) -> bool:
     return models.open_metadata(path).model_type == MODEL
 
 
-def mark(step: Step, source: str | Path, target: Path) -> Path:
+def mark(step: ConfiguredStep, source: str | Path, target: Path) -> Path:
     """Write that `step` has made nothing of `source`, and why."""
     from stpipe import models
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from stpipe.core.step import Step
+from typing import Any, Self
 
 __all__ = ["Output", "Parts", "Products", "StandIn", "first_product", "listed", "model_name"]
 
@@ -18,12 +15,18 @@ class Output:
 
     A product that there are `many` of comes from `process` as a mapping from labels to models, and
     arrives in a pipeline as `Parts` that it can loop over.
+
+    A product that is made only `when` the parameter of that name asks for it is a side product:
+    `process` hands it to `add_product`, it is saved by itself, and steps that follow do not get it.
+    The parameter `file`, if there is one, names its file.
     """
 
     name: str
     model: str
     suffix: str
     many: bool = False
+    when: str = ""
+    file: str = ""
 
     @property
     def extension(self) -> str:
@@ -54,18 +57,9 @@ class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
 
 
 class StandIn:
-    """What stands for a model while a pipeline is traced; running a step on it records the step.
+    """What stands for a model while a pipeline is traced; `model` is the class of that model."""
 
-    It has the class of that model as `model`.
-    """
-
-    def record(self, step: Step, *more: Any) -> Any:
-        """Note that `step` runs, on `more` as well; return stand-ins for its products."""
-        raise NotImplementedError
-
-    def together(self, given: Sequence[Any]) -> StandIn:
-        """A stand-in for many models, some of which have stand-ins."""
-        raise NotImplementedError
+    model: str
 
 
 def first_product(given: Any) -> Any:
@@ -96,7 +90,7 @@ class Parts(tuple[Any, ...]):  # noqa: SLOT001 - labels are an attribute
 def model_name(product: Any) -> str:
     """The class of a product's model, or of its parts' models."""
     if isinstance(product, StandIn):
-        return str(getattr(product, "model", ""))
+        return product.model
     return type(product[0] if isinstance(product, Parts) and product else product).__name__
 
 

@@ -15,7 +15,7 @@ from stpipe.parameters.specs import PATHS, rules
 from stpipe.system import software
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
+    from stpipe.core.configured import ConfiguredStep
     from stpipe.references.selection import Reference
 
 __all__ = [
@@ -26,11 +26,9 @@ __all__ = [
 ]
 
 HOOKS = ("pre_hooks", "post_hooks")
-# Parameters that say where things go, not what is computed.
-BOOKKEEPING = frozenset({"skip", "save_results", "output_file", "output_dir", "suffix"})
 
 
-def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[str, Any]:
+def done(step: ConfiguredStep, references: Mapping[str, Reference], started: str) -> dict[str, Any]:
     """The record of a step that ran; the product's own `suffix` is added to it."""
     record = done_by(step, references)
     names = record["parameters"]
@@ -44,7 +42,7 @@ def done(step: Step, references: Mapping[str, Reference], started: str) -> dict[
     }
 
 
-def done_by(step: Step, references: Mapping[str, Reference]) -> dict[str, Any]:
+def done_by(step: ConfiguredStep, references: Mapping[str, Reference]) -> dict[str, Any]:
     """What decides the pixels of a step's product: its parameters and references."""
     # Hooks have records of their own, made when they ran.
     values = {n: v for n, v in step.science_parameters().items() if n not in HOOKS}
@@ -68,7 +66,7 @@ def _without_folder(source: str) -> str:
     return Path(source).name if source.startswith("/") else source
 
 
-def skipped(step: Step, reason: str, source: str = "") -> dict[str, Any]:
+def skipped(step: ConfiguredStep, reason: str, source: str = "") -> dict[str, Any]:
     """The record of a step that was left out or did nothing, why, and who asked for it."""
     return {
         "step": step.qualified_name,
@@ -80,7 +78,7 @@ def skipped(step: Step, reason: str, source: str = "") -> dict[str, Any]:
     }
 
 
-def hooked(step: Step, when: str, hook: str, started: str) -> dict[str, Any]:
+def hooked(step: ConfiguredStep, when: str, hook: str, started: str) -> dict[str, Any]:
     """The record of a hook of `step` that ran; `when` is "pre_hooks" or "post_hooks"."""
     return {
         "step": step.qualified_name,

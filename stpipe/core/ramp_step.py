@@ -76,6 +76,7 @@ class RampStep(Step):
         """Write into metadata what was counted in all bands; `known` is what `prepare` returned."""
         del meta, totals, known
 
-    def _log_end(self, seconds: float) -> None:
+    def log_end(self, seconds: float) -> None:
+        """Log that the step has run; one that is put off is logged by its chain."""
         if self.halo is None:
-            super()._log_end(seconds)
+            super().log_end(seconds)

@@ -2,129 +2,148 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from stpipe import naming
 from stpipe.core.products import Output, Parts, StandIn, listed, model_name
 from stpipe.errors import ParameterError
-from stpipe.models import history
+from stpipe.models import ModelLibrary
+from stpipe.models.history import part_of, suffixes, suffixes_in
+from stpipe.models.user_models import extension_of
 from stpipe.system import folders
 
 if TYPE_CHECKING:
-    from stpipe.core.step import Step
+    from stpipe.core.configured import ConfiguredStep
 
-__all__ = ["Saving"]
+__all__ = ["check_output_file", "product_name", "save", "save_members", "save_side"]
 
 
-class Saving:
-    """What a step does with what it has made; a part of `Step`."""
+def save(step: ConfiguredStep, result: Any, suffix: str | None = None) -> list[Path]:
+    """Write the products under their names and return the paths.
 
-    name: str
-    log: logging.Logger
-    input_models: ClassVar[tuple[str, ...]]
-    outputs: ClassVar[tuple[Output, ...]]
-    output_file: str | None
-    output_dir: str | None
-    source: Path | None
+    A `suffix` names one product on the way, which neither `output_file` nor the parameter `suffix` is
+    meant for.
 
-    @property
-    def root(self) -> Step:
-        """The outermost pipeline, or the step itself."""
-        raise NotImplementedError
+    Raises
+    ------
+    ParameterError
+        When a product would overwrite the input.
+    """
+    made = listed(result)
+    if suffix is not None:
+        return _save(step, made[0], partial(_path, step), suffix)
+    paths = []
+    labels = step.labels(made)
+    for number, (product, label) in enumerate(zip(made, labels, strict=True)):
+        beside = labels[0] if number else None
+        place = partial(_path, step, output_file=step.output_file, beside=beside)
+        paths += _save(step, product, place, label)
+    return paths
 
-    def products(self, model_type: str) -> tuple[Output, ...]:
-        """The declared products."""
-        raise NotImplementedError
 
-    def save(self, result: Any, suffix: str | None = None) -> list[Path]:
-        """Write the products under their names and return the paths.
+def save_side(step: ConfiguredStep, output: Output, product: Any) -> list[Path]:
+    """Write a product that a parameter asked for, under the name that another may give."""
+    exact = getattr(step, output.file) if output.file else None
+    return _save(step, product, partial(_path, step, output_file=exact), output.suffix)
 
-        A `suffix` names one product on the way, which neither `output_file` nor the parameter
-        `suffix` is meant for.
 
-        Raises
-        ------
-        ParameterError
-            When a product would overwrite the input.
-        """
-        made = listed(result)
-        if suffix is not None:
-            return self._save(made[0], self._path, suffix)
-        paths = []
-        labels = self.labels(made)
-        for number, (product, label) in enumerate(zip(made, labels, strict=True)):
-            beside = labels[0] if number else None
-            place = partial(self._path, output_file=self.output_file, beside=beside)
-            paths += self._save(product, place, label)
-        return paths
+def check_output_file(step: ConfiguredStep) -> None:
+    """Refuse a name that products cannot have: better now than after an hour.
 
-    def _save(self, product: Any, place: Callable[..., Path], suffix: str) -> list[Path]:
-        """Write a product, or each of its parts."""
-        if not isinstance(product, Parts):
-            return [self._write(product, place(suffix, product))]
-        if self.output_file is not None:
-            return self._save_folder(product, suffix)
-        return [self._write(part, place(suffix, part)) for part in product]
+    Raises
+    ------
+    ParameterError
+        When `output_file` has another ending than the files of the first product.
+    """
+    outputs = step.main_outputs()
+    if step.output_file and not any(output.many for output in outputs):
+        # Without declared products they are of the input's model, if not of any.
+        unknown = "" if step.input_models else naming.TABLES[0]
+        extension = outputs[0].extension if outputs else unknown
+        naming.output_path("", "", extension=extension, output_file=step.output_file)
 
-    def _save_folder(self, parts: Parts, suffix: str) -> list[Path]:
-        """Write parts into the folder `output_file`, which is there whole or not at all."""
-        with folders.replacing(Path(self.output_dir or "", self.output_file or "")) as folder:
-            paths = [folder / self._path(suffix, part).name for part in parts]
-            for part, path in zip(parts, paths, strict=True):
-                part.save(path)
-            folders.write_index(folder, [path.name for path in paths])
-        self.log.info("Saved %s", folders.final(folder / "x").parent)
-        return [folders.final(path) for path in paths]
 
-    def check_output_file(self) -> None:
-        """Refuse a name that products cannot have: better now than after an hour."""
-        if self.output_file and not any(output.many for output in self.outputs):
-            # Without declared products they are of the input's model, if not of any.
-            unknown = "" if self.input_models else naming.TABLES[0]
-            extension = self.outputs[0].extension if self.outputs else unknown
-            naming.output_path("", "", extension=extension, output_file=self.output_file)
+def product_name(step: ConfiguredStep, suffix: str) -> str:
+    """The file name of this exposure's product `suffix`, in the run's output folder."""
+    source = step.context.source or Path(f"{step.name}.fits")
+    return str(naming.output_path(source, suffix, output_dir=step.context.output_dir))
 
-    def labels(self, products: Sequence[Any]) -> list[str]:
-        """The suffix of each product that is to be saved."""
-        declared = self.products(model_name(products[0])) if products else ()
-        return [output.suffix for output in declared[: len(products)]]
 
-    def _path(self, suffix: str, product: Any, **exact: Any) -> Path:
-        from stpipe.models.user_models import extension_of
+# --- models, parts and libraries -------------------------------------------------------------------
 
-        source = self.root.source or self.source
-        if source is None:
-            raise ParameterError(f"{self.name}: no name for the product; give output_file.")
-        known = frozenset() if isinstance(product, StandIn) else history.suffixes(product)
-        part = "" if isinstance(product, StandIn) else history.part_of(product)
-        name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
-        folder = self.output_dir or self.root.output_dir
-        extension = extension_of(model_name(product))
-        path = naming.output_path(name, suffix, extension=extension, output_dir=folder, **exact)
-        if path.exists() and source.exists() and path.samefile(source):
-            raise ParameterError(
-                f"{self.name}: the product would overwrite its input {source}. Give another "
-                "output_file or output_dir."
-            )
-        return path
 
-    def _write(self, product: Any, path: Path) -> Path:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ParameterError(
-                f"{self.name}: the product {path} cannot be written: {error.strerror}: "
-                f"{error.filename}. Give another output_dir."
-            ) from None
-        product.save(path)
-        self.log.info("Saved %s", path)
-        return path
+def _save(
+    step: ConfiguredStep, product: Any, place: Callable[..., Path], suffix: str
+) -> list[Path]:
+    """Write a product, or each of its parts or members."""
+    if isinstance(product, ModelLibrary):
+        return save_members(step, product, suffix)
+    if not isinstance(product, Parts):
+        return [_write(step, product, place(suffix, product))]
+    if step.output_file is not None:
+        return _save_folder(step, product, suffix)
+    return [_write(step, part, place(suffix, part)) for part in product]
 
-    def product_name(self, suffix: str) -> str:
-        """The file name of this exposure's product `suffix`, in the run's output folder."""
-        source = self.root.source or self.source or Path(f"{self.name}.fits")
-        return str(naming.output_path(source, suffix, output_dir=self.root.output_dir))
+
+def _save_folder(step: ConfiguredStep, parts: Parts, suffix: str) -> list[Path]:
+    """Write parts into the folder `output_file`, which is there whole or not at all."""
+    with folders.replacing(Path(step.output_dir or "", step.output_file or "")) as folder:
+        paths = [folder / _path(step, suffix, part).name for part in parts]
+        for part, path in zip(parts, paths, strict=True):
+            part.save(path)
+        folders.write_index(folder, [path.name for path in paths])
+    step.log.info("Saved %s", folders.final(folder / "x").parent)
+    return [folders.final(path) for path in paths]
+
+
+def save_members(step: ConfiguredStep, library: ModelLibrary, suffix: str) -> list[Path]:
+    """Write the members of a library, into the folder `output_file` if that is given."""
+    histories = [library.metadata(n).get("provenance") or [] for n in range(len(library))]
+    names = [
+        naming.split(member.path, suffixes_in(history)).with_suffix(suffix)
+        for member, history in zip(library.members, histories, strict=True)
+    ]
+    if step.output_file is None:
+        folder = Path(step.output_dir or step.context.output_dir or "")
+        return [
+            _write(step, model, folder / name) for name, model in zip(names, library, strict=True)
+        ]
+    with folders.replacing(Path(step.output_dir or "", step.output_file)) as folder:
+        for name, model in zip(names, library, strict=True):
+            model.save(folder / name)
+        folders.write_index(folder, names)
+    return [folders.final(folder / name) for name in names]
+
+
+def _path(step: ConfiguredStep, suffix: str, product: Any, **exact: Any) -> Path:
+    source = step.context.source
+    if source is None:
+        raise ParameterError(f"{step.name}: no name for the product; give output_file.")
+    known = frozenset() if isinstance(product, StandIn) else suffixes(product)
+    part = "" if isinstance(product, StandIn) else part_of(product)
+    name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
+    folder = step.output_dir or step.context.output_dir
+    extension = extension_of(model_name(product))
+    path = naming.output_path(name, suffix, extension=extension, output_dir=folder, **exact)
+    if path.exists() and source.exists() and path.samefile(source):
+        raise ParameterError(
+            f"{step.name}: the product would overwrite its input {source}. Give another "
+            "output_file or output_dir."
+        )
+    return path
+
+
+def _write(step: ConfiguredStep, product: Any, path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParameterError(
+            f"{step.name}: the product {path} cannot be written: {error.strerror}: "
+            f"{error.filename}. Give another output_dir."
+        ) from None
+    product.save(path)
+    step.log.info("Saved %s", path)
+    return path

@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe import hooks, naming
-from stpipe.core.library_step import LibraryStep, save_members
+from stpipe import naming
+from stpipe.core.inputs import is_there, opened
 from stpipe.core.products import StandIn, first_product
+from stpipe.core.recording import hooked
+from stpipe.core.run import run as in_memory
+from stpipe.core.saving import save_members
 from stpipe.core.step import Step
 from stpipe.engine.chain import compute
 from stpipe.errors import InputError, UsageError, did_you_mean
@@ -51,12 +54,12 @@ def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None)
     graph = trace(pipeline, source)
     window = Window(pipeline, graph, _names(graph, start, stop))
     window.check()
-    pipeline.window = window
+    pipeline.use(runner=window)
     try:
         result = pipeline.process(window.given() if start is None else window.stand_in())
         return window.save(_flat(result), stopped=stop)
     finally:
-        pipeline.window = None
+        pipeline.use(runner=None)
         window.close()
 
 
@@ -95,12 +98,19 @@ class Window:
 
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
         """Run a step of the pipeline if it belongs to the window, else stand in for its products."""
-        first = first_product(inputs[0])
+        first, *more = first_product(inputs[0]), *inputs[1:]
+        if step.step_defs:
+            unfolds = self.graph.stand_in_of(first) is not None and not step.skip
+            return step.process(first, *more) if unfolds else in_memory(step, inputs)
+        if not is_there(first):
+            return in_memory(step, inputs)
         if step.qualified_name in self.names:
-            return step.run_alone(*(self._real(one) for one in (first, *inputs[1:])))
-        for one in (first, *inputs[1:]):
+            return in_memory(step, [self._real(one) for one in (first, *more)])
+        for one in (first, *more):
             self._leave(one)
-        return self._standing_for(first).record(step, *map(self._standing_for, inputs[1:]))
+        return self._on_disk().record(
+            step, self._standing_for(first), [self._standing_for(one) for one in more]
+        )
 
     def check(self) -> None:
         """Look at every saved product that the window starts from, before anything runs."""
@@ -115,16 +125,16 @@ class Window:
     def given(self) -> Any:
         """The exposure itself, or the library, as the pipeline's own hooks leave it."""
         pipeline = self.pipeline
-        if isinstance(pipeline, LibraryStep):
-            return pipeline.open([str(member.source) for member in self.graph.members])
-        model = self._open(self.graph.source)
-        return hooks.run_all(pipeline.pre_hooks, model, pipeline.log, pipeline.hook_timeout)
+        if pipeline.takes_many:
+            given: Any = opened(pipeline, [str(member.source) for member in self.graph.members])
+        else:
+            given = self._open(self.graph.source).copy()
+        return hooked(pipeline, "pre_hooks", given)
 
     def stand_in(self) -> StandIn:
         """What stands for the exposure, or the library, where it is not read."""
         graph = self._on_disk()
-        many = isinstance(self.pipeline, LibraryStep)
-        return graph.stand_ins() if many else graph.stand_in()
+        return graph.stand_ins() if self.pipeline.takes_many else graph.stand_in()
 
     def save(self, results: Sequence[Any], stopped: str | None) -> list[Path]:
         """Save what the pipeline returns and what leaves the window."""
@@ -132,10 +142,7 @@ class Window:
         saved = []
         if len(real) == len(results):
             first, *rest = real
-            first = hooks.run_all(
-                self.pipeline.post_hooks, first, self.pipeline.log, self.pipeline.hook_timeout
-            )
-            saved = self.pipeline.save((first, *rest))
+            saved = self.pipeline.save((hooked(self.pipeline, "post_hooks", first), *rest))
         else:
             for model in real:
                 self._leave(model)

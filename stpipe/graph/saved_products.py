@@ -80,7 +80,8 @@ def reasons(
 
     product = models.open_metadata(path)
     history: list[Record] = list(product.get("provenance") or [])
-    expected = [*_before(graph, path), *_expected(place, still)]
+    own = _hooks(graph.pipeline, "pre_hooks")
+    expected = [*_before(graph, path), *own, *_expected(place, still)]
     problems = [
         *_other_exposure(graph, product, history, path),
         *_other_history(expected, _comparable(history)),

@@ -15,8 +15,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from stpipe import naming
-from stpipe.core.library_step import LibraryStep, stand_in_of
-from stpipe.core.step import SKIP_PARAMETER, Output, Products, StandIn, Step
+from stpipe.core.configured import SKIP_PARAMETER
+from stpipe.core.products import Output, Products, StandIn, first_product
+from stpipe.core.recording import nothing
+from stpipe.core.step import Step
 from stpipe.errors import TraceError
 from stpipe.models import history
 
@@ -120,8 +122,35 @@ class Graph:
         """The exposure, or the first member."""
         return self.members[0].source
 
+    def run(self, step: Step, inputs: Sequence[Any]) -> Any:
+        """Note that `step` runs; return stand-ins for its products. Pipelines unfold."""
+        given = self.stand_in_of(first_product(inputs[0]))
+        if given is None:
+            return nothing(step, "there is nothing to work on")
+        if step.step_defs and not step.skip:
+            return step.process(given, *inputs[1:])
+        return self.record(step, given, inputs[1:])
+
+    def stand_in_of(self, given: Any) -> Traced | TracedMany | None:
+        """What stands for the input of a step, be it a list with stand-ins in it; None for nothing."""
+        if isinstance(given, (Traced, TracedMany)):
+            return given
+        listed = given if isinstance(given, (list, tuple)) else ()
+        found = [one for one in listed if isinstance(one, (Traced, TracedMany))]
+        if len(listed) == 1 and isinstance(found[0], TracedMany):
+            return found[0]
+        several = (one.members if isinstance(one, TracedMany) else [one] for one in found)
+        members = [member for group in several for member in group]
+        places = tuple(member.places[0] for member in members)
+        return TracedMany(self, members, places, self.root) if members else None
+
     def record(self, step: Step, given: Traced | TracedMany, more: Sequence[Any] = ()) -> Any:
         """Note that `step` runs on `given` and on `more`; return stand-ins for its products."""
+        if isinstance(given, TracedMany) and not step.takes_many:
+            raise TraceError(
+                f"{step.qualified_name} takes one exposure, but is given {len(given.members)} or more: "
+                "loop over them, or derive the step from LibraryStep."
+            )
         if step.skip and step.parent is not None:
             return given.skipping(step, SKIP_PARAMETER)
         meta = given.flat_meta()
@@ -132,7 +161,18 @@ class Graph:
             refinement = Refinement(step, given.index, selected, given.skipped)
             given.node.refinements.append(refinement)
             return given.refined()
-        return self._add(step, (given, *_stand_ins(step, more)), selected)
+        return self._add(step, (given, *self._further(step, more)), selected)
+
+    def _further(self, step: Step, more: Sequence[Any]) -> Iterator[Traced | TracedMany]:
+        """Further arguments of a step; a list of stand-ins is one."""
+        for one in more:
+            stand_in = self.stand_in_of(one)
+            if stand_in is None:
+                raise TraceError(
+                    f"{step.qualified_name} is given a {type(one).__name__}, which no file holds. A step "
+                    "takes products of other steps; give it everything else as a parameter."
+                )
+            yield stand_in
 
     def _add(
         self,
@@ -148,7 +188,7 @@ class Graph:
         node.arguments = tuple(one.length for one in arguments)
         self.nodes.append(node)
         made = [self._made(given, node, i, selected) for i in range(len(products))]
-        return Products([o.name for o in declared], made) if step.outputs[1:] else made[0]
+        return Products([o.name for o in declared], made) if declared[1:] else made[0]
 
     def _made(
         self,
@@ -217,18 +257,6 @@ class Graph:
 Place = tuple[Node | None, int]
 
 
-def _stand_ins(step: Step, given: Sequence[Any]) -> Iterator[Traced | TracedMany]:
-    """Further arguments of a step; a list of stand-ins is one."""
-    for one in given:
-        stand_in = stand_in_of(one)
-        if not isinstance(stand_in, (Traced, TracedMany)):
-            raise TraceError(
-                f"{step.qualified_name} is given a {type(one).__name__}, which no file holds. A step "
-                "takes products of other steps; give it everything else as a parameter."
-            )
-        yield stand_in
-
-
 def _flatten(result: Any) -> Iterator[Any]:
     if isinstance(result, (tuple, list)):
         for item in result:
@@ -279,17 +307,6 @@ class Traced(StandIn):
     def flat_meta(self) -> dict[str, Any]:
         """Metadata by dotted name."""
         return dict(self._graph.flat(self.metadata))
-
-    def record(self, step: Step, *more: Any) -> Any:
-        """Note that `step` runs on what this stands for."""
-        return self._graph.record(step, self, more)
-
-    def together(self, given: Sequence[Any]) -> TracedMany:
-        """A stand-in for a list that this one stands in."""
-        members = [m for one in given for m in (one if isinstance(one, TracedMany) else (one,))]
-        whole = given[0] if len(given) == 1 and isinstance(given[0], TracedMany) else None
-        places = whole.places if whole else tuple(m.places[0] for m in members)
-        return TracedMany(self._graph, members, places, self._graph.root)
 
     def skipping(self, step: Step, reason: str) -> Traced:
         """The same data with a step left out; the next product will say so."""
@@ -342,6 +359,7 @@ class TracedMany(StandIn):
     ) -> None:
         self._graph = graph
         self.members = list(members)
+        self.model = members[0].model if members else ""  # the class of their models
         self.places = places
         self.root = root
 
@@ -376,11 +394,6 @@ class TracedMany(StandIn):
         return self.members[0].metadata if self.members else self._graph.members[0].metadata
 
     @property
-    def model(self) -> str:
-        """The class of their models."""
-        return self.members[0].model if self.members else ""
-
-    @property
     def skipped(self) -> tuple[SkippedStep, ...]:
         """Steps that were left out on the way to the first."""
         return self.members[0].skipped if self.members else ()
@@ -388,19 +401,6 @@ class TracedMany(StandIn):
     def flat_meta(self) -> dict[str, Any]:
         """Metadata by dotted name."""
         return dict(self._graph.flat(self.metadata))
-
-    def record(self, step: Step, *more: Any) -> Any:
-        """Note that `step` runs on all of them."""
-        if not isinstance(step, LibraryStep):
-            raise TraceError(
-                f"{step.qualified_name} takes one exposure, but is given {len(self.members)} or more: "
-                "loop over them, or derive the step from LibraryStep."
-            )
-        return self._graph.record(step, self, more)
-
-    def together(self, given: Sequence[Any]) -> TracedMany:
-        """A stand-in for a list that this one stands in."""
-        return self.members[0].together(given)
 
     def skipping(self, step: Step, reason: str) -> TracedMany:
         """The same with a step left out; what is made next will say so."""
@@ -492,10 +492,10 @@ def trace(pipeline: Step, source: str | Path) -> Graph:
 def trace_many(pipeline: Step, members: Sequence[Member], root: str) -> Graph:
     """The same for the members of an association, or for an exposure that is yet to be made."""
     graph = Graph(pipeline, tuple(members), root)
-    pipeline.source = Path(f"{root}.fits") if len(members) > 1 else members[0].source
-    pipeline.settle_for(members[0].metadata.to_flat_dict())
-    several = isinstance(pipeline, LibraryStep)
-    graph.finish(pipeline.run(graph.stand_ins() if several else graph.stand_in()))
+    source = Path(f"{root}.fits") if len(members) > 1 else members[0].source
+    pipeline.use(source=source, runner=graph)
+    pipeline.resolve_for(members[0].metadata.to_flat_dict())
+    graph.finish(pipeline.run(graph.stand_ins() if pipeline.takes_many else graph.stand_in()))
     return graph
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stpipe.core.library_step import LibraryStep
 from stpipe.graph.tracing import Graph, Node, Part
 from stpipe.project.steps import LookStep
 
@@ -52,7 +51,7 @@ def _joins(graph: Graph, node: Node, fuses: Callable[[str], bool]) -> bool:
     before, index = node.inputs[0]
     if before is None or isinstance(before, Part) or before.products[0].many:
         return False
-    if index or isinstance(node.step, (LibraryStep, LookStep)):
+    if index or node.step.takes_many or isinstance(node.step, LookStep):
         return False
     readers = [n for n in graph.nodes if any(maker is before for maker, _ in n.inputs)]
     wanted = [*graph.results, *(product for product, _ in graph.saves)]

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from stpipe import hooks
-from stpipe.core.library_step import LibraryStep
 from stpipe.core.products import Output
 from stpipe.core.step import Step
 from stpipe.errors import UsageError
@@ -111,7 +110,7 @@ class _Row:
 
 def _put_before(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
     place = node.inputs[0]
-    if isinstance(node.step, LibraryStep):
+    if node.step.takes_many:
         raise _many_files(node, given[0])
     row = _Row(place, graph.model_at(place), node.root)
     for number, hook in enumerate(given, start=1):

@@ -21,8 +21,10 @@ from configobj import ConfigObj
 
 from stpipe import naming
 from stpipe.core import no_product
+from stpipe.core.inputs import opened
 from stpipe.core.loading import import_class
 from stpipe.core.products import Parts
+from stpipe.core.recording import mark_skipped
 from stpipe.core.step import Products, Step
 from stpipe.parameters.settings import Configuration, Raw, Settings
 from stpipe.project import integrity
@@ -140,7 +142,7 @@ def run(step: Step, job: Mapping[str, Any], sources: Sequence[str | Path]) -> An
     first, *more = _arguments(sources, [int(n) for n in job.get("arguments", "0")])
     for section in job.get("before", {}).values():
         inner = _step(section)
-        inner.chained = True
+        inner.use(chained=True)
         made = _run(inner, section["job"], first)
         first = made[0] if isinstance(made, Products) else made
     return _run(step, job, first, *more)
@@ -202,7 +204,7 @@ def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
     _prepare(step, job)
     if not first:
         return step.run(None)
-    given = step.open(first)
+    given: Any = opened(step, first)
     for path, value in job.get("told", {}).items():
         given.set(path, value or None)
     _note_skipped(job.get("skipped", {}), [given])
@@ -232,8 +234,8 @@ def _step(section: Mapping[str, Any]) -> Step:
 
 
 def _prepare(step: Step, job: Mapping[str, Any]) -> None:
-    step.resolver = FixedResolver(_references(job))
-    step.made_for = json.loads(job.get("pipelines") or "[]")
+    pipelines = tuple(json.loads(job.get("pipelines") or "[]"))
+    step.use(resolver=FixedResolver(_references(job)), pipelines=pipelines)
 
 
 def _references(job: Mapping[str, Any]) -> dict[str, Reference]:
@@ -263,4 +265,4 @@ def _note_skipped(skipped: Mapping[str, Any], models: Iterable[Any]) -> None:
 
 
 def _mark(step: Step, note: SkipNote, model: DataModel) -> None:
-    step.mark_skipped(model, note.reason, note.source)
+    mark_skipped(step, model, note.reason, note.source)

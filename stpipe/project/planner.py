@@ -16,7 +16,6 @@ from typing import Any
 
 from stpipe import hooks
 from stpipe.core.associations import Assignment, assignments, subtracts
-from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
 from stpipe.graph.tracing import (
@@ -93,7 +92,7 @@ class Planner:
     @property
     def _one_by_one(self) -> list[type[Step]]:
         """Pipelines that take exposures one by one."""
-        return [p for p in self._pipelines if not issubclass(p, LibraryStep)]
+        return [p for p in self._pipelines if not p.takes_many]
 
     def _settings_of(self, cls: type[Step]) -> Settings:
         if cls not in self._settings:
@@ -101,7 +100,7 @@ class Planner:
         return self._settings[cls]
 
     def _plan_association(self, source: str, made: Made) -> list[dict[str, Any]]:
-        stages = [p for p in self._pipelines if issubclass(p, LibraryStep)]
+        stages = [p for p in self._pipelines if p.takes_many]
         association = load_association(source)
         if not stages or (association.is_of_stage_2 and self._one_by_one):
             return self._plan_assignments(source)
@@ -147,7 +146,7 @@ class Planner:
         files = [source, *(str(member.origin) for member in members)]
         for cls in stages:
             pipeline = cls.from_settings((own or {}).get(cls) or self._settings_of(cls))
-            pipeline.resolver = self._resolver
+            pipeline.use(resolver=self._resolver)
             graph = trace_many(pipeline, members, root)
             refuse(pipeline)
             interpose(graph)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from string import Template
 from typing import TYPE_CHECKING
 
-from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
 from stpipe.errors import UsageError
 from stpipe.project.config import all_steps
@@ -70,7 +69,7 @@ class RuleText:
 def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
     """A rule for each step that `pipeline` may take."""
     steps = [(name, step) for name, step in all_steps(pipeline) if not step.refines]
-    many = any(issubclass(s, LibraryStep) or any(o.many for o in s.outputs) for _, s in steps)
+    many = any(s.takes_many or any(o.many for o in s.outputs) for _, s in steps)
     outputs = {name: step.usual_products() for name, step in steps}
     suffixes = frozenset(o.suffix for made in outputs.values() for o in made)
     return [
@@ -91,7 +90,7 @@ def group_of(pipeline: type[Step]) -> str:
 
     Else exposures that one association joins would be one job all together.
     """
-    return "association" if issubclass(pipeline, LibraryStep) else "exposure"
+    return "association" if pipeline.takes_many else "exposure"
 
 
 def of_stages(pipelines: Iterable[type[Step]]) -> list[RuleText]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from stpipe import hooks
 from stpipe.core import provenance
+from stpipe.core.inputs import opened_model
 from stpipe.core.step import Step
 from stpipe.models.history import now
 
@@ -32,7 +33,7 @@ class HookStep(Step):
 
     def run(self, *inputs: Any) -> Any:
         """What the hook leaves of the product."""
-        model = self.open(inputs[0]).copy()
+        model = opened_model(self, inputs[0]).copy()
         history, started = list(model.provenance or []), now()
         made = hooks.run(self.hook, model, self.log, self.hook_timeout)
         record = provenance.hooked(self, self.when, self.hook, started)
@@ -45,7 +46,7 @@ class LookStep(HookStep):
 
     def run(self, *inputs: Any) -> None:
         """Nothing is made; a hook that fails stops what waits for it."""
-        hooks.run(self.hook, self.open(inputs[0]).copy(), self.log, self.hook_timeout)
+        hooks.run(self.hook, opened_model(self, inputs[0]).copy(), self.log, self.hook_timeout)
 
     def check_output_file(self) -> None:
         """A mark may have any name."""
@@ -67,7 +68,7 @@ class SaveStep(Step):
 
     def run(self, *inputs: Any) -> Any:
         """The product as it is: saving is no step of its history."""
-        return self.open(inputs[0])
+        return opened_model(self, inputs[0])
 
     def process(self, model: Any) -> Any:
         """Nothing to compute."""

@@ -338,7 +338,7 @@ def test_picture_frame(peer: Any, of_rates: bool) -> None:
         )
         step._mask = lambda _: seen  # type: ignore[method-assign]
     reference = models.PictureFrameModel(frame)
-    step._references = {"pictureframe": reference}  # type: ignore[assignment]
+    step.references = {"pictureframe": reference}  # type: ignore[assignment]
     result = step.process(model)
 
     np.testing.assert_allclose(result.data, expected["data"], rtol=2e-5, atol=2e-3)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("crds")
 
 def rates(exposure: Path, threads: int = 1) -> list[Any]:
     pipeline = Detector1Pipeline()
-    pipeline.set_threads(threads)
+    pipeline.use(threads=threads)
     return list(pipeline.run(exposure))
 
 

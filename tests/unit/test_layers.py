@@ -107,7 +107,7 @@ def meta(path: Path) -> dict[str, Any]:
 
 
 def settled(step: JumpStep | Detector1Pipeline, path: Path) -> JumpStep | Detector1Pipeline:
-    step.settle_for(meta(path))
+    step.resolve_for(meta(path))
     return step
 
 

@@ -187,7 +187,7 @@ class _Request:
             step = self.cls.from_settings(settings, self.configuration.name)
         except ParameterError as error:
             raise ParameterError(map(_with_option, error.problems)) from None
-        step.resolver = self._resolver()
+        step.use(resolver=self._resolver())
         return step
 
     def _settings(self) -> Settings:
@@ -216,7 +216,7 @@ class _Request:
 
         step = self.step()
         if source:
-            step.settle_for(models.open_metadata(source).to_flat_dict())
+            step.resolve_for(models.open_metadata(source).to_flat_dict())
         return step
 
     def _explain(self) -> None:
@@ -249,17 +249,15 @@ class _Request:
             for sources in self._together():
                 for one in assignments(self.cls, sources[0]):
                     step = self.step(one.settings)
-                    step.set_threads(self._threads())
+                    step.use(threads=self._threads())
                     with one.opened(step) as exposure:
                         self._run_one(step, (exposure, *sources[1:]))
             logs.log_cost(self.step().log)
 
     def _together(self) -> list[tuple[str, ...]]:
         """The inputs of each run: one by one, unless the step takes many or a job names all."""
-        from stpipe.core.library_step import LibraryStep
-
         many = self.configuration.job or (
-            issubclass(self.cls, LibraryStep) and not any(s.endswith(".json") for s in self.inputs)
+            self.cls.takes_many and not any(s.endswith(".json") for s in self.inputs)
         )
         return [self.inputs] if many else [(source,) for source in self.inputs]
 

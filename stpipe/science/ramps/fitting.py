@@ -79,10 +79,10 @@ class FitRules:
     lastgroup: int | None = None
 
 
-def is_likely(exposure: Chain, rules: FitRules) -> bool:
+def is_likely(read_times: Any, ngroups: int | None, rules: FitRules) -> bool:
     """Is the likelihood asked for, or needed as reads are uneven, and can it be had?"""
-    wanted = rules.algorithm == "LIKELY" or bool(exposure.meta.exposure.read_times)
-    return wanted and exposure.shape[1] >= FEWEST_GROUPS
+    wanted = rules.algorithm == "LIKELY" or bool(read_times)
+    return wanted and (ngroups or 0) >= FEWEST_GROUPS
 
 
 def fit_of(exposure: Chain, references: References, rules: FitRules) -> Fit | LikelyFit:
@@ -96,7 +96,7 @@ def fit_of(exposure: Chain, references: References, rules: FitRules) -> Fit | Li
     gain_factor = references["gain"].meta.exposure.gain_factor
     meta, ngroups = exposure.meta, exposure.shape[1]
     outside = groups_outside(ngroups, rules.firstgroup, rules.lastgroup)
-    if is_likely(exposure, rules):
+    if is_likely(meta.exposure.read_times, ngroups, rules):
         times = read_times(meta.exposure, ngroups)
         resultants = Resultants.of(times, has_zeroframe=exposure.ramp.has("zeroframe"))
         return LikelyFit(references, resultants, outside, gain_factor)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe.core.products import Output
 from stpipe.core.ramp_step import RampStep
-from stpipe.naming import output_path
 from stpipe.references.opened import metadata_of
 from stpipe.science.arrays import known_or_zero
 
@@ -65,6 +65,7 @@ class DarkCurrentStep(RampStep):
     makes = ("average_dark_current",)
     reference_types = ("dark",)
     prerequisites = ("meta.exposure.nframes", "meta.exposure.groupgap")
+    outputs = (Output("dark", "DarkModel", "dark", when="dark_output", file="dark_output"),)
     spec = """
         dark_output = string(default=None)  # File for the dark as it is subtracted
         average_dark_current = float(default=None)  # Average dark current in e-/s, for the variance
@@ -85,13 +86,12 @@ class DarkCurrentStep(RampStep):
     def process(self, ramp: Any) -> Any:
         """Subtract the dark, and save it when asked to."""
         if self.dark_output is not None:
-            self._save_dark(ramp, self.dark_output)
+            self.add_product("dark", self._dark_as_subtracted(ramp))
         return super().process(ramp)
 
-    def _save_dark(self, ramp: Any, name: str) -> None:
+    def _dark_as_subtracted(self, ramp: Any) -> Any:
         from stpipe import models
 
-        path = output_path(name, "", output_dir=self.root.output_dir, output_file=name)
         dark, ngroups = self.references["dark"], ramp.shape[1]
         wanted = Readout.of(ramp)
         saved = models.DarkMIRIModel() if dark.data.ndim == _OF_INTEGRATIONS else models.DarkModel()
@@ -101,7 +101,7 @@ class DarkCurrentStep(RampStep):
         saved.dq = dark.dq
         saved.meta.exposure.nframes, saved.meta.exposure.groupgap = wanted.nframes, wanted.groupgap
         saved.meta.exposure.ngroups = ngroups
-        self._write(saved, path)
+        return saved
 
     def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
         """Subtract the dark that matches the exposure's readout."""

@@ -50,14 +50,14 @@ class DQInitStep(RampStep):
     """
     user_supplied_dq: str | None
 
-    def _as_declared(self, model: DataModel) -> DataModel:
+    def read_as(self, model: DataModel) -> DataModel | None:
         """Raw exposures as ramps, those of the guider as such."""
         from stpipe import models
 
         guides = str(model.get("meta.exposure.type")) in GUIDER_TYPES
         if guides and isinstance(model, models.Level1bModel):
             return models.GuiderRawModel(model)
-        return super()._as_declared(model)
+        return super().read_as(model)
 
     def process(self, ramp: Any) -> Any:
         """Add the mask; to a ramp band by band."""

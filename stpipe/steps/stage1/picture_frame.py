@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.core.step import Step
+from stpipe.core.step import Output, Step
 from stpipe.engine import compute
 from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.chain import hold
@@ -50,6 +50,10 @@ class PictureFrameStep(Step):
     reference_types = ("pictureframe",)
     optional_reference_types = ("gain", "readnoise")
     prerequisites = ("meta.exposure.type",)
+    outputs = (
+        Output("mask", "", "pctfrm_mask", when="save_mask"),
+        Output("correction", "", "pctfrm_correction", when="save_correction"),
+    )
     spec = """
         skip = boolean(default=True)  # Leave this step out
         mask_science_regions = boolean(default=True)  # Mask regions known to hold sources
@@ -86,9 +90,9 @@ class PictureFrameStep(Step):
             raise Skip("no background pixels are left in the center or at the edges")
         found = self._corrected(model, center, edge)
         if self.save_mask:
-            self.save(as_model(mask.astype(np.float32), model), "pctfrm_mask")
+            self.add_product("mask", as_model(mask.astype(np.float32), model))
         if self.save_correction:
-            self.save(as_model(found["pctfrm_correction"], model), "pctfrm_correction")
+            self.add_product("correction", as_model(found["pctfrm_correction"], model))
         hold(model, "data", found["data"])
         return model
 

@@ -65,6 +65,8 @@ class RampFitStep(Step):
     outputs = (
         Output("rate", "ImageModel", suffix="rate"),
         Output("rateints", "CubeModel", suffix="rateints"),
+        Output("fitopt", "RampFitOutputModel", "fitopt", when="save_opt", file="opt_name"),
+        Output("likely_chisq", "ImageModel", "likely_chisq", when="save_opt", file="opt_name"),
     )
     spec = """
         algorithm = option('OLS_C', 'LIKELY', default='OLS_C')  # Least squares, or likelihood
@@ -92,20 +94,30 @@ class RampFitStep(Step):
     def process(self, ramp: Any) -> tuple[Any, Any]:
         """Rates of the exposure and of each integration."""
         exposure = chain_of(ramp)
-        rules = FitRules(self.algorithm, self.suppress_one_group, self.firstgroup, self.lastgroup)
+        rules = self._rules()
         self._tell_of_likelihood(exposure, rules)
         fit = fit_of(exposure, self.references, rules)
         rate, rateints, *chisq = rate_models(ramp, exposure, fit)
         if self.save_opt and isinstance(fit, Fit):
-            self._save_extra(segments_model(ramp, exposure, fit), "fitopt")
+            self.add_product("fitopt", segments_model(ramp, exposure, fit))
         elif self.save_opt:
-            self._save_extra(chisq[0], "likely_chisq")
+            self.add_product("likely_chisq", chisq[0])
         return rate, rateints
+
+    def side_outputs(self, meta: Mapping[str, Any]) -> tuple[Output, ...]:
+        """What the fit makes that this exposure gets."""
+        names = "meta.exposure.read_times", "meta.exposure.ngroups"
+        likely = is_likely(*map(meta.get, names), self._rules())
+        name = "likely_chisq" if likely else "fitopt"
+        return tuple(output for output in super().side_outputs(meta) if output.name == name)
+
+    def _rules(self) -> FitRules:
+        return FitRules(self.algorithm, self.suppress_one_group, self.firstgroup, self.lastgroup)
 
     def _tell_of_likelihood(self, exposure: Chain, rules: FitRules) -> None:
         """Warn of what the fit by likelihood cannot do with this exposure."""
         ngroups = exposure.shape[1]
-        if is_likely(exposure, rules):
+        if is_likely(exposure.meta.exposure.read_times, ngroups, rules):
             first = read_times(exposure.meta.exposure, ngroups)[0]
             if exposure.ramp.has("zeroframe") and len(first) == 1:
                 self.log.warning("The zero frame is the first group and is not used")
@@ -113,6 +125,3 @@ class RampFitStep(Step):
             self.log.warning(
                 "LIKELY needs %d groups, there are %d: OLS_C is used", FEWEST_GROUPS, ngroups
             )
-
-    def _save_extra(self, product: Any, suffix: str) -> None:
-        self._write(product, self._path(suffix, product, output_file=self.opt_name))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.core.step import Step
+from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, Skip
 from stpipe.references.selection import Reference, override
 
@@ -41,6 +41,9 @@ class BackgroundStep(Step):
     suffix = "bsub"
     status = "bkg_subtract"
     input_models = ("ImageModel", "CubeModel")
+    outputs = (
+        Output("combined", "ImageModel", "combinedbackground", when="save_combined_background"),
+    )
     spec = """
         bkg_list = force_list(default=list())  # Files of background exposures
         save_combined_background = boolean(default=False)  # Save their average, too
@@ -74,7 +77,7 @@ class BackgroundStep(Step):
                 image, exposures, Clipping(self.sigma, self.maxiters)
             )
         if self.save_combined_background:
-            self.save(_combined(image, average, err, dq), "combinedbackground")
+            self.add_product("combined", _combined(image, average, err, dq))
         image.data = image.data - average
         image.dq = image.dq | dq
         return image

@@ -158,7 +158,7 @@ def test_without_weights_the_step_is_left_out(tmp_path: Any) -> None:
     del tmp_path
     step = refpix.RefPixStep()
     ramp = SimpleNamespace(shape=(1, 1, ROWS, SIZE))
-    step._references = References({}, ramp)  # type: ignore[arg-type]
+    step.references = References({}, ramp)  # type: ignore[arg-type]
     with pytest.raises(Skip, match="no refpix reference"):
         step.process(ramp)
 

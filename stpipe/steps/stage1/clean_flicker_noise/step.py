@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.core.step import Step
+from stpipe.core.step import Output, Step
 from stpipe.engine import compute
 from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.chain import hold
@@ -81,6 +81,11 @@ class CleanFlickerNoiseStep(Step):
     input_models = ("RampModel", "ImageModel", "CubeModel")
     optional_reference_types = ("flat", "gain", "readnoise", "pastasoss")
     prerequisites = ("meta.exposure.type", "meta.subarray.slowaxis", "meta.instrument.detector")
+    outputs = (
+        Output("mask", "", "mask", when="save_mask"),
+        Output("flicker_bkg", "", "flicker_bkg", when="save_background"),
+        Output("flicker_noise", "", "flicker_noise", when="save_noise"),
+    )
     spec = """
         skip = boolean(default=True)  # Leave this step out
         autoparam = boolean(default=False)  # Choose some parameters from the data
@@ -150,10 +155,10 @@ class CleanFlickerNoiseStep(Step):
         medians = self._medians(model, scene) if scene and self._by_median_image else None
         found = self._clean(model, mask, rules, medians)
         if self.save_mask:
-            self.save(as_model(mask.astype(np.float32), model), "mask")
-        for suffix, array in found.items():
-            if suffix != "data":
-                self.save(as_model(array, model), suffix)
+            self.add_product("mask", as_model(mask.astype(np.float32), model))
+        for name in ("flicker_bkg", "flicker_noise"):
+            if name in found:
+                self.add_product(name, as_model(found[name], model))
         hold(model, "data", found["data"])
         return model
 

@@ -55,6 +55,7 @@ class Extract1dStep(Step):
     input_models = ("ImageModel", "CubeModel", "SlitModel")
     prerequisites = ("meta.exposure.type",)
     optional_reference_types = ("extract1d", "apcorr")
+    outputs = (Output("profile", "ImageModel", "profile", when="save_profile"),)
     spec = """
         subtract_background = boolean(default=None)  # None: when the reference has regions for it
         apply_apcorr = boolean(default=True)  # Correct point sources for light beyond the aperture
@@ -105,7 +106,7 @@ class Extract1dStep(Step):
         aperture = self._aperture(exposure, meta, wavelength)
         weights, limits = aperture.weights(wavelength)
         if self.save_profile:
-            self.save(_profile(exposure, turned(weights, direction)), "profile")
+            self.add_product("profile", _profile(exposure, turned(weights, direction)))
         found = _extracted(exposure, weights, self._region(aperture, wavelength), direction)
         waves, rows = mean_wavelengths(wavelength, weights)
         if not rows.any():

@@ -1,0 +1,163 @@
+"""Inputs of a step: opened as models that it reads, and checked from their headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from stpipe.core import no_product
+from stpipe.core.products import Parts, StandIn
+from stpipe.errors import InputError, TraceError
+from stpipe.models import DataModel, ModelLibrary
+from stpipe.models import open as open_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stpipe.core.configured import ConfiguredStep
+
+__all__ = ["header_of", "history_of", "is_there", "opened", "opened_library", "opened_model"]
+
+
+def is_there(given: Any) -> bool:
+    """Whether there is anything to work on."""
+    if isinstance(given, (list, tuple)):
+        return any(one is not None for one in given)
+    return given is not None
+
+
+def opened(step: ConfiguredStep, source: Any) -> DataModel | ModelLibrary:
+    """The input as a model, or a library, that `step` reads.
+
+    Raises
+    ------
+    InputError
+        When it is missing, damaged, or not of a model that the step reads.
+    """
+    return opened_library(step, source) if step.takes_many else opened_model(step, source)
+
+
+def header_of(given: DataModel | ModelLibrary) -> dict[str, Any]:
+    """Metadata by dotted name: of a library those of its first member."""
+    if isinstance(given, ModelLibrary):
+        return given.metadata(0).to_flat_dict()
+    return given.to_flat_dict()
+
+
+def history_of(given: DataModel | ModelLibrary) -> list[Mapping[str, Any]]:
+    """How the input was made: of a library, its first member."""
+    if not isinstance(given, ModelLibrary):
+        return list(given.provenance or [])
+    with given[0] as first:
+        return list(first.provenance or [])
+
+
+# --- one exposure ----------------------------------------------------------------------------------
+
+
+def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
+    """The input as a model that `step` reads, checked from its header; see `opened`."""
+    if isinstance(source, StandIn):
+        raise TraceError(
+            f"{step.qualified_name} is run while a pipeline is traced, of which it is no step: list it "
+            "in step_defs and call it as an attribute."
+        )
+    if not isinstance(source, (str, Path, DataModel)):
+        raise InputError(
+            f"{step.qualified_name}: the input is a {type(source).__name__}, allowed: a path or a "
+            "model. Wrap an array in a model first, such as models.ImageModel(array)."
+        )
+    model = source if isinstance(source, DataModel) else open_model(source)
+    _remember(step, source if isinstance(source, (str, Path)) else model.get("meta.filename"))
+    if step.skip and step.parent is not None:
+        return model  # it passes through: what the step would need does not matter
+    model = _as_declared(step, model)
+    if lacking := [name for name in step.prerequisites if model.get(name) is None]:
+        raise InputError(
+            f"{step.qualified_name}: {model.get('meta.filename')} lacks "
+            f"{', '.join(lacking)}; the step cannot run without."
+        )
+    return model
+
+
+def _remember(step: ConfiguredStep, source: str | Path | None) -> None:
+    if source is not None and step.context.source is None:
+        step.use(source=Path(source))
+
+
+def _as_declared(step: ConfiguredStep, model: DataModel) -> DataModel:
+    """The input as one of the declared models, such as a raw exposure as a ramp."""
+    found, where = type(model).__name__, step.context.source or "the input"
+    if found == no_product.MODEL:
+        reason = (model.provenance or [{}])[-1].get("reason")
+        raise InputError(
+            f"{step.qualified_name}: {where} holds a {found}: an earlier step made nothing of this "
+            f"exposure ({reason})."
+        )
+    if (read := step.read_as(model)) is not None:
+        return read
+    raise InputError(
+        f"{step.qualified_name}: {where} holds a {found}, allowed: {' or '.join(step.input_models)}. "
+        "Give the product of an earlier step."
+    )
+
+
+# --- many exposures --------------------------------------------------------------------------------
+
+
+def opened_library(step: ConfiguredStep, source: Any) -> ModelLibrary:
+    """The input as a library: an association file, files, models, parts, or a library; see `opened`."""
+    if isinstance(source, ModelLibrary):
+        library = source.copy()
+    elif isinstance(source, (str, Path)) and Path(source).suffix != ".json":
+        library = ModelLibrary([str(source)])
+    elif isinstance(source, DataModel):
+        library = ModelLibrary([source])
+    else:
+        library = ModelLibrary(source if isinstance(source, (str, Path)) else _members(source))
+    if step.member_types:
+        library = library.only(*step.member_types)
+    if not len(library):
+        raise InputError(f"{step.qualified_name}: there are no members to work on.")
+    _remember(step, _name_of(library))
+    _check_members(step, library)
+    return library
+
+
+def _members(source: Any) -> list[Any]:
+    """Files and models of a list; what was not made is left out."""
+    flat = [m for one in source for m in (one if isinstance(one, Parts) else (one,))]
+    return [cast("Path | DataModel", m) for m in flat if m is not None]
+
+
+def _check_members(step: ConfiguredStep, library: ModelLibrary) -> None:
+    """Refuse members of other models than this step reads, all of them at once."""
+    found = [(library.path(n), library.metadata(n)) for n in range(len(library))]
+    allowed = step.input_models
+    wrong = [
+        f"{path} holds a {metadata.model_type}, allowed: {' or '.join(allowed)}"
+        for path, metadata in found
+        if allowed and metadata.model_type not in allowed
+    ]
+    wrong += [
+        f"{path} lacks {name}"
+        for path, metadata in found
+        for name in step.prerequisites
+        if metadata.get(name) is None
+    ]
+    if wrong:
+        raise InputError(
+            f"{step.qualified_name}: {'; '.join(wrong)}. Give the product of an earlier step."
+        )
+
+
+def _name_of(library: ModelLibrary) -> str:
+    """What products are named after: the association's product, else the first member."""
+    if library.association is not None:
+        if (count := len(library.association.products)) != 1:
+            raise InputError(
+                f"{library.association.path} describes {count} products, allowed: 1. Split it into "
+                "associations of one product each."
+            )
+        return f"{library.association.products[0].name}.fits"
+    return library.members[0].path.name

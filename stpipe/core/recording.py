@@ -1,0 +1,172 @@
+"""What a run writes into histories: steps that ran or were left out, and hooks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from stpipe import hooks
+from stpipe.core import provenance
+from stpipe.core.products import Output, Parts, Products
+from stpipe.errors import NoProduct, ParameterError, StpipeError
+from stpipe.models import DataModel, ModelLibrary
+from stpipe.models.history import append, now, part_in
+
+if TYPE_CHECKING:
+    from stpipe.core.configured import ConfiguredStep
+    from stpipe.references.selection import Reference
+
+__all__ = [
+    "hooked",
+    "mark_skipped",
+    "nothing",
+    "record_all",
+    "record_side",
+    "refuse_commands",
+    "skipped",
+]
+
+_LABEL = re.compile(r"[A-Za-z0-9]+([.+-]?[A-Za-z0-9]+)*")
+
+
+# --- hooks -----------------------------------------------------------------------------------------
+
+
+def hooked(step: ConfiguredStep, when: str, given: Any) -> Any:
+    """What the hooks `when` ("pre_hooks" or "post_hooks") leave; each that may change is recorded."""
+    for hook in getattr(step, when):
+        started = now()
+        history = [] if isinstance(given, ModelLibrary) else list(given.provenance or [])
+        given = hooks.run(hook, given, step.log, step.hook_timeout)
+        if not hooks.replaces(hook):
+            continue
+        record = provenance.hooked(step, when, hooks.text(hook), started)
+        if isinstance(given, ModelLibrary):
+            given.amend(partial(append, record=record))
+        else:
+            given.provenance = [*history, record]
+    return given
+
+
+def refuse_commands(step: ConfiguredStep) -> None:
+    """Refuse commands as hooks of a step that works on many exposures, before it starts.
+
+    Raises
+    ------
+    ParameterError
+        Naming the first of them.
+    """
+    commands = [h for h in (*step.pre_hooks, *step.post_hooks) if hooks.is_shell(h)]
+    if step.takes_many and commands:
+        raise ParameterError(
+            f"{step.qualified_name}: the hook {hooks.text(commands[0])} is a command, which takes one "
+            "file, but this step works on many. Give it to a step before or after."
+        )
+
+
+# --- steps that ran --------------------------------------------------------------------------------
+
+
+def record_all(step: ConfiguredStep, result: Any, history: Sequence[Any], started: str) -> Any:
+    """Write down how what `process` returned was made, and run post-hooks on the first product.
+
+    `history` is that of the input.
+    """
+    if result is None:
+        raise NoProduct("process returned nothing")
+    several = isinstance(result, (tuple, list)) and not isinstance(result, Parts)
+    made = result if several else (result,)
+    declared = step.products(type(made[0]).__name__)
+    record = provenance.done(step, step.selected, started)
+    finished = []
+    for output, product in zip(declared, made, strict=True):
+        suffix = {} if step.refining else {"suffix": output.suffix}
+        recorded = _recorded(step, product, history, record | suffix)
+        first = output is declared[0] and not output.many
+        finished.append(hooked(step, "post_hooks", recorded) if first else recorded)
+    return Products([o.name for o in declared], finished) if declared[1:] else finished[0]
+
+
+def record_side(
+    step: ConfiguredStep, output: Output, product: Any, history: Sequence[Any], started: str
+) -> Any:
+    """Write down how a product was made that a parameter asked for."""
+    record = provenance.done(step, step.selected, started) | {"suffix": output.suffix}
+    return _recorded(step, product, history, record)
+
+
+def _recorded(
+    step: ConfiguredStep, product: Any, history: Sequence[Any], record: Mapping[str, Any]
+) -> Any:
+    """The product with its record: a model, a library, or models by label, which become parts."""
+    if isinstance(product, ModelLibrary):
+        product.amend(lambda member: _stamp(step, member, member.provenance or [], record))
+        return product
+    if step.takes_many and part_in(history):
+        record = {**record, "part": ""}  # what is made of all is no part of anything
+    if not isinstance(product, Mapping):
+        _stamp(step, product, history, record)
+        return product
+    if odd := [label for label in product if not _LABEL.fullmatch(str(label))]:
+        raise StpipeError(
+            f"{step.qualified_name}: found {odd[0]!r} as the label of a part, allowed: letters, "
+            "digits, and . + - between them, since it becomes part of a file name."
+        )
+    for label, part in product.items():
+        _stamp(step, part, history, {**record, "part": str(label)})
+    return Parts.of(product)
+
+
+def _stamp(
+    step: ConfiguredStep, product: DataModel, history: Sequence[Any], record: Mapping[str, Any]
+) -> None:
+    product.provenance = [*history, dict(record)]
+    if step.status:
+        product.set(f"meta.cal_step.{step.status}", "COMPLETE")
+    for reference in step.selected.values():
+        _stamp_reference(product, reference)
+    versions = record["software"]
+    product.set("meta.calibration_software_version", f"stpipe-flow {versions['stpipe-flow']}")
+    product.set("meta.calibration_software_revision", "RELEASE")
+    if "crds" in versions:
+        product.set("meta.ref_file.crds.sw_version", versions["crds"])
+
+
+def _stamp_reference(product: DataModel, reference: Reference) -> None:
+    name = f"meta.ref_file.{reference.type}.name"
+    if name in product.schema.metadata:
+        product.set(name, reference.recorded_name)
+    if reference.context:
+        product.set("meta.ref_file.crds.context_used", reference.context)
+
+
+# --- steps that did nothing ------------------------------------------------------------------------
+
+
+def nothing(step: ConfiguredStep, reason: str) -> Any:
+    """What stands for the products of a step that legitimately makes none."""
+    step.log.warning("Step %s makes no product: %s", step.qualified_name, reason)
+    step.why_nothing = reason
+    names = [output.name for output in step.main_outputs()]
+    return Products(names, [None] * len(names)) if names[1:] else None
+
+
+def skipped(step: ConfiguredStep, given: DataModel | ModelLibrary, reason: str) -> Any:
+    """The same data, with a note that this step did nothing and why."""
+    step.log.info("Step %s skipped: %s", step.qualified_name, reason)
+    mark = partial(mark_skipped, step, reason=reason, source=step.skip_source(reason))
+    if isinstance(given, ModelLibrary):
+        given.amend(mark)
+        return given
+    product = given.copy()
+    mark(product)
+    return product
+
+
+def mark_skipped(step: ConfiguredStep, product: DataModel, reason: str, source: str = "") -> None:
+    """Record in `product` that this step was left out, why and on whose word."""
+    append(product, provenance.skipped(step, reason, source))
+    if step.status and product.get(f"meta.cal_step.{step.status}") != "COMPLETE":
+        product.set(f"meta.cal_step.{step.status}", "SKIPPED")
