@@ -45,6 +45,7 @@ class ConfiguredStep:
     prerequisites: ClassVar[tuple[str, ...]] = ()  # metadata that must be there, by dotted name
     outputs: ClassVar[tuple[Output, ...]] = ()  # empty: one product, of the input's model
     step_defs: ClassVar[dict[str, Any]] = {}
+    composes: ClassVar[bool] = False  # whether `process` calls other steps and computes nothing
     takes_many: ClassVar[bool] = False  # whether `process` takes a library of exposures
     member_types: ClassVar[tuple[str, ...]] = ()  # members of an association it takes; empty: all
     # In a pipeline the product keeps its input's suffix, and under Snakemake the rule that made it.

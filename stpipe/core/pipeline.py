@@ -27,6 +27,8 @@ __all__ = ["LibraryPipeline", "Pipeline"]
 class Pipeline(Step):
     """A step made of steps: declare `step_defs`, override `process`."""
 
+    composes = True
+
     def _configure(
         self, parameters: Parameters, name: str | None, parent: ConfiguredStep | None = None
     ) -> None:

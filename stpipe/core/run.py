@@ -53,7 +53,7 @@ def _run(step: ConfiguredStep, given: DataModel | ModelLibrary, more: Sequence[A
     clock = time.perf_counter()
     step.log.info("Step %s starting", step.qualified_name)
     try:
-        result = (_compose if step.step_defs else _process)(step, given, more)
+        result = (_compose if step.composes else _process)(step, given, more)
     except Skip as reason:
         return recording.skipped(step, given, str(reason))
     except NoProduct as reason:

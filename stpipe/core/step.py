@@ -85,6 +85,10 @@ class Step(ConfiguredStep):
         """
         return saving.save(self, result, suffix)
 
+    def product_name(self, suffix: str) -> str:
+        """The file name of this exposure's product `suffix`, in the run's output folder."""
+        return saving.product_name(self, suffix)
+
     def check_output_file(self) -> None:
         """Refuse a name that products cannot have: better now than after an hour."""
         saving.check_output_file(self)
@@ -92,4 +96,4 @@ class Step(ConfiguredStep):
 
 def product_name(step: Step, suffix: str) -> str:
     """The file name of the exposure's product `suffix`; for use in a pipeline's `process`."""
-    return saving.product_name(step, suffix)
+    return step.product_name(suffix)

@@ -99,7 +99,7 @@ class Window:
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
         """Run a step of the pipeline if it belongs to the window, else stand in for its products."""
         first, *more = first_product(inputs[0]), *inputs[1:]
-        if step.step_defs:
+        if step.composes:
             unfolds = self.graph.stand_in_of(first) is not None and not step.skip
             return step.process(first, *more) if unfolds else in_memory(step, inputs)
         if not is_there(first):

@@ -127,7 +127,7 @@ class Graph:
         given = self.stand_in_of(first_product(inputs[0]))
         if given is None:
             return nothing(step, "there is nothing to work on")
-        if step.step_defs and not step.skip:
+        if step.composes and not step.skip:
             return step.process(given, *inputs[1:])
         return self.record(step, given, inputs[1:])
 

@@ -164,7 +164,7 @@ from stpipe.models.classes.spectra import (
     WFSSMultiSpecModel,
     WFSSSpecModel,
 )
-from stpipe.models.io.checksum import verify
+from stpipe.models.io.checksum import Verified, verify
 from stpipe.models.library import ModelLibrary
 from stpipe.models.lists import ModelList
 from stpipe.models.metadata import Metadata
@@ -315,6 +315,7 @@ __all__ = [
     "TrapParsModel",
     "TrapsFilledModel",
     "TsoPhotModel",
+    "Verified",
     "WFSSCombinedSpecModel",
     "WFSSMultiCombinedSpecModel",
     "WFSSMultiSpecModel",

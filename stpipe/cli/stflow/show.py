@@ -12,7 +12,7 @@ from stpipe.errors import InputError
 
 if TYPE_CHECKING:
     from stpipe.models.compare import Difference
-    from stpipe.models.io.checksum import Verified
+    from stpipe.models import Verified
 
 __all__ = ["add_commands", "diff", "show"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from stpipe.core.step import Output, Step
@@ -106,8 +107,8 @@ class RampFitStep(Step):
 
     def side_outputs(self, meta: Mapping[str, Any]) -> tuple[Output, ...]:
         """What the fit makes that this exposure gets."""
-        names = "meta.exposure.read_times", "meta.exposure.ngroups"
-        likely = is_likely(*map(meta.get, names), self._rules())
+        times, ngroups = meta.get("meta.exposure.read_times"), meta.get("meta.exposure.ngroups")
+        likely = is_likely(times, ngroups, self._rules())
         name = "likely_chisq" if likely else "fitopt"
         return tuple(output for output in super().side_outputs(meta) if output.name == name)
 
