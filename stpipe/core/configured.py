@@ -119,6 +119,7 @@ class ConfiguredStep:
         self.warnings: list[str] = []
         self.why_nothing = ""
         self.side_products: dict[str, Any] = {}
+        self.saved_aside: list[Path] = []
         for parameter, value in parameters.values.items():
             self._set(parameter, value)
         self.log = logging.getLogger(f"stpipe.{self.qualified_name}")

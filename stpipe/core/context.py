@@ -37,4 +37,5 @@ class Context:
     source: Path | None = None  # what products are named after
     output_dir: str | None = None  # folder of products that have none of their own
     chained: bool = False  # what is made goes on in memory: its pixels may wait
+    own_names: bool = True  # parameters may name files; else all are named after the exposure
     pipelines: tuple[Mapping[str, Any], ...] = ()  # those of a plan that a step runs for

@@ -28,7 +28,7 @@ def is_marked(path: str | Path) -> bool:
     return models.open_metadata(path).model_type == MODEL
 
 
-def mark(step: ConfiguredStep, source: str | Path, target: Path) -> Path:
+def mark(step: ConfiguredStep, source: str | Path, target: Path, reason: str) -> Path:
     """Write that `step` has made nothing of `source`, and why."""
     from stpipe import models
 
@@ -42,7 +42,7 @@ def mark(step: ConfiguredStep, source: str | Path, target: Path) -> Path:
         "step": step.qualified_name,
         "class": step.target(),
         "status": "NOTHING",
-        "reason": step.why_nothing,
+        "reason": reason,
         "finished": history.now(),
     }
     history.append(marker, record)

@@ -44,19 +44,22 @@ def save(step: ConfiguredStep, result: Any, suffix: str | None = None) -> list[P
     return paths
 
 
-def save_side(step: ConfiguredStep, output: Output, product: Any) -> list[Path]:
-    """Write a product that a parameter asked for, under the name that another may give."""
-    exact = getattr(step, output.file) if output.file else None
-    return _save(step, product, partial(_path, step, output_file=exact), output.suffix)
+def save_side(step: ConfiguredStep, output: Output, product: Any) -> None:
+    """Write a product that a parameter asked for, beside the others, maybe under a name of its own."""
+    named = output.file and step.context.own_names
+    exact = getattr(step, output.file) if named else None
+    folder = step.output_dir or step.context.output_dir or Path(step.output_file or "").parent
+    path = _path(step, output.suffix, product, output_dir=folder, output_file=exact)
+    step.saved_aside.append(_write(step, product, path))
 
 
 def check_output_file(step: ConfiguredStep) -> None:
-    """Refuse a name that products cannot have: better now than after an hour.
+    """Refuse names that products cannot have: better now than after an hour.
 
     Raises
     ------
     ParameterError
-        When `output_file` has another ending than the files of the first product.
+        When one has another ending than the files of its product.
     """
     outputs = step.main_outputs()
     if step.output_file and not any(output.many for output in outputs):
@@ -64,6 +67,9 @@ def check_output_file(step: ConfiguredStep) -> None:
         unknown = "" if step.input_models else naming.TABLES[0]
         extension = outputs[0].extension if outputs else unknown
         naming.output_path("", "", extension=extension, output_file=step.output_file)
+    for output in step.side_outputs({}):
+        if output.file and (name := getattr(step, output.file)):
+            naming.output_path("", "", extension=output.extension, output_file=name)
 
 
 def product_name(step: ConfiguredStep, suffix: str) -> str:
@@ -125,9 +131,9 @@ def _path(step: ConfiguredStep, suffix: str, product: Any, **exact: Any) -> Path
     known = frozenset() if isinstance(product, StandIn) else suffixes(product)
     part = "" if isinstance(product, StandIn) else part_of(product)
     name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
-    folder = step.output_dir or step.context.output_dir
+    where = {"output_dir": step.output_dir or step.context.output_dir, **exact}
     extension = extension_of(model_name(product))
-    path = naming.output_path(name, suffix, extension=extension, output_dir=folder, **exact)
+    path = naming.output_path(name, suffix, extension=extension, **where)
     if path.exists() and source.exists() and path.samefile(source):
         raise ParameterError(
             f"{step.name}: the product would overwrite its input {source}. Give another "

@@ -67,7 +67,7 @@ class Step(ConfiguredStep):
         InputError
             When the first input is missing, damaged or not of a model that this step reads.
         """
-        if self.parent is None:
+        if self.parent is None and self.output_dir is not None:
             self.use(output_dir=self.output_dir)
         runner = self.context.runner
         return run.run(self, inputs) if runner is None else runner.run(self, inputs)

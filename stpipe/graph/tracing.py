@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -74,6 +74,7 @@ class Node:
     skipped_before: tuple[SkippedStep, ...] = ()
     skipped_after: list[SkippedStep] = field(default_factory=list)
     refinements: list[Refinement] = field(default_factory=list)
+    side: tuple[Output, ...] = ()  # products that parameters ask for; no step reads them
     waits_for: tuple[Node, ...] = ()  # nodes that have to end well before this one starts
     # For each argument of the step how many of the inputs are in its list; 0: one that is no list,
     # -1: all that are left.
@@ -183,9 +184,11 @@ class Graph:
         given = arguments[0]
         places = tuple(place for one in arguments for place in one.places)
         declared = step.products(given.model)
-        products = tuple(Output(o.name, o.model or given.model, o.suffix, o.many) for o in declared)
+        products = tuple(replace(o, model=o.model or given.model) for o in declared)
         node = Node(step, places, given.root, products, selected, given.skipped)
         node.arguments = tuple(one.length for one in arguments)
+        asked = step.side_outputs(given.flat_meta())
+        node.side = tuple(replace(o, model=o.model or given.model) for o in asked)
         self.nodes.append(node)
         made = [self._made(given, node, i, selected) for i in range(len(products))]
         return Products([o.name for o in declared], made) if declared[1:] else made[0]

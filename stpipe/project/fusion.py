@@ -49,7 +49,7 @@ def runs(graph: Graph, fuses: Callable[[str], bool]) -> list[Run]:
 def _joins(graph: Graph, node: Node, fuses: Callable[[str], bool]) -> bool:
     """Whether a node runs in the job of the one that makes its input."""
     before, index = node.inputs[0]
-    if before is None or isinstance(before, Part) or before.products[0].many:
+    if before is None or isinstance(before, Part) or before.products[0].many or before.side:
         return False
     if index or node.step.takes_many or isinstance(node.step, LookStep):
         return False

@@ -148,9 +148,13 @@ def run(step: Step, job: Mapping[str, Any], sources: Sequence[str | Path]) -> An
     return _run(step, job, first, *more)
 
 
-def save(step: Step, result: Any, source: str | Path) -> None:
-    """Write and seal the products of a job; where there are none, files that say so and why."""
+def save(step: Step, result: Any, source: str | Path, ends: Sequence[str] = ()) -> None:
+    """Write and seal the products of a job; where there are none, files that say so and why.
+
+    `ends` are those of the names of products that parameters ask for: `fitopt.fits`.
+    """
     paths = [*step.save(result), *(_nothing(step, source) if step.why_nothing else ())]
+    paths += [*step.saved_aside, *_not_made(step, source, ends)]
     indices = {path.with_name(folders.INDEX) for path in paths}
     integrity.seal([*paths, *(index for index in indices if index.is_file())])
 
@@ -174,7 +178,22 @@ def _nothing(step: Step, source: str | Path) -> Iterator[Path]:
             output_file=exact,
             beside=beside,
         )
-        yield no_product.mark(step, source, path)
+        yield no_product.mark(step, source, path, step.why_nothing)
+
+
+def _not_made(step: Step, source: str | Path, ends: Sequence[str]) -> Iterator[Path]:
+    """Files for products that a parameter asked for and the step did not make."""
+    folder, root = Path(step.output_file or "").parent, _root(step)
+    for path in (folder / f"{root}_{end}" for end in ends):
+        if path not in step.saved_aside:
+            reason = step.why_nothing or "the step makes no such product of this exposure"
+            yield no_product.mark(step, source, path, reason)
+
+
+def _root(step: Step) -> str:
+    """What the products of a job are named after."""
+    product = Path(step.output_file or "")
+    return naming.split(product, frozenset(o.suffix for o in step.products(""))).root
 
 
 def _arguments(sources: Sequence[str | Path], sizes: Sequence[int]) -> list[Any]:
@@ -204,6 +223,8 @@ def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
     _prepare(step, job)
     if not first:
         return step.run(None)
+    if step.output_file:
+        step.use(source=Path(f"{_root(step)}.fits"))
     given: Any = opened(step, first)
     for path, value in job.get("told", {}).items():
         given.set(path, value or None)
@@ -235,7 +256,8 @@ def _step(section: Mapping[str, Any]) -> Step:
 
 def _prepare(step: Step, job: Mapping[str, Any]) -> None:
     pipelines = tuple(json.loads(job.get("pipelines") or "[]"))
-    step.use(resolver=FixedResolver(_references(job)), pipelines=pipelines)
+    resolver = FixedResolver(_references(job))
+    step.use(resolver=resolver, pipelines=pipelines, own_names=False)
 
 
 def _references(job: Mapping[str, Any]) -> dict[str, Reference]:

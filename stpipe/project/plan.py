@@ -188,6 +188,18 @@ class Plan:
         }
         return list(found)
 
+    def side_products(self, rule: str) -> dict[str, str]:
+        """Products of `rule` that parameters ask for, of any exposure, with a wildcard for its root."""
+        found: dict[str, str] = {}
+        for name, entry in self.entries():
+            found |= entry["side"] if name == rule else {}
+        return found
+
+    def side(self, rule: str) -> str:
+        """The option that names them for a job, by the ends of their names."""
+        ends = [path.partition("{root}_")[2] for path in self.side_products(rule).values()]
+        return f"--side-products={','.join(ends)}" if ends else ""
+
     def all(self) -> Callable[[Any], Any]:
         """What the pipeline returns or saves, for all exposures, as an input of a rule."""
         return self._awaiting(self.results())
@@ -205,8 +217,12 @@ class Plan:
 
     def kept_products(self) -> list[str]:
         """Every file that stays when a run has ended."""
-        entries = (entry for _, entry in self.entries() if entry["keep"])
-        return [path for entry in entries for path in entry["outputs"].values()]
+        return [
+            path
+            for _, entry in self.entries()
+            for name, path in entry["outputs"].items()
+            if entry["keep"] or name in entry["side"]
+        ]
 
     def products(self) -> list[str]:
         """Every file that any rule makes."""

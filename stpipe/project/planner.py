@@ -1,8 +1,8 @@
 """Planning: one exposure's traced graph as jobs of rules, with the names of all files.
 
-Nothing here reads pixels. Shell hooks become nodes (`stpipe.project.hook_rules`), steps between products
-that are not kept become one job (`stpipe.project.fusion`), and each node becomes an entry: what its
-rule reads and makes for this exposure, and the job file that says how.
+Nothing here reads pixels. Shell hooks become nodes (`stpipe.project.hook_rules`), steps between
+products that are not kept become one job (`stpipe.project.fusion`), and each node becomes an entry:
+what its rule reads and makes for this exposure, and the job file that says how.
 """
 
 from __future__ import annotations
@@ -180,6 +180,8 @@ class Planner:
         references = [path for n in run.nodes for path in _reference_files(n)]
         waits = [namer.made_by(n, 0) for member in run.nodes for n in member.waits_for]
         keep = isinstance(node.step, LookStep) or self.project.keeps(_rule_of(node.name))
+        side = _side_products(node)
+        outputs |= side
         return {
             **namer.reads(run.first.inputs),
             "outputs": outputs,
@@ -189,9 +191,16 @@ class Planner:
             "mem_mb": _mem_mb(namer.graph, [n.step for n in run.nodes]),
             "keep": keep or _is_result(node, namer.graph),
             "extra": _patterns(outputs, node.root) if _is_extra(node) else {},
+            "side": _patterns(side, node.root),
             "group": namer.group,
             "files": [*references, *(str(f) for n in run.nodes for f in _code_files(n))],
         }
+
+
+def _side_products(node: Node) -> dict[str, str]:
+    """Files that parameters ask for, by name."""
+    names = {o.name: f"{node.root}_{o.suffix}{o.extension}" for o in node.side}
+    return {name: f"{PRODUCTS}/{file}" for name, file in names.items()}
 
 
 def _patterns(outputs: Mapping[str, str], root: str) -> dict[str, str]:
@@ -303,8 +312,8 @@ def _results(graph: Graph, jobs: Mapping[str, Any], namer: _Namer) -> list[str]:
         path
         for rules in jobs.values()
         for name, rule in rules.items()
-        if name.startswith("save_")
-        for path in rule["outputs"].values()
+        for output, path in rule["outputs"].items()
+        if name.startswith("save_") or output in rule.get("side", ())
     ]
     waited = {id(n) for node in graph.nodes for n in node.waits_for}
     looks = [n for n in graph.nodes if isinstance(n.step, LookStep) and id(n) not in waited]
@@ -445,6 +454,7 @@ def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
         "mem_mb": _mem_mb(namer.graph, [SaveStep()]),
         "keep": True,
         "extra": _patterns(outputs, product.root),
+        "side": {},
         "group": namer.group,
         "files": [],
     }

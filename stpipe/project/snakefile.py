@@ -26,6 +26,7 @@ class RuleText:
     name: str
     summary: str
     outputs: tuple[Output, ...]
+    asked: bool = False  # parameters may ask for further products
     reads_many: bool = False  # several files, or one of a folder
     group: str = "exposure"  # jobs that a cluster may run as one
     suffixes: frozenset[str] = frozenset()  # of all products of the pipeline
@@ -41,6 +42,9 @@ class RuleText:
             first=self.outputs[0].name,
             group=self.group,
             more=source if self.reads_many else "",
+            side=f'        **plan.side_products("{self.name}"),\n' if self.asked else "",
+            option=f'\n        side=plan.side("{self.name}"),' if self.asked else "",
+            asks=" {params.side}" if self.asked else "",
             source="{params.source}" if self.reads_many else "{input.exposure:q}",
         )
 
@@ -77,6 +81,7 @@ def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
             name.replace(".", "_"),
             (step.__doc__ or step.__name__).strip().splitlines()[0],
             outputs[name],
+            any(output.when for output in step.outputs),
             many or len(inspect.signature(step.process).parameters) > 2,  # noqa: PLR2004 - self, one input
             group_of(pipeline),
             suffixes,

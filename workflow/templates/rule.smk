@@ -7,7 +7,7 @@ rule $rule:
         references=ancient(plan.references("$rule")),
         hooks=plan.hooks("$rule"),
     output:
-$outputs
+$side$outputs
     log:
         "logs/{root}_$rule.log",
     group:
@@ -18,7 +18,7 @@ $outputs
     resources:
         mem_mb=plan.mem_mb("$rule"),
     params:
-        job=plan.job("$rule"),$more
+        job=plan.job("$rule"),$more$option
     shell:
         "strun {params.job:q} $source --output_file={output.$first:q}"
-        " --threads={threads} > {log:q} 2>&1"
+        " --threads={threads}$asks > {log:q} 2>&1"

@@ -13,6 +13,7 @@ for _extra in plan.extra_rules():
             hooks=plan.hooks(_extra.name),
         output:
             **products(_extra),
+            **plan.side_products(_extra.name),
         log:
             f"logs/{{root}}_{_extra.name}.log",
         group:
@@ -25,9 +26,10 @@ for _extra in plan.extra_rules():
         params:
             job=plan.job(_extra.name),
             source=plan.source(_extra.name),
+            side=plan.side(_extra.name),
         shell:
             "strun {params.job:q} {params.source} --output_file={output[0]:q}"
-            " --threads={threads} > {log:q} 2>&1"
+            " --threads={threads} {params.side} > {log:q} 2>&1"
 
 
 # Where only pixels tell how many parts a step makes, the rest is planned once they are there.

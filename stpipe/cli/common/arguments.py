@@ -26,6 +26,7 @@ VALUED = {
     "start-step": "STEP   Start a pipeline at a step, from the saved product of the one before",
     "stop-step": "STEP   Stop a pipeline after a step, and save what the next one would get",
     "references": "DIR   Reference files by the rules of a directory instead of CRDS",
+    "side-products": "ENDS   In a project's job: further products, by the ends of their names",
     "threads": "N   Threads for corrections of ramps (default: 1)",
     "log-level": "LEVEL   DEBUG, INFO, WARNING, ERROR or CRITICAL",
     "log-file": "FILE   Log into a file as well",

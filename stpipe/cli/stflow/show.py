@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from stpipe.errors import InputError
 
 if TYPE_CHECKING:
-    from stpipe.models.compare import Difference
     from stpipe.models import Verified
+    from stpipe.models.compare import Difference
 
 __all__ = ["add_commands", "diff", "show"]
 

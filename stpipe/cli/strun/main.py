@@ -270,7 +270,8 @@ class _Request:
         if start or stop:
             partial_run.run(step, sources[0], start, stop)
         elif section := self.configuration.job:
-            job.save(step, job.run(step, section, sources), sources[0])
+            ends = [end for end in options.get("side-products", "").split(",") if end]
+            job.save(step, job.run(step, section, sources), sources[0], ends)
         else:
             step.save(step.run(sources[0] if len(sources) == 1 else list(sources)))
 
