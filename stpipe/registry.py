@@ -116,8 +116,9 @@ def public_name(target: str) -> str:
     """The name under which products, parameter files and jobs know a class.
 
     A built-in class is known by its package and its own name, whatever module defines it and whatever
-    STScI's `jwst` package calls its namesake: `stpipe.steps.JumpStep` for `stpipe.steps.stage1.jump.step:JumpStep`
-    and `jwst.jump.JumpStep`. Any other class is known by its module.
+    STScI's `jwst` package calls its namesake: `stpipe.steps.JumpStep` for
+    `stpipe.steps.stage1.jump.step:JumpStep` and `jwst.jump.JumpStep`. Any other class is known by its
+    module.
     """
     own = built_in(target)
     return target if own is None else f"{'.'.join(own.split('.')[:2])}.{own.rpartition(':')[2]}"

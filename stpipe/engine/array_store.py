@@ -1,4 +1,4 @@
-"""ArrayStore: arrays that are made piece by piece, in memory while small and in a scratch file when not."""
+"""Arrays that are made piece by piece: in memory while small, in a scratch file when not."""
 
 from __future__ import annotations
 

@@ -170,8 +170,8 @@ class Graph:
             stand_in = self.stand_in_of(one)
             if stand_in is None:
                 raise TraceError(
-                    f"{step.qualified_name} is given a {type(one).__name__}, which no file holds. A step "
-                    "takes products of other steps; give it everything else as a parameter."
+                    f"{step.qualified_name} is given a {type(one).__name__}, which no file holds. A "
+                    "step takes products of other steps; give it everything else as a parameter."
                 )
             yield stand_in
 

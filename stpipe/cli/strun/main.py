@@ -43,9 +43,9 @@ def _main(words: Sequence[str]) -> None:
 
         print(completion.script("strun", first.options["completion"]))
     elif first.target is None and "help" in first.flags:
-        from stpipe.cli.strun import help
+        from stpipe.cli.strun import help as help_pages
 
-        print(help.of_command())
+        print(help_pages.of_command())
     else:
         _with_target(words, first)
 
@@ -82,10 +82,10 @@ def _with_target(words: Sequence[str], first: arguments.Arguments) -> None:
     inputs = given.inputs if target == given.target else given.positional
     request = _Request(cls, configuration, given, target, tuple(inputs))
     if "help" in given.flags:
-        from stpipe.cli.strun import help
+        from stpipe.cli.strun import help as help_pages
 
         step = next((word for word in inputs if not _is_exposure(word)), "")
-        print(help.of_target(cls, target, step))
+        print(help_pages.of_target(cls, target, step))
     else:
         request.carry_out()
 

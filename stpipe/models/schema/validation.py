@@ -1,8 +1,8 @@
 """Whether values and arrays conform to the schema, and the words for it when they do not.
 
-`check_value` knows the vocabulary of `stpipe.models.schema.schema` and nothing else, so that assigning is
-cheap. Schemas may use any other keyword of JSON Schema (``pattern``, ``minimum``, ``items`` ...);
-those are checked with the `jsonschema` library before a file is written.
+`check_value` knows the vocabulary of `stpipe.models.schema.schema` and nothing else, so that
+assigning is cheap. Schemas may use any other keyword of JSON Schema (``pattern``, ``minimum``,
+``items`` ...); those are checked with the `jsonschema` library before a file is written.
 """
 
 from __future__ import annotations
