@@ -3,8 +3,9 @@
 The client takes half a second to be imported, more than many steps need for their work. Without a
 server its answers follow from files alone: the same exposure, or another that the rules cannot tell
 from it, gets the answer that was kept (`stpipe.system.disk_cache`), as long as everything that it
-rests on is what it was: the client's version, the CRDS settings of the environment, its configuration in the
-cache, the rules that were read, and the files that they name. With a server the client is always asked.
+rests on is what it was: the client's version, the CRDS settings of the environment, its
+configuration in the cache, the rules that were read, and the files that they name. With a server the
+client is always asked.
 """
 
 from __future__ import annotations
