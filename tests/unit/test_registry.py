@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import stpipe
 from stpipe import pipelines, steps
 from stpipe.core.loading import load
-from stpipe.project import fingerprint, why
 from stpipe.registry import PIPELINES, STEPS, public_name
 
 
@@ -68,51 +66,3 @@ def test_looking_for_a_class_imports_no_other() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "['stpipe.steps.stage1', 'stpipe.steps.stage1.superbias']" == done.stdout.strip()
-
-
-def test_a_step_counts_arithmetic_and_nothing_of_the_framework() -> None:
-    """Only what decides pixels has products made again: a progress bar does not."""
-    home = Path(stpipe.__file__).parent
-    arithmetic = ("steps", "science", "pipelines")
-    framework = {p for p in home.rglob("*.py") if p.relative_to(home).parts[0] not in arithmetic}
-
-    for alias in STEPS:
-        assert not framework & set(fingerprint.source_files(load(alias)))
-
-
-@pytest.mark.parametrize(
-    ("module", "users"),
-    [
-        ("steps/stage2/extract_1d/source_position.py", {"extract_1d"}),
-        ("steps/stage1/jump/large_events.py", {"jump"}),
-        ("steps/stage1/jump/_kernels.pyx", {"jump"}),
-        ("science/mosaics/headers.py", {"resample", "resample_spec"}),
-        ("science/spectra/box_extraction.py", {"extract_1d"}),
-        ("science/ramps/_fitting.pyx", {"ramp_fit", "clean_flicker_noise", "picture_frame"}),
-    ],
-)
-def test_arithmetic_counts_for_exactly_the_steps_that_use_it(module: str, users: set[str]) -> None:
-    file = Path(stpipe.__file__).parent / module
-    counting = {alias for alias in STEPS if file in fingerprint.source_files(load(alias))}
-
-    assert users == counting
-
-
-def test_why_tells_code_alone_when_only_names_and_folders_changed() -> None:
-    """A project of an earlier version: its jobs name modules, and references in another folder."""
-
-    def job(target: str, folder: str, code: str) -> dict[str, object]:
-        about = {
-            "references": {"mask": f"{folder}/mask.fits"},
-            "checksums": {"mask": "1"},
-            "skipped": {"group_scale": [f"{target}Skipped", "nothing to scale", ""]},
-            "code": code,
-        }
-        return {"class": target, "job": about}
-
-    before = job("stpipe.steps.dq_init.DQInitStep", "/there", "old")
-    after = job("stpipe.steps.DQInitStep", "/here", "new")
-
-    assert ["the code of the step changed."] == list(why._differences(before, after))
-    after["class"] = "mine.DQInitStep"
-    assert "another class does it" in next(iter(why._differences(before, after)))

@@ -1,0 +1,136 @@
+"""Live objects in metadata."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stpipe import models
+from stpipe.errors import InputError, ValidationError
+
+ENDINGS = [".fits", ".fits.gz", ".asdf"]
+CRDS = Path(__file__).parents[5] / "shared/data/crds_jwst/references/jwst"
+
+
+@pytest.fixture
+def wcs() -> Any:
+    """A small world coordinate system."""
+    gwcs = pytest.importorskip("gwcs")
+    from astropy import coordinates, units
+    from astropy.modeling import models as shapes
+
+    frame = gwcs.coordinate_frames
+    detector = frame.Frame2D(name="detector", axes_order=(0, 1), unit=(units.pix, units.pix))
+    sky = frame.CelestialFrame(reference_frame=coordinates.ICRS(), name="world")
+    plane = (shapes.Shift(-10.0) & shapes.Shift(-20.0)) | (shapes.Scale(1e-5) & shapes.Scale(1e-5))
+    turn = shapes.Pix2Sky_TAN() | shapes.RotateNative2Celestial(5.6, -72.0, 180.0)
+    return gwcs.WCS([(detector, plane | turn), (sky, None)])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_coordinates_are_live_objects(wcs: Any, tmp_path: Path, ending: str) -> None:
+    """What is assigned is what one gets; after a file it means the same; changes to it are kept."""
+    image = models.ImageModel(np.ones((3, 4)))
+    image.meta.wcs = wcs
+    assert image.meta.wcs is wcs
+    path = image.save(tmp_path / f"x{ending}")
+    for opened in (models.open(path), models.open_metadata(path)):
+        assert wcs(1, 2) == opened.meta.wcs(1, 2)
+        assert opened.meta.wcs is opened.get("meta.wcs")
+    again = models.open(path)
+    again.meta.wcs.bounding_box = ((0, 3), (0, 2))
+    assert again.copy().meta.wcs is not again.meta.wcs
+    saved = models.open(again.save(tmp_path / f"y{ending}"))
+    assert again.meta.wcs.bounding_box == saved.meta.wcs.bounding_box
+    other = models.CubeModel(np.zeros((1, 3, 4)))
+    other.update(saved)
+    assert wcs(1, 2) == other.meta.wcs(1, 2)
+
+
+def test_every_part_has_coordinates_of_its_own(wcs: Any, tmp_path: Path) -> None:
+    """Parts of lists hold live objects, too."""
+    exposure = models.MultiSlitModel()
+    for shift in (0, 5):
+        exposure.slits.append({"data": np.zeros((2, 2)), "name": str(shift)})
+        exposure.slits[-1].meta.wcs = copy.deepcopy(wcs)
+        exposure.slits[-1].meta.wcs.name = f"shifted by {shift}"
+    again = models.open(exposure.save(tmp_path / "x.fits"))
+    assert ["shifted by 0", "shifted by 5"] == [part.meta.wcs.name for part in again.slits]
+
+
+def test_arrays_and_other_objects_are_metadata(tmp_path: Path) -> None:
+    """Whatever the asdf library can store can be stored; the rest is refused by name."""
+    image = models.ImageModel(np.ones((3, 4)))
+    image.set("meta.lookup", np.arange(1000.0))
+    image.set("meta.nested", {"complex": 1 + 2j, "list": [np.arange(3)]})
+    for ending in ENDINGS:
+        again = models.open(image.save(tmp_path / f"x{ending}"))
+        np.testing.assert_array_equal(np.arange(1000.0), again.meta.lookup)
+        assert 1 + 2j == again.meta.nested.complex
+        np.testing.assert_array_equal([0, 1, 2], again.meta.nested.list[0])
+    with pytest.raises(
+        ValidationError, match=r"meta.when is a datetime.timedelta; metadata are te"
+    ):
+        image.set("meta.when", dt.timedelta(1))
+
+
+def test_objects_of_absent_packages_survive_and_say_what_to_install(tmp_path: Path) -> None:
+    """Nobody needs the packages until an object is asked for; then the message names them."""
+    text = (
+        "#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n%YAML 1.1\n--- !<tag:stsci.edu:asdf/core/asdf-1.1.0>\n"
+        "meta: {wcs: !<tag:stsci.edu:gwcs/wcs-99.0.0> {name: far}}\n...\n"
+    )
+    (tmp_path / "x.asdf").write_text(text)
+    for _ in range(2):
+        model = models.open(models.open(tmp_path / "x.asdf").save(tmp_path / "x.asdf"))
+        with pytest.raises(InputError, match=r"meta.wcs is an .*:gwcs/wcs-99.0.0\); install gwcs"):
+            _ = model.meta.wcs
+
+
+def test_damaged_objects_are_said_to_be_damaged(wcs: Any, tmp_path: Path) -> None:
+    """An object whose description makes no sense is an input error that names it."""
+    image = models.ImageModel()
+    image.meta.wcs = wcs
+    path = image.save(tmp_path / "x.asdf")
+    path.write_bytes(path.read_bytes().replace(b"steps:", b"stops:"))
+    with pytest.raises(InputError, match=r"x.asdf: meta.wcs is damaged: "):
+        _ = models.open(path).meta.wcs
+
+
+def test_asdf_is_imported_only_for_objects(wcs: Any, tmp_path: Path) -> None:
+    """Opening, reading pixels and saving a file with coordinates imports neither asdf nor gwcs."""
+    image = models.ImageModel(np.ones((3, 4)))
+    image.meta.wcs = wcs
+    path = image.save(tmp_path / "x.fits")
+    code = (
+        "import sys; from stpipe import models; m = models.open(sys.argv[1]); m.data; "
+        "m.meta.exposure.nints = 1; m.copy().save(sys.argv[1]); "
+        "print([n for n in ('astropy', 'asdf', 'gwcs') if n in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "[]\n" == done.stdout
+    assert wcs(1, 2) == models.open(path).meta.wcs(1, 2)
+
+
+@pytest.mark.skipif(not CRDS.is_dir(), reason=f"{CRDS} is absent")
+def test_reference_transforms_of_the_archive(tmp_path: Path) -> None:
+    """The archive's own references open as what they are; transforms work, before and after."""
+    pytest.importorskip("asdf_astropy")
+    opened = 0
+    for path in sorted(CRDS.glob("*/*.asdf")):
+        model = models.open(path)
+        assert model.to_flat_dict()["meta.model_type"] == type(model).__name__
+        again = models.open(model.save(tmp_path / "x.asdf"))
+        if isinstance(model, models.DistortionModel):
+            inputs = range(1, model.model.n_inputs + 1)
+            np.testing.assert_array_equal(model.model(*inputs), again.model(*inputs))
+        opened += 1
+    assert opened > 50
