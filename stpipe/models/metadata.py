@@ -35,6 +35,7 @@ class Found(NamedTuple):
 class HasMetadata:
     """Metadata of a file or model, by attribute (``.meta.x.y``) and by dotted path."""
 
+    meta: Node
     _schema: Schema
     _content: Content
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stpipe.models.base import DataModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from stpipe.models.protocols import Bits, Floats, GroupBits, Table
 
 __all__ = [
     "AmiLgFitModel",
@@ -33,6 +41,8 @@ class Level1bModel(DataModel):
 
     schema_name = "level1b.schema.json"
     reads = ("RampModel",)
+    data: npt.NDArray[np.uint16]
+    zeroframe: npt.NDArray[np.uint16] | None
 
 
 class RampModel(DataModel):
@@ -43,6 +53,12 @@ class RampModel(DataModel):
 
     schema_name = "ramp.schema.json"
     reads = ("Level1bModel",)
+    data: Floats
+    groupdq: GroupBits
+    pixeldq: Bits
+    zeroframe: Floats | None
+    average_dark_current: Floats | None
+    int_times: Table | None
 
 
 class ImageModel(DataModel):
@@ -50,6 +66,12 @@ class ImageModel(DataModel):
 
     schema_name = "image.schema.json"
     reads = ("IFUImageModel",)
+    data: Floats
+    err: Floats
+    dq: Bits
+    var_poisson: Floats | None
+    var_rnoise: Floats | None
+    var_flat: Floats | None
 
 
 class NothingModel(DataModel):
@@ -64,6 +86,13 @@ class CubeModel(DataModel):
 
     schema_name = "cube.schema.json"
     reads = ()
+    data: Floats
+    err: Floats
+    dq: Bits
+    var_poisson: Floats | None
+    var_rnoise: Floats | None
+    var_flat: Floats | None
+    int_times: Table | None
 
 
 class IFUImageModel(DataModel):
@@ -71,6 +100,12 @@ class IFUImageModel(DataModel):
 
     schema_name = "ifuimage.schema.json"
     reads = ("ImageModel",)
+    data: Floats
+    err: Floats
+    dq: Bits
+    var_poisson: Floats | None
+    var_rnoise: Floats | None
+    var_flat: Floats | None
 
 
 class RampFitOutputModel(DataModel):
@@ -87,6 +122,7 @@ class SourceCatalogModel(DataModel):
     schema_name = "sourcecatalog.schema.json"
     primary = "catalog"
     reads = ()
+    catalog: Table
     extension = ".ecsv"
 
 
@@ -111,6 +147,9 @@ class GuiderCalModel(DataModel):
 
     schema_name = "guidercal.schema.json"
     reads = ()
+    data: Floats
+    err: Floats
+    dq: Bits
 
 
 class GuiderRawModel(DataModel):
@@ -118,6 +157,9 @@ class GuiderRawModel(DataModel):
 
     schema_name = "guiderraw.schema.json"
     reads = ("Level1bModel",)
+    data: Floats
+    err: Floats
+    dq: Bits
 
 
 class IFUCubeModel(DataModel):
@@ -147,6 +189,7 @@ class SegmentationMapModel(DataModel):
 
     schema_name = "segmentationmap.schema.json"
     reads = ()
+    data: Bits
 
 
 class SossExtractModel(DataModel):
