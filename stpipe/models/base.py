@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from stpipe.models.schema import validation
 from stpipe.models.schema.fields import Field
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored, read_only
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import Section
 
 __all__ = ["REGISTRY", "DataModel", "Init", "Part", "check_readable", "is_readable"]
 
@@ -112,7 +115,7 @@ class DataModel(HasMetadata):
         """Whether the array ``name`` is in the file or was assigned."""
         return name in self._content.arrays
 
-    def read(self, name: str, section: Any = ...) -> Array:
+    def read(self, name: str, section: Section = ...) -> Array:
         """A section of an array, native and cast to the schema's dtype.
 
         Of an array in a file only the bytes of the section are read, and nothing is kept.

@@ -7,7 +7,8 @@ dictionary, says by one of these what it reads. Where one class of model is mean
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias, overload
+from types import EllipsisType
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +23,8 @@ __all__ = [
     "GroupBits",
     "Meta",
     "Ramp",
-    "Row",
     "Section",
     "Table",
-    "WorldCoordinates",
 ]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -34,8 +33,8 @@ Booleans: TypeAlias = npt.NDArray[np.bool_]
 Bits: TypeAlias = npt.NDArray[np.uint32]  # of pixels
 GroupBits: TypeAlias = npt.NDArray[np.uint8]
 Table: TypeAlias = npt.NDArray[np.void]  # rows with named columns
-Row: TypeAlias = np.void | Mapping[str, Any]  # one row of a table: a value for each column
-Section: TypeAlias = Any  # what an array takes as index
+Section: TypeAlias = EllipsisType | int | slice | tuple[EllipsisType | int | slice, ...]
+FlatMetadata: TypeAlias = Mapping[str, Any]  # values by dotted name, as `to_flat_dict` gives them
 
 
 class Meta(Protocol):
@@ -44,15 +43,6 @@ class Meta(Protocol):
     def __getattr__(self, name: str) -> Any: ...
 
     def __setattr__(self, name: str, value: object) -> None: ...
-
-
-class FlatMetadata(Protocol):
-    """Metadata values by dotted name: a dictionary, or a model, or what the headers of a file tell."""
-
-    @overload
-    def get(self, path: str, /) -> Any: ...
-    @overload
-    def get(self, path: str, default: Any, /) -> Any: ...
 
 
 class Ramp(Protocol):
@@ -105,34 +95,6 @@ class Exposure(Protocol):
         """Metadata of the exposure."""
         ...
 
-    @property
-    def shape(self) -> tuple[int, ...] | None:
-        """Shape of `data`."""
-        ...
-
     def has(self, name: str) -> bool:
         """Whether an array is in the file or was assigned."""
-        ...
-
-
-class WorldCoordinates(Protocol):
-    """World coordinates of pixels, as gwcs has them."""
-
-    bounding_box: Any
-
-    @property
-    def output_frame(self) -> Any:
-        """The frame of what calling it returns."""
-        ...
-
-    def __call__(self, *pixels: Any, with_bounding_box: bool = ...) -> Any:
-        """World coordinates of pixels (from 0), columns before rows."""
-        ...
-
-    def invert(self, *world: Any, with_bounding_box: bool = ...) -> Any:
-        """Pixels of world coordinates."""
-        ...
-
-    def get_transform(self, from_frame: str, to_frame: str) -> Any:
-        """The model from one frame to another."""
         ...

@@ -15,6 +15,7 @@ __all__ = [
     "Doubles",
     "Floats",
     "GroupBits",
+    "Item",
     "bits_where",
     "has",
     "known_or_zero",

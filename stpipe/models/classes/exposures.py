@@ -53,6 +53,7 @@ class RampModel(DataModel):
 
     schema_name = "ramp.schema.json"
     reads = ("Level1bModel",)
+    shape: tuple[int, ...]
     data: Floats
     groupdq: GroupBits
     pixeldq: Bits
@@ -66,6 +67,7 @@ class ImageModel(DataModel):
 
     schema_name = "image.schema.json"
     reads = ("IFUImageModel",)
+    shape: tuple[int, ...]
     data: Floats
     err: Floats
     dq: Bits
@@ -86,6 +88,7 @@ class CubeModel(DataModel):
 
     schema_name = "cube.schema.json"
     reads = ()
+    shape: tuple[int, ...]
     data: Floats
     err: Floats
     dq: Bits
@@ -100,6 +103,7 @@ class IFUImageModel(DataModel):
 
     schema_name = "ifuimage.schema.json"
     reads = ("ImageModel",)
+    shape: tuple[int, ...]
     data: Floats
     err: Floats
     dq: Bits
@@ -147,6 +151,7 @@ class GuiderCalModel(DataModel):
 
     schema_name = "guidercal.schema.json"
     reads = ()
+    shape: tuple[int, ...]
     data: Floats
     err: Floats
     dq: Bits
@@ -157,6 +162,7 @@ class GuiderRawModel(DataModel):
 
     schema_name = "guiderraw.schema.json"
     reads = ("Level1bModel",)
+    shape: tuple[int, ...]
     data: Floats
     err: Floats
     dq: Bits

@@ -32,6 +32,7 @@ class SlitModel(DataModel):
     """One slit (rows, columns), or (integrations, rows, columns) of a time series."""
 
     schema_name = "slit.schema.json"
+    shape: tuple[int, ...]
     data: Floats
     err: Floats
     dq: Bits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from stpipe.core.step import Output, Step
 from stpipe.engine import Chain, chain_of
@@ -17,6 +17,9 @@ from stpipe.science.ramps.fitting import (
     segments_model,
 )
 from stpipe.science.ramps.likelihood import FEWEST_GROUPS, read_times
+
+if TYPE_CHECKING:
+    from stpipe.models import CubeModel, DataModel, ImageModel, RampModel
 
 __all__ = [
     "RampFitStep",
@@ -89,7 +92,7 @@ class RampFitStep(Step):
         held = image * (image <= IN_MEMORY_BYTES) + cube * (cube <= CUBE_IN_MEMORY_BYTES)
         return 5e-6 * held + 25 * filling(shape)
 
-    def process(self, ramp: Any) -> tuple[Any, Any]:
+    def process(self, ramp: RampModel) -> tuple[ImageModel, CubeModel]:
         """Rates of the exposure and of each integration."""
         exposure = chain_of(ramp)
         rules = FitRules(self.algorithm, self.suppress_one_group, self.firstgroup, self.lastgroup)
@@ -114,5 +117,5 @@ class RampFitStep(Step):
                 "LIKELY needs %d groups, there are %d: OLS_C is used", FEWEST_GROUPS, ngroups
             )
 
-    def _save_extra(self, product: Any, suffix: str) -> None:
+    def _save_extra(self, product: DataModel, suffix: str) -> None:
         self._write(product, self._path(suffix, product, output_file=self.opt_name))

@@ -23,7 +23,10 @@ from stpipe.steps.stage3.tweakreg import star_catalogs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stpipe.models import ModelLibrary
+    from gwcs import WCS
+
+    from stpipe.models import DataModel, ModelLibrary
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Doubles
 
 __all__ = ["TweakRegStep", "moved"]
@@ -133,7 +136,7 @@ class TweakRegStep(LibraryStep):
     sip_inv_degree: int | None
     sip_npoints: int
 
-    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The user's catalogues: inputs that are tracked and recorded as references are."""
         del meta
         found = {}
@@ -144,7 +147,7 @@ class TweakRegStep(LibraryStep):
             found |= {f"{LISTED}{name}": override(name, str(p)) for name, p in listed.items()}
         return found
 
-    def process(self, library: ModelLibrary) -> Any:
+    def process(self, library: ModelLibrary) -> ModelLibrary:
         """Find stars, fit, and give the exposures their new coordinates."""
         groups = {n: name for name, numbers in library.groups.items() for n in numbers}
         members = library.of_type("science")
@@ -165,7 +168,7 @@ class TweakRegStep(LibraryStep):
             library.amend_member(number, moved(corrector.wcs, meta, self._accuracy()))
         return library
 
-    def _accuracy(self) -> dict[str, Any] | None:
+    def _accuracy(self) -> dict[str, float | None] | None:
         """How good the FITS keywords are to be; None: there are none."""
         names = ("max_pix_error", "degree", "max_inv_pix_error", "inv_degree", "npoints")
         return {n: getattr(self, f"sip_{n}") for n in names} if self.sip_approx else None
@@ -188,7 +191,7 @@ class TweakRegStep(LibraryStep):
             about = {"catalog": Table(places, names=("x", "y")), "name": name, "group_id": group}
             return JWSTWCSCorrector(member.meta.wcs, info, meta=about)
 
-    def _stars(self, member: Any) -> Doubles:
+    def _stars(self, member: DataModel) -> Doubles:
         finder = StarFinder(
             self.snr_threshold,
             self.kernel_fwhm,
@@ -301,7 +304,9 @@ def _quiet(package: str) -> Iterator[None]:
         logger.propagate = propagate
 
 
-def moved(wcs: Any, meta: Mapping[str, Any], accuracy: Mapping[str, Any] | None) -> dict[str, Any]:
+def moved(
+    wcs: WCS, meta: FlatMetadata, accuracy: Mapping[str, float | None] | None
+) -> dict[str, Any]:
     """Metadata of an exposure with new coordinates: gwcs, outline, and keywords of FITS.
 
     `accuracy` is that of the keywords, as `fits_keywords` takes it; None leaves them as they are.
