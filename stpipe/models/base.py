@@ -66,7 +66,7 @@ class DataModel(HasMetadata):
     extension: ClassVar[str] = ".fits"
     """Of the file that a step keeps the model in, unless it is told another name."""
 
-    def __init_subclass__(cls, *, register: bool = True, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, register: bool = True, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if register:
             REGISTRY.setdefault(cls.__name__, cls)
@@ -252,7 +252,7 @@ class DataModel(HasMetadata):
             return self._array(self._schema.arrays[name])
         return super().__getattr__(name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name.startswith("_") or isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
         else:
@@ -273,7 +273,7 @@ class DataModel(HasMetadata):
                 self._lists[path] = ModelList(Part, self._schema.lists[path], self._content, path)
             return self._lists[path]
 
-    def set(self, path: str, value: Any) -> None:
+    def set(self, path: str, value: object) -> None:
         """Set an array or a metadata value by dotted path; None removes it."""
         if path in self._schema.lists:
             if not isinstance(value, (Iterable, type(None))):
@@ -318,7 +318,7 @@ class DataModel(HasMetadata):
         self._check_history(entries)
         self._content.tree["provenance"] = list(entries)
 
-    def _check_history(self, found: Any) -> None:
+    def _check_history(self, found: object) -> None:
         if problems := list(history.problems(found)):
             raise ValidationError(f"{self._described}: {' '.join(problems)}")
 
@@ -531,7 +531,7 @@ class Part(DataModel, register=False):
         return type(self)(self._schema, self._content.copy())
 
     @classmethod
-    def of(cls, schema: Schema, value: Any) -> Part:
+    def of(cls, schema: Schema, value: object) -> Part:
         """A part from a dictionary, another part, or a model of which it takes what it knows.
 
         Raises

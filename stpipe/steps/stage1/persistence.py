@@ -144,16 +144,13 @@ def group_times(meta: Meta, starts: Doubles | Sequence[float], shape: tuple[int,
     Integrations that `starts` (MJD) does not list follow each other without a break.
     """
     nints, ngroups = shape
-    begin = _seconds(meta.exposure.start_time)
+    begin = (meta.exposure.start_time - EPOCH_MJD) * SECONDS_PER_DAY
     first = begin + np.arange(nints) * meta.exposure.integration_time
     known = min(nints, len(starts))
-    first[:known] = _seconds(np.asarray(starts[:known], dtype=np.float64))
+    listed = np.asarray(starts[:known], dtype=np.float64)
+    first[:known] = (listed - EPOCH_MJD) * SECONDS_PER_DAY
     times: Doubles = first[:, None] + meta.exposure.group_time * np.arange(1, ngroups + 1)
     return times
-
-
-def _seconds(mjd: Any) -> Any:
-    return (mjd - EPOCH_MJD) * SECONDS_PER_DAY
 
 
 def flag_windows(
