@@ -154,7 +154,7 @@ def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataMod
     return model if result is None else _same_kind(result, model, f'hook "{label}" returned')
 
 
-def _same_kind(made: Any, before: DataModel, what: str) -> DataModel:
+def _same_kind(made: object, before: DataModel, what: str) -> DataModel:
     """What a hook made, when the step can go on with it."""
     if type(made) is not type(before):
         raise HookError(f"{what} a {type(made).__name__}, allowed: a {type(before).__name__}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,12 @@ import numpy.typing as npt
 from stpipe.core.step import Step
 from stpipe.engine.chain import Chain, compute, defer, filling, flags_mb
 from stpipe.references.opened import References
+
+if TYPE_CHECKING:
+    from stpipe.engine.band import Band
+    from stpipe.models import RampModel
+    from stpipe.models.protocols import Meta
+    from stpipe.references.opened import CutReference
 
 __all__ = ["RampStep"]
 
@@ -29,15 +35,15 @@ class RampStep(Step):
     flags: ClassVar[int] = 0xFF  # bits of GROUPDQ that `correct` may change
     band_mb: ClassVar[float] = 25  # memory for a full band of the engine, as measured
 
-    def process(self, ramp: Any) -> Any:
+    def process(self, ramp: RampModel) -> RampModel:
         """Apply `correct` to the ramp."""
         if self.halo is not None and not self.takes_whole(ramp.shape):
             return defer(ramp, self, self.references)
         compute(ramp)
-        self.correct(ramp, self.references)
+        self.correct(cast("Band", ramp), self.references)  # without a halo it takes any `Ramp`
         return ramp
 
-    def reach(self, references: Mapping[str, Any]) -> int:
+    def reach(self, references: Mapping[str, CutReference]) -> int:
         """Pixels of neighbours that `correct` needs: `halo`, unless a reference file decides."""
         del references
         return self.halo or 0
@@ -60,8 +66,12 @@ class RampStep(Step):
         del exposure, references
         return None
 
-    def correct(self, ramp: Any, references: Mapping[str, Any]) -> None:
-        """Assign corrected arrays to `ramp`; never write into those it holds."""
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
+        """Assign corrected arrays to `ramp`; never write into those it holds.
+
+        Where the arrays and metadata of a ramp are enough, write `ramp: Ramp`
+        (`stpipe.models.protocols`); a step without a halo has to.
+        """
         raise NotImplementedError(f"{self.target()} has no correct")
 
     def flags_everywhere(self, bits: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -72,7 +82,7 @@ class RampStep(Step):
         del bits
         return np.zeros(shape, dtype=bool)
 
-    def finish(self, meta: Any, totals: Mapping[str, int], known: Any) -> None:
+    def finish(self, meta: Meta, totals: Mapping[str, int], known: Any) -> None:
         """Write into metadata what was counted in all bands; `known` is what `prepare` returned."""
         del meta, totals, known
 

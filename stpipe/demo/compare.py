@@ -6,13 +6,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stpipe import models
 from stpipe.demo.truth import Truth
 from stpipe.models import dqflags
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import Table
 
 __all__ = ["Agreement", "agreement", "main"]
 
@@ -84,7 +87,7 @@ class StarsFound:
         return self.rms < 0.005 and abs(self.bias) < 3 * self.bias_error  # noqa: PLR2004
 
 
-def stars_found(catalog: Any, known: Any) -> StarsFound:
+def stars_found(catalog: Table, known: Table) -> StarsFound:
     """Compare a product of source_catalog with the table of true stars.
 
     Stars have `ra` and `dec` in degrees and `flux` in Jy.
@@ -99,7 +102,7 @@ def stars_found(catalog: Any, known: Any) -> StarsFound:
     return StarsFound(int(matched.sum()), rms, float(excess.mean()), error)
 
 
-def matched_stars(catalog: Any, known: Any) -> tuple[Any, Any, Any]:
+def matched_stars(catalog: Table, known: Table) -> tuple[Any, Any, Any]:
     """Which sources are stars, the nearest star of each, and the way from it, east and north, arcsec.
 
     Sources are stars when they are within a tenth of an arcsecond of one, but for a common shift.

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,11 @@ import numpy.typing as npt
 from stpipe import models
 from stpipe.demo.detectors import Detector, Subarray
 from stpipe.demo.optics import APERTURES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stpipe.models.protocols import Table
 
 __all__ = [
     "Slit",
@@ -135,7 +140,7 @@ def light(detector: Detector, subarray: Subarray, slit: Slit, megajansky: float)
 # --- reference files ----------------------------------------------------------------------------
 
 
-def specwcs_table(*, straight: bool = False) -> Any:
+def specwcs_table(*, straight: bool = False) -> Table:
     """The table of a SPECWCS reference: rows downwards, with the trace and the slit's corners."""
     dtype = models.MiriLRSSpecwcsModel().schema.arrays["wavetable"].dtype
     rows = np.arange(ROWS[1], ROWS[0] - 1, -1.0)
@@ -148,7 +153,7 @@ def specwcs_table(*, straight: bool = False) -> Any:
     return table
 
 
-def fill_specwcs(model: Any, *, straight: bool = False) -> None:
+def fill_specwcs(model: models.MiriLRSSpecwcsModel, *, straight: bool = False) -> None:
     """Put into a SPECWCS reference where the slit is and how it is dispersed."""
     model.meta.x_ref, model.meta.y_ref = FIXED[0] + 1, FIXED[1] + 1
     model.meta.x_ref_slitless, model.meta.y_ref_slitless = FREE[0] + 1, FREE[1] + 1
@@ -159,11 +164,11 @@ def fill_specwcs(model: Any, *, straight: bool = False) -> None:
     model.wavetable = specwcs_table(straight=straight)
 
 
-def photom_rows(model: Any, subarrays: Any, megajansky: float) -> Any:
+def photom_rows(model: models.DataModel, subarrays: Sequence[str], megajansky: float) -> Table:
     """The table of a PHOTOM reference: one row for each subarray."""
     waves = np.linspace(4, 15, 200)
     known = {"wavelength": waves, "relresponse": response(waves), "reluncertainty": 0 * waves}
-    schema = model.schema.arrays["phot_table"].dtype
+    schema: Any = model.schema.arrays["phot_table"].dtype
     cells = {name: values.shape for name, values in known.items()}
     rows = np.zeros(len(subarrays), [(n, schema[n].base, cells.get(n, ())) for n in schema.names])
     rows["filter"], rows["subarray"] = "P750L", subarrays
@@ -182,7 +187,7 @@ def aperture_correction(size: Doubles, wavelength: Doubles, blur: float) -> Doub
     return found
 
 
-def apcorr_rows(model: Any, subarrays: Any) -> Any:
+def apcorr_rows(model: models.DataModel, subarrays: Sequence[str]) -> Table:
     """The table of an APCORR reference: one row for each subarray."""
     waves, sizes = np.linspace(4, 15, 56), np.arange(3.0, 21.0)
     blur = [BLUR["FIXEDSLIT" if name == "FULL" else "SLITLESS"] for name in subarrays]
@@ -193,7 +198,7 @@ def apcorr_rows(model: Any, subarrays: Any) -> Any:
         "apcorr": np.array(factors),
         "apcorr_err": np.zeros((len(blur), waves.size, sizes.size)),
     }
-    schema = model.schema.arrays["apcorr_table"].dtype
+    schema: Any = model.schema.arrays["apcorr_table"].dtype
     cells = {name: values.shape[1:] for name, values in known.items()}
     rows = np.zeros(len(subarrays), [(n, schema[n].base, cells.get(n, ())) for n in schema.names])
     rows["subarray"], rows["nelem_wl"], rows["nelem_size"] = subarrays, waves.size, sizes.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from stpipe.engine.band import Array
 from stpipe.models.storage.arrays import Stored, read_only
 from stpipe.models.storage.scratch import Scratch
 
-__all__ = ["CUBE_IN_MEMORY_BYTES", "IN_MEMORY_BYTES", "ArrayStore"]
+__all__ = ["CUBE_IN_MEMORY_BYTES", "IN_MEMORY_BYTES", "ArrayStore", "FinishedArray"]
+
+FinishedArray: TypeAlias = Array | Stored  # as models hold it: in memory, or in a scratch file
 
 # An array above this goes to a scratch file (TMPDIR): a full-frame float32 image stays in memory, a
 # cube of one does not, so that one integration takes no more memory than many.
@@ -45,7 +47,7 @@ class ArrayStore:
         else:
             array[section] = part
 
-    def finished(self) -> dict[str, Array | Stored]:
+    def finished(self) -> dict[str, FinishedArray]:
         """The arrays as models hold them."""
         return {
             name: array.stored() if isinstance(array, _Scratch) else read_only(array)

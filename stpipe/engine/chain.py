@@ -27,6 +27,7 @@ from stpipe.system import progress
 if TYPE_CHECKING:
     from stpipe.engine.correction import Correction, Divisible
     from stpipe.models import DataModel
+    from stpipe.models.protocols import Meta, Section
 
 __all__ = [
     "Chain",
@@ -42,6 +43,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
+Model = TypeVar("Model", bound="DataModel")
 
 BAND_BYTES = 8_000_000  # of float32 data: little of it is halo, and it stays in cache
 THINNEST = 24  # rows; thinner bands would be mostly halo
@@ -93,7 +95,7 @@ class Chain:
         return self.shape[2:]
 
     @property
-    def meta(self) -> Any:
+    def meta(self) -> Meta:
         """Metadata of the exposure."""
         return self.ramp.meta
 
@@ -158,7 +160,7 @@ class Chain:
         for stage, seconds in zip(self.stages, self.seconds, strict=True):
             stage.step.log.info("Step %s done in %.2f s", stage.step.qualified_name, seconds)
 
-    def finish(self, meta: Any) -> None:
+    def finish(self, meta: Meta) -> None:
         """Write what the stages counted into metadata."""
         for stage, totals in zip(self.stages, self.totals, strict=False):
             stage.step.finish(meta, totals, stage.known)
@@ -244,7 +246,7 @@ class LazyArray(Stored):
         values = array.read() if isinstance(array, Stored) else array
         return values if dtype is None else values.astype(dtype, copy=False)
 
-    def section(self, key: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    def section(self, key: Section, dtype: np.dtype[Any] | None = None) -> Array:
         """A part of the array; the whole chain runs."""
         array = self.chain.materialize()[self.name]
         if isinstance(array, Stored):
@@ -275,7 +277,7 @@ def _waiting(ramp: DataModel) -> list[Chain]:
     return list(dict.fromkeys(chains))
 
 
-def defer(ramp: DataModel, step: Correction, references: Divisible) -> DataModel:
+def defer(ramp: Model, step: Correction, references: Divisible) -> Model:
     """Give the ramp one more correction to go through; the step looks at the exposure now."""
     before = replace(chain_of(ramp), threads=step.threads)
     stage = Stage(step, references, step.prepare(before, references))

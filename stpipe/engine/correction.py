@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.engine.rectangle import Rectangle
+    from stpipe.models.protocols import Meta
 
 __all__ = ["Correction", "Divisible"]
 
@@ -56,6 +57,6 @@ class Correction(Protocol):
         """Groups (integrations, groups) in which one of `bits` is set in all pixels."""
         ...
 
-    def finish(self, meta: Any, totals: Mapping[str, int], known: Any) -> None:
+    def finish(self, meta: Meta, totals: Mapping[str, int], known: Any) -> None:
         """Write into metadata what was counted in all bands."""
         ...

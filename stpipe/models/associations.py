@@ -124,7 +124,7 @@ def _read(file: Path) -> Any:
         raise InputError(f"{file} is no association: it is not JSON: {error}.") from None
 
 
-def _problems(tree: Any) -> Iterator[str]:
+def _problems(tree: object) -> Iterator[str]:
     products = tree.get("products") if isinstance(tree, dict) else None
     if not isinstance(products, list) or not products:
         yield 'there is no list "products"'

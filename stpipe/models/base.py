@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from stpipe.models.schema import validation
 from stpipe.models.schema.fields import Field
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored, read_only
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import Section
 
 __all__ = ["REGISTRY", "DataModel", "Init", "Part", "check_readable", "is_readable"]
 
@@ -63,7 +66,7 @@ class DataModel(HasMetadata):
     extension: ClassVar[str] = ".fits"
     """Of the file that a step keeps the model in, unless it is told another name."""
 
-    def __init_subclass__(cls, *, register: bool = True, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, register: bool = True, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if register:
             REGISTRY.setdefault(cls.__name__, cls)
@@ -112,7 +115,7 @@ class DataModel(HasMetadata):
         """Whether the array ``name`` is in the file or was assigned."""
         return name in self._content.arrays
 
-    def read(self, name: str, section: Any = ...) -> Array:
+    def read(self, name: str, section: Section = ...) -> Array:
         """A section of an array, native and cast to the schema's dtype.
 
         Of an array in a file only the bytes of the section are read, and nothing is kept.
@@ -249,7 +252,7 @@ class DataModel(HasMetadata):
             return self._array(self._schema.arrays[name])
         return super().__getattr__(name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name.startswith("_") or isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
         else:
@@ -270,7 +273,7 @@ class DataModel(HasMetadata):
                 self._lists[path] = ModelList(Part, self._schema.lists[path], self._content, path)
             return self._lists[path]
 
-    def set(self, path: str, value: Any) -> None:
+    def set(self, path: str, value: object) -> None:
         """Set an array or a metadata value by dotted path; None removes it."""
         if path in self._schema.lists:
             if not isinstance(value, (Iterable, type(None))):
@@ -315,7 +318,7 @@ class DataModel(HasMetadata):
         self._check_history(entries)
         self._content.tree["provenance"] = list(entries)
 
-    def _check_history(self, found: Any) -> None:
+    def _check_history(self, found: object) -> None:
         if problems := list(history.problems(found)):
             raise ValidationError(f"{self._described}: {' '.join(problems)}")
 
@@ -528,7 +531,7 @@ class Part(DataModel, register=False):
         return type(self)(self._schema, self._content.copy())
 
     @classmethod
-    def of(cls, schema: Schema, value: Any) -> Part:
+    def of(cls, schema: Schema, value: object) -> Part:
         """A part from a dictionary, another part, or a model of which it takes what it knows.
 
         Raises

@@ -123,7 +123,7 @@ def _mappings(
             yield Difference(kind, name, one, other)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     try:
         # Not a number is the same as itself, also within lists.
         return bool(one == other) or repr(one) == repr(other)

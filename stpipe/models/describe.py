@@ -220,7 +220,7 @@ def _wrapped(words: str) -> list[str]:
     return textwrap.wrap(words, _WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     found = str(value) if isinstance(value, str) else repr(value)
     return " ".join(found.split())
 
@@ -229,7 +229,7 @@ def _cut(line: str) -> str:
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..."
 
 
-def as_json(value: Any) -> Any:
+def as_json(value: object) -> Any:
     """A value as JSON has it; objects are named."""
     if isinstance(value, dict):
         return {str(name): as_json(child) for name, child in value.items()}

@@ -13,6 +13,7 @@ from stpipe.errors import InputError, StpipeError
 from stpipe.models import describe
 
 if TYPE_CHECKING:
+    from stpipe.models.protocols import Section
     from stpipe.models.storage.arrays import Array
 
 __all__ = ["html", "image_of", "plot"]
@@ -31,11 +32,11 @@ class Images(describe.Holder, Protocol):
         """Shape of every array, by attribute."""
         ...
 
-    def read(self, name: str, section: Any = ...) -> Array:
+    def read(self, name: str, section: Section = ...) -> Array:
         """A section of an array."""
         ...
 
-    def get(self, path: str, default: Any = None) -> Any:
+    def get(self, path: str, default: object = None) -> Any:
         """A metadata value."""
         ...
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -40,5 +38,5 @@ def encode(mask: Array, table: Array) -> npt.NDArray[np.uint32]:
     return encoded
 
 
-def _text(name: Any) -> str:
+def _text(name: object) -> str:
     return name.decode("ascii", "replace").strip() if isinstance(name, bytes) else str(name).strip()

@@ -29,7 +29,7 @@ class HasHistory(Protocol):
     provenance: list[dict[str, Any]]
 
 
-def problems(history: Any) -> Iterator[str]:
+def problems(history: object) -> Iterator[str]:
     """What is wrong with a history, a sentence for each."""
     if not isinstance(history, (list, tuple)):
         yield f"provenance is {history!r}; allowed is a list of dictionaries."
@@ -39,12 +39,12 @@ def problems(history: Any) -> Iterator[str]:
             yield f"provenance.{number}{problem}."
 
 
-def records(history: Any) -> list[Mapping[str, Any]]:
+def records(history: object) -> list[Mapping[str, Any]]:
     """The records that can be understood."""
     return [r for r in history if not _problem(r)] if isinstance(history, list) else []
 
 
-def _problem(record: Any) -> str:
+def _problem(record: object) -> str:
     if not isinstance(record, Mapping):
         return f" is {record!r}; allowed is a dictionary"
     for kind, names, words in ((str, _TEXTS, "text"), (Mapping, _MAPPINGS, "a dictionary")):

@@ -27,7 +27,7 @@ class PartOfList(Protocol):
     def __init__(self, schema: Schema, content: Content | None = None) -> None: ...
 
     @classmethod
-    def of(cls, schema: Schema, value: Any) -> Self:
+    def of(cls, schema: Schema, value: object) -> Self:
         """A part from a dictionary, another part, or a model."""
         ...
 
@@ -65,7 +65,7 @@ class ModelList(MutableSequence[P]):
         return self._parts[index]
 
     @overload
-    def __setitem__(self, index: int, value: Any) -> None: ...
+    def __setitem__(self, index: int, value: object) -> None: ...
     @overload
     def __setitem__(self, index: slice, value: Iterable[Any]) -> None: ...
     def __setitem__(self, index: int | slice, value: Any) -> None:
@@ -84,7 +84,7 @@ class ModelList(MutableSequence[P]):
         del self._parts[index]
         del self._contents[index]
 
-    def insert(self, index: int, value: Any) -> None:
+    def insert(self, index: int, value: object) -> None:
         """Insert a part made from a model or a dictionary."""
         self[index:index] = [value]
 

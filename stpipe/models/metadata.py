@@ -35,6 +35,7 @@ class Found(NamedTuple):
 class HasMetadata:
     """Metadata of a file or model, by attribute (``.meta.x.y``) and by dotted path."""
 
+    meta: Node
     _schema: Schema
     _content: Content
 
@@ -48,7 +49,7 @@ class HasMetadata:
         """The file that this was opened from."""
         return self._content.source.path if self._content.source else None
 
-    def get(self, path: str, default: Any = None) -> Any:
+    def get(self, path: str, default: object = None) -> Any:
         """Metadata value at a dotted path such as ``meta.exposure.nints``.
 
         A value that is not set is the schema's default, or else ``default``. Mappings come as
@@ -76,7 +77,7 @@ class HasMetadata:
             self._content.complete()
         return lookup(self._content.tree, path)
 
-    def set(self, path: str, value: Any) -> None:
+    def set(self, path: str, value: object) -> None:
         """Set the value at a dotted path; a path that the schema does not know is allowed.
 
         None removes the value.
@@ -98,7 +99,7 @@ class HasMetadata:
         else:
             put(self._content.tree, path, value)
 
-    def _problem(self, path: str, value: Any) -> str:
+    def _problem(self, path: str, value: object) -> str:
         """What is wrong with a value at a path: one sentence, or nothing."""
         if (known := self._schema.fields.get(path)) is not None:
             return "" if value is None else check_value(known, value)
@@ -115,7 +116,7 @@ class HasMetadata:
                 return f"there is no {path}, as {above} is a {type(found).__name__}."
         return self._problem_of_group(path, value) if path in self._schema.groups else ""
 
-    def _problem_of_group(self, path: str, value: Any) -> str:
+    def _problem_of_group(self, path: str, value: object) -> str:
         if value is None:
             return ""
         if not isinstance(value, dict):
@@ -204,7 +205,7 @@ class HasMetadata:
                 return (parts[int(number)], rest) if int(number) < len(parts) else None
         return None
 
-    def _assign(self, group: str, name: str, value: Any) -> None:
+    def _assign(self, group: str, name: str, value: object) -> None:
         path = f"{group}.{name}" if group else name
         schema = self._schema
         known = path in schema.fields or path in schema.groups or path in schema.lists
@@ -231,7 +232,7 @@ class HasMetadata:
         there = lookup(self._content.tree, group) if group else self._content.tree
         return sorted({*self._schema.names_in(group), *(there or ())})
 
-    def _found(self, path: str, value: Any) -> Found:
+    def _found(self, path: str, value: object) -> Found:
         field = self._schema.metadata.get(path, Field(path))
         return Found(path, field.keyword, field.title, value)
 
@@ -261,7 +262,7 @@ class Node:
     def __reduce__(self) -> tuple[Any, ...]:
         return Node, (self._owner, self._path)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         self._owner._assign(self._path, name, value)  # noqa: SLF001
 
     def __delattr__(self, name: str) -> None:

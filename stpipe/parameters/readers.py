@@ -70,7 +70,7 @@ def _read_configobj(path: Path, text: str, depth: int) -> Configuration:
     )
 
 
-def _joined(value: Any) -> str:
+def _joined(value: object) -> str:
     """A value that ConfigObj took apart at its commas."""
     return ", ".join(value) if isinstance(value, list) else str(value)
 
@@ -94,7 +94,7 @@ class _CfgReader:
                 own.values[name] = Raw(value, self.where(*place, name), self.path.parent)
         return self._with_file(own, section)
 
-    def _substep(self, name: str, section: Any, place: tuple[str, ...]) -> Settings:
+    def _substep(self, name: str, section: object, place: tuple[str, ...]) -> Settings:
         if not isinstance(section, Mapping):
             raise ParameterError(
                 f"{self.where(*place, name)}: [steps] holds sections such as [[{name}]], not values."
@@ -175,7 +175,7 @@ def from_keywords(keywords: Mapping[str, Any]) -> Settings:
     return _with_file(own)
 
 
-def _substep_keywords(name: str, keywords: Any) -> Settings:
+def _substep_keywords(name: str, keywords: object) -> Settings:
     if not isinstance(keywords, Mapping):
         raise ParameterError(
             f'keyword: steps: found {keywords!r} for "{name}", allowed: a dictionary of parameters, '

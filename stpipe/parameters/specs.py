@@ -58,7 +58,7 @@ class Rule:
     check: str
     help: str
 
-    def parse(self, value: Any, folder: Path | None = None) -> Any:
+    def parse(self, value: object, folder: Path | None = None) -> Any:
         """The value in its type; ValidateError when it is not allowed.
 
         Relative input files are looked for in `folder`.
@@ -148,7 +148,7 @@ def _validator(folder: Path | None) -> Any:
     return Validator({**own, "suffix": _suffix})
 
 
-def _input_file(folder: Path | None, value: Any) -> str:
+def _input_file(folder: Path | None, value: object) -> str:
     """An existing file; relative to the parameter file that names it, or to where we are."""
     path = Path(_output_file(value))
     path = path if path.is_absolute() or folder is None else folder / path
@@ -157,14 +157,14 @@ def _input_file(folder: Path | None, value: Any) -> str:
     return str(path)
 
 
-def _output_file(value: Any) -> str:
+def _output_file(value: object) -> str:
     """A path, with `~` and $VARIABLES expanded."""
     if not isinstance(value, (str, Path)):
         raise ValidateError("not a path")
     return os.path.expandvars(Path(value).expanduser())
 
 
-def _suffix(value: Any) -> str:
+def _suffix(value: object) -> str:
     """A part of a file's name that leads nowhere else."""
     if not isinstance(value, str) or not re.fullmatch(r"[\w+-]+", value, re.ASCII):
         raise ExplainedError(f"found {value!r}, allowed: {_NOUNS['suffix']}")
@@ -175,11 +175,11 @@ class ExplainedError(ValidateError):  # type: ignore[misc]
     """A value that is wrong in a way that the name of the check does not tell."""
 
 
-def _is_none(value: Any) -> bool:
+def _is_none(value: object) -> bool:
     return value is None or (isinstance(value, str) and value in ("", "None"))
 
 
-def _python_number(value: Any) -> Any:
+def _python_number(value: object) -> Any:
     """A numpy number as Python's own."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 

@@ -81,7 +81,7 @@ def _fill(section: Any, parameters: Parameters, only_given: bool) -> None:
                 del section["steps"][name]
 
 
-def _writable(name: str, value: Any) -> Any:
+def _writable(name: str, value: object) -> Any:
     """A value in the form that ConfigObj can write."""
     if not isinstance(value, (list, tuple)):
         return value
@@ -109,7 +109,7 @@ def asdf_tree(cls: type[Declaration], parameters: Parameters, name: str = "") ->
     return tree
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return hooks.text(value) if callable(value) else value

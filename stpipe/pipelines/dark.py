@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import Pipeline
 from stpipe.steps.stage1.dq_init import DQInitStep
@@ -17,6 +17,9 @@ from stpipe.steps.stage1.reset import ResetStep
 from stpipe.steps.stage1.rscd import RscdStep
 from stpipe.steps.stage1.saturation.step import SaturationStep
 from stpipe.steps.stage1.superbias import SuperBiasStep
+
+if TYPE_CHECKING:
+    from stpipe.models import RampModel
 
 __all__ = ["DarkPipeline"]
 
@@ -45,7 +48,7 @@ class DarkPipeline(Pipeline):
         "linearity": LinearityStep,
     }
 
-    def process(self, ramp: Any) -> Any:
+    def process(self, ramp: RampModel) -> Any:
         """Correct the ramp."""
         ramp = self.group_scale(ramp)
         ramp = self.dq_init(ramp)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import Pipeline
 from stpipe.core.step import Products
@@ -26,6 +26,9 @@ from stpipe.steps.stage1.reset import ResetStep
 from stpipe.steps.stage1.rscd import RscdStep
 from stpipe.steps.stage1.saturation.step import SaturationStep
 from stpipe.steps.stage1.superbias import SuperBiasStep
+
+if TYPE_CHECKING:
+    from stpipe.models import RampModel
 
 __all__ = ["Detector1Pipeline"]
 
@@ -66,7 +69,7 @@ class Detector1Pipeline(Pipeline):
 
     save_calibrated_ramp: bool
 
-    def process(self, ramp: Any) -> Any:
+    def process(self, ramp: RampModel) -> Any:
         """Correct the ramp and fit slopes; return (rate, rateints)."""
         ramp = self.group_scale(ramp)
         ramp = self.dq_init(ramp)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import Pipeline
 from stpipe.steps.stage1.dq_init import DQInitStep
 from stpipe.steps.stage1.guider_cds import GuiderCdsStep
 from stpipe.steps.stage2.flat_field import FlatFieldStep
+
+if TYPE_CHECKING:
+    from stpipe.models import GuiderRawModel
 
 __all__ = ["GuiderFlatFieldStep", "GuiderPipeline"]
 
@@ -32,7 +35,7 @@ class GuiderPipeline(Pipeline):
         "flat_field": GuiderFlatFieldStep,
     }
 
-    def process(self, raw: Any) -> Any:
+    def process(self, raw: GuiderRawModel) -> Any:
         """Flag bad pixels, take differences, divide by the flat."""
         raw = self.dq_init(raw)
         rates = self.guider_cds(raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import Pipeline
 from stpipe.core.products import model_name
@@ -12,6 +12,9 @@ from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.flat_field import FlatFieldStep
 from stpipe.steps.stage2.photom import PhotomStep
 from stpipe.steps.stage2.resample import ResampleStep
+
+if TYPE_CHECKING:
+    from stpipe.science.ramps.integrations import RateModel
 
 __all__ = ["Image2Pipeline"]
 
@@ -34,7 +37,7 @@ class Image2Pipeline(Pipeline):
         "resample": ResampleStep,
     }
 
-    def process(self, image: Any) -> Any:
+    def process(self, image: RateModel) -> Any:
         """Calibrate an image, or the images of all integrations; return (image, mosaic or None)."""
         image = self.bkg_subtract(image)
         image = self.assign_wcs(image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import LibraryPipeline
 from stpipe.core.step import Products
@@ -11,6 +11,9 @@ from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
 from stpipe.steps.stage3.skymatch import SkyMatchStep
 from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
 from stpipe.steps.stage3.tweakreg.step import TweakRegStep
+
+if TYPE_CHECKING:
+    from stpipe.models import ModelLibrary
 
 __all__ = ["Image3Pipeline"]
 
@@ -32,7 +35,7 @@ class Image3Pipeline(LibraryPipeline):
         "source_catalog": SourceCatalogStep,
     }
 
-    def process(self, library: Any) -> Any:
+    def process(self, library: ModelLibrary) -> Any:
         """Align, level, clean and combine; return (mosaic, catalog, segments), or the mosaic alone."""
         library = self.tweakreg(library)
         library = self.skymatch(library)

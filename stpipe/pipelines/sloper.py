@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import Pipeline
 from stpipe.core.step import product_name
@@ -14,6 +14,9 @@ from stpipe.steps.stage1.lastframe import LastFrameStep
 from stpipe.steps.stage1.ramp_fit import RampFitStep
 from stpipe.steps.stage1.reset import ResetStep
 from stpipe.steps.stage1.superbias import SuperBiasStep
+
+if TYPE_CHECKING:
+    from stpipe.models import RampModel
 
 __all__ = ["SloperPipeline"]
 
@@ -44,7 +47,7 @@ class SloperPipeline(Pipeline):
 
     save_cal: bool
 
-    def process(self, input: Any) -> Any:
+    def process(self, input: RampModel) -> Any:
         """Correct the ramp and fit slopes."""
         log.info("Starting calwebb_sloper ...")
 

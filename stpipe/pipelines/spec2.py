@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import Pipeline
 from stpipe.core.products import model_name
@@ -17,6 +17,9 @@ from stpipe.steps.stage2.flat_field import FlatFieldStep
 from stpipe.steps.stage2.photom import PhotomStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
+
+if TYPE_CHECKING:
+    from stpipe.science.ramps.integrations import RateModel
 
 __all__ = ["Spec2Pipeline"]
 
@@ -41,7 +44,7 @@ class Spec2Pipeline(Pipeline):
         "extract_1d": Extract1dStep,
     }
 
-    def process(self, exposure: Any) -> Any:
+    def process(self, exposure: RateModel) -> Any:
         """Calibrate an exposure, or all its integrations; return (calibrated, rectified, spectra)."""
         kind = str(exposure.meta.exposure.type).upper()
         if kind not in LRS | SLITLESS:
@@ -63,7 +66,7 @@ class Spec2Pipeline(Pipeline):
             rectified = None  # it is the calibrated image
         return Products(("calibrated", "rectified", "spectra"), (calibrated, rectified, spectra))
 
-    def _slitless(self, exposure: Any) -> Any:
+    def _slitless(self, exposure: RateModel) -> Any:
         """Calibrate the spectrum of each source; return all of them, then what is extracted."""
         exposure = self.flat_field(self.bkg_subtract(exposure))
         calibrated = [self.photom(slit) for slit in self.extract_2d(exposure)]

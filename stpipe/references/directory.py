@@ -123,7 +123,7 @@ class _Rule:
         return all(_text(meta.get(name)) in text.split("|") for name, text in self.asks.items())
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Metadata as rules write them: numbers without a needless fraction."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -163,7 +163,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return {kind: _listed(entry) for kind, entry in tree.items()}
 
 
-def _listed(entry: Any) -> Any:
+def _listed(entry: object) -> Any:
     """A section of files as the list that JSON has."""
     if not isinstance(entry, Mapping):
         return entry
@@ -181,5 +181,5 @@ def _full(name: str) -> str:
     return name if name.startswith("meta.") else f"meta.{name}"
 
 
-def _alternatives(value: Any) -> str:
+def _alternatives(value: object) -> str:
     return "|".join(map(_text, value)) if isinstance(value, list) else _text(value)

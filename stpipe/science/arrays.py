@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+
+from stpipe.models.protocols import Bits, Booleans, Doubles, Floats, GroupBits
 
 __all__ = [
     "Bits",
@@ -13,6 +15,7 @@ __all__ = [
     "Doubles",
     "Floats",
     "GroupBits",
+    "Item",
     "bits_where",
     "has",
     "known_or_zero",
@@ -20,11 +23,6 @@ __all__ = [
     "rows_of",
 ]
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Doubles: TypeAlias = npt.NDArray[np.float64]
-Booleans: TypeAlias = npt.NDArray[np.bool_]
-Bits: TypeAlias = npt.NDArray[np.uint32]  # of pixels
-GroupBits: TypeAlias = npt.NDArray[np.uint8]
 Item = TypeVar("Item", bound=np.generic)
 Numbers = TypeVar("Numbers", bound=Floats | Doubles)
 

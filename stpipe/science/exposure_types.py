@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stpipe.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from stpipe.models.protocols import FlatMetadata
 
 __all__ = ["LRS", "SLIT", "SLITLESS", "WFSS", "is_time_series", "supported_type"]
 
@@ -18,7 +18,7 @@ WFSS = frozenset({"NIS_WFSS", "NRC_WFSS", "NRC_GRISM", "MIR_WFSS"})
 _TIME_SERIES = frozenset({"NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ"})
 
 
-def supported_type(step: str, meta: Mapping[str, Any], allowed: frozenset[str]) -> str:
+def supported_type(step: str, meta: FlatMetadata, allowed: frozenset[str]) -> str:
     """EXP_TYPE in capitals, of metadata by dotted name.
 
     Raises
@@ -35,7 +35,7 @@ def supported_type(step: str, meta: Mapping[str, Any], allowed: frozenset[str]) 
     return kind
 
 
-def is_time_series(meta: Mapping[str, Any]) -> bool:
+def is_time_series(meta: FlatMetadata) -> bool:
     """Whether an exposure follows its target in time, over several integrations.
 
     Of metadata by dotted name: TSOVISIT, or an exposure type that is nothing else.

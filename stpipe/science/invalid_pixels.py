@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from stpipe.models import dqflags
 from stpipe.science.arrays import bits_where, has
 
 if TYPE_CHECKING:
+    from stpipe.models.protocols import Exposure
     from stpipe.science.arrays import Bits, Floats
 
 __all__ = ["VALUES", "assign", "match_invalid", "values_of"]
@@ -17,7 +18,7 @@ __all__ = ["VALUES", "assign", "match_invalid", "values_of"]
 VALUES = ("data", "err", "var_poisson", "var_rnoise", "var_flat")
 
 
-def values_of(image: Any) -> dict[str, Floats]:
+def values_of(image: Exposure) -> dict[str, Floats]:
     """The arrays of an image that have a value for every pixel, by name."""
     return {name: getattr(image, name) for name in VALUES if image.has(name)}
 
@@ -39,7 +40,7 @@ def match_invalid(values: dict[str, Floats], dq: Bits) -> tuple[dict[str, Floats
     return marked, dq | bits_where(invalid, dqflags.DO_NOT_USE)
 
 
-def assign(image: Any, values: dict[str, Floats], dq: Bits) -> None:
+def assign(image: Exposure, values: dict[str, Floats], dq: Bits) -> None:
     """Give an image new values and flags, with invalid pixels invalid in all of them."""
     values, image.dq = match_invalid(values, dq)
     for name, array in values.items():

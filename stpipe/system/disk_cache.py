@@ -30,7 +30,7 @@ def recall(*key: object) -> Any:
     return None
 
 
-def keep(content: Any, *key: object) -> None:
+def keep(content: object, *key: object) -> None:
     """Keep something that JSON can hold."""
     path = _path(key)
     if path is None:

@@ -25,7 +25,7 @@ def lines(step: Step, source: str) -> Iterator[str]:
     yield f"  (left out, at their defaults: {', '.join(sorted(UNIVERSAL))}, override_*)"
 
 
-def _tells(name: str, value: Any) -> bool:
+def _tells(name: str, value: object) -> bool:
     """Whether a row says more than that a parameter of every step is as always."""
     plain = name.rpartition(".")[2]
     usual = value in (None, False, [])
@@ -48,5 +48,5 @@ def _rows(parameters: Parameters, prefix: str = "") -> Iterator[tuple[str, Any, 
         yield from _rows(substep, f"{prefix}steps.{name}.")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

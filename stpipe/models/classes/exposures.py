@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stpipe.models.base import DataModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from stpipe.models.protocols import Bits, Floats, GroupBits, Table
 
 __all__ = [
     "AmiLgFitModel",
@@ -33,6 +41,8 @@ class Level1bModel(DataModel):
 
     schema_name = "level1b.schema.json"
     reads = ("RampModel",)
+    data: npt.NDArray[np.uint16]
+    zeroframe: npt.NDArray[np.uint16] | None
 
 
 class RampModel(DataModel):
@@ -43,6 +53,13 @@ class RampModel(DataModel):
 
     schema_name = "ramp.schema.json"
     reads = ("Level1bModel",)
+    shape: tuple[int, ...]
+    data: Floats
+    groupdq: GroupBits
+    pixeldq: Bits
+    zeroframe: Floats | None
+    average_dark_current: Floats | None
+    int_times: Table | None
 
 
 class ImageModel(DataModel):
@@ -50,6 +67,13 @@ class ImageModel(DataModel):
 
     schema_name = "image.schema.json"
     reads = ("IFUImageModel",)
+    shape: tuple[int, ...]
+    data: Floats
+    err: Floats
+    dq: Bits
+    var_poisson: Floats | None
+    var_rnoise: Floats | None
+    var_flat: Floats | None
 
 
 class NothingModel(DataModel):
@@ -64,6 +88,14 @@ class CubeModel(DataModel):
 
     schema_name = "cube.schema.json"
     reads = ()
+    shape: tuple[int, ...]
+    data: Floats
+    err: Floats
+    dq: Bits
+    var_poisson: Floats | None
+    var_rnoise: Floats | None
+    var_flat: Floats | None
+    int_times: Table | None
 
 
 class IFUImageModel(DataModel):
@@ -71,6 +103,13 @@ class IFUImageModel(DataModel):
 
     schema_name = "ifuimage.schema.json"
     reads = ("ImageModel",)
+    shape: tuple[int, ...]
+    data: Floats
+    err: Floats
+    dq: Bits
+    var_poisson: Floats | None
+    var_rnoise: Floats | None
+    var_flat: Floats | None
 
 
 class RampFitOutputModel(DataModel):
@@ -87,6 +126,7 @@ class SourceCatalogModel(DataModel):
     schema_name = "sourcecatalog.schema.json"
     primary = "catalog"
     reads = ()
+    catalog: Table
     extension = ".ecsv"
 
 
@@ -111,6 +151,10 @@ class GuiderCalModel(DataModel):
 
     schema_name = "guidercal.schema.json"
     reads = ()
+    shape: tuple[int, ...]
+    data: Floats
+    err: Floats
+    dq: Bits
 
 
 class GuiderRawModel(DataModel):
@@ -118,6 +162,10 @@ class GuiderRawModel(DataModel):
 
     schema_name = "guiderraw.schema.json"
     reads = ("Level1bModel",)
+    shape: tuple[int, ...]
+    data: Floats
+    err: Floats
+    dq: Bits
 
 
 class IFUCubeModel(DataModel):
@@ -147,6 +195,7 @@ class SegmentationMapModel(DataModel):
 
     schema_name = "segmentationmap.schema.json"
     reads = ()
+    data: Bits
 
 
 class SossExtractModel(DataModel):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stpipe.models.base import DataModel
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import Bits, Floats, Table
 
 __all__ = [
     "CombinedSpecModel",
@@ -27,6 +32,15 @@ class SlitModel(DataModel):
     """One slit (rows, columns), or (integrations, rows, columns) of a time series."""
 
     schema_name = "slit.schema.json"
+    shape: tuple[int, ...]
+    data: Floats
+    err: Floats
+    dq: Bits
+    var_poisson: Floats | None
+    var_rnoise: Floats | None
+    var_flat: Floats | None
+    wavelength: Floats
+    int_times: Table | None
 
 
 class MultiSlitModel(DataModel):
@@ -34,6 +48,7 @@ class MultiSlitModel(DataModel):
 
     schema_name = "multislit.schema.json"
     reads = ()
+    int_times: Table | None
 
 
 class MultiExposureModel(DataModel):
@@ -84,6 +99,7 @@ class MultiSpecModel(DataModel):
     schema_name = "multispec.schema.json"
     primary = "int_times"
     reads = ()
+    int_times: Table | None
 
 
 class MRSMultiSpecModel(DataModel):

@@ -43,13 +43,13 @@ class Tagged:
     tag: str
 
     @classmethod
-    def of(cls, tag: str, value: Any) -> Self:
+    def of(cls, tag: str, value: object) -> Self:
         """Attach ``tag`` to a plain value."""
         node = cls(value)  # type: ignore[call-arg]
         node.tag = tag
         return node
 
-    def like(self, value: Any) -> Self:
+    def like(self, value: object) -> Self:
         """Another value with this node's tag."""
         return self.of(self.tag, value)
 
@@ -64,7 +64,7 @@ class TaggedDict(Tagged, dict[str, Any]):
 
     block: Any = None
 
-    def like(self, value: Any) -> Self:
+    def like(self, value: object) -> Self:
         """Another mapping with this node's tag and block."""
         node = super().like(value)
         node.block = self.block
@@ -119,7 +119,7 @@ def _check_depth(text: bytes) -> None:
             raise yaml.YAMLError(f"it is nested more than {_DEEPEST} times")
 
 
-def _weight(tree: Any) -> float:
+def _weight(tree: object) -> float:
     """How many nodes a tree has when every alias is written out; infinite for a cycle."""
     known: dict[int, float] = {}
     stack = [tree]
@@ -143,7 +143,7 @@ def _children(node: Any) -> list[Any]:
     return [child for child in values if isinstance(child, (dict, list, tuple))]
 
 
-def nodes(tree: Any) -> Iterator[Any]:
+def nodes(tree: object) -> Iterator[Any]:
     """Every node of a tree, parents first, each once."""
     stack, seen = [tree], set()
     while stack:

@@ -81,7 +81,7 @@ class Header(list[Card]):
         """First card with ``keyword``."""
         return next((card for card in self if card.keyword == keyword), None)
 
-    def get(self, keyword: str, default: Any = None) -> Any:
+    def get(self, keyword: str, default: object = None) -> Any:
         """Value of ``keyword``."""
         card = self.find(keyword)
         return default if card is None else card.value
@@ -117,7 +117,7 @@ def parse_header(text: str) -> Header:
     return header
 
 
-def format_card(keyword: str, value: Any, comment: str = "") -> Card:
+def format_card(keyword: str, value: object, comment: str = "") -> Card:
     """A card for a value that `is_representable`; a comment that does not fit is cut."""
     if isinstance(value, str):
         images = list(_string_images(keyword, value))
@@ -128,7 +128,7 @@ def format_card(keyword: str, value: Any, comment: str = "") -> Card:
     return Card(keyword, "".join(f"{image[:_WIDTH]:<80}" for image in images))
 
 
-def is_representable(value: Any) -> bool:
+def is_representable(value: object) -> bool:
     """Whether a FITS header can hold ``value`` without loss."""
     if isinstance(value, str):
         return value.isascii() and (not value or value.isprintable()) and value == value.rstrip()
@@ -168,7 +168,7 @@ def _long_string(image: str, body: str) -> str:
     return text.rstrip()
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     if isinstance(value, bool):
         return "T" if value else "F"
     # Numbers of numpy are numbers, but say so in their representation.

@@ -273,7 +273,7 @@ def _blaming(unit: Hdu) -> Iterator[None]:
 def _columns(unit: Hdu) -> tuple[np.dtype[Any], Columns]:
     header = unit.header.by_keyword()
 
-    def get(keyword: str, default: Any = None) -> Any:
+    def get(keyword: str, default: object = None) -> Any:
         return header[keyword].value if keyword in header else default
 
     raw, names, decoders, logical = [], [], [], set()

@@ -33,7 +33,7 @@ _PACKAGES = {"gwcs": "gwcs", "transform": "asdf-astropy", "unit": "asdf-astropy"
 _PACKAGES |= {"astropy": "asdf-astropy", "jwst_pipeline": "stdatamodels", "time": "asdf-astropy"}
 
 
-def revived(value: Any, path: str, source: Source | None) -> Any:
+def revived(value: object, path: str, source: Source | None) -> Any:
     """``value`` with live objects in the place of tagged nodes; plain values stay as they are.
 
     Raises
@@ -60,7 +60,7 @@ def serialised(tree: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def comparable(value: Any, source: Source | None) -> Any:
+def comparable(value: object, source: Source | None) -> Any:
     """A plain value as it is; an object as its kind and a checksum of what it holds.
 
     It does not depend on the file that an object is in: not on the format, the order of keys or
@@ -73,7 +73,7 @@ def comparable(value: Any, source: Source | None) -> Any:
     return f"<{_kind(node)} md5:{sum_.hexdigest()[:12]}>"
 
 
-def _canonical(node: Any, source: Source | None) -> Any:
+def _canonical(node: object, source: Source | None) -> Any:
     """Nested tuples that are equal where objects are."""
     if isinstance(node, TaggedDict) and node.is_ndarray:
         array = _array(node, source or Source(Path("memory"), (0, 0, 0), 0))
@@ -90,13 +90,13 @@ def _canonical(node: Any, source: Source | None) -> Any:
     return (_kind(node), inner) if isinstance(node, Tagged) else inner
 
 
-def _kind(node: Any) -> str:
+def _kind(node: object) -> str:
     """The tag without its version."""
     tag = getattr(node, "tag", type(node).__name__)
     return str(tag).rpartition("/")[2].rpartition("-")[0] or str(tag)
 
 
-def _live(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _live(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(node, (dict, list)):
         children = node.items() if isinstance(node, dict) else enumerate(node)
         for name, child in children:
@@ -105,7 +105,7 @@ def _live(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def _replaced(node: Any, known: dict[int, Any]) -> Any:
+def _replaced(node: object, known: dict[int, Any]) -> Any:
     if id(node) in known:
         return known[id(node)]
     if type(node) is dict:
@@ -130,7 +130,7 @@ def _nodes(objects: list[Any]) -> list[Any]:
     return nodes
 
 
-def _objects(value: Any, tags: set[str], what: str) -> Any:
+def _objects(value: object, tags: set[str], what: str) -> Any:
     import asdf
 
     manager = asdf.AsdfFile().extension_manager

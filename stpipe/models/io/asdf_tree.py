@@ -146,7 +146,7 @@ def _block_of(number: int, blocks: list[Block], source: Source) -> Block:
     return blocks[number]
 
 
-def stored_array(node: Any, source: Source) -> Stored | Array | None:
+def stored_array(node: object, source: Source) -> Stored | Array | None:
     """The array that an ndarray node describes; None without a node.
 
     Raises
@@ -164,7 +164,7 @@ def stored_array(node: Any, source: Source) -> Stored | Array | None:
         ) from None
 
 
-def numpy_dtype(spec: Any, byteorder: str) -> np.dtype[Any]:
+def numpy_dtype(spec: object, byteorder: str) -> np.dtype[Any]:
     """A numpy dtype from the datatype of an ndarray node."""
     order: Literal["<", ">"] = ">" if byteorder == "big" else "<"
     if isinstance(spec, list) and spec and spec[0] in ("ascii", "ucs4"):
@@ -217,7 +217,7 @@ def document_end(text: bytes) -> int | None:
     return match.end() if match else None
 
 
-def _array(node: Any) -> Stored | Array | None:
+def _array(node: object) -> Stored | Array | None:
     if node is None or isinstance(node, list):
         return None if node is None else np.array(node)
     if not isinstance(node, asdf_yaml.TaggedDict) or not node.is_ndarray:
@@ -360,7 +360,7 @@ def _without_links(node: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _cleaned(child: Any) -> Any:
+def _cleaned(child: object) -> Any:
     if type(child) is dict:
         return _without_links(child)
     if type(child) is list:

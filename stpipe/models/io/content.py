@@ -134,7 +134,7 @@ def lookup(tree: Mapping[str, Any], path: str) -> Any:
     return node
 
 
-def put(tree: dict[str, Any], path: str, value: Any) -> None:
+def put(tree: dict[str, Any], path: str, value: object) -> None:
     """Set the value at a dotted path, making the dictionaries on the way."""
     *groups, name = path.split(".")
     node = tree

@@ -190,7 +190,7 @@ def _words(columns: Iterable[Mapping[str, Any]], key: str) -> dict[str, str]:
     return {column["name"]: str(column[key]) for column in columns if key in column}
 
 
-def _untagged(node: Any) -> Any:
+def _untagged(node: object) -> Any:
     """Plain values: what astropy tags are objects of its own, which no model has."""
     if isinstance(node, Mapping):
         return {str(name): _untagged(value) for name, value in node.items()}

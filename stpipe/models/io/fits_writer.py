@@ -344,7 +344,7 @@ def _metadata(unit: _Unit) -> Header:
     return _with_new(kept, new, unit.name, schema)
 
 
-def _updated(field_: Field, card: Card, value: Any) -> Card:
+def _updated(field_: Field, card: Card, value: object) -> Card:
     """The card with another value; without text when it has to go."""
     held = conforming(field_, {card.keyword: card})
     if value is None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ import numpy.typing as npt
 from stpipe.errors import InputError
 from stpipe.models.storage.read_ahead import shares, together
 from stpipe.models.storage.source import Source
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import Section
 
 __all__ = [
     "Array",
@@ -118,7 +121,7 @@ class Stored:
             self._put(block, flat[done : done + len(block)])
             done += len(block)
 
-    def section(self, key: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    def section(self, key: Section, dtype: np.dtype[Any] | None = None) -> Array:
         """The values at ``key``, cast to ``dtype``; only those bytes are read."""
         wanted = dtype or self.dtype
         if self.source.unpacked is not None or not self.nbytes:

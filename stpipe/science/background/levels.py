@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from stpipe.science.arrays import Booleans, Doubles
+    from stpipe.science.arrays import Booleans, Doubles, Floats
 
 __all__ = ["Clipping", "background_level", "clip_to_background", "quiet"]
 
@@ -42,7 +42,7 @@ class Clipping:
     lower_half: bool = False
 
 
-def clip_to_background(image: Any, mask: Booleans, clipping: Clipping) -> None:
+def clip_to_background(image: Floats | Doubles, mask: Booleans, clipping: Clipping) -> None:
     """Take pixels that are no background out of `mask` (rows, columns), in place."""
     if not mask.any():
         return
@@ -59,12 +59,14 @@ def clip_to_background(image: Any, mask: Booleans, clipping: Clipping) -> None:
     mask[values > center + clipping.upper * sigma] = False
 
 
-def _clipped(values: Doubles, clipping: Clipping, **options: Any) -> tuple[float, float]:
+def _clipped(
+    values: Doubles, clipping: Clipping, mask: Booleans | None = None
+) -> tuple[float, float]:
     """Center and spread of what iterative clipping leaves."""
     from astropy.stats import sigma_clipped_stats
 
     with quiet():
-        mean, median, sigma = sigma_clipped_stats(values, sigma=LIMIT, **options)
+        mean, median, sigma = sigma_clipped_stats(values, sigma=LIMIT, mask=mask)
     return (mean if clipping.by_histogram else median), sigma
 
 
@@ -99,8 +101,8 @@ def _gauss(x: Doubles, height: float, center: float, sigma: float) -> Doubles:
 
 
 def background_level(
-    image: Any, mask: Booleans, method: str = "median", box: tuple[int, int] | None = None
-) -> Any:
+    image: Floats, mask: Booleans, method: str = "median", box: tuple[int, int] | None = None
+) -> Floats | np.float32:
     """The background: its median, or with the method `model` an image in low resolution.
 
     More sources are taken out of `mask`, in place. A `box` (rows, columns) of pixels makes a value of
@@ -115,14 +117,14 @@ def background_level(
         return np.nanmedian(image[mask])
 
 
-def _modelled(image: Any, mask: Booleans, box: tuple[int, int] | None) -> Any | None:
+def _modelled(image: Floats, mask: Booleans, box: tuple[int, int] | None) -> Floats | None:
     """Medians of boxes, smoothed and interpolated; None where no box has enough pixels."""
     from astropy.stats import SigmaClip
     from photutils.background import Background2D, MedianBackground
 
     try:
         with quiet():
-            return Background2D(
+            found: Floats = Background2D(
                 image,
                 box_size=box or tuple(_largest_divisor(size) for size in image.shape),
                 filter_size=(SMOOTHED_BOXES, SMOOTHED_BOXES),
@@ -130,6 +132,7 @@ def _modelled(image: Any, mask: Booleans, box: tuple[int, int] | None) -> Any | 
                 sigma_clip=SigmaClip(sigma=LIMIT, maxiters=5),
                 bkg_estimator=MedianBackground(),
             ).background
+            return found
     except ValueError:
         return None
 

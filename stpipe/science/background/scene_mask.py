@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from stpipe.science.arrays import has
 from stpipe.science.background.levels import Clipping, clip_to_background
 
 if TYPE_CHECKING:
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Bits, Booleans, Floats
 
 __all__ = ["background_mask", "non_science", "refuse_unknown_regions"]
@@ -45,7 +46,7 @@ def background_mask(rates: Floats, clipping: Clipping | None, unusable: Booleans
     return mask
 
 
-def non_science(dq: Bits, flat: Any) -> Booleans:
+def non_science(dq: Bits, flat: CutReference) -> Booleans:
     """Pixels that the flags of rates and of the flat field keep from science."""
     bits = flat.dq.copy()
     unknown = np.isnan(flat.data) | (flat.data == 0) | has(bits, dqflags.NO_FLAT_FIELD)

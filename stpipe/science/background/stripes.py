@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["stripes"]
 
 
-def stripes(image: Any, mask: Booleans, axis: int, outputs: int = 1) -> Floats:
+def stripes(image: Floats, mask: Booleans, axis: int, outputs: int = 1) -> Floats:
     """Medians of the unmasked pixels along an axis, for each of several parts; 0 without any."""
     values = np.moveaxis(np.where(mask, image, np.nan), axis, -1)
     parts = values.reshape(len(values), outputs, -1)

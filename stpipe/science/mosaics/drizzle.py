@@ -15,6 +15,9 @@ from stpipe.science.arrays import has
 from stpipe.science.invalid_pixels import match_invalid, values_of
 
 if TYPE_CHECKING:
+    from gwcs import WCS
+
+    from stpipe.models import DataModel
     from stpipe.science.arrays import Bits, Doubles, Floats
     from stpipe.science.mosaics.sky_grid import Grid
 
@@ -42,12 +45,12 @@ class Exposure:
 
     values: Mapping[str, Floats]
     dq: Bits
-    wcs: Any
+    wcs: WCS
     seconds: float
     sky: float | None = None  # what is still in the values and is to be subtracted
 
 
-def exposure_of(member: Any) -> Exposure:
+def exposure_of(member: DataModel) -> Exposure:
     """The parts of a calibrated image; its sky is what was measured and not subtracted."""
     exposure = member.meta.exposure
     values, dq = match_invalid(values_of(member), member.dq)
@@ -208,7 +211,7 @@ class Mosaic:
             "ymax": min(rows - 1, int(y1 + 0.5)),
         }
 
-    def _add_variances(self, exposure: Exposure, how: Mapping[str, Any], window: Window) -> None:
+    def _add_variances(self, exposure: Exposure, how: Mapping[str, object], window: Window) -> None:
         """Add an exposure's variances in the mosaic, times the squares of its weights there."""
         known = [name for name in VARIANCES if name in exposure.values]
         made = {name: self._spread(np.sqrt(exposure.values[name]), how, window) for name in known}
@@ -220,7 +223,7 @@ class Mosaic:
             sums[window.section] += part.astype(np.float32)
             total[window.section] += np.where(good, weight, 0).astype(np.float32)
 
-    def _spread(self, deviation: Floats, how: Mapping[str, Any], window: Window) -> Floats:
+    def _spread(self, deviation: Floats, how: Mapping[str, object], window: Window) -> Floats:
         """The square of a standard deviation that is drizzled alone."""
         from drizzle.resample import Drizzle
 

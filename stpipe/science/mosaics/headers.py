@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from stpipe.models import DataModel
+    from stpipe.models.protocols import FlatMetadata, Table
     from stpipe.models.schema.fields import Field
 
 
@@ -50,13 +52,13 @@ _RULES = {f"meta.{name}": rule for rule, names in _NAMES.items() for name in nam
 _LEFT_OUT = re.compile(r"meta\.wcsinfo\.(a|b|ap|bp)_(order|\d_\d)|meta\.date")
 
 
-def header_of(exposure: Any) -> dict[str, Any]:
+def header_of(exposure: DataModel) -> dict[str, Any]:
     """Metadata of an exposure by dotted name: texts, numbers and truth values."""
     flat = exposure.to_flat_dict().items()
     return {path: value for path, value in flat if isinstance(value, (str, bool, int, float))}
 
 
-def blended(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def blended(headers: Sequence[FlatMetadata]) -> dict[str, Any]:
     """Metadata that are not those of the first exposure, by dotted name.
 
     Sums, means and extremes of times, and whether optical elements are the same; what an exposure lacks
@@ -69,7 +71,7 @@ def blended(headers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def header_table(headers: Sequence[Mapping[str, Any]], fields: Mapping[str, Field]) -> Any:
+def header_table(headers: Sequence[FlatMetadata], fields: Mapping[str, Field]) -> Table:
     """A row for each exposure, a column for each keyword that one of them has.
 
     Parameters
@@ -104,7 +106,7 @@ def _column(values: Sequence[Any]) -> Any:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def combined_times(exposures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def combined_times(exposures: Sequence[FlatMetadata]) -> dict[str, Any]:
     """Times of a mosaic from the metadata of its exposures; what one of them lacks is not known."""
     names = ("exposure_time", "measurement_time", "duration", "start_time", "end_time")
     known = {n: [header.get(f"meta.exposure.{n}") for header in exposures] for n in names}

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from stpipe.errors import InputError
 
 if TYPE_CHECKING:
+    from astropy.modeling import Model
+    from gwcs import WCS
+
     from stpipe.models import ModelLibrary
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Doubles
 
 
 __all__ = [
     "Grid",
+    "Limits",
     "Wishes",
     "common_grid",
     "corners_of",
@@ -30,6 +35,7 @@ __all__ = [
     "stored_wcs",
 ]
 
+Limits: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # of x, then of y
 STEP = 32  # pixels between the points at which coordinates are computed; splines fill in the rest
 FEWEST = 10  # points along a side
 SMALLEST = 2  # pixels along a side of a mosaic
@@ -52,7 +58,7 @@ class Wishes:
 class Grid:
     """A mosaic's gwcs and shape, the width of a pixel in arcsec, and its ratio to the inputs'."""
 
-    wcs: Any
+    wcs: WCS
     shape: tuple[int, int]
     scale: float
     ratio: float
@@ -62,7 +68,7 @@ class Grid:
         """What variances are multiplied by, since larger pixels average more light."""
         return 1 / self.ratio**2
 
-    def places(self, wcs: Any, shape: tuple[int, int]) -> Doubles:
+    def places(self, wcs: WCS, shape: tuple[int, int]) -> Doubles:
         """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
         return pixel_map(wcs, self, shape)
 
@@ -89,7 +95,7 @@ def common_grid(library: ModelLibrary, members: Sequence[int], wishes: Wishes) -
         return from_file(wishes.file, own, wishes.shape)
 
 
-def grid_for(meta: Mapping[str, Any], wcs: Any, regions: Sequence[str], wishes: Wishes) -> Grid:
+def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], wishes: Wishes) -> Grid:
     """Pixels that hold all exposures, oriented as the first one.
 
     Parameters
@@ -143,14 +149,14 @@ def fiducial(corners: Doubles) -> tuple[float, float]:
     )
 
 
-def scale_at(wcs: Any, sky: tuple[float, float]) -> float:
+def scale_at(wcs: WCS, sky: tuple[float, float]) -> float:
     """Geometric mean of the width and height of a pixel, in degrees, at a place in the sky."""
     x, y = wcs.invert(*sky, with_bounding_box=False)
     ra, dec = wcs([x, x + 1, x], [y, y, y + 1], with_bounding_box=False)
     return float(np.sqrt(separation(ra, dec, 1) * separation(ra, dec, 2)))
 
 
-def separation(ra: Any, dec: Any, other: int) -> float:
+def separation(ra: Doubles, dec: Doubles, other: int) -> float:
     """Angle from the first of some places to another (Vincenty), all in degrees."""
     lon = np.deg2rad(ra[other] - ra[0])
     one, two = np.deg2rad(dec[0]), np.deg2rad(dec[other])
@@ -160,7 +166,7 @@ def separation(ra: Any, dec: Any, other: int) -> float:
     return float(np.rad2deg(np.arctan2(np.hypot(across, up), along)))
 
 
-def mean_scale(wcs: Any) -> float:
+def mean_scale(wcs: WCS) -> float:
     """Root of the mean area of the pixels of an image, in degrees."""
     (x0, x1), (y0, y1) = wcs.bounding_box
     x0, y0, x1, y1 = int(x0 + 0.5), int(y0 + 0.5), int(x1 - 0.5), int(y1 - 0.5)
@@ -175,7 +181,7 @@ def mean_scale(wcs: Any) -> float:
     return float(np.sqrt(_area(ra, dec) / ((x1 - x0) * (y1 - y0))))
 
 
-def _area(ra: Any, dec: Any) -> float:
+def _area(ra: Doubles, dec: Doubles) -> float:
     """Area in square degrees of a small polygon: in the tangential plane of its middle."""
     lon0, lat0 = fiducial(np.column_stack([ra, dec]))
     lon, lat = np.deg2rad(ra - lon0), np.deg2rad(dec)
@@ -189,7 +195,7 @@ def _area(ra: Any, dec: Any) -> float:
     return float(np.rad2deg(np.rad2deg(abs(twice) / 2)))
 
 
-def rotation_matrix(info: Mapping[str, Any], rotation: float | None) -> Doubles:
+def rotation_matrix(info: Mapping[str, float], rotation: float | None) -> Doubles:
     """From pixels to east and north: as the detector is turned, or as the user wants the y axis."""
     angle, parity = np.deg2rad(info["v3yangle"]), info["vparity"]
     roll = info["roll_ref"] if rotation is None else rotation
@@ -198,7 +204,7 @@ def rotation_matrix(info: Mapping[str, Any], rotation: float | None) -> Doubles:
     return np.array([[parity * cosine, sine], [-parity * sine, cosine]])
 
 
-def _projection(crval: tuple[float, float], scale: float, turn: Doubles) -> Any:
+def _projection(crval: tuple[float, float], scale: float, turn: Doubles) -> Model:
     from astropy.modeling.models import (
         AffineTransformation2D,
         Pix2Sky_TAN,
@@ -211,8 +217,8 @@ def _projection(crval: tuple[float, float], scale: float, turn: Doubles) -> Any:
 
 
 def _extent(
-    projection: Any, corners: Sequence[Doubles], crval: tuple[float, float], wishes: Wishes
-) -> tuple[Any, tuple[int, int], tuple[float, float]]:
+    projection: Model, corners: Sequence[Doubles], crval: tuple[float, float], wishes: Wishes
+) -> tuple[Limits, tuple[int, int], tuple[float, float]]:
     """Bounding box (x, y), shape and reference pixel of a grid that holds all corners."""
     places = np.hstack([projection.inverse(*c.T) for c in corners])
     low, high = places.min(axis=1), places.max(axis=1)
@@ -234,7 +240,13 @@ def _extent(
     return box, (rows, columns), (float(shift[0]), float(shift[1]))
 
 
-def _fits_wcs(reference: Any, place: Any, box: Any, shape: tuple[int, int]) -> Any:
+def _fits_wcs(
+    reference: WCS,
+    place: tuple[tuple[float, float], tuple[float, float], float, Doubles],
+    box: Limits,
+    shape: tuple[int, int],
+) -> WCS:
+    """A tangential projection: `place` is its CRVAL, CRPIX, degrees per pixel and rotation."""
     from astropy.modeling.models import Pix2Sky_TAN
     from gwcs import WCS
     from gwcs.fitswcs import FITSImagingWCSTransform
@@ -292,7 +304,7 @@ def stored_wcs(
 _ABOUT_PIXELS = ("array_shape", "pixel_shape", "pixel_scale", "pixel_area")
 
 
-def _shape_of(wcs: Any, tree: Mapping[str, Any]) -> tuple[int, int] | None:
+def _shape_of(wcs: WCS, tree: Mapping[str, Any]) -> tuple[int, int] | None:
     """Rows and columns, from the first that says them: the gwcs, its file, the bounding box."""
     if (found := wcs.array_shape or tree["array_shape"]) is not None:
         rows, columns = found
@@ -308,7 +320,7 @@ def _shape_of(wcs: Any, tree: Mapping[str, Any]) -> tuple[int, int] | None:
 # --- where pixels of an exposure fall ----------------------------------------------------------------
 
 
-def pixel_map(wcs: Any, grid: Grid, shape: tuple[int, int]) -> Doubles:
+def pixel_map(wcs: WCS, grid: Grid, shape: tuple[int, int]) -> Doubles:
     """Place in the mosaic (rows, columns, 2: x, y) of each pixel of an exposure of `shape`.
 
     Coordinates are computed at points that are `STEP` pixels apart; cubic splines between them are
@@ -328,7 +340,7 @@ def pixel_map(wcs: Any, grid: Grid, shape: tuple[int, int]) -> Doubles:
     return places
 
 
-def inside(wcs: Any, shape: tuple[int, int]) -> tuple[slice, slice]:
+def inside(wcs: WCS, shape: tuple[int, int]) -> tuple[slice, slice]:
     """The rows and columns of an image of `shape` that are in the bounding box."""
     found = []
     for limits, size in zip(wcs.bounding_box, shape[::-1], strict=True):
@@ -342,8 +354,10 @@ def _points(size: int) -> int:
     return max(int(np.ceil(size / STEP)) + 1, min(FEWEST, size))
 
 
-def _to_grid(wcs: Any, grid: Grid, x: Doubles, y: Doubles) -> Any:
-    return grid.wcs.invert(*wcs(x, y, with_bounding_box=False), with_bounding_box=False)
+def _to_grid(wcs: WCS, grid: Grid, x: Doubles, y: Doubles) -> tuple[Doubles, Doubles]:
+    sky = wcs(x, y, with_bounding_box=False)
+    places: tuple[Doubles, Doubles] = grid.wcs.invert(*sky, with_bounding_box=False)
+    return places
 
 
 ARCSEC2 = float(np.deg2rad(1 / 3600)) ** 2  # sr

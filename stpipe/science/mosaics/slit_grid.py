@@ -17,6 +17,8 @@ from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.mosaics.sky_grid import Grid, Wishes, corners_of, inside, separation, stored_wcs
 
 if TYPE_CHECKING:
+    from gwcs import WCS
+
     from stpipe.science.arrays import Doubles
 
 __all__ = ["SlitGrid", "slit_grid", "slit_grid_of_file", "slit_outline", "slit_scale"]
@@ -39,7 +41,7 @@ class SlitGrid(Grid):
         """What variances are multiplied by: one axis alone has pixels of another size."""
         return self.ratio
 
-    def places(self, wcs: Any, shape: tuple[int, int]) -> Doubles:
+    def places(self, wcs: WCS, shape: tuple[int, int]) -> Doubles:
         """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
         lit = inside(wcs, shape)
         rows, columns = np.mgrid[lit].astype(np.float64)
@@ -73,7 +75,7 @@ class Line:
         return int(abs(self.slopes[0]) < abs(self.slopes[1]))
 
 
-def slit_scale(wcs: Any, direction: int, world: tuple[float, ...] | None = None) -> float:
+def slit_scale(wcs: WCS, direction: int, world: tuple[float, ...] | None = None) -> float:
     """Width of a pixel across the dispersion, degrees.
 
     It is that at a place `world` (right ascension, declination in degrees, wavelength in um), or in
@@ -88,7 +90,7 @@ def slit_scale(wcs: Any, direction: int, world: tuple[float, ...] | None = None)
     return separation(ra, dec, 1)
 
 
-def slit_grid(wcs: Any, direction: int, wishes: Wishes) -> SlitGrid:
+def slit_grid(wcs: WCS, direction: int, wishes: Wishes) -> SlitGrid:
     """Pixels that hold the slit of an exposure.
 
     Parameters
@@ -120,7 +122,7 @@ def slit_grid(wcs: Any, direction: int, wishes: Wishes) -> SlitGrid:
 
 
 def slit_grid_of_file(
-    path: str, wcs: Any, direction: int, shape: tuple[int, int] | None
+    path: str, wcs: WCS, direction: int, shape: tuple[int, int] | None
 ) -> SlitGrid:
     """The grid of an ASDF file, see `stored_wcs`, for an exposure with the gwcs `wcs`."""
     stored, found, scale = stored_wcs(path, shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -21,10 +21,13 @@ from stpipe.science.ramps.likelihood import FEWEST_GROUPS, Resultants, fit_likel
 from stpipe.science.ramps.samples import Ramps
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
+    from stpipe.engine.array_store import FinishedArray
+    from stpipe.engine.band import Array
+    from stpipe.models import CubeModel, DataModel, ImageModel, RampFitOutputModel, RampModel
+    from stpipe.models.protocols import Meta
     from stpipe.references.opened import References
     from stpipe.science.arrays import Bits, Booleans, Floats, GroupBits
+    from stpipe.science.ramps.likelihood import LikelyRates
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,9 @@ __all__ = [
 
 
 FEWEST_MIRI_GROUPS = 2
+
+
+Fitted: TypeAlias = "Rates | ChiSquared | Segments"  # what `assemble` puts together
 
 
 INTEGRAL_FIELD_TYPES = ("MIR_MRS", "NRS_IFU")
@@ -110,7 +116,7 @@ def fit_of(exposure: Chain, references: References, rules: FitRules) -> Fit | Li
     return Fit(references, FitTimes.of(meta.exposure), outside, kept, suppress, gain_factor)
 
 
-def rate_models(ramp: Any, exposure: Chain, fit: Fit | LikelyFit) -> list[Any]:
+def rate_models(ramp: RampModel, exposure: Chain, fit: Fit | LikelyFit) -> list[Any]:
     """Models of the rates of an exposure and of its integrations; of LIKELY also of chi squared."""
     from stpipe import models
 
@@ -130,7 +136,7 @@ def rate_models(ramp: Any, exposure: Chain, fit: Fit | LikelyFit) -> list[Any]:
     return products
 
 
-def segments_model(ramp: Any, exposure: Chain, fit: Fit) -> Any:
+def segments_model(ramp: RampModel, exposure: Chain, fit: Fit) -> RampFitOutputModel:
     """A model of the segments that the fit by least squares has averaged."""
     from stpipe import models
 
@@ -143,7 +149,7 @@ def segments_model(ramp: Any, exposure: Chain, fit: Fit) -> Any:
     return segments
 
 
-def draft_rates(ramp: Any, references: References) -> tuple[Any, Any]:
+def draft_rates(ramp: RampModel, references: References) -> tuple[ImageModel, CubeModel]:
     """Rates of the exposure and of its integrations with default parameters, to see sources in.
 
     Raises
@@ -233,7 +239,7 @@ class FitTimes:
     dropped: int  # frames dropped before the first group
 
     @classmethod
-    def of(cls, exposure: Any) -> FitTimes:
+    def of(cls, exposure: Meta) -> FitTimes:
         """Times from an exposure's metadata."""
         return cls(
             exposure.group_time,
@@ -267,7 +273,7 @@ class Rates:
     err: Floats
 
     @classmethod
-    def of(cls, fitted: Any) -> Rates:
+    def of(cls, fitted: LikelyRates) -> Rates:
         """The rates among the attributes of an object."""
         return cls(**{field.name: getattr(fitted, field.name) for field in fields(cls)})
 
@@ -295,8 +301,8 @@ class Segments:
 
 
 def assemble(
-    parts: Iterable[tuple[Rectangle, Sequence[Any]]], frame: tuple[int, int]
-) -> list[dict[str, Any]]:
+    parts: Iterable[tuple[Rectangle, Sequence[Fitted]]], frame: tuple[int, int]
+) -> list[dict[str, FinishedArray]]:
     """Whole arrays by name from bands, one dictionary for each result of a band."""
     stores: list[ArrayStore] = []
     for place, results in parts:
@@ -308,7 +314,7 @@ def assemble(
 
 
 def _insert(
-    store: ArrayStore, name: str, part: npt.NDArray[Any], at: tuple[Rectangle, tuple[int, int]]
+    store: ArrayStore, name: str, part: Array, at: tuple[Rectangle, tuple[int, int]]
 ) -> None:
     place, frame = at
     leading, there = part.shape[:-2], store.shape(name)
@@ -317,13 +323,13 @@ def _insert(
     store.fill(name, place.section, part)
 
 
-def assign(product: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def assign(product: DataModel, arrays: Mapping[str, FinishedArray]) -> None:
     """Give a model its arrays, which may be in scratch files."""
     for name, array in arrays.items():
         hold(product, name, array)
 
 
-def is_integral_field(meta: Any) -> bool:
+def is_integral_field(meta: Meta) -> bool:
     """Was the exposure taken with an integral-field unit, or a lamp through one?"""
     lamp = meta.exposure.type in LAMP_TYPES and meta.instrument.lamp_mode == "IFU"
     return lamp or meta.exposure.type in INTEGRAL_FIELD_TYPES

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from stpipe.engine.chain import hold
 
-__all__ = ["as_model", "integrations_of", "is_ramp"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+    from stpipe.engine.array_store import FinishedArray
+    from stpipe.models import CubeModel, DataModel, ImageModel, RampModel
+
+__all__ = ["RampOrRates", "RateModel", "as_model", "integrations_of", "is_ramp"]
+
+RateModel: TypeAlias = "ImageModel | CubeModel"
+RampOrRates: TypeAlias = "RampModel | ImageModel | CubeModel"
 
 
-def is_ramp(model: Any) -> bool:
+def is_ramp(model: DataModel) -> TypeIs[RampModel]:
     """Is it a ramp, and not rates?"""
     return type(model).__name__ == "RampModel"
 
 
-def integrations_of(model: Any) -> list[tuple[Any, ...]]:
+def integrations_of(model: RampOrRates) -> list[tuple[int | slice, ...]]:
     """Sections of a model's data (..., rows, columns), one for each integration."""
     *leading, rows, columns = model.shape
     image = slice(0, rows), slice(0, columns)
@@ -22,11 +31,15 @@ def integrations_of(model: Any) -> list[tuple[Any, ...]]:
     return [(i, *groups, *image) for i in range(leading[0])] if leading else [image]
 
 
-def as_model(array: Any, like: Any) -> Any:
+def as_model(array: FinishedArray, like: DataModel) -> RampOrRates:
     """A model of an array, by its number of dimensions, with the metadata of another."""
     from stpipe import models
 
-    kinds = {2: models.ImageModel, 3: models.CubeModel, 4: models.RampModel}
+    kinds: dict[int, type[RampOrRates]] = {
+        2: models.ImageModel,
+        3: models.CubeModel,
+        4: models.RampModel,
+    }
     product = kinds[len(array.shape)]()
     product.update(like)
     hold(product, "data", array)

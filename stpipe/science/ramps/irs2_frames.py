@@ -8,14 +8,15 @@ science frame the reference output and the reference pixels are whole rows: 3200
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from stpipe.science.arrays import Booleans
+    from stpipe.models.protocols import Meta
+    from stpipe.science.arrays import Booleans, Item
 
 __all__ = ["SIZE", "Interleaving", "is_interleaved"]
 
@@ -46,7 +47,7 @@ class Interleaving:
     flipped: bool = False
 
     @classmethod
-    def of(cls, meta: Any) -> Interleaving:
+    def of(cls, meta: Meta) -> Interleaving:
         """The interleaving of an exposure."""
         exposure = meta.exposure
         return cls(
@@ -83,11 +84,11 @@ class Interleaving:
         """Science pixels among the rows of a frame, in the science frame."""
         return self.science[::-1] if self.flipped else self.science
 
-    def to_detector(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def to_detector(self, array: npt.NDArray[Item]) -> npt.NDArray[Item]:
         """View of an array (..., rows, columns) of the science frame in that of the detector."""
         turned = np.swapaxes(array, -2, -1)
         return turned[..., ::-1, ::-1] if self.flipped else turned
 
-    def to_science(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def to_science(self, array: npt.NDArray[Item]) -> npt.NDArray[Item]:
         """View of an array of the detector's frame in the science frame."""
         return np.swapaxes(array[..., ::-1, ::-1] if self.flipped else array, -2, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from stpipe.science.ramps import _likelihood
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from stpipe.models.protocols import Meta
     from stpipe.science.arrays import Bits, Doubles, Floats, GroupBits
     from stpipe.science.ramps.samples import Ramps
 
@@ -43,7 +44,7 @@ class LikelyRates:
     chisq: Floats
 
 
-def read_times(exposure: Any, ngroups: int) -> list[Doubles]:
+def read_times(exposure: Meta, ngroups: int) -> list[Doubles]:
     """Times in seconds of the reads that each group averages, from an exposure's metadata."""
     if exposure.read_times:
         return [np.atleast_1d(np.asarray(times, dtype=np.float64)) for times in exposure.read_times]

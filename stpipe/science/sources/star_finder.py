@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class StarFinder:
     sharpness: tuple[float, float] = (0.2, 1.0)
     roundness: tuple[float, float] = (-1.0, 1.0)
 
-    def find(self, data: Floats, dq: Bits) -> Any:
+    def find(self, data: Floats, dq: Bits) -> Doubles:
         """Places (n, 2: x, y, from 0) of stars, the brightest first."""
         from photutils.detection import DAOStarFinder
 

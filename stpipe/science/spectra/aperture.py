@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from stpipe.science.arrays import Doubles
+    import numpy.typing as npt
+
+    from stpipe.science.arrays import Doubles, Item
 
 __all__ = [
     "Aperture",
@@ -154,7 +156,9 @@ def _polynomial(coefficients: Sequence[float], at: Doubles) -> Doubles:
     return np.asarray(np.polynomial.polynomial.polyval(at, coefficients), dtype=np.float64)
 
 
-def _inside(shape: Any, first: Any, last: Any, *, whole: bool = False) -> Doubles:
+def _inside(
+    shape: tuple[int, ...], first: float | Doubles, last: float | Doubles, *, whole: bool = False
+) -> Doubles:
     """The part of each pixel (along, across) within limits across; 0 or 1 of `whole` pixels."""
     at = np.arange(shape[1], dtype=np.float64)[np.newaxis, :]
     if whole:
@@ -178,7 +182,7 @@ def centre(weights: Doubles, row: int | None = None) -> tuple[float, float]:
     return float((along * chosen).sum() / total) + start, float((across * chosen).sum() / total)
 
 
-def turned(array: Any, direction: int) -> Any:
+def turned(array: npt.NDArray[Item], direction: int) -> npt.NDArray[Item]:
     """The last two axes as (along, across), of an image whose wavelengths run in `direction`."""
     return np.swapaxes(array, -1, -2) if direction == HORIZONTAL else array
 

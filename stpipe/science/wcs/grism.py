@@ -8,7 +8,7 @@ turned by the angle by which the filter wheel missed its position (Willott et al
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -17,8 +17,14 @@ from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.wcs.lrs import velocity_factor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
+    from astropy.modeling import Model
+    from gwcs import WCS
+    from numpy.polynomial import Polynomial
+
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Doubles
 
 __all__ = ["Grism", "Trace", "direction_of"]
@@ -27,7 +33,7 @@ __all__ = ["Grism", "Trace", "direction_of"]
 REACH, SAMPLES = (-1.0, 2.0), 151
 
 
-def direction_of(meta: Mapping[str, Any]) -> int:
+def direction_of(meta: FlatMetadata) -> int:
     """The axis along which a grism of NIRISS disperses: 1 rows (GR150C), 2 columns (GR150R)."""
     return 1 if str(meta.get("meta.instrument.filter")).upper().endswith("C") else 2
 
@@ -44,10 +50,10 @@ class Trace:
         From t to the wavelength in um, and back.
     """
 
-    x: Any
-    y: Any
-    wavelength: Any
-    parameter: Any
+    x: Polynomial
+    y: Polynomial
+    wavelength: Callable[[float | Doubles], float | Doubles]
+    parameter: Callable[[float], float]
 
     def at(self, wavelength: float) -> tuple[float, float]:
         """The pixel (x, y) that light of a wavelength falls on."""
@@ -59,13 +65,13 @@ class Trace:
 class Grism:
     """A grism as it was in an exposure."""
 
-    reference: Any
+    reference: CutReference
     turn: float  # radians
     velocity: float  # factor from wavelengths as observed to those of the barycentre
     direction: int
 
     @classmethod
-    def of(cls, meta: Mapping[str, Any], reference: Any) -> Self:
+    def of(cls, meta: FlatMetadata, reference: CutReference) -> Self:
         """The grism of an exposure, from its metadata by dotted name and a SPECWCS reference."""
         turned = meta["meta.instrument.filter_position"] - reference.fwcpos_ref
         turn = -float(np.deg2rad(turned))
@@ -101,7 +107,9 @@ class Grism:
         )
 
 
-def cutout_wcs(trace: Trace, place: tuple[float, float], box: Any, direction: int) -> Any:
+def cutout_wcs(
+    trace: Trace, place: tuple[float, float], box: tuple[slice, slice], direction: int
+) -> WCS:
     """The gwcs of a cutout: from its pixels to those of the exposure, to the source and wavelength.
 
     Every pixel is at the source's place; its wavelength, in um, goes with the dispersion.
@@ -134,7 +142,7 @@ def cutout_wcs(trace: Trace, place: tuple[float, float], box: Any, direction: in
     return WCS([(cutout, shift), (exposure, dispersion), (world_frame(), None)])
 
 
-def _dispersion(trace: Trace, place: tuple[float, float], direction: int) -> Any:
+def _dispersion(trace: Trace, place: tuple[float, float], direction: int) -> Model:
     """The transform from pixels of the exposure to the source's place and the wavelength."""
     from astropy.modeling.models import Const1D, Mapping
 
@@ -147,7 +155,7 @@ def _dispersion(trace: Trace, place: tuple[float, float], direction: int) -> Any
     return transform
 
 
-def _curve(points: Doubles, values: Doubles) -> Any:
+def _curve(points: Doubles, values: Doubles) -> Model:
     """The line through values at points; NaN beyond its ends."""
     from astropy.modeling.models import Tabular1D
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stpipe.science.wcs.pointing import to_sky
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from astropy.modeling import Model
+    from gwcs import WCS
+    from gwcs.coordinate_frames import Frame2D
+
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.science.arrays import Doubles
 
 __all__ = [
     "filter_offset",
@@ -20,12 +28,14 @@ __all__ = [
     "v2v3_frame",
 ]
 
+FilterOffset: TypeAlias = Mapping[str, Any]  # an entry: filter, pupil, column_offset, row_offset
+Limits: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # of x, then of y
 LARGEST_DEGREE = 5  # of SIP polynomials when the fit chooses
 
 
 def imaging_wcs(
-    meta: Mapping[str, Any], shape: tuple[int, int], distortion: Any, filters: Iterable[Any]
-) -> Any:
+    meta: FlatMetadata, shape: tuple[int, ...], distortion: Model, filters: Iterable[FilterOffset]
+) -> WCS:
     """The gwcs of an image: detector, v2v3, v2v3vacorr, world.
 
     Parameters
@@ -55,7 +65,7 @@ def imaging_wcs(
     )
 
 
-def detector_frame() -> Any:
+def detector_frame() -> Frame2D:
     """Pixels of the image, from 0, x first."""
     from astropy import units
     from gwcs.coordinate_frames import Frame2D
@@ -63,7 +73,7 @@ def detector_frame() -> Any:
     return Frame2D(name="detector", axes_order=(0, 1), unit=(units.pix, units.pix))
 
 
-def v2v3_frame(name: str) -> Any:
+def v2v3_frame(name: str) -> Frame2D:
     """V2 and V3 in arcsec."""
     from astropy import units
     from gwcs.coordinate_frames import Frame2D
@@ -73,8 +83,8 @@ def v2v3_frame(name: str) -> Any:
 
 
 def to_v2v3(
-    meta: Mapping[str, Any], shape: tuple[int, int], distortion: Any, filters: Iterable[Any]
-) -> Any:
+    meta: FlatMetadata, shape: tuple[int, ...], distortion: Model, filters: Iterable[FilterOffset]
+) -> Model:
     """The transform from pixels of the image to V2, V3, valid within the image.
 
     A reference may say within which pixels of the full frame it is valid.
@@ -93,15 +103,18 @@ def to_v2v3(
     return transform
 
 
-def own_limits(transform: Any) -> Any:
+def own_limits(transform: Model) -> Limits | None:
     """The bounding box that a transform brings, x first; None without one."""
     try:
-        return transform.bounding_box.bounding_box(order="F")
+        limits: Limits = transform.bounding_box.bounding_box(order="F")
     except NotImplementedError:
         return None
+    return limits
 
 
-def filter_offset(meta: Mapping[str, Any], filters: Iterable[Any]) -> tuple[float, float] | None:
+def filter_offset(
+    meta: FlatMetadata, filters: Iterable[FilterOffset]
+) -> tuple[float, float] | None:
     """Columns and rows by which the optical elements shift the image; None where none is listed.
 
     An entry without a pupil, or of MIRI (which has no pupil wheel), fits by its filter alone.
@@ -114,7 +127,7 @@ def filter_offset(meta: Mapping[str, Any], filters: Iterable[Any]) -> tuple[floa
     return None
 
 
-def subarray_shift(meta: Mapping[str, Any]) -> Any:
+def subarray_shift(meta: FlatMetadata) -> Model | None:
     """The transform from pixels of the subarray to those of the full frame; None for full frames."""
     from astropy.modeling.models import Identity, Shift
 
@@ -128,13 +141,13 @@ def subarray_shift(meta: Mapping[str, Any]) -> Any:
 # --- what other software reads ------------------------------------------------------------------
 
 
-def s_region(wcs: Any) -> str | None:
+def s_region(wcs: WCS) -> str | None:
     """The outline of the image on the sky, as S_REGION has it; None where it is not known."""
     corners = wcs.footprint(wcs.bounding_box, center=False, axis_type="spatial")
     return polygon(corners[:, 0], corners[:, 1])
 
 
-def polygon(right_ascensions: Any, declinations: Any) -> str | None:
+def polygon(right_ascensions: Doubles, declinations: Doubles) -> str | None:
     """Corners in degrees as the text of S_REGION; None when one of them is not a number."""
     pairs = zip(right_ascensions, declinations, strict=True)
     numbers = [number for ra, dec in pairs for number in (ra % 360, dec)]
@@ -143,7 +156,7 @@ def polygon(right_ascensions: Any, declinations: Any) -> str | None:
     return "POLYGON ICRS  " + " ".join(f"{number:.9f}" for number in numbers)
 
 
-def fits_keywords(wcs: Any, meta: Mapping[str, Any], **accuracy: Any) -> dict[str, Any]:
+def fits_keywords(wcs: WCS, meta: FlatMetadata, **accuracy: object) -> dict[str, Any]:
     """A SIP approximation of an image's gwcs (Shupe et al. 2005): values of `meta.wcsinfo`.
 
     `sipmxerr` and `sipiverr` are its largest errors in pixels, from pixels to the sky and back.

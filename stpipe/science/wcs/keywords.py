@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models.protocols import FlatMetadata
+
 __all__ = ["replaced_keywords"]
 
 
@@ -15,7 +17,7 @@ __all__ = ["replaced_keywords"]
 _REPLACED = re.compile(r"cdelt[12]|pc[12]_[12]|cd[12]_[12]|(a|b|ap|bp)_(order|\d_\d)")
 
 
-def replaced_keywords(meta: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+def replaced_keywords(meta: FlatMetadata, keywords: Mapping[str, object]) -> dict[str, Any]:
     """Metadata with a description in FITS keywords, by lower-case name, in the place of an older one.
 
     Values are None where there is no longer one.

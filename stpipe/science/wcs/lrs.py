@@ -9,7 +9,7 @@ distortion of the imager at the slit's centre.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +17,14 @@ from stpipe.science.wcs.imaging import detector_frame, polygon, subarray_shift, 
 from stpipe.science.wcs.pointing import to_sky
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from astropy.modeling import Model
+    from gwcs import WCS
+    from gwcs.coordinate_frames import CompositeFrame, SpectralFrame
 
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Doubles, Floats
+    from stpipe.science.wcs.imaging import Limits
 
 __all__ = [
     "dithered_position",
@@ -41,13 +46,13 @@ class Slit:
 
     centre: tuple[float, float]  # x, y
     scale: float  # arcsec per pixel along the slit
-    to_v2v3: Any  # from pixels
-    box: Any  # limits of x, then of y
-    shift: Any  # of the trace in x, by y
-    wavelength: Any  # by y
+    to_v2v3: Model  # from pixels
+    box: Limits  # limits of x, then of y
+    shift: Model  # of the trace in x, by y
+    wavelength: Model  # by y
 
 
-def lrs_wcs(meta: Mapping[str, Any], distortion: Any, specwcs: Any) -> Any:
+def lrs_wcs(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> WCS:
     """The gwcs of an LRS exposure: detector, alpha_beta, v2v3, v2v3vacorr, world.
 
     Parameters
@@ -75,7 +80,7 @@ def lrs_wcs(meta: Mapping[str, Any], distortion: Any, specwcs: Any) -> Any:
     )
 
 
-def find_slit(meta: Mapping[str, Any], distortion: Any, specwcs: Any) -> Slit:
+def find_slit(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> Slit:
     """Place the slit, or the nominal position of the slitless prism, in the exposure."""
     shift = subarray_shift(meta)
     to_v2v3 = distortion if shift is None else shift | distortion
@@ -98,7 +103,7 @@ def find_slit(meta: Mapping[str, Any], distortion: Any, specwcs: Any) -> Slit:
     )
 
 
-def _scale(to_v2v3: Any, x: float, y: float) -> float:
+def _scale(to_v2v3: Model, x: float, y: float) -> float:
     (v2, v3), (next_v2, next_v3) = to_v2v3(x, y), to_v2v3(x + 1, y)
     return float(np.hypot(next_v2 - v2, next_v3 - v3))
 
@@ -111,13 +116,13 @@ def _above(values: Doubles, offset: float) -> float:
     return float(np.ceil(values.max() + offset) + 0.5)
 
 
-def _lit(meta: Mapping[str, Any]) -> tuple[float, float]:
+def _lit(meta: FlatMetadata) -> tuple[float, float]:
     """Limits of the columns of a slitless subarray that light reaches."""
     start, size = (meta[f"meta.subarray.{name}"] for name in ("xstart", "xsize"))
     return start - 1 + REFERENCE_COLUMNS - 0.5, size - 0.5
 
 
-def _smooth(rows: Doubles, values: Doubles) -> Any:
+def _smooth(rows: Doubles, values: Doubles) -> Model:
     """A smooth curve through values at decreasing rows; NaN beyond the table."""
     from astropy.modeling.models import Tabular1D
     from scipy.interpolate import UnivariateSpline
@@ -126,18 +131,18 @@ def _smooth(rows: Doubles, values: Doubles) -> Any:
     return Tabular1D(points=rows, lookup_table=spline(rows), bounds_error=False, fill_value=np.nan)
 
 
-def _to_barycentre(meta: Mapping[str, Any]) -> Any:
+def _to_barycentre(meta: FlatMetadata) -> Model:
     from astropy.modeling.models import Scale
 
     return Scale(velocity_factor(meta))
 
 
-def velocity_factor(meta: Mapping[str, Any]) -> float:
+def velocity_factor(meta: FlatMetadata) -> float:
     """Corrects wavelengths for VELOSYS, the observatory's velocity in m/s along the line of sight."""
     return 1 / (1 + (meta.get("meta.wcsinfo.velosys") or 0.0) / SPEED_OF_LIGHT)
 
 
-def to_slit(slit: Slit) -> Any:
+def to_slit(slit: Slit) -> Model:
     """The transform from pixels to alpha, beta and wavelength."""
     from astropy.modeling import bind_bounding_box
     from astropy.modeling.models import Const1D, Mapping, Polynomial1D, Shift
@@ -155,7 +160,7 @@ def to_slit(slit: Slit) -> Any:
     return transform
 
 
-def _to_pixels(slit: Slit) -> Any:
+def _to_pixels(slit: Slit) -> Model:
     """The transform from alpha, beta and wavelength to pixels."""
     from astropy.modeling.models import Mapping, Polynomial1D, Shift
 
@@ -167,7 +172,7 @@ def _to_pixels(slit: Slit) -> Any:
     return Mapping((0, 1, 2, 0, 1, 2)) | columns & rows
 
 
-def from_slit(slit: Slit) -> Any:
+def from_slit(slit: Slit) -> Model:
     """The transform from alpha, beta and wavelength to V2, V3 and wavelength."""
     from astropy.modeling.models import Identity, Mapping, Polynomial1D, Shift
 
@@ -180,7 +185,7 @@ def from_slit(slit: Slit) -> Any:
     return transform
 
 
-def _with_wavelength(name: str) -> Any:
+def _with_wavelength(name: str) -> CompositeFrame:
     """A frame of two angles in arcsec and a wavelength in um."""
     from astropy import units
     from gwcs.coordinate_frames import CompositeFrame, Frame2D
@@ -192,14 +197,14 @@ def _with_wavelength(name: str) -> Any:
     return CompositeFrame([v2v3_frame(f"{name}_spatial"), _spectral("spec")], name=name)
 
 
-def _spectral(name: str) -> Any:
+def _spectral(name: str) -> SpectralFrame:
     from astropy import units
     from gwcs.coordinate_frames import SpectralFrame
 
     return SpectralFrame(name=name, axes_order=(2,), unit=(units.micron,), axes_names=("lambda",))
 
 
-def world_frame() -> Any:
+def world_frame() -> CompositeFrame:
     """Right ascension and declination in degrees, and the wavelength in um."""
     from astropy import units
     from astropy.coordinates import ICRS
@@ -218,13 +223,13 @@ def world_frame() -> Any:
 # --- what follows from it -----------------------------------------------------------------------
 
 
-def wavelengths(wcs: Any, shape: tuple[int, int]) -> Floats:
+def wavelengths(wcs: WCS, shape: tuple[int, ...]) -> Floats:
     """Wavelength in um of every pixel (rows, columns); NaN outside the slit."""
     rows, columns = np.indices(shape, dtype=np.float64)
     return np.asarray(wcs(columns, rows)[2], dtype=np.float32)
 
 
-def s_region(meta: Mapping[str, Any], wcs: Any, specwcs: Any) -> str | None:
+def s_region(meta: FlatMetadata, wcs: WCS, specwcs: CutReference) -> str | None:
     """The outline of the slit on the sky, or of the subarray without a slit."""
     if meta["meta.exposure.type"].upper().endswith("SLITLESS"):
         corners = wcs.footprint(wcs.bounding_box, center=False, axis_type="spatial")
@@ -239,7 +244,7 @@ def s_region(meta: Mapping[str, Any], wcs: Any, specwcs: Any) -> str | None:
     return polygon(ra, dec)
 
 
-def dithered_position(meta: Mapping[str, Any], wcs: Any) -> dict[str, float]:
+def dithered_position(meta: FlatMetadata, wcs: WCS) -> dict[str, float]:
     """Where the target is after the dither, in degrees: `dithered_ra` and `dithered_dec`.
 
     Nothing without the offsets of the dither, which are in arcsec of the aperture's ideal frame.

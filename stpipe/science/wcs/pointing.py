@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from astropy.modeling import Model
+
+    from stpipe.models.protocols import FlatMetadata
 
 __all__ = ["NEEDED", "POINTING", "aberration", "sky_from_v2v3", "to_sky"]
 
@@ -13,7 +17,7 @@ POINTING = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")
 NEEDED = tuple(f"meta.wcsinfo.{name}" for name in POINTING)
 
 
-def sky_from_v2v3(info: Mapping[str, float]) -> Any:
+def sky_from_v2v3(info: Mapping[str, float]) -> Model:
     """Transform from V2, V3 in arcsec to right ascension and declination in degrees.
 
     The direction of (V2, V3) is turned by Rz(-V2_REF), Ry(V3_REF), Rx(-ROLL_REF), Ry(-DEC_REF) and
@@ -38,7 +42,7 @@ def sky_from_v2v3(info: Mapping[str, float]) -> Any:
     return transform
 
 
-def aberration(scale: float | None, v2_ref: float, v3_ref: float) -> Any:
+def aberration(scale: float | None, v2_ref: float, v3_ref: float) -> Model:
     """Transform that takes the differential aberration of the moving telescope out of V2, V3.
 
     It stretches distances from (V2_REF, V3_REF) by `scale` (VA_SCALE); without one it does nothing.
@@ -55,7 +59,7 @@ def aberration(scale: float | None, v2_ref: float, v3_ref: float) -> Any:
     return stretch
 
 
-def to_sky(meta: Mapping[str, Any]) -> tuple[Any, Any]:
+def to_sky(meta: FlatMetadata) -> tuple[Model, Model]:
     """The transforms from V2, V3 to the sky of an exposure: aberration, then pointing."""
     info = {name: meta[f"meta.wcsinfo.{name}"] for name in POINTING}
     scale = meta.get("meta.velocity_aberration.scale_factor")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-__all__ = ["wavelengths"]
+if TYPE_CHECKING:
+    from stpipe.models import CubeModel, ImageModel, SlitModel
+    from stpipe.science.arrays import Floats
+
+__all__ = ["Spectral", "wavelengths"]
 
 
-def wavelengths(exposure: Any) -> Any:
+Spectral: TypeAlias = "ImageModel | CubeModel | SlitModel"
+
+
+def wavelengths(exposure: Spectral) -> Floats:
     """Wavelength in um of every pixel (rows, columns); NaN outside the spectrum.
 
     It is that of the array `wavelength`. Files may have an array of zeros, which is none: then the

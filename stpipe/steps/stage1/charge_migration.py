@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from stpipe.science.arrays import or_where
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models.protocols import FlatMetadata, Ramp
     from stpipe.references.opened import CutReference
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Floats, GroupBits
@@ -40,13 +41,13 @@ class ChargeMigrationStep(RampStep):
     """
     signal_threshold: float
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Not without two other groups."""
         del selected
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Flag groups above the threshold."""
         del references
         ramp.groupdq = flag_charge_loss(ramp.data, ramp.groupdq, self.signal_threshold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from stpipe.references.opened import metadata_of
 from stpipe.science.arrays import known_or_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
+    from stpipe.models import DataModel, RampModel
+    from stpipe.models.protocols import FlatMetadata, Ramp
     from stpipe.references.opened import CutReference
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Doubles, Floats
@@ -73,7 +76,7 @@ class DarkCurrentStep(RampStep):
     dark_output: str | None
     average_dark_current: float | None
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Not with a dark whose groups are longer or further apart than the exposure's."""
         path = selected["dark"].path
         if path is None:
@@ -83,13 +86,13 @@ class DarkCurrentStep(RampStep):
             return ""
         return f"the dark was taken with {taken}, more than the exposure's {wanted}"
 
-    def process(self, ramp: Any) -> Any:
+    def process(self, ramp: RampModel) -> RampModel:
         """Subtract the dark, and save it when asked to."""
         if self.dark_output is not None:
             self.add_product("dark", self._dark_as_subtracted(ramp))
         return super().process(ramp)
 
-    def _dark_as_subtracted(self, ramp: Any) -> Any:
+    def _dark_as_subtracted(self, ramp: RampModel) -> DataModel:
         from stpipe import models
 
         dark, ngroups = self.references["dark"], ramp.shape[1]
@@ -103,7 +106,7 @@ class DarkCurrentStep(RampStep):
         saved.meta.exposure.ngroups = ngroups
         return saved
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Subtract the dark that matches the exposure's readout."""
         dark, exposure = references["dark"], ramp.meta.exposure
         taken = Readout(dark.meta.exposure.nframes, dark.meta.exposure.groupgap)
@@ -135,9 +138,10 @@ class Readout:
     groupgap: int  # frames dropped between groups
 
     @classmethod
-    def of(cls, meta: Any) -> Readout:
+    def of(cls, meta: FlatMetadata | DataModel | CutReference) -> Readout:
         """Readout that metadata, by dotted names, tell."""
-        return cls(meta.get("meta.exposure.nframes"), meta.get("meta.exposure.groupgap"))
+        get: Callable[[str], Any] = meta.get
+        return cls(get("meta.exposure.nframes"), get("meta.exposure.groupgap"))
 
     def __str__(self) -> str:
         return f"{self.nframes} frames in a group and gaps of {self.groupgap}"

@@ -13,8 +13,9 @@ from stpipe.models import dqflags
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.engine.band import Band
     from stpipe.engine.chain import Chain
-    from stpipe.models import DataModel
+    from stpipe.models import DataModel, GuiderRawModel, RampModel
     from stpipe.references.opened import CutReference, References
     from stpipe.science.arrays import Bits, GroupBits
 
@@ -59,7 +60,7 @@ class DQInitStep(RampStep):
             return models.GuiderRawModel(model)
         return super().read_as(model)
 
-    def process(self, ramp: Any) -> Any:
+    def process(self, ramp: RampModel | GuiderRawModel) -> Any:
         """Add the mask; to a ramp band by band."""
         from stpipe import models
 
@@ -77,7 +78,7 @@ class DQInitStep(RampStep):
         own = self.user_supplied_dq
         return None if own is None else read_mask(own, exposure.frame)
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Add the mask to the flags of pixels and groups."""
         mask = references["mask"].dq
         if ramp.known is not None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy.typing as npt
+
+    from stpipe.models.protocols import FlatMetadata, Meta, Ramp
     from stpipe.references.opened import CutReference
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
@@ -97,7 +100,7 @@ class EmiCorrStep(RampStep):
     use_n_cycles: int | None
     fit_ints_separately: bool
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only for MIRI, known read patterns, three groups, and with a reference or frequencies."""
         pattern = str(meta.get("meta.exposure.readpatt")).upper()
         ngroups = meta.get("meta.exposure.ngroups", 0)
@@ -111,7 +114,7 @@ class EmiCorrStep(RampStep):
             return "no emicorr reference applies (N/A)"
         return ""
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Fit and subtract one wave after the other."""
         del references
         clocks, waves = self._waves(ramp.meta)
@@ -127,7 +130,7 @@ class EmiCorrStep(RampStep):
                 data = fit_sequentially(data, wave, clocks, search)
         ramp.data = data
 
-    def _waves(self, meta: Any) -> tuple[Clocks, list[Wave]]:
+    def _waves(self, meta: Meta) -> tuple[Clocks, list[Wave]]:
         """How pixels are read, and the waves to subtract."""
         speed = "FAST" if "FAST" in meta.exposure.readpatt.upper() else "SLOW"
         name = str(meta.subarray.name)
@@ -283,7 +286,9 @@ def _quiet(data: Floats, pixeldq: Bits) -> Booleans:
     return quiet
 
 
-def _binned(data: Floats, chosen: Booleans, bins: Any, nbins: int) -> tuple[Doubles, Doubles]:
+def _binned(
+    data: Floats, chosen: Booleans, bins: npt.NDArray[np.intp], nbins: int
+) -> tuple[Doubles, Doubles]:
     """Sums of chosen pixels in each bin (integrations, bins, groups), and their numbers."""
     nints, ngroups = data.shape[:2]
     sums, counts = np.zeros((nints, nbins, ngroups)), np.zeros((nints, nbins))
@@ -306,7 +311,9 @@ class _JointFit:
     between: float = 0  # phase from integration to integration
 
     @classmethod
-    def of(cls, sums: tuple[Doubles, Doubles], shape: Any, phases: Doubles) -> _JointFit:
+    def of(
+        cls, sums: tuple[Doubles, Doubles], shape: Callable[[Doubles], Doubles], phases: Doubles
+    ) -> _JointFit:
         """From sums of pixels, the wave, and the phases (bins, groups) that the sums are of."""
         y, counts = sums
         n = phases.shape[1]

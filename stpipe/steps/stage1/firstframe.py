@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from stpipe.science.arrays import bits_where, has
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models.protocols import FlatMetadata, Ramp
     from stpipe.references.opened import CutReference
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, GroupBits
@@ -40,7 +41,7 @@ class FirstFrameStep(RampStep):
     """
     bright_use_group1: bool
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only for MIRI, and not without three other groups."""
         del selected
         if meta.get("meta.instrument.name") != "MIRI":
@@ -48,7 +49,7 @@ class FirstFrameStep(RampStep):
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Flag the first group."""
         del references
         bright = saturate_in_third(ramp.groupdq) & np.bool_(self.bright_use_group1)

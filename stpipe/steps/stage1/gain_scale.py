@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from stpipe.references.opened import metadata_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models import CubeModel, ImageModel
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Floats
 
@@ -35,15 +37,17 @@ class GainScaleStep(Step):
     input_models = ("ImageModel", "CubeModel")
     optional_reference_types = ("gain",)
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only some subarrays have a gain of their own."""
         if gain_factor(meta, selected) is None:
             return "neither the exposure nor its gain reference has GAINFACT"
         return ""
 
-    def process(self, rate: Any) -> Any:
+    def process(self, rate: ImageModel | CubeModel) -> ImageModel | CubeModel:
         """Scale rates, errors and variances."""
-        factor = gain_factor(rate.to_flat_dict(), self.selected)
+        factor = cast(
+            "float", gain_factor(rate.to_flat_dict(), self.selected)
+        )  # `not_needed` looked
         arrays = {name: getattr(rate, name) for name in POWERS if rate.has(name)}
         for name, scaled in scale_rates(arrays, factor).items():
             setattr(rate, name, scaled)
@@ -51,9 +55,9 @@ class GainScaleStep(Step):
         return rate
 
 
-def gain_factor(meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> Any:
+def gain_factor(meta: FlatMetadata, selected: Mapping[str, Reference]) -> float | None:
     """GAINFACT of an exposure (flat metadata) or else of its gain reference; None without."""
-    factor = meta.get("meta.exposure.gain_factor")
+    factor: float | None = meta.get("meta.exposure.gain_factor")
     path = selected["gain"].path
     if factor is None and path is not None:
         factor = metadata_of(path).get("meta.exposure.gain_factor")

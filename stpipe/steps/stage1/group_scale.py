@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from stpipe.core.ramp_step import RampStep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models.protocols import FlatMetadata, Ramp
     from stpipe.references.opened import CutReference
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Floats
@@ -31,7 +32,7 @@ class GroupScaleStep(RampStep):
     halo = 0
     flags = 0
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Nothing to undo without both numbers, or when they are equal."""
         del selected
         nframes = meta.get("meta.exposure.nframes")
@@ -40,7 +41,7 @@ class GroupScaleStep(RampStep):
             return f"{'NFRAMES' if nframes is None else 'FRMDIVSR'} is missing in the header"
         return f"NFRAMES and FRMDIVSR are equal ({nframes})" if nframes == divisor else ""
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Scale all groups by FRMDIVSR / NFRAMES."""
         del references
         exposure = ramp.meta.exposure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, ReferenceMissing
 
 if TYPE_CHECKING:
+    from stpipe.models import GuiderCalModel, GuiderRawModel
     from stpipe.references.opened import References
     from stpipe.science.arrays import Floats
 
@@ -48,7 +49,7 @@ class GuiderCdsStep(Step):
     prerequisites = ("meta.exposure.type", "meta.exposure.group_time")
     outputs = (Output("rates", "GuiderCalModel", suffix="guider_cds"),)
 
-    def process(self, raw: Any) -> Any:
+    def process(self, raw: GuiderRawModel) -> GuiderCalModel:
         """Rates of the integrations, or of both together."""
         from stpipe import models
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from stpipe.models import dqflags
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models.protocols import FlatMetadata, Ramp
     from stpipe.references.opened import CutReference
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, GroupBits
@@ -32,7 +33,7 @@ class LastFrameStep(RampStep):
     status = "lastframe"
     halo = 0
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only for MIRI, and not without two other groups."""
         del selected
         if meta.get("meta.instrument.name") != "MIRI":
@@ -46,7 +47,7 @@ class LastFrameStep(RampStep):
         certain[:, -1] = bool(bits & dqflags.DO_NOT_USE)
         return certain
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Flag the last group."""
         del references
         ramp.groupdq = flag_last_group(ramp.groupdq)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from stpipe.models.protocols import Ramp
     from stpipe.references.opened import CutReference
-    from stpipe.science.arrays import Bits, Floats, GroupBits
+    from stpipe.science.arrays import Bits, Floats, GroupBits, Item
 
 __all__ = [
     "LinearityStep",
@@ -50,7 +51,7 @@ class LinearityStep(RampStep):
     reference_types = ("linearity",)
     prerequisites = ("meta.exposure.nframes",)
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Apply the polynomials of the reference to groups and zero frame."""
         reference, exposure = references["linearity"], ramp.meta.exposure
         forward = Polynomials.of(reference.coeffs, reference.dq)
@@ -159,8 +160,8 @@ def _straight_line(
     return ends[0], (ends[1] - ends[0]) / (last * float(nframes))
 
 
-def _pick(cube: npt.NDArray[Any], group: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-    picked: npt.NDArray[Any] = np.take_along_axis(cube, group[None], axis=0)[0]
+def _pick(cube: npt.NDArray[Item], group: npt.NDArray[np.intp]) -> npt.NDArray[Item]:
+    picked: npt.NDArray[Item] = np.take_along_axis(cube, group[None], axis=0)[0]
     return picked
 
 

@@ -15,9 +15,11 @@ from stpipe.models import dqflags
 from stpipe.science.arrays import has, or_where
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from stpipe.engine.band import Band
     from stpipe.engine.chain import Chain
+    from stpipe.models.protocols import Meta
     from stpipe.references.opened import CutReference, References
     from stpipe.science.arrays import Doubles, Floats, GroupBits
 
@@ -92,7 +94,7 @@ class PersistenceStep(RampStep):
     def _bits(self) -> int:
         return dqflags.PERSISTENCE | (dqflags.DO_NOT_USE if self.persistence_dnu else 0)
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Flag groups within windows, and remember the windows that stay open."""
         del references
         known, section = ramp.known, ramp.place.section
@@ -102,7 +104,7 @@ class PersistenceStep(RampStep):
         )
         known.after[section] = after
 
-    def finish(self, meta: Any, totals: Mapping[str, int], known: Windows) -> None:
+    def finish(self, meta: Meta, totals: Mapping[str, int], known: Windows) -> None:
         """Save the windows that are still open."""
         del totals
         if self.save_persistence is not None:
@@ -130,28 +132,25 @@ class Windows:
     after: Doubles  # filled while the exposure is run
 
 
-def _starts(exposure: Chain) -> Any:
+def _starts(exposure: Chain) -> Doubles:
     """MJD of the start of each integration as far as the exposure tells."""
     table = exposure.ramp.int_times if exposure.ramp.has("int_times") else None
-    return () if table is None else table["int_start_MJD_UTC"]
+    return np.empty(0) if table is None else np.asarray(table["int_start_MJD_UTC"])
 
 
-def group_times(meta: Any, starts: Any, shape: tuple[int, int]) -> Doubles:
+def group_times(meta: Meta, starts: Doubles | Sequence[float], shape: tuple[int, int]) -> Doubles:
     """Second since 1970 of the end of each group (integrations, groups) of `shape`.
 
     Integrations that `starts` (MJD) does not list follow each other without a break.
     """
     nints, ngroups = shape
-    begin = _seconds(meta.exposure.start_time)
+    begin = (meta.exposure.start_time - EPOCH_MJD) * SECONDS_PER_DAY
     first = begin + np.arange(nints) * meta.exposure.integration_time
     known = min(nints, len(starts))
-    first[:known] = _seconds(np.asarray(starts[:known], dtype=np.float64))
+    listed = np.asarray(starts[:known], dtype=np.float64)
+    first[:known] = (listed - EPOCH_MJD) * SECONDS_PER_DAY
     times: Doubles = first[:, None] + meta.exposure.group_time * np.arange(1, ngroups + 1)
     return times
-
-
-def _seconds(mjd: Any) -> Any:
-    return (mjd - EPOCH_MJD) * SECONDS_PER_DAY
 
 
 def flag_windows(
@@ -209,7 +208,7 @@ def read_windows(path: str, detector: str, duration: int, frame: tuple[int, int]
     return windows
 
 
-def write_windows(path: Path, detector: str, entry: Mapping[str, Any], windows: Doubles) -> None:
+def write_windows(path: Path, detector: str, entry: Mapping[str, object], windows: Doubles) -> None:
     """Put the open windows of a detector into a file; those of other detectors stay."""
     import asdf
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +19,11 @@ from stpipe.science.ramps.integrations import as_model, integrations_of, is_ramp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.engine.array_store import FinishedArray
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Floats
+    from stpipe.science.ramps.integrations import RampOrRates
 
 __all__ = ["PictureFrameStep", "frame_of", "regions"]
 
@@ -66,19 +69,19 @@ class PictureFrameStep(Step):
     save_mask: bool
     save_correction: bool
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only for full frames of NIRSpec."""
         del selected
         place = meta.get("meta.instrument.name"), meta.get("meta.subarray.name")
         return "" if place == ("NIRSPEC", "FULL") else "only NIRSpec full frames have this frame"
 
-    def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """The frame, and what draft rates of ramps need."""
         rates = meta.get("meta.model_type") in ("ImageModel", "CubeModel")
         full = not self.not_needed(meta, {})
         return ("pictureframe", "gain", "readnoise") if full and not rates else ("pictureframe",)
 
-    def process(self, model: Any) -> Any:
+    def process(self, model: RampOrRates) -> RampOrRates:
         """Correct a ramp, or rates."""
         if is_ramp(model):
             compute(model)
@@ -96,7 +99,9 @@ class PictureFrameStep(Step):
         hold(model, "data", found["data"])
         return model
 
-    def _corrected(self, model: Any, center: Booleans, edge: Booleans) -> dict[str, Any]:
+    def _corrected(
+        self, model: RampOrRates, center: Booleans, edge: Booleans
+    ) -> dict[str, FinishedArray]:
         """Data without the frame, and what was added if it is to be saved, as the model's data.
 
         One integration is in memory at a time.
@@ -116,7 +121,7 @@ class PictureFrameStep(Step):
                 store.fill(name, at, made[name] if is_ramp(model) else made[name][0])
         return store.finished()
 
-    def _mask(self, model: Any) -> Booleans:
+    def _mask(self, model: RampOrRates) -> Booleans:
         """Background pixels (rows, columns)."""
         rates = model
         if is_ramp(model):

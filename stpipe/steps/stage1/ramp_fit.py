@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.step import Output, Step
 from stpipe.engine import Chain, chain_of
@@ -18,6 +18,9 @@ from stpipe.science.ramps.fitting import (
     segments_model,
 )
 from stpipe.science.ramps.likelihood import FEWEST_GROUPS, read_times
+
+if TYPE_CHECKING:
+    from stpipe.models import CubeModel, ImageModel, RampModel
 
 __all__ = [
     "RampFitStep",
@@ -92,7 +95,7 @@ class RampFitStep(Step):
         held = image * (image <= IN_MEMORY_BYTES) + cube * (cube <= CUBE_IN_MEMORY_BYTES)
         return 5e-6 * held + 25 * filling(shape)
 
-    def process(self, ramp: Any) -> tuple[Any, Any]:
+    def process(self, ramp: RampModel) -> tuple[ImageModel, CubeModel]:
         """Rates of the exposure and of each integration."""
         exposure = chain_of(ramp)
         rules = self._rules()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from stpipe.engine.band import Band
     from stpipe.engine.chain import Chain
+    from stpipe.models.protocols import FlatMetadata, Meta, Table
     from stpipe.references.opened import CutReference, References
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import GroupBits
@@ -47,7 +49,7 @@ class RscdStep(RampStep):
     halo = 0
     reference_types = ("rscd",)
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only for MIRI, and not without two other groups."""
         del selected
         if meta.get("meta.instrument.name") != "MIRI":
@@ -66,14 +68,14 @@ class RscdStep(RampStep):
             ranges["int2p"] = slice(later, None), in_later
         return ranges
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Flag the first groups of the first and of all later integrations."""
         del references
         for label, (integrations, requested) in ramp.known.items():
             self._flag(ramp, integrations, requested, label)
 
     @staticmethod
-    def _flag(ramp: Any, integrations: slice, requested: int, label: str) -> None:
+    def _flag(ramp: Band, integrations: slice, requested: int, label: str) -> None:
         """Flag a range of integrations and count pixels that are treated differently."""
         skipped = skipped_of_pixels(ramp.groupdq[integrations], requested)
         lowered = skipped < requested
@@ -86,7 +88,7 @@ class RscdStep(RampStep):
         ramp.count(f"keep_bright_firstgroup_{label}", np.any(lowered & (skipped == 0), axis=0))
 
     def finish(
-        self, meta: Any, totals: Mapping[str, int], known: dict[str, tuple[slice, int]]
+        self, meta: Meta, totals: Mapping[str, int], known: dict[str, tuple[slice, int]]
     ) -> None:
         """Keywords that tell what was left out."""
         for label, (_, requested) in known.items():
@@ -95,7 +97,7 @@ class RscdStep(RampStep):
                 setattr(meta.rscd, f"{name}_{label}", totals[f"{name}_{label}"])
 
 
-def groups_to_skip(table: npt.NDArray[Any], subarray: str, readpatt: str) -> tuple[int, int]:
+def groups_to_skip(table: Table, subarray: str, readpatt: str) -> tuple[int, int]:
     """Groups to leave out in the first integration and in later ones, from the reference's table.
 
     Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from stpipe.science.arrays import known_or_zero
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models.protocols import Ramp
     from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Floats
 
@@ -32,7 +33,7 @@ class SuperBiasStep(RampStep):
     flags = 0
     reference_types = ("superbias",)
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Subtract the bias from groups and zero frame, and pass its flags on."""
         superbias = references["superbias"]
         bias = known_or_zero(superbias.data)

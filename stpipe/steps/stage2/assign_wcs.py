@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stpipe.core.step import Step
 from stpipe.science.exposure_types import LRS, SLITLESS, supported_type
@@ -13,7 +13,9 @@ from stpipe.science.wcs.pointing import NEEDED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
+    from stpipe.science.ramps.integrations import RateModel
 
 __all__ = [
     "IMAGING",
@@ -69,7 +71,7 @@ class AssignWcsStep(Step):
     sip_inv_degree: int | None
     sip_npoints: int
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot do, also while planning."""
         kind = supported_type(self.qualified_name, meta, SUPPORTED)
         if kind in LRS and selected["specwcs"].path is None:
@@ -79,7 +81,7 @@ class AssignWcsStep(Step):
             return "no filteroffset reference applies (N/A)"
         return ""
 
-    def process(self, image: Any) -> Any:
+    def process(self, image: RateModel) -> RateModel:
         """Attach the gwcs and what follows from it."""
         meta = image.to_flat_dict()
         if meta["meta.exposure.type"].upper() in LRS:
@@ -88,7 +90,7 @@ class AssignWcsStep(Step):
             self._assign_imaging(image, meta)
         return image
 
-    def _assign_imaging(self, image: Any, meta: Mapping[str, Any]) -> None:
+    def _assign_imaging(self, image: RateModel, meta: FlatMetadata) -> None:
         from stpipe.science.wcs.imaging import imaging_wcs, s_region
 
         distortion = self.references["distortion"].model
@@ -102,7 +104,7 @@ class AssignWcsStep(Step):
         if self.sip_approx:
             self._approximate(image, meta)
 
-    def _approximate(self, image: Any, meta: Mapping[str, Any]) -> None:
+    def _approximate(self, image: RateModel, meta: FlatMetadata) -> None:
         """Describe the gwcs in FITS keywords."""
         from stpipe.science.wcs.imaging import fits_keywords
 
@@ -123,7 +125,7 @@ class AssignWcsStep(Step):
         for path, value in replaced_keywords(meta, keywords).items():
             image.set(path, value)
 
-    def _tell_errors(self, keywords: Mapping[str, Any]) -> None:
+    def _tell_errors(self, keywords: Mapping[str, float]) -> None:
         """Warn when the best polynomials are not as good as asked."""
         allowed = {"sipmxerr": self.sip_max_pix_error, "sipiverr": self.sip_max_inv_pix_error}
         for name, limit in allowed.items():
@@ -131,7 +133,7 @@ class AssignWcsStep(Step):
                 message = "SIP approximation: its largest error (%s) is %.3g pixels, asked: %.3g"
                 self.log.warning(message, name.upper(), keywords[name], limit)
 
-    def _assign_lrs(self, image: Any, meta: Mapping[str, Any]) -> None:
+    def _assign_lrs(self, image: RateModel, meta: FlatMetadata) -> None:
         from stpipe.science import dispersion
         from stpipe.science.wcs import lrs
 
@@ -145,6 +147,6 @@ class AssignWcsStep(Step):
             image.set(f"meta.dither.{name}", value)
 
 
-def _set_region(image: Any, region: str | None) -> None:
+def _set_region(image: RateModel, region: str | None) -> None:
     if region is not None:
         image.meta.wcsinfo.s_region = region

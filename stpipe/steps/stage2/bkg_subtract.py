@@ -15,7 +15,12 @@ from stpipe.errors import InputError, Skip
 from stpipe.references.selection import Reference, override
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stpipe.models import ImageModel
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
+    from stpipe.science.ramps.integrations import RateModel
 
 __all__ = ["BackgroundStep", "Clipping", "average_of_exposures", "overlap"]
 
@@ -55,7 +60,7 @@ class BackgroundStep(Step):
     sigma: float
     maxiters: int | None
 
-    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The background exposures: inputs that are tracked and recorded as references are."""
         del meta
         return {
@@ -63,12 +68,12 @@ class BackgroundStep(Step):
             for number, path in enumerate(self.bkg_list, 1)
         }
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Most exposures have no background exposures."""
         del meta
         return "" if selected else "no background exposures (bkg_list)"
 
-    def process(self, image: Any) -> Any:
+    def process(self, image: RateModel) -> RateModel:
         """Subtract the average and add its flags."""
         paths = [reference.path for reference in self.selected.values()]
         with _opened(paths) as exposures:
@@ -100,14 +105,14 @@ class Clipping:
 
 
 @contextmanager
-def _opened(paths: Sequence[Any]) -> Iterator[list[Any]]:
+def _opened(paths: Sequence[Path | None]) -> Iterator[list[Any]]:
     from stpipe import models
 
     with ExitStack() as stack:
         yield [stack.enter_context(models.open(path)) for path in paths]
 
 
-def _combined(image: Any, average: Floats, err: Floats, dq: Bits) -> Any:
+def _combined(image: RateModel, average: Floats, err: Floats, dq: Bits) -> ImageModel:
     from stpipe import models
 
     combined = models.ImageModel(average)
@@ -116,7 +121,7 @@ def _combined(image: Any, average: Floats, err: Floats, dq: Bits) -> Any:
     return combined
 
 
-def _check_tilts(image: Any, exposures: Sequence[Any]) -> None:
+def _check_tilts(image: RateModel, exposures: Sequence[RateModel]) -> None:
     if str(image.get("meta.instrument.name")).upper() != "NIRSPEC":
         return
     for exposure in exposures:
@@ -127,7 +132,7 @@ def _check_tilts(image: Any, exposures: Sequence[Any]) -> None:
 
 
 def average_of_exposures(
-    image: Any, exposures: Sequence[Any], clip: Clipping
+    image: RateModel, exposures: Sequence[RateModel], clip: Clipping
 ) -> tuple[Floats, Floats, Bits]:
     """Mean, its error, and all flags of exposures where they cover the image (rows, columns).
 
@@ -157,7 +162,7 @@ def _mean(data: Doubles, variance: Doubles, clip: Clipping) -> tuple[Doubles, Do
 
 
 def _read_band(
-    image: Any, exposure: Any, band: slice, clip: Clipping
+    image: RateModel, exposure: RateModel, band: slice, clip: Clipping
 ) -> tuple[Doubles, Doubles, Bits]:
     """Data, squared errors and flags of an exposure for rows of the image; NaN where it has none."""
     shape = (band.stop - band.start, image.shape[-1])
@@ -177,7 +182,7 @@ def _read_band(
     return data, variance, dq
 
 
-def overlap(image: Any, other: Any, band: slice) -> tuple[Any, Any]:
+def overlap(image: RateModel, other: RateModel, band: slice) -> tuple[Any, Any]:
     """The rectangle that rows of an image share with another exposure: in the band, in the other.
 
     None for both when they share nothing. Rectangles are pairs of slices for rows and columns.
@@ -194,7 +199,7 @@ def overlap(image: Any, other: Any, band: slice) -> tuple[Any, Any]:
     return tuple(here), tuple(there)
 
 
-def _start(model: Any, name: str) -> int:
+def _start(model: RateModel, name: str) -> int:
     start = model.get(f"meta.subarray.{name}")
     if start is None and model.shape[-2:] not in ((2048, 2048), (1024, 1032)):
         raise InputError(

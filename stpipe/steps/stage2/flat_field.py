@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -15,10 +15,14 @@ from stpipe.science.invalid_pixels import assign, values_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models import CubeModel, GuiderCalModel, ImageModel
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Floats
 
 __all__ = ["FlatFieldStep", "apply_flat", "apply_flat_to_guider", "usable_flat"]
+
+Flattened: TypeAlias = "ImageModel | CubeModel | GuiderCalModel"
 
 
 class FlatFieldStep(Step):
@@ -45,13 +49,13 @@ class FlatFieldStep(Step):
     user_supplied_flat: str | None
     inverse: bool
 
-    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The flat that the user names, or else the reference file."""
         if self.user_supplied_flat is not None:
             return {"flat": override("flat", self.user_supplied_flat)}
         return super().select_references(meta)
 
-    def process(self, image: Any) -> Any:
+    def process(self, image: Flattened) -> Flattened:
         """Correct values, variances, errors and flags."""
         flat = self.references["flat"]
         response, dq = usable_flat(flat.data, flat.dq)

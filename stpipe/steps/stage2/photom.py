@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,12 @@ from stpipe.science.wcs.wavelengths import wavelengths
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
+    from stpipe.models.protocols import FlatMetadata, Table
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Doubles, Floats
+    from stpipe.science.wcs.wavelengths import Spectral
 
 __all__ = ["PhotomStep", "find_row", "relative_response", "time_correction"]
 
@@ -60,7 +65,7 @@ class PhotomStep(Step):
         usual = "calints" if model_type == "CubeModel" else "cal"
         return (Output("product", model_type, vars(self).get("suffix") or usual),)
 
-    def process(self, image: Any) -> Any:
+    def process(self, image: Spectral) -> Spectral:
         """Convert values, errors and variances, and note the conversion."""
         meta, photom = image.to_flat_dict(), self.references["photom"]
         row = find_row(photom.phot_table, meta)
@@ -77,10 +82,10 @@ class PhotomStep(Step):
         image.meta.bunit_data = image.meta.bunit_err = unit
         return image
 
-    def _convert(self, image: Any, factor: float, entry: Any) -> None:
-        conversion: Any = factor
+    def _convert(self, image: Spectral, factor: float, entry: np.void) -> None:
+        conversion: float | Doubles = factor
         dq = image.dq
-        if "wavelength" in entry.dtype.names:
+        if "wavelength" in (entry.dtype.names or ()):
             waves = wavelengths(image)
             response = relative_response(waves, entry)
             if image.meta.exposure.type in WFSS:
@@ -91,7 +96,7 @@ class PhotomStep(Step):
         values = convert(values_of(image), conversion, inverse=self.inverse)
         assign(image, values, dq)
 
-    def _describe_area(self, image: Any, photom: Any) -> None:
+    def _describe_area(self, image: Spectral, photom: CutReference) -> None:
         """Note the nominal area of a pixel, and attach the relative areas."""
         area = self.references.get("area")
         if area is not None and type(image).__name__ != "SlitModel":
@@ -101,13 +106,13 @@ class PhotomStep(Step):
             image.set(f"meta.photometry.{name}", getattr(source.meta.photometry, name))
 
 
-def described(meta: Mapping[str, Any]) -> str:
+def described(meta: FlatMetadata) -> str:
     """What a PHOTOM reference is searched for."""
     names = ("instrument.filter", "instrument.pupil", "subarray.name", "wcsinfo.spectral_order")
     return ", ".join(f"{name.partition('.')[2]} {meta.get(f'meta.{name}')}" for name in names)
 
 
-def find_row(table: Any, meta: Mapping[str, Any]) -> int | None:
+def find_row(table: Table, meta: FlatMetadata) -> int | None:
     """Number of the row of a PHOTOM table for an exposure; None without one.
 
     A table with neither filters nor pupils has one row for all. Subarrays that MIRI's tables do not
@@ -119,14 +124,14 @@ def find_row(table: Any, meta: Mapping[str, Any]) -> int | None:
         "subarray": meta.get("meta.subarray.name"),
         "order": meta.get("meta.wcsinfo.spectral_order"),
     }
-    asked = {name: value for name, value in filters.items() if name in table.dtype.names}
+    asked = {name: value for name, value in filters.items() if name in (table.dtype.names or ())}
     found = _matching(table, asked)
     if not len(found) and "subarray" in asked and "pupil" not in asked:
         found = _matching(table, {**asked, "subarray": "GENERIC"})
     return int(found[0]) if len(found) else None
 
 
-def _matching(table: Any, asked: Mapping[str, Any]) -> Any:
+def _matching(table: Table, asked: Mapping[str, object]) -> npt.NDArray[np.intp]:
     fits = np.ones(len(table), dtype=bool)
     for name, value in asked.items():
         fits &= np.char.strip(table[name].astype(str)) == str(value)
@@ -136,14 +141,14 @@ def _matching(table: Any, asked: Mapping[str, Any]) -> Any:
 # --- loss of sensitivity ---------------------------------------------------------------------------
 
 
-def _coefficients(photom: Any, row: int) -> dict[str, Any]:
+def _coefficients(photom: CutReference, row: int) -> dict[str, np.void]:
     """The row's coefficients of each law that the reference has."""
     laws = ("linear", "exponential", "powerlaw")
     tables = {law: getattr(photom, f"timecoeff_{law}", None) for law in laws}
     return {law: table[row] for law, table in tables.items() if table is not None}
 
 
-def time_correction(coefficients: Mapping[str, Any], meta: Mapping[str, Any]) -> float:
+def time_correction(coefficients: Mapping[str, np.void], meta: FlatMetadata) -> float:
     """Sensitivity at the middle of an exposure over that at the reference's epoch.
 
     Parameters
@@ -157,7 +162,7 @@ def time_correction(coefficients: Mapping[str, Any], meta: Mapping[str, Any]) ->
         return 1.0
     correction = 1.0
     for law, values in coefficients.items():
-        c = {name: float(values[name]) for name in values.dtype.names if name in _NUMBERS}
+        c = {name: float(values[name]) for name in (values.dtype.names or ()) if name in _NUMBERS}
         correction *= _LAWS[law](meta["meta.exposure.mid_time"] - c["t0"], c)
     return correction
 
@@ -181,12 +186,12 @@ _NUMBERS = ("t0", "lossperyear", "amplitude", "tau", "const", "year1value", "tso
 # --- conversion ---------------------------------------------------------------------------------
 
 
-def relative_response(wavelength: Floats, entry: Any) -> Doubles:
+def relative_response(wavelength: Floats, entry: np.void) -> Doubles:
     """Relative conversion at the wavelength of each pixel (rows, columns); NaN outside the table.
 
     `entry` is a row with `wavelength` in um (or m), `relresponse`, and in `nelem` how many count.
     """
-    count = int(entry["nelem"]) if "nelem" in entry.dtype.names else None
+    count = int(entry["nelem"]) if "nelem" in (entry.dtype.names or ()) else None
     known, response = entry["wavelength"][:count], entry["relresponse"][:count]
     if 0 < known.max() < 1e-4:  # noqa: PLR2004 - no spectrum reaches 100 m or begins below 0.1 nm
         known = known * 1e6
@@ -203,7 +208,7 @@ def dispersion(wavelength: Floats, direction: int) -> Doubles:
     return found
 
 
-def unit_of(photom: Any, meta: Mapping[str, Any]) -> float:
+def unit_of(photom: CutReference, meta: FlatMetadata) -> float:
     """What a reference's unit of the conversion is in the one that slitless spectra take."""
     given = getattr(photom, "phot_unit", None)
     if given is None or meta["meta.exposure.type"] not in WFSS:
@@ -214,7 +219,7 @@ def unit_of(photom: Any, meta: Mapping[str, Any]) -> float:
 
 
 def convert(
-    values: Mapping[str, Floats], conversion: Any, *, inverse: bool = False
+    values: Mapping[str, Floats], conversion: float | Doubles, *, inverse: bool = False
 ) -> dict[str, Floats]:
     """Values times the conversion (a number, or one for each pixel), variances times its square."""
     factors = {1: conversion, 2: conversion * conversion}
@@ -223,5 +228,5 @@ def convert(
     return {n: _float(a * factors[POWERS[n]]) for n, a in values.items()}
 
 
-def _float(array: Any) -> Floats:
+def _float(array: Floats | Doubles) -> Floats:
     return np.asarray(array, dtype=np.float32)

@@ -14,6 +14,7 @@ from stpipe.science.wcs.keywords import replaced_keywords
 
 if TYPE_CHECKING:
     from stpipe.models import ImageModel, ModelLibrary
+    from stpipe.models.protocols import FlatMetadata
 
 __all__ = ["ResampleStep", "grid_keywords"]
 
@@ -90,7 +91,7 @@ class ResampleStep(LibraryStep):
     blendheaders: bool
     propagate_dq: bool
 
-    def process(self, library: ModelLibrary) -> Any:
+    def process(self, library: ModelLibrary) -> ImageModel:
         """Drizzle the science members, one after the other."""
         members = library.of_type("science")
         grid = common_grid(library, members, self.wishes())
@@ -124,7 +125,7 @@ class ResampleStep(LibraryStep):
         )
 
     def _described(
-        self, library: ModelLibrary, headers: Mapping[int, Mapping[str, Any]], mosaic: Mosaic
+        self, library: ModelLibrary, headers: Mapping[int, FlatMetadata], mosaic: Mosaic
     ) -> ImageModel:
         """The mosaic with its header, made of the headers of members by their numbers."""
         from stpipe import models

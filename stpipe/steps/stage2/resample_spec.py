@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
@@ -15,6 +15,10 @@ from stpipe.science.mosaics.slit_grid import SlitGrid, slit_grid, slit_grid_of_f
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gwcs import WCS
+
+    from stpipe.models import ImageModel, SlitModel
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
 
 __all__ = ["ResampleSpecStep"]
@@ -59,13 +63,13 @@ class ResampleSpecStep(Step):
     output_wcs: str | None
     propagate_dq: bool
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot rectify, also while planning."""
         del selected
         supported_type(self.qualified_name, meta, SLIT)
         return ""
 
-    def process(self, exposure: Any) -> Any:
+    def process(self, exposure: ImageModel | SlitModel) -> SlitModel:
         """Make the grid, drizzle values and variances onto it, and describe it."""
         wcs, direction = exposure.meta.wcs, exposure.meta.wcsinfo.dispersion_direction
         if wcs is None or direction is None:
@@ -80,7 +84,7 @@ class ResampleSpecStep(Step):
         self.log.info("%d wavelengths, %d places in the slit", *rectified.grid.shape)
         return _described(exposure, rectified)
 
-    def grid(self, wcs: Any, direction: int) -> SlitGrid:
+    def grid(self, wcs: WCS, direction: int) -> SlitGrid:
         """The pixels of the product."""
         shape = None if self.output_shape is None else (self.output_shape[1], self.output_shape[0])
         if self.output_wcs is not None:
@@ -89,7 +93,7 @@ class ResampleSpecStep(Step):
         return slit_grid(wcs, direction, wishes)
 
 
-def _described(exposure: Any, rectified: Mosaic) -> Any:
+def _described(exposure: ImageModel | SlitModel, rectified: Mosaic) -> SlitModel:
     """The product with its header."""
     from stpipe import models
     from stpipe.science.wcs.lrs import wavelengths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stpipe.core.step import Step
 from stpipe.science.exposure_types import WFSS, is_time_series
@@ -10,7 +10,9 @@ from stpipe.science.exposure_types import WFSS, is_time_series
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
+    from stpipe.science.wcs.wavelengths import Spectral
 
 __all__ = ["ONE_SOURCE", "SourceTypeStep", "source_type"]
 
@@ -47,7 +49,7 @@ class SourceTypeStep(Step):
     """
     source_type: str | None
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Images have no source of this kind."""
         del selected
         kind = str(meta.get("meta.exposure.type")).upper()
@@ -55,7 +57,7 @@ class SourceTypeStep(Step):
             return ""
         return f"exposures of type {kind} have no source type"
 
-    def process(self, exposure: Any) -> Any:
+    def process(self, exposure: Spectral) -> Spectral:
         """Set the source type of the exposure, or of the slit."""
         meta = exposure.to_flat_dict()
         found = source_type(meta, self.source_type)
@@ -70,7 +72,7 @@ class SourceTypeStep(Step):
         return exposure
 
 
-def source_type(meta: Mapping[str, Any], wanted: str | None = None) -> str:
+def source_type(meta: FlatMetadata, wanted: str | None = None) -> str:
     """POINT or EXTENDED, from the metadata of an exposure or slit by dotted name.
 
     `wanted` is what the user says of an exposure with one source.
@@ -86,7 +88,7 @@ def source_type(meta: Mapping[str, Any], wanted: str | None = None) -> str:
     return wanted or _of_target(meta, kind)
 
 
-def _of_target(meta: Mapping[str, Any], kind: str) -> str:
+def _of_target(meta: FlatMetadata, kind: str) -> str:
     """What the target is by the plan of the observation."""
     if meta.get("meta.observation.bkgdtarg"):
         return EXTENDED

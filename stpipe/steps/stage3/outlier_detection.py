@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,11 @@ from stpipe.science.mosaics.drizzle import Drizzling, Exposure, Mosaic, Window, 
 from stpipe.science.mosaics.sky_grid import Wishes, common_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+    from gwcs import WCS
+
     from stpipe.models import DataModel, ModelLibrary
     from stpipe.science.arrays import Booleans, Floats
     from stpipe.science.mosaics.sky_grid import Grid
@@ -69,7 +74,7 @@ class OutlierDetectionStep(LibraryStep):
     resample_data: bool
     good_bits: str
 
-    def process(self, library: ModelLibrary) -> Any:
+    def process(self, library: ModelLibrary) -> ModelLibrary:
         """Take the median and compare every exposure with it."""
         import tempfile
 
@@ -161,7 +166,7 @@ def _two(text: str, name: str) -> tuple[float, float]:
     return first, second
 
 
-def _flag(places: Any) -> Any:
+def _flag(places: npt.NDArray[np.int32]) -> Callable[[DataModel], None]:
     """A change that flags pixels (indices of the flattened image)."""
 
     def change(member: DataModel) -> None:
@@ -250,7 +255,7 @@ class Limits:
     scale_beside: float
 
 
-def blot(median: Floats, grid: Grid, wcs: Any, shape: tuple[int, int]) -> Floats:
+def blot(median: Floats, grid: Grid, wcs: WCS, shape: tuple[int, int]) -> Floats:
     """The median at the pixels of an exposure, interpolated linearly; NaN outside."""
     from drizzle.resample import blot_image
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +20,13 @@ from stpipe.science.invalid_pixels import assign, values_of
 from stpipe.science.mosaics.sky_grid import corners_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+    from gwcs import WCS
+
     from stpipe.models import DataModel, ModelLibrary
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
 
 __all__ = ["Overlap", "SkyMatchStep", "SkyStatistic", "inside", "matched", "neighbours"]
@@ -76,7 +82,7 @@ class SkyMatchStep(LibraryStep):
     usigma: float
     binwidth: float
 
-    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The file of levels: an input that is tracked and recorded as references are."""
         del meta
         if self.skymethod != "user":
@@ -85,7 +91,7 @@ class SkyMatchStep(LibraryStep):
             raise ParameterError("skymethod=user needs skylist, a file of names and levels.")
         return {"skylist": override("skylist", self.skylist)}
 
-    def process(self, library: ModelLibrary) -> Any:
+    def process(self, library: ModelLibrary) -> ModelLibrary:
         """Measure levels, one exposure after the other, and note them."""
         members = library.of_type("science")
         known = self.selected.get("skylist")
@@ -189,7 +195,7 @@ def levels_of_file(path: Path, names: Sequence[str]) -> Doubles:
     return np.array([found[name][0] for name in names])
 
 
-def _subtract(level: float) -> Any:
+def _subtract(level: float) -> Callable[[DataModel], None]:
     """A change that subtracts a level."""
 
     def change(member: DataModel) -> None:
@@ -251,7 +257,7 @@ class SkyStatistic:
         return _peak(counts, (edges[:-1] + edges[1:]) / 2, float(width))
 
 
-def _peak(counts: Any, centres: Doubles, width: float) -> float:
+def _peak(counts: npt.NDArray[np.intp], centres: Doubles, width: float) -> float:
     """Place of the peak of a histogram: of the Gaussian that fits best within `width` of it.
 
     The highest bin alone is off by several bins, as noise decides among those near the peak.
@@ -275,10 +281,10 @@ class Sample:
     data: Floats
     good: Booleans
     step: int
-    wcs: Any
+    wcs: WCS
 
     @classmethod
-    def of(cls, data: Floats, dq: Bits, bad: int, wcs: Any) -> Sample:
+    def of(cls, data: Floats, dq: Bits, bad: int, wcs: WCS) -> Sample:
         """The sample of an image, of at most `ENOUGH` pixels; those with a bad bit do not count."""
         step = int(np.ceil(np.sqrt(data.size / ENOUGH)))
         data = np.array(data[::step, ::step])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def looks_of(image: Floats, flat: Floats | None, axis: int, kind: str) -> Looks:
     return Looks(masked, _largest_step(across), float(slopes.max()), float(ratio), spread)
 
 
-def _without_sources(image: Any, axis: int) -> tuple[Any, float]:
+def _without_sources(image: Floats, axis: int) -> tuple[Floats, float]:
     """The image cleaned along `axis` with the background in place of sources, and their share."""
     from stpipe.science.background.stripes import stripes
 
@@ -99,13 +99,14 @@ def _without_sources(image: Any, axis: int) -> tuple[Any, float]:
     return np.where(mask, cleaned, background), float((~mask).sum() / mask.size)
 
 
-def _mean(image: Any, axis: int, part: tuple[float, float]) -> Any:
+def _mean(image: Floats, axis: int, part: tuple[float, float]) -> Floats:
     """Mean along an axis of a part of it."""
     start, stop = (round(share * image.shape[axis]) for share in part)
-    return np.nanmean(np.moveaxis(image, axis, 0)[start:stop], axis=0)
+    mean: Floats = np.nanmean(np.moveaxis(image, axis, 0)[start:stop], axis=0)
+    return mean
 
 
-def _line(values: Any) -> tuple[float, float]:
+def _line(values: Floats) -> tuple[float, float]:
     """Slope of a line through finite values, and their clipped spread around it."""
     from astropy.stats import sigma_clipped_stats
 
@@ -116,7 +117,7 @@ def _line(values: Any) -> tuple[float, float]:
     return (float(coefficients[1]) if len(coefficients) > 1 else 0.0), float(spread)
 
 
-def _largest_step(values: Any) -> float:
+def _largest_step(values: Floats) -> float:
     """Largest difference between the means of neighbouring outputs; 0 for subarrays."""
     from astropy.stats import sigma_clipped_stats
 

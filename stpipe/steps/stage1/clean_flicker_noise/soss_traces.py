@@ -15,7 +15,7 @@ import numpy as np
 from stpipe.errors import ReferenceMissing, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stpipe.science.arrays import Booleans, Doubles
 
@@ -84,7 +84,12 @@ def traces_of(path: Path, position: float, subarray: str) -> list[Trace]:
         ) from None
 
 
-def _trace(known: Any, model: Any, wavelengths: Doubles, place: tuple[float, float]) -> Trace:
+def _trace(
+    known: Mapping[str, Any],
+    model: Mapping[str, Any],
+    wavelengths: Doubles,
+    place: tuple[float, float],
+) -> Trace:
     """The trace of an order at `wavelengths`, turned and moved to a subarray."""
     turned, offset = place
     x, y = np.asarray(known["trace"], dtype=np.float64).T
@@ -105,7 +110,7 @@ def _turned(
     return x[inside], rows[inside]
 
 
-def _wavelengths(model: Any, x: Doubles, turned: float) -> Doubles:
+def _wavelengths(model: Mapping[str, Any], x: Doubles, turned: float) -> Doubles:
     """Wavelengths at columns: a polynomial of column and angle, both scaled to what it was made of."""
     (x0, angle0), (x1, angle1) = model["scale_extents"]
     scaled = (x - x0) / (x1 - x0)

@@ -28,8 +28,13 @@ from stpipe.science.ramps.integrations import as_model, integrations_of, is_ramp
 from stpipe.steps.stage1.clean_flicker_noise import nsclean
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from stpipe.engine.array_store import FinishedArray
+    from stpipe.models.protocols import FlatMetadata, Meta
     from stpipe.references.selection import Reference
-    from stpipe.science.arrays import Booleans, Floats, GroupBits
+    from stpipe.science.arrays import Booleans, Doubles, Floats, GroupBits, Item
+    from stpipe.science.ramps.integrations import RampOrRates, RateModel
 
 __all__ = [
     "CleanFlickerNoiseStep",
@@ -118,7 +123,7 @@ class CleanFlickerNoiseStep(Step):
     save_background: bool
     save_noise: bool
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Not for spectra of MIRI, nor for a Fourier fit to other than NIRSpec's."""
         del selected
         kind = str(meta.get("meta.exposure.type"))
@@ -128,7 +133,7 @@ class CleanFlickerNoiseStep(Step):
             return f"the fit method fft is not for {kind} exposures"
         return ""
 
-    def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """Those for draft rates of ramps, and the flat field where it is used."""
         rates = meta.get("meta.model_type") in ("ImageModel", "CubeModel")
         drafts = self.autoparam or self.user_mask is None or self._by_median_image
@@ -143,7 +148,7 @@ class CleanFlickerNoiseStep(Step):
     def _by_median_image(self) -> bool:
         return self.background_method == "median_image"
 
-    def process(self, model: Any) -> Any:
+    def process(self, model: RampOrRates) -> RampOrRates:
         """Clean a ramp, or rates."""
         if is_ramp(model):
             compute(model)
@@ -164,7 +169,7 @@ class CleanFlickerNoiseStep(Step):
 
     # --- what is masked -------------------------------------------------------------------------------
 
-    def _scene(self, model: Any) -> Scene | None:
+    def _scene(self, model: RampOrRates) -> Scene | None:
         """Rates in which sources are seen; None where nobody looks at them."""
         if not is_ramp(model):
             return Scene(model, model)
@@ -175,7 +180,7 @@ class CleanFlickerNoiseStep(Step):
         except NoProduct as reason:
             raise Skip(f"there are no draft rates: {reason}") from None
 
-    def _rules(self, model: Any, scene: Scene | None) -> FlickerRules:
+    def _rules(self, model: RampOrRates, scene: Scene | None) -> FlickerRules:
         """Parameters as they apply to an exposure."""
         meta = model.meta
         infrared = not meta.exposure.type.startswith("MIR")
@@ -207,7 +212,7 @@ class CleanFlickerNoiseStep(Step):
             return None
         return filled_flat(self.references["flat"].data)
 
-    def _mask(self, model: Any, scene: Scene | None, rules: FlickerRules) -> Booleans:
+    def _mask(self, model: RampOrRates, scene: Scene | None, rules: FlickerRules) -> Booleans:
         """Background pixels (rows, columns) or (integrations, rows, columns)."""
         if self.user_mask is not None or scene is None:
             return read_mask(self.user_mask or "", model.shape)
@@ -221,7 +226,7 @@ class CleanFlickerNoiseStep(Step):
         single = mask.ndim > 2 and self.single_mask and not self._by_median_image  # noqa: PLR2004 - a cube
         return np.logical_and.reduce(mask, axis=0) if single else mask
 
-    def _science_regions(self, rates: Any) -> Any:
+    def _science_regions(self, rates: RateModel) -> Booleans | bool:
         """Pixels that are known to be no background; none where nothing is known."""
         if rates.meta.exposure.type == MIRI_IMAGES:
             return non_science(rates.dq, self.references["flat"])
@@ -236,7 +241,7 @@ class CleanFlickerNoiseStep(Step):
         traces = traces_of(path, meta.instrument.pupil_position, meta.subarray.name)
         return mask_of_traces(traces, rates.data.shape[-2:])
 
-    def _medians(self, model: Any, scene: Scene) -> Floats:
+    def _medians(self, model: RampOrRates, scene: Scene) -> Floats:
         """The median over integrations, scaled to the brightness of each."""
         meta, data = model.meta, planes_of(model)
         timed = meta.exposure.type == MIRI_IMAGES and bool(meta.visit.tsovisit)
@@ -249,8 +254,8 @@ class CleanFlickerNoiseStep(Step):
     # --- what is done ---------------------------------------------------------------------------------
 
     def _clean(
-        self, model: Any, mask: Booleans, rules: FlickerRules, medians: Floats | None
-    ) -> dict[str, Any]:
+        self, model: RampOrRates, mask: Booleans, rules: FlickerRules, medians: Floats | None
+    ) -> dict[str, FinishedArray]:
         """Clean data, and the background and noise if they are to be saved, as the model's data.
 
         One integration is in memory at a time.
@@ -275,7 +280,7 @@ class CleanFlickerNoiseStep(Step):
         return store.finished()
 
 
-def planes_of(model: Any) -> Floats:
+def planes_of(model: RampOrRates) -> Floats:
     """Data of a ramp, cube or image as (integrations, groups, rows, columns)."""
     data: Floats = np.asarray(model.data)
     if is_ramp(model):
@@ -287,10 +292,10 @@ def planes_of(model: Any) -> Floats:
 class Scene:
     """Rates of an exposure and of its integrations."""
 
-    exposure: Any
-    integrations: Any
+    exposure: RateModel
+    integrations: RateModel
 
-    def rates(self, *, single: bool) -> Any:
+    def rates(self, *, single: bool) -> RateModel:
         """Rates of the exposure as a whole, or of each integration."""
         return self.exposure if single else self.integrations
 
@@ -358,17 +363,17 @@ class Fourier:
     cutoffs: tuple[float, ...]
 
     @classmethod
-    def of(cls, meta: Any) -> Fourier:
+    def of(cls, meta: Meta) -> Fourier:
         """For an exposure."""
         slits = meta.subarray.name == "ALLSLITS"
         cutoffs = nsclean.CUTOFFS_ALLSLITS if slits else nsclean.CUTOFFS
         return cls(meta.instrument.detector != "NRS1", cutoffs)
 
-    def turned(self, image: Any) -> Any:
+    def turned(self, image: npt.NDArray[Item]) -> npt.NDArray[Item]:
         """View of an image (rows, columns) in the detector's frame."""
         return image.T[::-1] if self.flipped else image.T
 
-    def back(self, image: Any) -> Any:
+    def back(self, image: npt.NDArray[Item]) -> npt.NDArray[Item]:
         """View of an image of the detector's frame in the science frame."""
         return image[::-1].T if self.flipped else image.T
 
@@ -386,7 +391,9 @@ class FlickerRules:
     fourier: Fourier | None  # instead of medians
 
 
-def clean_ramp(data: Floats, groupdq: GroupBits, mask: Booleans, rules: FlickerRules) -> Any:
+def clean_ramp(
+    data: Floats, groupdq: GroupBits, mask: Booleans, rules: FlickerRules
+) -> tuple[Floats, Floats]:
     """Cleaned groups (groups, rows, columns) and the backgrounds of their differences.
 
     Differences are cleaned and added up again; the first group stays.
@@ -401,7 +408,9 @@ def clean_ramp(data: Floats, groupdq: GroupBits, mask: Booleans, rules: FlickerR
     return cleaned, backgrounds
 
 
-def clean_around(images: Floats, scenes: Floats | None, mask: Booleans, rules: FlickerRules) -> Any:
+def clean_around(
+    images: Floats, scenes: Floats | None, mask: Booleans, rules: FlickerRules
+) -> tuple[Floats, Floats]:
     """Cleaned images (images, rows, columns) and their backgrounds, which may be known scenes."""
     cleaned, backgrounds = images.copy(), np.zeros_like(images)
     for k, image in enumerate(images):
@@ -413,7 +422,9 @@ def clean_around(images: Floats, scenes: Floats | None, mask: Booleans, rules: F
     return cleaned, backgrounds
 
 
-def clean_image(image: Any, mask: Booleans, rules: FlickerRules) -> tuple[Floats, Any] | None:
+def clean_image(
+    image: Floats, mask: Booleans, rules: FlickerRules
+) -> tuple[Floats, Floats | np.float32] | None:
     """A clean image (rows, columns) and the background in it; None without usable pixels.
 
     `mask` is changed.
@@ -437,7 +448,7 @@ def clean_image(image: Any, mask: Booleans, rules: FlickerRules) -> tuple[Floats
     return np.where(unknown, np.nan, cleaned).astype(np.float32), background
 
 
-def _noise_of(image: Any, mask: Booleans, rules: FlickerRules) -> Any:
+def _noise_of(image: Floats, mask: Booleans, rules: FlickerRules) -> Floats | Doubles:
     if rules.fourier is None:
         outputs = OUTPUTS if rules.by_channel and image.shape[rules.axis] == SIZE else 1
         return stripes(image, mask, rules.axis, outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from stpipe.steps.stage1.ipc import _kernels
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.engine.band import Band
     from stpipe.engine.rectangle import Rectangle
+    from stpipe.models.protocols import Meta, Ramp
     from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Floats
 
@@ -42,7 +44,7 @@ class IPCStep(RampStep):
     halo = 1  # of a kernel of 3 x 3
     flags = 0
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Convolve every group with the kernel."""
         if is_interleaved(ramp.data.shape):
             self._correct_interleaved(ramp, references["ipc"].data)
@@ -58,7 +60,7 @@ class IPCStep(RampStep):
         """IRS2 readouts, whose neighbours are not neighbours in the file."""
         return is_interleaved(shape)
 
-    def _correct_interleaved(self, ramp: Any, kernel: Floats) -> None:
+    def _correct_interleaved(self, ramp: Ramp, kernel: Floats) -> None:
         rows = Interleaving.of(ramp.meta).science_rows
         border = ReferenceBorder.of(ramp.meta, (SIZE, SIZE))
         data = ramp.data.copy()
@@ -78,7 +80,7 @@ class ReferenceBorder:
     right: int
 
     @classmethod
-    def of(cls, meta: Any, shape: tuple[int, int]) -> ReferenceBorder:
+    def of(cls, meta: Meta, shape: tuple[int, int]) -> ReferenceBorder:
         """Those of an exposure of `shape`; MIRI has columns only."""
         x0, y0 = meta.subarray.xstart - 1, meta.subarray.ystart - 1
         rows, columns = shape

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from stpipe.models import dqflags
 from stpipe.science.arrays import has
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats, GroupBits
 
 __all__ = [
@@ -282,42 +284,34 @@ def _quiet(data: Floats, groupdq: GroupBits) -> Floats:
     return np.where(unquiet, np.float32(np.nan), data)
 
 
-def _scatter(differences: Floats, noise: Floats, rules: ShowerRules) -> tuple[Any, Any]:
+def _scatter(differences: Floats, noise: Floats, rules: ShowerRules) -> tuple[Doubles, Doubles]:
     """Median and deviation of differences: (groups - 1 or 1, rows, columns)."""
     with np.errstate(invalid="ignore"):
         if len(differences) >= rules.many:
             return _clipped(differences)
-        median = _nanmedian(differences.reshape(-1, *differences.shape[2:]))
+        median = _quietly(np.nanmedian, differences.reshape(-1, *differences.shape[2:]))
         return median[None], np.sqrt(np.abs(median) + noise**2 / rules.nframes)[None]
 
 
-def _clipped(differences: Floats) -> tuple[Any, Any]:
+def _clipped(differences: Floats) -> tuple[Doubles, Doubles]:
     """Median and standard deviation over integrations, without what is far from the median."""
     kept = differences.astype(np.float64)
     for _ in range(CLIPPING_ROUNDS):
-        median, sigma = _nanmedian(kept), _nanstd(kept)
+        median, sigma = _quietly(np.nanmedian, kept), _quietly(np.nanstd, kept)
         outside = np.abs(kept - median) > CLIP * sigma
         if not outside.any():
             break
         kept[outside] = np.nan
-    return _nanmedian(kept), _nanstd(kept)
+    return _quietly(np.nanmedian, kept), _quietly(np.nanstd, kept)
 
 
-def _nanmedian(values: Any) -> Any:
-    return _silent(np.nanmedian, values)
-
-
-def _nanstd(values: Any) -> Any:
-    return _silent(np.nanstd, values)
-
-
-def _silent(function: Any, values: Any) -> Any:
+def _quietly(statistic: Callable[..., Doubles], values: Floats | Doubles) -> Doubles:
     """A statistic along the first axis; NaN of nothing is no reason to warn."""
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return function(values, axis=0)
+        return statistic(values, axis=0)
 
 
 def _ring_mean(image: Floats, ring: tuple[float, float]) -> Doubles:
@@ -351,7 +345,7 @@ def _without_harm(
     return out
 
 
-def _mean_rate(data: Floats, flags: GroupBits) -> Any:
+def _mean_rate(data: Floats, flags: GroupBits) -> Doubles:
     """Mean difference (rows, columns) of groups (groups, rows, columns) without any flag."""
     usable = np.where(has(flags, FLAGGED), np.float32(np.nan), data)
-    return _silent(np.nanmean, np.diff(usable, axis=0))
+    return _quietly(np.nanmean, np.diff(usable, axis=0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from stpipe.engine.band import Band
     from stpipe.engine.chain import Chain
+    from stpipe.models import RampModel
+    from stpipe.models.protocols import FlatMetadata, Meta, Ramp
     from stpipe.references.opened import CutReference, References
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Booleans, Floats, GroupBits
@@ -153,13 +156,13 @@ class JumpStep(RampStep):
     time_masked_after_shower: float
     max_extended_radius: int
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Not without three groups to compare."""
         del selected
         ngroups = meta.get("meta.exposure.ngroups", 0)
         return "" if ngroups >= FEWEST_GROUPS else f"{ngroups} groups, {FEWEST_GROUPS} are needed"
 
-    def process(self, ramp: Any) -> Any:
+    def process(self, ramp: RampModel) -> RampModel:
         """Search band by band; then look at whole frames, where large events are wanted."""
         searched = super().process(ramp)
         if self.expand_large_events or self.find_showers:
@@ -167,7 +170,7 @@ class JumpStep(RampStep):
             self.flag_large_events(searched)
         return searched
 
-    def flag_large_events(self, ramp: Any) -> None:
+    def flag_large_events(self, ramp: RampModel) -> None:
         """Flag snowballs and showers in a ramp that has been searched, and count them."""
         exposure, groupdq, found = ramp.meta.exposure, ramp.groupdq, 0
         if self.expand_large_events:
@@ -183,7 +186,7 @@ class JumpStep(RampStep):
             time = exposure.group_time * intervals * groupdq[0, 0].size
             exposure.extended_emission_events = 1e6 * found / time
 
-    def _electrons(self, ramp: Any) -> Electrons:
+    def _electrons(self, ramp: Ramp) -> Electrons:
         gain, readnoise = self.references["gain"].data, self.references["readnoise"].data
         return Electrons(ramp.data * gain, readnoise * gain)
 
@@ -233,7 +236,7 @@ class JumpStep(RampStep):
             clipping and clipping.prepare(exposure, references, ~unusable),
         )
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Flag jumps in GROUPDQ, pixels without gain in PIXELDQ, and count the events."""
         gain, readnoise = references["gain"].data, references["readnoise"].data
         search = ramp.known
@@ -276,7 +279,7 @@ class JumpStep(RampStep):
         median = np.nanmedian(gain)
         return [AfterJump(float(dn * median), ngroups) for dn, ngroups in asked]
 
-    def finish(self, meta: Any, totals: Mapping[str, int], known: JumpSearch) -> None:
+    def finish(self, meta: Meta, totals: Mapping[str, int], known: JumpSearch) -> None:
         """Rate of primary events, per second and 1000 pixels."""
         if known.intervals > 0:
             seconds = meta.exposure.group_time * known.intervals

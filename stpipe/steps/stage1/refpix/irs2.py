@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +21,14 @@ from stpipe.science.ramps.irs2_frames import OUTPUTS, SIZE, Interleaving
 from stpipe.steps.stage1.refpix.clipping import clipped_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
 
-    from stpipe.science.arrays import Bits, Booleans, Floats
+    from stpipe.models import RampModel
+    from stpipe.models.protocols import Table
+    from stpipe.references.opened import CutReference
+    from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
 
     Indices = npt.NDArray[np.intp]
     Spectrum = npt.NDArray[np.complex64]
@@ -62,7 +67,7 @@ class InterleavedRules:
     siglimit: float  # sigma at which samples at the edges are clipped
 
 
-def correct_interleaved(ramp: Any, reference: Any, rules: InterleavedRules) -> None:
+def correct_interleaved(ramp: RampModel, reference: CutReference, rules: InterleavedRules) -> None:
     """Give a ramp its science pixels without the noise that reference samples show.
 
     One integration is in memory at a time.
@@ -88,7 +93,7 @@ def correct_interleaved(ramp: Any, reference: Any, rules: InterleavedRules) -> N
     ramp.groupdq, ramp.pixeldq = groupdq, pixeldq[kept]
 
 
-def flag_bad_samples(ramp: Any, layout: Interleaving, sigma: float) -> Bits:
+def flag_bad_samples(ramp: RampModel, layout: Interleaving, sigma: float) -> Bits:
     """PIXELDQ with BAD_REF_PIXEL and DO_NOT_USE in rows of bad reference samples."""
     known = bad_reference_rows(ramp.pixeldq, layout)
     found = [
@@ -109,7 +114,9 @@ def bad_reference_rows(pixeldq: Bits, layout: Interleaving) -> Booleans:
     return found
 
 
-def replace_known(data: Floats, bad: Booleans, listed: Any, layout: Interleaving) -> None:
+def replace_known(
+    data: Floats, bad: Booleans, listed: Iterable[np.void], layout: Interleaving
+) -> None:
     """Replace in place the samples of rows that are flagged, then those the reference file lists.
 
     `data` is (groups, rows, columns).
@@ -203,7 +210,7 @@ def _far_above(values: Floats, sigma: float) -> Booleans:
     return above
 
 
-def listed_as_bad(row: npt.NDArray[Any], layout: Interleaving) -> Indices:
+def listed_as_bad(row: np.void, layout: Interleaving) -> Indices:
     """Places, in the order of the detector, of samples that a row of the reference file calls bad.
 
     It names an output, odd or even pairs, and a bit for each of 32 pairs.
@@ -250,7 +257,7 @@ class Weights:
     reference: Spectrum
 
     @classmethod
-    def of(cls, table: npt.NDArray[Any], sequence: ReadSequence) -> Weights:
+    def of(cls, table: Table, sequence: ReadSequence) -> Weights:
         """Weights of a reference file, in which real and imaginary parts alternate.
 
         Raises
@@ -271,7 +278,7 @@ class Weights:
         return cls(output, reference)
 
 
-def _complex(column: npt.NDArray[Any]) -> Spectrum:
+def _complex(column: Doubles) -> Spectrum:
     values: Spectrum = np.ascontiguousarray(column, dtype=np.float32).view(np.complex64)
     return values
 

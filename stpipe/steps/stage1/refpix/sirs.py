@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def filters_of(path: Path, detector: str, smoothing: Smoothing) -> Filters | Non
     return Filters(left, right, smoothing.sigreject)
 
 
-def _filter(spectrum: npt.NDArray[Any], smoothing: Smoothing) -> Doubles:
+def _filter(spectrum: npt.NDArray[np.complexfloating], smoothing: Smoothing) -> Doubles:
     reach = smoothing.halfwidth
     middle = len(spectrum) - 1
     whole = np.fft.fftshift(np.fft.irfft(spectrum))

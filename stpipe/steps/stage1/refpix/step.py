@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.engine.chain import Chain
+    from stpipe.models import RampModel
+    from stpipe.models.protocols import FlatMetadata, Meta
     from stpipe.references.opened import CutReference, References
     from stpipe.references.selection import Reference
-    from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
+    from stpipe.science.arrays import Bits, Booleans, Doubles, Floats, Item
     from stpipe.steps.stage1.refpix.sirs import Filters
 
 __all__ = [
@@ -129,7 +131,7 @@ class RefPixStep(RampStep):
     gaussmooth: float
     halfwidth: int
 
-    def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """The weights of IRS2 readouts, or the filters of sirs for full frames."""
         if "IRS2" in (meta.get("meta.exposure.readpatt") or ""):
             return ("refpix",)
@@ -137,14 +139,14 @@ class RefPixStep(RampStep):
         infrared = meta.get("meta.instrument.name") != "MIRI"
         return ("sirskernel",) if self.refpix_algorithm == "sirs" and full and infrared else ()
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Not for subarrays of MIRI."""
         del selected
         size = meta.get("meta.subarray.ysize"), meta.get("meta.subarray.xsize")
         subarray = meta.get("meta.instrument.name") == "MIRI" and size != (MIRI_ROWS, MIRI_COLUMNS)
         return "subarrays of MIRI have no correction" if subarray else ""
 
-    def process(self, ramp: Any) -> Any:
+    def process(self, ramp: RampModel) -> RampModel:
         """Subtract the drift; of IRS2 readouts as a whole, which changes the shape."""
         if not is_interleaved(ramp.shape):
             return super().process(ramp)
@@ -171,7 +173,7 @@ class RefPixStep(RampStep):
         miri = exposure.meta.instrument.name == "MIRI"
         return self._survey_miri(exposure) if miri else self._survey_infrared(exposure)
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Subtract the drift."""
         del references
         rows, columns = ramp.place.section[1:]
@@ -216,7 +218,7 @@ class RefPixStep(RampStep):
         borders = reference_borders(pixels, window)
         return measure_outputs(borders, window, replace(self._rules(), filters=filters))
 
-    def _filters(self, meta: Any) -> Filters | None:
+    def _filters(self, meta: Meta) -> Filters | None:
         """Filters for the sides, if they are asked for and known."""
         if self.refpix_algorithm != "sirs":
             return None
@@ -300,7 +302,7 @@ class Window:
     shape: tuple[int, int]  # rows and columns in the science frame
 
     @classmethod
-    def of(cls, subarray: Any, shape: tuple[int, int]) -> Window:
+    def of(cls, subarray: Meta, shape: tuple[int, int]) -> Window:
         """Window of an exposure of `shape`.
 
         Raises
@@ -318,7 +320,7 @@ class Window:
         """Is it the whole detector?"""
         return self.shape == (SIZE, SIZE)
 
-    def to_detector(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def to_detector(self, array: npt.NDArray[Item]) -> npt.NDArray[Item]:
         """View of an array (..., rows, columns) in the detector frame."""
         fast, slow = np.sign(self.fastaxis), np.sign(self.slowaxis)
         if abs(self.fastaxis) == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from stpipe.steps.stage1.saturation import _kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import EllipsisType
 
+    import numpy.typing as npt
+
+    from stpipe.models.protocols import Ramp
     from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats, GroupBits
 
@@ -61,7 +65,7 @@ class SaturationStep(RampStep):
     n_pix_grow_sat: int
     use_readpatt: bool
 
-    def correct(self, ramp: Any, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
         """Flag groups, pass the reference's flags on, clear the zero frame."""
         reference, superbias = references["saturation"], references.get("superbias")
         nframes = ramp.meta.exposure.nframes if self.use_readpatt else 1
@@ -167,7 +171,12 @@ def _flag_hidden_in_second(
     flags[1][at] |= sudden.astype(np.uint8) * dqflags.DO_NOT_USE
 
 
-def _is_sudden(data: Floats, level: SaturationLevel, bias: Floats | None, at: Any) -> Booleans:
+def _is_sudden(
+    data: Floats,
+    level: SaturationLevel,
+    bias: Floats | None,
+    at: tuple[npt.NDArray[np.intp], ...] | EllipsisType,
+) -> Booleans:
     """Did the second group rise more than the first promised, which foretold no saturation?"""
     first, second, threshold = data[0][at], data[1][at], level.threshold[at]
     zero = np.float32(0) if bias is None else bias[at]
@@ -182,7 +191,7 @@ def _precedes_saturation(flags: GroupBits, group: int) -> Booleans:
 
 
 def correct_interleaved(
-    ramp: Any,
+    ramp: Ramp,
     reference: tuple[SaturationLevel, Bits],
     rows: Booleans,
     grow: int,

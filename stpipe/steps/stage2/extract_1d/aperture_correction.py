@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stpipe.errors import ReferenceMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Doubles
 
 __all__ = ["aperture_correction", "find_entry"]
@@ -22,7 +22,7 @@ _KEYS = {
 }
 
 
-def find_entry(reference: Any, meta: Mapping[str, Any]) -> Any:
+def find_entry(reference: CutReference, meta: FlatMetadata) -> np.void:
     """The row of an APCORR table for an exposure: by subarray, or by filter and pupil.
 
     Raises
@@ -42,10 +42,11 @@ def find_entry(reference: Any, meta: Mapping[str, Any]) -> Any:
             f"the apcorr reference has {len(found)} rows for {wanted}, allowed: 1. It has {rows}. "
             "Give another override_apcorr, or apply_apcorr=False."
         )
-    return table[found[0]]
+    entry: np.void = table[found[0]]
+    return entry
 
 
-def aperture_correction(entry: Any, size: Doubles, wavelength: Doubles) -> Doubles:
+def aperture_correction(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
     """The factor from the light in apertures to all light of a point source.
 
     Linear between the sizes and wavelengths of the table, and constant beyond them.

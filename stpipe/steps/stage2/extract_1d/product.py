@@ -15,9 +15,19 @@ from stpipe.science.spectra.aperture import centre
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+    from gwcs import WCS
+
+    from stpipe.models import (
+        MultiSpecModel,
+        Part,
+        TSOMultiSpecModel,
+    )
+    from stpipe.models.protocols import FlatMetadata, Table
     from stpipe.science.arrays import Doubles
     from stpipe.science.spectra.aperture import Limits
     from stpipe.science.spectra.box_extraction import Extraction
+    from stpipe.science.wcs.wavelengths import Spectral
 
 __all__ = ["Place", "Scale", "columns_of", "spectral_wcs", "spectrum_of"]
 
@@ -38,7 +48,7 @@ class Scale:
     brightness_unit: str
 
     @classmethod
-    def of(cls, meta: Mapping[str, Any], step: str) -> Scale:
+    def of(cls, meta: FlatMetadata, step: str) -> Scale:
         """Jy and MJy/sr after photom, count rates without."""
         if meta.get("meta.cal_step.photom") != "COMPLETE":
             return cls(1.0, "DN/s", "DN/s")
@@ -88,7 +98,7 @@ class Place:
     direction: int
 
     @classmethod
-    def of(cls, wcs: Any, weights: Doubles, across: Limits, direction: int) -> Self:
+    def of(cls, wcs: WCS, weights: Doubles, across: Limits, direction: int) -> Self:
         """The place of an aperture with weights (rows, columns) and limits across the dispersion."""
         row, column = centre(weights)
         ra, dec, _ = (float(value) for value in wcs(column, row))
@@ -118,10 +128,10 @@ def columns_of(found: Extraction, scale: Scale) -> dict[str, Doubles]:
     return {**table, "NPIXELS": found.npixels}
 
 
-def times_of(exposure: Any) -> dict[str, Any]:
+def times_of(exposure: Spectral) -> dict[str, npt.NDArray[Any]]:
     """Number and times of each integration; NaN where INT_TIMES does not have the integrations."""
     meta, count = exposure.meta.exposure, exposure.shape[0]
-    times: dict[str, Any] = {name: np.full(count, np.nan) for name in _TIMES}
+    times: dict[str, npt.NDArray[Any]] = {name: np.full(count, np.nan) for name in _TIMES}
     times["INT_NUM"] = (meta.integration_start or 1) + np.arange(count)
     times["SEGMENT"] = np.full(count, meta.segment_number or 1)
     known = exposure.int_times
@@ -134,12 +144,12 @@ def times_of(exposure: Any) -> dict[str, Any]:
 
 
 def spectrum_of(
-    exposure: Any,
+    exposure: Spectral,
     wavelength: Doubles,
-    table: Mapping[str, Any],
+    table: Mapping[str, Doubles],
     place: Place,
     units: Mapping[str, str],
-) -> Any:
+) -> MultiSpecModel | TSOMultiSpecModel:
     """A MultiSpecModel of one spectrum, or of integrations a TSOMultiSpecModel with their table.
 
     `wavelength` is in um at each pixel along the dispersion, `table` has the other columns.
@@ -149,7 +159,10 @@ def spectrum_of(
     timed = len(exposure.shape) > 2  # noqa: PLR2004 - integrations
     model = models.TSOMultiSpecModel() if timed else models.MultiSpecModel()
     model.update(exposure)
-    columns = {"WAVELENGTH": np.broadcast_to(wavelength, table["FLUX"].shape), **table}
+    columns: dict[str, npt.NDArray[Any]] = {
+        "WAVELENGTH": np.broadcast_to(wavelength, table["FLUX"].shape),
+        **table,
+    }
     if timed:
         columns |= times_of(exposure)
         columns["N_ALONGDISP"] = np.full(exposure.shape[0], wavelength.size)
@@ -163,16 +176,16 @@ def spectrum_of(
     return model
 
 
-def _as_table(columns: Mapping[str, Any], dtype: Any) -> Any:
+def _as_table(columns: Mapping[str, npt.NDArray[Any]], dtype: np.dtype[np.void]) -> Table:
     """Rows of a table; columns of arrays have as many values as they need."""
-    fields = [(n, dtype[n].base, np.shape(columns[n])[1:]) for n in dtype.names]
+    fields = [(n, dtype[n].base, np.shape(columns[n])[1:]) for n in dtype.names or ()]
     rows = np.zeros(len(columns["WAVELENGTH"]), fields)
-    for name in dtype.names:
+    for name in dtype.names or ():
         rows[name] = columns[name]
     return rows
 
 
-def _describe(spec: Any, exposure: Any, wavelength: Doubles, place: Place) -> None:
+def _describe(spec: Part, exposure: Spectral, wavelength: Doubles, place: Place) -> None:
     """Metadata of a spectrum."""
     spec.set("meta.wcs", spectral_wcs(place, wavelength))
     meta = exposure.to_flat_dict()
@@ -193,7 +206,7 @@ def _describe(spec: Any, exposure: Any, wavelength: Doubles, place: Place) -> No
             spec.set(name, value)
 
 
-def spectral_wcs(place: Place, wavelength: Doubles) -> Any:
+def spectral_wcs(place: Place, wavelength: Doubles) -> WCS:
     """The gwcs of a spectrum: from 0-based pixels to the place of the slit and the wavelength in um."""
     from astropy import units
     from astropy.coordinates import ICRS

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
+    from gwcs import WCS
+
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Doubles
 
 __all__ = ["Position", "find_source"]
@@ -28,7 +31,7 @@ class Position:
     trace: Doubles
 
 
-def find_source(wcs: Any, meta: Mapping[str, Any], size: int) -> Position | None:
+def find_source(wcs: WCS, meta: FlatMetadata, size: int) -> Position | None:
     """Where the target of a slit is that is dispersed along columns; None when that is not known.
 
     Parameters
@@ -40,7 +43,7 @@ def find_source(wcs: Any, meta: Mapping[str, Any], size: int) -> Position | None
     size
         Pixels along the dispersion.
     """
-    target = [meta.get(f"meta.dither.dithered_{axis}") for axis in ("ra", "dec")]
+    target: list[Any] = [meta.get(f"meta.dither.dithered_{axis}") for axis in ("ra", "dec")]
     if None in target or wcs.bounding_box is None:
         return None
     columns, rows = (tuple(map(float, limits)) for limits in wcs.bounding_box)
@@ -52,13 +55,13 @@ def find_source(wcs: Any, meta: Mapping[str, Any], size: int) -> Position | None
     return Position(along, float(across), _trace(wcs, target, rows, size))
 
 
-def _middle_wavelength(wcs: Any, columns: tuple[float, ...], row: float) -> float:
+def _middle_wavelength(wcs: WCS, columns: tuple[float, ...], row: float) -> float:
     """Mean wavelength across the slit in the middle of the spectrum."""
     across = np.arange(np.ceil(columns[0]), np.floor(columns[1]) + 1)
     return float(np.nanmean(wcs(across, np.full(across.size, row))[2]))
 
 
-def _trace(wcs: Any, target: Any, rows: tuple[float, ...], size: int) -> Doubles:
+def _trace(wcs: WCS, target: Sequence[float], rows: tuple[float, ...], size: int) -> Doubles:
     """Place across the dispersion at every pixel along it; NaN outside the bounding box."""
     along = np.arange(max(np.ceil(rows[0]), 0), min(np.floor(rows[1]), size - 1) + 1)
     middle = sum(map(float, wcs.bounding_box[0])) / 2

@@ -21,8 +21,13 @@ from stpipe.steps.stage2.extract_1d.source_position import find_source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from gwcs import WCS
+
+    from stpipe.models import ImageModel, MultiSpecModel, TSOMultiSpecModel
+    from stpipe.models.protocols import FlatMetadata, Section
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Doubles
+    from stpipe.science.wcs.wavelengths import Spectral
 
 __all__ = ["Extract1dStep"]
 
@@ -81,19 +86,19 @@ class Extract1dStep(Step):
         usual, model = ("x1dints", "TSOMultiSpecModel") if timed else ("x1d", "MultiSpecModel")
         return (Output("spectra", model, vars(self).get("suffix") or usual),)
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot extract, also while planning."""
         del selected
         supported_type(self.qualified_name, meta, SUPPORTED)
         return ""
 
-    def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """Slitless spectra have no EXTRACT1D reference; modes that are refused have none at all."""
         kind = str(meta.get("meta.exposure.type")).upper()
         correction = ("apcorr",) if self.apply_apcorr and kind in SUPPORTED else ()
         return ("extract1d", *correction) if kind in LRS else correction
 
-    def process(self, exposure: Any) -> Any:
+    def process(self, exposure: Spectral) -> MultiSpecModel | TSOMultiSpecModel:
         """Find the aperture, extract every integration, and make the table."""
         meta = exposure.to_flat_dict()
         direction = meta.get("meta.wcsinfo.dispersion_direction")
@@ -123,7 +128,7 @@ class Extract1dStep(Step):
 
     # --- the aperture --------------------------------------------------------------------------------
 
-    def _aperture(self, exposure: Any, meta: Mapping[str, Any], wavelength: Doubles) -> Aperture:
+    def _aperture(self, exposure: Spectral, meta: FlatMetadata, wavelength: Doubles) -> Aperture:
         """The aperture of the reference, as parameters change it, at the place of the source."""
         reference = self.selected.get("extract1d")
         path = reference.path if reference else None
@@ -139,7 +144,7 @@ class Extract1dStep(Step):
             aperture = self._at_source(aperture, exposure, meta, wavelength)
         return aperture.shifted(self.position_offset)
 
-    def _follows(self, aperture: Aperture, meta: Mapping[str, Any]) -> bool:
+    def _follows(self, aperture: Aperture, meta: FlatMetadata) -> bool:
         """Whether the aperture is moved to the source: parameter, reference, then what is usual."""
         if self.use_source_posn is not None:
             return self.use_source_posn
@@ -149,7 +154,7 @@ class Extract1dStep(Step):
         return usual if aperture.follows_source is None else aperture.follows_source
 
     def _at_source(
-        self, aperture: Aperture, exposure: Any, meta: Mapping[str, Any], wavelength: Doubles
+        self, aperture: Aperture, exposure: Spectral, meta: FlatMetadata, wavelength: Doubles
     ) -> Aperture:
         source = None
         if meta["meta.exposure.type"] in SLIT:
@@ -176,7 +181,7 @@ class Extract1dStep(Step):
         return replace(aperture, **changes).region(wavelength)
 
     def _correct(
-        self, table: dict[str, Doubles], wavelength: Doubles, exposure: Any, place: Place
+        self, table: dict[str, Doubles], wavelength: Doubles, exposure: Spectral, place: Place
     ) -> None:
         """Correct flux and surface brightness of a point source for the light that is not in it."""
         meta = exposure.to_flat_dict()
@@ -198,7 +203,7 @@ class Extract1dStep(Step):
         for name in [n for n in table if n.startswith(("FLUX", "SURF", "SB"))]:
             table[name] = table[name] * (factor**2 if "_VAR_" in name else factor)
 
-    def _width_of_pixel(self, wcs: Any, place: Place, wavelength: float) -> float:
+    def _width_of_pixel(self, wcs: WCS, place: Place, wavelength: float) -> float:
         """Arcsec across the dispersion, in the middle of the aperture."""
         from stpipe.science.mosaics.slit_grid import slit_scale
 
@@ -219,7 +224,7 @@ def mean_wavelengths(wavelength: Doubles, weights: Doubles) -> tuple[Doubles, Bo
 
 
 def _extracted(
-    exposure: Any, weights: Doubles, background: Background | None, direction: int
+    exposure: Spectral, weights: Doubles, background: Background | None, direction: int
 ) -> Extraction:
     """Extract all integrations, a few at a time, from the pixels that count alone."""
     used = weights != 0 if background is None else (weights != 0) | (background.region != 0)
@@ -246,7 +251,7 @@ def _joined(parts: list[Extraction]) -> Extraction:
 
 
 def _blocks(
-    exposure: Any, span: slice, direction: int, length: int
+    exposure: Spectral, span: slice, direction: int, length: int
 ) -> Iterator[tuple[Doubles, dict[str, Doubles]]]:
     """Images and their variances (..., along, across), some integrations at a time."""
     strip = turned_section(span, direction)
@@ -263,7 +268,9 @@ def turned_section(span: slice, direction: int) -> tuple[slice, slice]:
     return (span, slice(None)) if direction == HORIZONTAL else (slice(None), span)
 
 
-def _values(exposure: Any, section: Any, direction: int) -> tuple[Doubles, dict[str, Doubles]]:
+def _values(
+    exposure: Spectral, section: Section, direction: int
+) -> tuple[Doubles, dict[str, Doubles]]:
     read = {n: exposure.read(n, section) for n in VALUES if exposure.has(n)}
     values, _ = match_invalid(read, exposure.read("dq", section))
     image = turned(values["data"], direction).astype(np.float64)
@@ -274,7 +281,7 @@ def _values(exposure: Any, section: Any, direction: int) -> tuple[Doubles, dict[
     }
 
 
-def _profile(exposure: Any, weights: Doubles) -> Any:
+def _profile(exposure: Spectral, weights: Doubles) -> ImageModel:
     from stpipe import models
 
     profile = models.ImageModel(weights.astype(np.float32))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -52,10 +52,10 @@ def read_sources(path: str | Path) -> list[Source]:
     return [source for source in sources if np.isfinite(source.magnitude)]
 
 
-def _source(row: Any) -> Source:
+def _source(row: np.void) -> Source:
     centre = _place(row, "sky_centroid")
     names = [f"sky_bbox_{corner}" for corner in ("ll", "lr", "ul", "ur")]
-    corners = [_place(row, name) for name in names if f"{name}.ra" in row.dtype.names]
+    corners = [_place(row, name) for name in names if f"{name}.ra" in (row.dtype.names or ())]
     return Source(
         number=int(row["label"]),
         ra=centre[0],
@@ -66,5 +66,5 @@ def _source(row: Any) -> Source:
     )
 
 
-def _place(row: Any, name: str) -> tuple[float, float]:
+def _place(row: np.void, name: str) -> tuple[float, float]:
     return float(row[f"{name}.ra"]), float(row[f"{name}.dec"])

@@ -21,6 +21,10 @@ from stpipe.steps.stage2.extract_2d.direct_sources import Source, read_sources
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from stpipe.models import ImageModel, SlitModel
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.science.arrays import Doubles
+
 __all__ = ["Cutout", "Extract2dStep", "find_cutouts"]
 
 
@@ -61,14 +65,14 @@ class Extract2dStep(Step):
     wfss_mmag_extract: float | None
     wfss_nbright: int
 
-    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The catalogue is an input that is tracked and recorded as references are."""
         selected = super().select_references(meta)
         if self.source_catalog is None:
             return selected
         return {**selected, "source_catalog": override("source_catalog", self.source_catalog)}
 
-    def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """None for exposures that are left as they are."""
         return self.reference_types if _kind(meta) in SLITLESS else ()
 
@@ -76,7 +80,7 @@ class Extract2dStep(Step):
         """Without grism there is nothing to cut out."""
         return super().not_applicable(selected) if selected else ""
 
-    def not_needed(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> str:
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only slitless exposures are cut up; they need a catalogue."""
         if _kind(meta) not in SLITLESS:
             return f"exposures of type {_kind(meta)} are not cut up"
@@ -87,7 +91,7 @@ class Extract2dStep(Step):
             )
         return ""
 
-    def process(self, image: Any) -> Any:
+    def process(self, image: ImageModel) -> dict[str, SlitModel]:
         """Cut out every source in every order, the brightest first."""
         meta = image.to_flat_dict()
         if image.meta.wcs is None:
@@ -137,7 +141,7 @@ class Extract2dStep(Step):
             )
         return found
 
-    def _cut(self, image: Any, cutout: Cutout, grism: Grism) -> Any:
+    def _cut(self, image: ImageModel, cutout: Cutout, grism: Grism) -> SlitModel:
         from stpipe import models
 
         slit = models.SlitModel()
@@ -154,7 +158,7 @@ class Extract2dStep(Step):
         return slit
 
 
-def _kind(meta: Mapping[str, Any]) -> str:
+def _kind(meta: FlatMetadata) -> str:
     return str(meta.get("meta.exposure.type")).upper()
 
 
@@ -199,7 +203,7 @@ class Cutout:
 
 
 def find_cutouts(
-    image: Any,
+    image: ImageModel,
     source: Source,
     ranges: Mapping[int, tuple[float, float]],
     grism: Grism,
@@ -223,7 +227,9 @@ def find_cutouts(
             yield Cutout(source, order, (x, y), trace, box)
 
 
-def _within(shape: Any, lows: Any, highs: Any, direction: int) -> tuple[slice, slice] | None:
+def _within(
+    shape: tuple[int, ...], lows: Doubles, highs: Doubles, direction: int
+) -> tuple[slice, slice] | None:
     """Slices for rows and columns of pixels between limits (x, y); None when too few are there.
 
     Along the dispersion there have to be two pixels, across it one.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from stpipe.errors import ReferenceMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from stpipe.models.protocols import FlatMetadata, Table
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Doubles, Floats
 
 __all__ = ["Apertures", "Fluxes", "apertures_for", "magnitudes", "vega_offset"]
@@ -97,7 +99,7 @@ def _sums(data: Floats, err: Floats, places: Doubles, radius: float) -> Doubles:
 
 
 def apertures_for(
-    reference: Any, meta: Mapping[str, Any], energies: Sequence[int], scale: float
+    reference: CutReference, meta: FlatMetadata, energies: Sequence[int], scale: float
 ) -> Apertures:
     """The circles that hold `energies` per cent of the light, from an APCORR reference.
 
@@ -132,7 +134,7 @@ def apertures_for(
     )
 
 
-def vega_offset(table: Any, meta: Mapping[str, Any]) -> float:
+def vega_offset(table: Table, meta: FlatMetadata) -> float:
     """AB minus Vega magnitude for the filter of an exposure, or the detector of a guider.
 
     Raises
@@ -157,7 +159,7 @@ def magnitudes(flux: Doubles, error: Doubles) -> tuple[Doubles, Doubles]:
     return np.where(flux > 0, magnitude, np.nan), np.where(flux > 0, uncertainty, np.nan)
 
 
-def _rows_for(table: Any, meta: Mapping[str, Any], keys: Sequence[str], kind: str) -> Any:
+def _rows_for(table: Table, meta: FlatMetadata, keys: Sequence[str], kind: str) -> Table:
     """The rows for the filter and what else tells exposures apart in the table."""
     rows = np.asarray(table)
     asked = {n: str(meta.get(_KEYS[n])).upper() for n in keys if n in (rows.dtype.names or ())}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from stpipe.steps.stage3.source_catalog.aperture_photometry import magnitudes
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    from gwcs import WCS
+
+    from stpipe.models import SourceCatalogModel
     from stpipe.science.arrays import Booleans, Doubles
     from stpipe.steps.stage3.source_catalog.aperture_photometry import Apertures, Fluxes
     from stpipe.steps.stage3.source_catalog.finding import Found
@@ -40,7 +44,7 @@ _CORNERS = {
 class SkyPlaces(NamedTuple):
     """From pixels to the sky, and the pixel (x, y, from 0) at which north is measured."""
 
-    wcs: Any
+    wcs: WCS
     reference: tuple[float, float]
 
     def of(self, places: Doubles) -> tuple[Doubles, Doubles]:
@@ -64,17 +68,17 @@ class Columns:
 
     def __init__(self, offset: float) -> None:
         self._offset = offset
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, npt.NDArray[np.generic]] = {}
         self._units: dict[str, str] = {}
         self._about: dict[str, str] = {}
 
-    def add(self, name: str, values: Any, unit: str, about: str) -> None:
+    def add(self, name: str, values: npt.NDArray[np.generic], unit: str, about: str) -> None:
         """One more column."""
         self._values[name], self._about[name] = np.asarray(values), about
         if unit:
             self._units[name] = unit
 
-    def put_into(self, model: Any) -> None:
+    def put_into(self, model: SourceCatalogModel) -> None:
         """Make the columns the table of a `SourceCatalogModel`."""
         dtype = [(name, values.dtype) for name, values in self._values.items()]
         table = np.empty(len(self._values["label"]), dtype)
@@ -166,7 +170,7 @@ class Columns:
             self.add(f"{name}.{axis}", values, "deg", about)
 
 
-def _neighbours(places: Doubles) -> tuple[Any, Doubles]:
+def _neighbours(places: Doubles) -> tuple[npt.NDArray[np.intp], Doubles]:
     """Index of the nearest other place (-1: none) and its distance."""
     from scipy.spatial import KDTree
 

@@ -11,6 +11,12 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+    from astropy.units import Quantity
+    from photutils.background import Background2D
+    from photutils.segmentation import SourceCatalog
+
+    from stpipe.engine.band import Array
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
 
 __all__ = ["Finder", "Found"]
@@ -35,7 +41,7 @@ class Found:
     `shapes` are NaN where the finder measures none; `corners` has pixels (n, 2) by column.
     """
 
-    labels: Any
+    labels: npt.NDArray[np.integer]
     places: Doubles
     shapes: Mapping[str, Doubles]
     corners: Mapping[str, Doubles]
@@ -64,7 +70,7 @@ class Finder:
     threshold: float
     box: int
     fwhm: float
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     local_background: int = 0
 
     def find(self, data: Floats, err: Floats, absent: Booleans) -> Found:
@@ -105,13 +111,15 @@ class Finder:
             segments.data.astype(np.uint32),
         )
 
-    def _smooth(self, image: Floats, absent: Booleans) -> Any:
+    def _smooth(self, image: Floats, absent: Booleans) -> Floats | Doubles:
         from astropy.convolution import Gaussian2DKernel, convolve
         from astropy.stats import gaussian_fwhm_to_sigma
 
         if not self.fwhm > 0:
             return image
-        return convolve(image, Gaussian2DKernel(self.fwhm * gaussian_fwhm_to_sigma), mask=absent)
+        kernel = Gaussian2DKernel(self.fwhm * gaussian_fwhm_to_sigma)
+        smooth: Doubles = convolve(image, kernel, mask=absent)
+        return smooth
 
     def _stars(self, image: Floats, level: float, absent: Booleans) -> Found:
         from photutils.detection import DAOStarFinder, IRAFStarFinder
@@ -128,7 +136,7 @@ class Finder:
         return Found(labels, places, shapes, {}, np.zeros(image.shape, np.uint32))
 
 
-def _background(data: Floats, box: int, absent: Booleans) -> Any:
+def _background(data: Floats, box: int, absent: Booleans) -> Background2D:
     """Background and noise from medians of boxes; from the whole image when no box has enough."""
     from astropy.stats import SigmaClip
     from photutils.background import Background2D, MedianBackground
@@ -145,7 +153,7 @@ def _background(data: Floats, box: int, absent: Booleans) -> Any:
         return Background2D(data, data.shape, exclude_percentile=100.0, **how)
 
 
-def _corners(sources: Any) -> dict[str, Doubles]:
+def _corners(sources: SourceCatalog) -> dict[str, Doubles]:
     """The corners of the boxes around sources, at the outer edges of their pixels (n, 2)."""
     left, right = (np.atleast_1d(getattr(sources, f"bbox_{n}")) for n in ("xmin", "xmax"))
     low, high = (np.atleast_1d(getattr(sources, f"bbox_{n}")) for n in ("ymin", "ymax"))
@@ -168,5 +176,5 @@ def _axis(angle: Doubles) -> Doubles:
     return (angle + 90) % 180 - 90
 
 
-def _plain(values: Any) -> Doubles:
+def _plain(values: Quantity | Array) -> Doubles:
     return np.atleast_1d(np.asarray(getattr(values, "value", values), dtype=np.float64))

@@ -20,6 +20,7 @@ from stpipe.steps.stage3.source_catalog.columns import Columns, SkyPlaces
 from stpipe.steps.stage3.source_catalog.finding import Finder, Found
 
 if TYPE_CHECKING:
+    from stpipe.models import ImageModel, SegmentationMapModel, SourceCatalogModel
     from stpipe.science.arrays import Booleans, Floats
 
 __all__ = ["SourceCatalogStep"]
@@ -114,7 +115,7 @@ class SourceCatalogStep(Step):
     multithresh_mode: str
     localbkg_width: int
 
-    def process(self, image: Any) -> Any:
+    def process(self, image: ImageModel) -> tuple[SourceCatalogModel, SegmentationMapModel]:
         """Detect and measure; return (catalog, segments)."""
         from stpipe import models
 
@@ -132,7 +133,7 @@ class SourceCatalogStep(Step):
         return catalog, segments
 
     def _columns(
-        self, image: Any, mosaic: _Mosaic, found: Found, photometry: tuple[Apertures, float]
+        self, image: ImageModel, mosaic: _Mosaic, found: Found, photometry: tuple[Apertures, float]
     ) -> Columns:
         """The columns of the catalogue, in the order of the archive's."""
         apertures, offset = photometry
@@ -149,7 +150,7 @@ class SourceCatalogStep(Step):
         columns.add_isophotes(found, sky)
         return columns
 
-    def _apertures(self, image: Any) -> Apertures:
+    def _apertures(self, image: ImageModel) -> Apertures:
         energies = (self.aperture_ee1, self.aperture_ee2, self.aperture_ee3)
         if sorted(set(energies)) != list(energies):
             raise ParameterError(
@@ -162,7 +163,7 @@ class SourceCatalogStep(Step):
         meta = image.to_flat_dict()
         return apertures_for(self.references["apcorr"], meta, energies, scale or 1.0)
 
-    def _vega_offset(self, image: Any) -> float:
+    def _vega_offset(self, image: ImageModel) -> float:
         """AB minus Vega magnitude; NaN without a reference."""
         if self.selected["abvegaoffset"].path is None:
             self.log.warning("no abvegaoffset reference: Vega magnitudes are NaN")
@@ -209,7 +210,7 @@ class _Mosaic(NamedTuple):
     absent: Booleans
 
 
-def _in_jansky(image: Any, name: str) -> _Mosaic:
+def _in_jansky(image: ImageModel, name: str) -> _Mosaic:
     area = image.meta.photometry.pixelarea_steradians
     if image.meta.wcs is None or not area:
         raise InputError(
@@ -228,7 +229,7 @@ def _in_jansky(image: Any, name: str) -> _Mosaic:
     return _Mosaic(image.data * factor, image.err * factor, absent)
 
 
-def _reference_pixel(image: Any) -> tuple[float, float]:
+def _reference_pixel(image: ImageModel) -> tuple[float, float]:
     """Where north is measured: the reference point of the coordinates, else the middle."""
     known = image.meta.wcsinfo.crpix1, image.meta.wcsinfo.crpix2
     if None not in known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ import numpy as np
 from stpipe.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stpipe.science.arrays import Doubles
 
 __all__ = ["listed_catalogs", "pixels_of", "sky_of"]
@@ -72,7 +73,7 @@ def sky_of(path: Path) -> Doubles:
     raise _lacks(path, columns, "ra and dec, or sky_centroid")
 
 
-def _lacks(path: Path, columns: Mapping[str, Any], wanted: str) -> InputError:
+def _lacks(path: Path, columns: Iterable[str], wanted: str) -> InputError:
     return InputError(f"{path} has the columns {', '.join(columns)}; it needs {wanted}.")
 
 

@@ -23,8 +23,13 @@ from stpipe.steps.stage3.tweakreg import star_catalogs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stpipe.models import ModelLibrary
-    from stpipe.science.arrays import Doubles
+    from gwcs import WCS
+    from tweakwcs import JWSTWCSCorrector, XYXYMatch
+
+    from stpipe.models import DataModel, ModelLibrary
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.science.arrays import Booleans, Doubles
+    from stpipe.science.wcs.imaging import Limits
 
 __all__ = ["TweakRegStep", "moved"]
 
@@ -133,7 +138,7 @@ class TweakRegStep(LibraryStep):
     sip_inv_degree: int | None
     sip_npoints: int
 
-    def select_references(self, meta: Mapping[str, Any]) -> dict[str, Reference]:
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The user's catalogues: inputs that are tracked and recorded as references are."""
         del meta
         found = {}
@@ -144,7 +149,7 @@ class TweakRegStep(LibraryStep):
             found |= {f"{LISTED}{name}": override(name, str(p)) for name, p in listed.items()}
         return found
 
-    def process(self, library: ModelLibrary) -> Any:
+    def process(self, library: ModelLibrary) -> ModelLibrary:
         """Find stars, fit, and give the exposures their new coordinates."""
         groups = {n: name for name, numbers in library.groups.items() for n in numbers}
         members = library.of_type("science")
@@ -165,12 +170,12 @@ class TweakRegStep(LibraryStep):
             library.amend_member(number, moved(corrector.wcs, meta, self._accuracy()))
         return library
 
-    def _accuracy(self) -> dict[str, Any] | None:
+    def _accuracy(self) -> dict[str, float | None] | None:
         """How good the FITS keywords are to be; None: there are none."""
         names = ("max_pix_error", "degree", "max_inv_pix_error", "inv_degree", "npoints")
         return {n: getattr(self, f"sip_{n}") for n in names} if self.sip_approx else None
 
-    def _corrector(self, library: ModelLibrary, number: int, group: str) -> Any:
+    def _corrector(self, library: ModelLibrary, number: int, group: str) -> JWSTWCSCorrector:
         """What tweakwcs needs of an exposure: its gwcs, and its stars."""
         from astropy.table import Table
         from tweakwcs import JWSTWCSCorrector
@@ -188,7 +193,7 @@ class TweakRegStep(LibraryStep):
             about = {"catalog": Table(places, names=("x", "y")), "name": name, "group_id": group}
             return JWSTWCSCorrector(member.meta.wcs, info, meta=about)
 
-    def _stars(self, member: Any) -> Doubles:
+    def _stars(self, member: DataModel) -> Doubles:
         finder = StarFinder(
             self.snr_threshold,
             self.kernel_fwhm,
@@ -212,7 +217,7 @@ class TweakRegStep(LibraryStep):
         folder = library.association.path.parent if library.association else member.path.parent
         return folder / name if name else None
 
-    def _align(self, correctors: Sequence[Any]) -> None:
+    def _align(self, correctors: Sequence[JWSTWCSCorrector]) -> None:
         """Move exposures onto one another."""
         how = _Fit(self.minobj, self.fitgeometry, self.nclip, self.sigma)
         match = self._match("", xoffset=self.xoffset, yoffset=self.yoffset)
@@ -222,7 +227,7 @@ class TweakRegStep(LibraryStep):
         }
         how(correctors, match, **order)
 
-    def _align_with(self, path: Path, correctors: Sequence[Any]) -> None:
+    def _align_with(self, path: Path, correctors: Sequence[JWSTWCSCorrector]) -> None:
         """Move all exposures together onto the stars of a catalogue."""
         from astropy.table import Table
 
@@ -234,13 +239,13 @@ class TweakRegStep(LibraryStep):
         catalog = Table(stars, names=("RA", "DEC"), meta={"name": path.name})
         how(correctors, self._match("abs_"), refcat=catalog, enforce_user_order=True)
 
-    def _match(self, prefix: str, **offsets: float) -> Any:
+    def _match(self, prefix: str, **offsets: float) -> XYXYMatch:
         from tweakwcs import XYXYMatch
 
         names = ("searchrad", "separation", "use2dhist", "tolerance")
         return XYXYMatch(**{n: getattr(self, prefix + n) for n in names}, **offsets)
 
-    def _succeeded(self, corrector: Any) -> bool:
+    def _succeeded(self, corrector: JWSTWCSCorrector) -> bool:
         """Whether an exposure was aligned, and did not only serve as the reference."""
         info: Mapping[str, Any] = corrector.meta.get("fit_info", {"status": "FAILED: no fit"})
         name, status = corrector.meta["name"], str(info["status"])
@@ -264,7 +269,9 @@ class _Fit:
     nclip: int
     sigma: float
 
-    def __call__(self, correctors: Sequence[Any], match: Any, **more: Any) -> None:
+    def __call__(
+        self, correctors: Sequence[JWSTWCSCorrector], match: XYXYMatch, **more: object
+    ) -> None:
         from tweakwcs import align_wcs
 
         with _quiet("tweakwcs"):  # the status of each exposure is looked at later
@@ -279,11 +286,12 @@ class _Fit:
             )
 
 
-def _inside(places: Doubles, box: Any) -> Any:
+def _inside(places: Doubles, box: Limits) -> Booleans:
     """Which places (n, 2: x, y) lie within the bounding box of a gwcs."""
     (x0, x1), (y0, y1) = box
     x, y = places.T
-    return (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    found: Booleans = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+    return found
 
 
 @contextmanager
@@ -301,7 +309,9 @@ def _quiet(package: str) -> Iterator[None]:
         logger.propagate = propagate
 
 
-def moved(wcs: Any, meta: Mapping[str, Any], accuracy: Mapping[str, Any] | None) -> dict[str, Any]:
+def moved(
+    wcs: WCS, meta: FlatMetadata, accuracy: Mapping[str, float | None] | None
+) -> dict[str, Any]:
     """Metadata of an exposure with new coordinates: gwcs, outline, and keywords of FITS.
 
     `accuracy` is that of the keywords, as `fits_keywords` takes it; None leaves them as they are.
