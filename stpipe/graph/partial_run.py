@@ -24,7 +24,8 @@ from stpipe.core.step import Step
 from stpipe.engine.chain import compute
 from stpipe.errors import InputError, UsageError, did_you_mean
 from stpipe.graph import saved_products
-from stpipe.graph.tracing import ANY, Graph, Node, Traced, TracedMany, trace
+from stpipe.graph.nodes import ANY, Node
+from stpipe.graph.tracing import Graph, Traced, TracedMany, trace
 from stpipe.models import ModelLibrary
 
 if TYPE_CHECKING:

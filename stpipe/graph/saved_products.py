@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe import hooks
 from stpipe.core import provenance
-from stpipe.graph.tracing import Graph, Node, Part
+from stpipe.graph.nodes import Node, Part
+from stpipe.graph.tracing import Graph
 from stpipe.models.history import HOOK, append, now, suffix_of
 from stpipe.references.checksums import sha256
 

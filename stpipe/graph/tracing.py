@@ -20,90 +20,20 @@ from stpipe.core.products import Output, Products, StandIn, first_product
 from stpipe.core.recording import nothing
 from stpipe.core.step import Step
 from stpipe.errors import TraceError
+from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
 from stpipe.models import history
 
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference
 
 __all__ = [
-    "ANY",
     "Graph",
-    "Member",
-    "Node",
-    "Part",
-    "Place",
-    "Refinement",
-    "SkippedStep",
     "Traced",
     "TracedMany",
     "member_of",
     "trace",
     "trace_many",
 ]
-
-ANY = "*"  # the label of a part that stands for all, whose number only pixels tell
-
-
-@dataclass(frozen=True)
-class SkippedStep:
-    """A step that is not in the graph, and why; the next product says so."""
-
-    step: Step
-    reason: str
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """A step that works on one product of a node before the product is written."""
-
-    step: Step
-    product: int
-    references: Mapping[str, Reference]
-    skipped_before: tuple[SkippedStep, ...] = ()
-
-
-@dataclass(eq=False)
-class Node:
-    """One run of a step: what it reads, what it makes, with which references."""
-
-    step: Step
-    inputs: tuple[Place, ...]
-    root: str  # of the names of its files
-    products: tuple[Output, ...]
-    references: Mapping[str, Reference] = field(default_factory=dict)
-    skipped_before: tuple[SkippedStep, ...] = ()
-    skipped_after: list[SkippedStep] = field(default_factory=list)
-    refinements: list[Refinement] = field(default_factory=list)
-    side: tuple[Output, ...] = ()  # products that parameters ask for; no step reads them
-    waits_for: tuple[Node, ...] = ()  # nodes that have to end well before this one starts
-    # For each argument of the step how many of the inputs are in its list; 0: one that is no list,
-    # -1: all that are left.
-    arguments: tuple[int, ...] = (0,)
-
-    @property
-    def name(self) -> str:
-        """The step's name, with those of pipelines between it and the outermost one."""
-        return self.step.qualified_name
-
-
-@dataclass(eq=False)
-class Part(Node):
-    """One file in the folder that a node makes; its input is that folder."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file that a graph starts from: an exposure, or a member of an association.
-
-    It may be yet to be made: then `origin` is the file whose header tells about it.
-    """
-
-    source: Path
-    metadata: Any
-    root: str
-    model: str  # class of its model
-    origin: Path
-    told: Mapping[str, str] = field(default_factory=dict)  # metadata, from an association
 
 
 @dataclass(eq=False)
@@ -254,10 +184,6 @@ class Graph:
             for node, _ in product.places:
                 if node is not None:
                     node.skipped_after.extend(product.skipped)
-
-
-# A node and the index of one of its products; without a node the number of a member.
-Place = tuple[Node | None, int]
 
 
 def _flatten(result: Any) -> Iterator[Any]:

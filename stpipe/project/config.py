@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG", "Project", "all_steps", "inside", "read"]
 
 CONFIG = Path("config/config.yaml")
+SNAKEFILE = Path("workflow/Snakefile")
+FACADE = "stpipe.project.snakemake"  # the one module that Snakefiles import
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,22 @@ def read(folder: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ParameterError(f"{path}: not valid YAML: {error}") from None
     return dict(content or {})
+
+
+def require_current(folder: str | Path) -> None:
+    """Refuse a project whose Snakefile was written before the modules that it imports were there.
+
+    Raises
+    ------
+    UsageError
+        Saying how to write it again.
+    """
+    path = Path(folder) / SNAKEFILE
+    if path.is_file() and f"from {FACADE} import" not in path.read_text(encoding="utf-8"):
+        raise UsageError(
+            f"{path} was written by an earlier version of stpipe-flow. Write it again: stflow generate "
+            f"--directory={folder}"
+        )
 
 
 def all_steps(pipeline: type[Step], prefix: str = "") -> Iterator[tuple[str, type[Step]]]:

@@ -10,7 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from stpipe.errors import UsageError
-from stpipe.project import config as project
+from stpipe.project import config as project_config
 from stpipe.project.plan import Plan, load
 
 __all__ = ["Picture", "draw", "mermaid", "picture", "svg"]
@@ -28,8 +28,8 @@ class Picture:
 
 def draw(folder: str | Path, form: str) -> str:
     """The picture of the project in `folder` as "mermaid" or "svg" text."""
-    config = project.read(folder)
-    with project.inside(folder):
+    config = project_config.read(folder)
+    with project_config.inside(folder):
         drawn = picture(load(config))
     if not drawn.rules:
         raise UsageError(f"{folder}: no exposure takes any step; config.yaml lists the inputs.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stpipe.graph.tracing import Graph, Node, Part
+from stpipe.graph.nodes import Node, Part
+from stpipe.graph.tracing import Graph
 from stpipe.project.steps import LookStep
 
 __all__ = ["Run", "runs"]

@@ -19,7 +19,8 @@ from stpipe import hooks
 from stpipe.core.products import Output
 from stpipe.core.step import Step
 from stpipe.errors import UsageError
-from stpipe.graph.tracing import Graph, Node, Place
+from stpipe.graph.nodes import Node, Place
+from stpipe.graph.tracing import Graph
 from stpipe.parameters.resolution import resolve
 from stpipe.parameters.settings import Raw, Settings
 from stpipe.project.steps import HookStep, LookStep

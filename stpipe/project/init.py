@@ -19,7 +19,7 @@ from stpipe.parameters.readers import from_options, read_cfg
 from stpipe.parameters.resolution import items, resolve
 from stpipe.parameters.settings import Settings
 from stpipe.parameters.specs import rules
-from stpipe.project import config as project
+from stpipe.project import config as project_config
 from stpipe.project import lock
 from stpipe.project.plan import Plan, load, select
 from stpipe.project.snakefile import of_stages, snakefile
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "generate", "init"]
 
-SNAKEFILE = Path("workflow/Snakefile")
 _SHIPPED = (
     "envs/stpipe-flow.yaml",
     "profiles/default/config.yaml",
@@ -67,8 +66,8 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
         Whatever planning finds wrong with inputs, parameters and reference files.
     """
     folder = Path(request.folder)
-    if (folder / project.CONFIG).exists():
-        raise UsageError(f"{folder} is a project already; edit {folder / project.CONFIG}.")
+    if (folder / project_config.CONFIG).exists():
+        raise UsageError(f"{folder} is a project already; edit {folder / project_config.CONFIG}.")
     stages = [load_class(name) for name in request.pipelines]
     given = _shared_out(stages, _given(request, options))
     for cls, settings in given.items():
@@ -86,7 +85,7 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def generate(folder: str | Path) -> Iterator[str]:
     """Write the Snakefile of an existing project again."""
-    yield from _summary(Path(folder), _write_workflow(Path(folder), project.read(folder)))
+    yield from _summary(Path(folder), _write_workflow(Path(folder), project_config.read(folder)))
 
 
 @contextlib.contextmanager
@@ -106,8 +105,8 @@ def _undone_on_failure(folder: Path) -> Iterator[None]:
 
 def _summary(folder: Path, plan: Plan) -> Iterator[str]:
     jobs = len(list(plan.entries()))
-    yield f"{folder / SNAKEFILE}: {len(plan.exposures)} exposures, {jobs} jobs"
-    yield f"{folder / project.CONFIG}: inputs; {folder / 'config'}/*.cfg: parameters"
+    yield f"{folder / project_config.SNAKEFILE}: {len(plan.exposures)} exposures, {jobs} jobs"
+    yield f"{folder / project_config.CONFIG}: inputs; {folder / 'config'}/*.cfg: parameters"
     there = "" if folder == Path() else f"cd {folder} && "
     yield f"next: {there}snakemake --cores 8 cal/*.fits"
 
@@ -167,15 +166,15 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
     heading = "# What this project calibrates. Paths are relative to the project's folder.\n"
     text = heading + yaml.safe_dump(dict(config), sort_keys=False)
-    (folder / project.CONFIG).write_text(text, encoding="utf-8")
+    (folder / project_config.CONFIG).write_text(text, encoding="utf-8")
 
 
 def _write_lock(folder: Path, config: Mapping[str, Any], plan: Plan) -> None:
     """Hold the project to the references that were just selected."""
-    with project.inside(folder):
+    with project_config.inside(folder):
         traced = len(plan.selected) == len(plan.exposures)
         chosen = plan.selected if traced else select(config)
-        list(lock.update(project.Project.from_config(config), chosen))
+        list(lock.update(project_config.Project.from_config(config), chosen))
 
 
 def _relative(path: str | Path, folder: Path) -> str:
@@ -242,11 +241,11 @@ def _write_workflow(folder: Path, config: Mapping[str, Any]) -> Plan:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(shipped / name, target)
-    with project.inside(folder):
+    with project_config.inside(folder):
         plan = load(config)
-        checked = project.Project.from_config(config)
-        partial = SNAKEFILE.with_suffix(".partial")
+        checked = project_config.Project.from_config(config)
+        partial = project_config.SNAKEFILE.with_suffix(".partial")
         text = snakefile(", ".join(checked.stages), of_stages(checked.pipelines()))
         partial.write_text(text, encoding="utf-8")
-        partial.replace(SNAKEFILE)
+        partial.replace(project_config.SNAKEFILE)
     return plan

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from stpipe import naming
 from stpipe.errors import UsageError, did_you_mean
-from stpipe.graph.tracing import ANY, Member
+from stpipe.graph.nodes import ANY, Member
 from stpipe.project import integrity, lock, plan_cache, plan_snapshot
 from stpipe.project.config import CONFIG, Project
 from stpipe.project.fingerprint import at_once

@@ -18,20 +18,8 @@ from stpipe import hooks
 from stpipe.core.associations import Assignment, assignments, subtracts
 from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
-from stpipe.graph.tracing import (
-    ANY,
-    Graph,
-    Member,
-    Node,
-    Part,
-    Place,
-    Refinement,
-    SkippedStep,
-    Traced,
-    TracedMany,
-    member_of,
-    trace_many,
-)
+from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
+from stpipe.graph.tracing import Graph, Traced, TracedMany, member_of, trace_many
 from stpipe.models.associations import load_association
 from stpipe.models.user_models import extension_of
 from stpipe.parameters.settings import Settings

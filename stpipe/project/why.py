@@ -44,6 +44,7 @@ def explain(folder: str | Path, target: str) -> Iterator[str]:
         When Snakemake cannot plan for the target; its own words are passed on.
     """
     config.read(folder)
+    config.require_current(folder)
     folder = Path(folder)
     jobs = _jobs(_dry_run(folder, _within(folder, target)))
     if not jobs:

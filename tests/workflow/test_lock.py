@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stpipe.cli.stflow import main
-from stpipe.project import config as project
+from stpipe.project import config as project_config
 from stpipe.project import lock
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -105,7 +105,7 @@ def test_another_context_is_drift(made: Path, cache: Path, capsys: Output) -> No
     (mappings / "jwst_0002.pmap").write_text(
         re.sub(r"('sha1sum' : ')\w+'", rf"\g<1>{number}'", text)
     )
-    config = made / project.CONFIG
+    config = made / project_config.CONFIG
     before = config.read_text()
     config.write_text(before.replace("jwst_0001.pmap", "jwst_0002.pmap"))
 
@@ -126,7 +126,7 @@ def test_new_exposures_are_added_and_put_in_files_are_free(
     made: Path, exposures: list[Path], cache: Path
 ) -> None:
     """A lock grows with the project; what a user puts in is the user's."""
-    config = made / project.CONFIG
+    config = made / project_config.CONFIG
     miri = next(path for path in exposures if "mirimage" in path.name)
     config.write_text(config.read_text().replace("inputs:\n", f"inputs:\n- {miri}\n"))
     assert 0 == main.main(["generate", f"--directory={made}"])
@@ -165,15 +165,15 @@ def test_a_context_is_pinned_in_any_configuration(
     import yaml
 
     monkeypatch.chdir(tmp_path)
-    project.CONFIG.parent.mkdir()
-    project.CONFIG.write_text(f"# mine\n{text}")
+    project_config.CONFIG.parent.mkdir()
+    project_config.CONFIG.write_text(f"# mine\n{text}")
 
     lock.pin("jwst_0009.pmap")
 
     assert {"pipeline": "x", "crds": {"context": "jwst_0009.pmap"}} == yaml.safe_load(
-        project.CONFIG.read_text()
+        project_config.CONFIG.read_text()
     )
-    assert project.CONFIG.read_text().startswith("# mine\npipeline: x\n")
+    assert project_config.CONFIG.read_text().startswith("# mine\npipeline: x\n")
 
 
 # --- stflow references -----------------------------------------------------------------------------

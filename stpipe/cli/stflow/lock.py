@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stpipe.errors import UsageError
-from stpipe.project import config as project
+from stpipe.project import config as project_config
 from stpipe.project import lock, plan
 from stpipe.references.crds import CrdsResolver
 
@@ -23,13 +23,13 @@ def run(folder: str | Path, *, update: bool, context: str | None) -> Iterator[st
     ReferenceMissing
         When something else is selected than the project is held to, and `update` is not asked for.
     """
-    project.read(folder)
-    with project.inside(folder):
+    project_config.read(folder)
+    with project_config.inside(folder):
         if context:
             _pin(context)
         # The configuration as it is now: a changed context stands in it.
-        config = project.read(".")
-        checked = project.Project.from_config(config)
+        config = project_config.read(".")
+        checked = project_config.Project.from_config(config)
         selected = plan.select(config)
         if update:
             yield from lock.update(checked, selected)
@@ -39,8 +39,10 @@ def run(folder: str | Path, *, update: bool, context: str | None) -> Iterator[st
 
 
 def _pin(context: str) -> None:
-    checked = project.Project.from_config(project.read("."))
+    checked = project_config.Project.from_config(project_config.read("."))
     if checked.references:
-        raise UsageError(f"{project.CONFIG} names a directory of references: it has no context.")
+        raise UsageError(
+            f"{project_config.CONFIG} names a directory of references: it has no context."
+        )
     checked.use_crds()
     lock.pin(CrdsResolver().context if context == LATEST else context)

@@ -35,10 +35,11 @@ def run(folder: str, words: Sequence[str]) -> None:
         Whatever planning finds wrong, before anything runs; or, when jobs failed, the error of each,
         with the exit code of the jobs where all have the same.
     """
-    from stpipe.project import config as project
+    from stpipe.project import config as project_config
 
-    config = project.read(folder)
-    with project.inside(folder):
+    config = project_config.read(folder)
+    project_config.require_current(folder)
+    with project_config.inside(folder):
         if "--unlock" in words:
             _snakemake(["--unlock"])
             return
@@ -56,12 +57,12 @@ def run(folder: str, words: Sequence[str]) -> None:
 
 def verify(options: argparse.Namespace) -> None:
     """Set products aside that are not as they were written; exit code 1 when there are any."""
-    from stpipe.project import config as project
+    from stpipe.project import config as project_config
     from stpipe.project import integrity
     from stpipe.project.plan import load
 
-    config = project.read(options.directory)
-    with project.inside(options.directory):
+    config = project_config.read(options.directory)
+    with project_config.inside(options.directory):
         integrity.refuse_while_running()
         plan: Plan = load(config)
         known = plan.products()

@@ -14,7 +14,7 @@ from stpipe.errors import InputError, ParameterError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
-    from stpipe.graph.tracing import SkippedStep
+    from stpipe.graph.nodes import SkippedStep
     from stpipe.parameters.settings import Configuration, Settings
     from stpipe.references.selection import Reference, Resolver
 

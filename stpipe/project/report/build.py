@@ -10,7 +10,7 @@ from typing import Any
 
 from stpipe import naming
 from stpipe.errors import InputError, UsageError
-from stpipe.project import config as project
+from stpipe.project import config as project_config
 from stpipe.project.plan import Plan, load
 from stpipe.project.planner import Entry
 from stpipe.project.report import costs, page
@@ -51,8 +51,8 @@ def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool
         When a chosen file is no product of the project, or nothing was made yet.
     """
     output = output.resolve()
-    config = project.read(folder)
-    with project.inside(folder):
+    config = project_config.read(folder)
+    with project_config.inside(folder):
         plan = load(config)
         wanted = _wanted(plan, chosen, everything=everything)
         made = [path for path in wanted if Path(path).is_file()]
@@ -88,7 +88,7 @@ def _gather(
     order = _order(config)
     found.sort(key=lambda cost: order.get(cost.rule, len(order)))
     rules = list(costs.by_rule(found))
-    stages = ", ".join(project.Project.from_config(config).stages)
+    stages = ", ".join(project_config.Project.from_config(config).stages)
     gathered = page.Page(stages, len(plan.exposures), len(wanted), rules)
     gathered.elapsed = _elapsed(found)
     gathered.missing = dict(_missing(jobs, wanted))
@@ -104,8 +104,8 @@ def _gather(
 
 def _order(config: Mapping[str, Any]) -> dict[str, int]:
     """Places of rules in the pipeline's own order: no single exposure takes all of them."""
-    pipelines = project.Project.from_config(config).pipelines()
-    steps = (name for pipeline in pipelines for name, _ in project.all_steps(pipeline))
+    pipelines = project_config.Project.from_config(config).pipelines()
+    steps = (name for pipeline in pipelines for name, _ in project_config.all_steps(pipeline))
     return {name.replace(".", "_"): place for place, name in enumerate(steps)}
 
 
