@@ -14,6 +14,7 @@ __all__ = [
     "PRODUCT_SUFFIXES",
     "TABLES",
     "Name",
+    "located",
     "of_part",
     "output_path",
     "split",
@@ -57,6 +58,15 @@ def split(path: str | Path, also: frozenset[str] = frozenset()) -> Name:
         if stem.endswith(f"_{known}") and len(stem) > len(known) + 1:
             return Name(stem[: -len(known) - 1], known, extension)
     return Name(stem, "", extension)
+
+
+def located(path: str | Path) -> Path:
+    """The absolute path of a file under the name that was given, also where that is a link.
+
+    Stores such as git-annex and DVC keep files under names of their own and link to them.
+    """
+    path = Path(path)
+    return path.parent.resolve() / path.name if path.name != ".." else path.resolve()
 
 
 def of_part(root: str, label: str) -> str:

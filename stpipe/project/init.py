@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stpipe import naming
 from stpipe.core.loading import load as load_class
 from stpipe.errors import InputError, UsageError
 from stpipe.parameters.readers import from_options, read_cfg
@@ -178,7 +179,7 @@ def _write_lock(folder: Path, config: Mapping[str, Any], plan: Plan) -> None:
 
 
 def _relative(path: str | Path, folder: Path) -> str:
-    return os.path.relpath(Path(path).resolve(), folder.resolve())
+    return os.path.relpath(naming.located(path), folder.resolve())
 
 
 def _cfg_name(cls: type[Step]) -> str:

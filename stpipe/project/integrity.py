@@ -15,7 +15,7 @@ from stpipe import naming
 from stpipe.errors import InputError, UsageError
 from stpipe.system import folders
 
-__all__ = ["ASIDE", "missing", "seal", "set_aside", "verify"]
+__all__ = ["ASIDE", "content_of", "is_product", "missing", "seal", "set_aside", "verify"]
 
 SEALS = Path(".stflow/made")
 ASIDE = Path(".stflow/aside")
@@ -29,7 +29,12 @@ def seal(paths: Iterable[Path]) -> None:
         if not path.is_absolute():
             target = SEALS / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_content(path) + "\n", encoding="ascii")
+            target.write_text(content_of(path) + "\n", encoding="ascii")
+
+
+def is_product(path: str | Path) -> bool:
+    """Whether a job of this project wrote the file, or the files of the folder."""
+    return not Path(path).is_absolute() and (SEALS / path).exists()
 
 
 def verify(products: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -85,7 +90,7 @@ def _files(path: Path) -> list[Path]:
 def _problem(path: Path) -> str:
     mark = SEALS / path
     if mark.is_file():
-        return "" if mark.read_text(encoding="ascii").strip() == _content(path) else "altered"
+        return "" if mark.read_text(encoding="ascii").strip() == content_of(path) else "altered"
     return _unreadable(path) if path.name.endswith(naming.EXTENSIONS) else ""
 
 
@@ -100,7 +105,7 @@ def _unreadable(path: Path) -> str:
     return ""
 
 
-def _content(path: Path) -> str:
+def content_of(path: Path) -> str:
     """Size and CRC-32 of a file; of one that is missing nothing that a seal could hold."""
     if not path.is_file():
         return "missing"

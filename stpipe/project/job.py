@@ -27,7 +27,7 @@ from stpipe.core.products import Parts
 from stpipe.core.recording import mark_skipped
 from stpipe.core.step import Products, Step
 from stpipe.parameters.settings import Configuration, Raw, Settings
-from stpipe.project import integrity
+from stpipe.project import inputs, integrity
 from stpipe.references.selection import FixedResolver, Reference
 from stpipe.system import folders
 
@@ -139,6 +139,7 @@ def read(configuration: Configuration) -> Settings:
 
 def run(step: Step, job: Mapping[str, Any], sources: Sequence[str | Path]) -> Any:
     """Run a job's steps on files, with its references and its notes of skipped steps."""
+    inputs.note(Path(source) for source in sources if not integrity.is_product(source))
     first, *more = _arguments(sources, [int(n) for n in job.get("arguments", "0")])
     for section in job.get("before", {}).values():
         inner = _step(section)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from stpipe import naming
 from stpipe.errors import UsageError, did_you_mean
 from stpipe.graph.nodes import ANY, Member
-from stpipe.project import integrity, lock, plan_cache, plan_snapshot
+from stpipe.project import inputs, integrity, lock, plan_cache, plan_snapshot
 from stpipe.project.config import CONFIG, Project
 from stpipe.project.fingerprint import at_once
 from stpipe.project.planner import Entry, Planner, offered_by
@@ -95,6 +95,25 @@ class Plan:
         """The files that the job of `rule` is given, as words of a shell."""
         given = self._lookup(rule, "source")
         return lambda wildcards: shlex.join(self._expanded(given(wildcards)))
+
+    def content(self, rule: str) -> Callable[[Any], str]:
+        """Which of the inputs that `rule` reads hold something else than when they were first read."""
+        given = self._lookup(rule, "source")
+
+        def changed(wildcards: Any) -> str:
+            raw = (path for path in given(wildcards) if path not in self._made)
+            return "; ".join(filter(None, map(inputs.change, raw)))
+
+        return changed
+
+    def changed_inputs(self) -> list[str]:
+        """Inputs whose content is not what products were made from."""
+        raw = {p for _, entry in self.entries() for p in entry["source"] if p not in self._made}
+        return sorted(path for path in raw if Path(path).is_file() and inputs.is_changed(path))
+
+    @cached_property
+    def _made(self) -> frozenset[str]:
+        return frozenset(self.products())
 
     def mem_mb(self, rule: str) -> Callable[[Any, int], int]:
         """Memory that `rule` needs; twice as much each time that it is tried again."""

@@ -1,6 +1,6 @@
 """Cache: what was planned for each exposure, and whether it still holds.
 
-Whatever decides a plan is compared by path, size and time; a plan for which all of that is as it was
+Whatever decides a plan is compared by path, size and times; a plan for which all of that is as it was
 is taken from `.stflow/plan.json`.
 """
 
@@ -20,13 +20,13 @@ from stpipe.system.software import VERSION
 __all__ = ["Holds", "State", "recall", "remember", "state"]
 
 CACHE = Path(".stflow/plan.json")
-State = list[int]  # size and time of a file
+State = list[int]  # size of a file, and the times when its content and its entry changed
 
 
 def state(path: str | Path) -> State:
-    """Size and time of a file."""
+    """What changes when the content of a file does, also where a copy keeps the original's time."""
     status = Path(path).stat()
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 class Holds:

@@ -19,7 +19,7 @@ from typing import Any
 from configobj import ConfigObj
 
 from stpipe.errors import StpipeError
-from stpipe.project import config
+from stpipe.project import config, inputs
 from stpipe.registry import public_name
 
 __all__ = ["explain"]
@@ -118,7 +118,8 @@ def _sentences(folder: Path, job: _Job) -> Iterator[str]:
 
 def _what_changed(folder: Path, job: _Job) -> Iterator[str]:
     """Compare the job file that made the product with the one that applies now."""
-    before = _job_file(folder, _recorded_job(folder, job.outputs[0]))
+    params = _recorded_params(folder, job.outputs[0])
+    before = _job_file(folder, next((p for p in params if p.endswith(".cfg")), None))
     plan = json.loads((folder / ".stflow/plan.json").read_text(encoding="utf-8"))
     rules = next(e["jobs"][job.root] for e in plan["exposures"] if job.root in e["jobs"])
     after = _job_file(folder, rules[job.rule]["job"])
@@ -126,16 +127,22 @@ def _what_changed(folder: Path, job: _Job) -> Iterator[str]:
         yield "its parameters, references or code changed."
         return
     yield from _differences(before, after)
+    with config.inside(folder):
+        changed = {path: inputs.change(path) for path in rules[job.rule]["source"]}
+    for path, now in changed.items():
+        noted = any(p.startswith(f"{path}: ") for p in params)
+        if now not in params if now else noted:
+            yield f"the content of its input {path} changed."
 
 
-def _recorded_job(folder: Path, output: str) -> str | None:
-    """The job file that Snakemake noted when it made `output`."""
+def _recorded_params(folder: Path, output: str) -> list[str]:
+    """What Snakemake noted of parameters of the rule when it made `output`."""
     name = urlsafe_b64encode(output.encode()).decode()
     try:
         record = json.loads((folder / ".snakemake/metadata" / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return next((p.strip("'\"") for p in record.get("params", [])), None)
+        return []
+    return [p.strip("'\"") for p in record.get("params", [])]
 
 
 def _job_file(folder: Path, path: str | None) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stpipe.errors import ReferenceMissing
+from stpipe.naming import located
 from stpipe.references.checksums import sha256
 
 __all__ = [
@@ -100,7 +101,7 @@ def override(reference_type: str, value: str) -> Reference:
             f"override_{reference_type}: there is no file {path} (looked in {Path.cwd()}). "
             "Give the path of a reference file, or N/A to do without."
         )
-    return Reference(reference_type, path.resolve())
+    return Reference(reference_type, located(path))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ $side$outputs
     resources:
         mem_mb=plan.mem_mb("$rule"),
     params:
-        job=plan.job("$rule"),$more$option
+        job=plan.job("$rule"),
+        content=plan.content("$rule"),$more$option
     shell:
         "strun {params.job:q} $source --output_file={output.$first:q}"
         " --threads={threads}$asks > {log:q} 2>&1"

@@ -25,6 +25,7 @@ for _extra in plan.extra_rules():
             mem_mb=plan.mem_mb(_extra.name),
         params:
             job=plan.job(_extra.name),
+            content=plan.content(_extra.name),
             source=plan.source(_extra.name),
             side=plan.side(_extra.name),
         shell:

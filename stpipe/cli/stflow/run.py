@@ -70,11 +70,18 @@ def verify(options: argparse.Namespace) -> None:
         for product, problem in found:
             place = product if options.keep else integrity.set_aside(product)
             print(f"{product}: {problem}" + ("" if options.keep else f"; set aside as {place}"))
+        changed = plan.changed_inputs()
+        for path in changed:
+            print(f"{path}: its content is not what products were made from")
         there = sum(Path(product).exists() for product in known)
         print(f"{there} products are as they were written.")
         if found:
             advice = "" if options.keep else " The next run makes them again."
             raise StpipeError(f"{len(found)} products are not as they were written.{advice}")
+        if changed:
+            raise StpipeError(
+                "Inputs have changed. The next run makes again what was made from them."
+            )
 
 
 def _refuse_locked() -> None:
