@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from stpipe.core import no_product
+from stpipe.core import headers, no_product
 from stpipe.core.products import Parts, StandIn
 from stpipe.errors import InputError, TraceError
 from stpipe.models import DataModel, ModelLibrary
@@ -77,7 +77,17 @@ def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
             f"{step.qualified_name}: {model.get('meta.filename')} lacks "
             f"{', '.join(lacking)}; the step cannot run without."
         )
+    if wrong := list(headers.problems(model, step.prerequisites)):
+        raise InputError(
+            f"{step.qualified_name}: {_name(model)}: {'; '.join(wrong)}. Mend the header, or take the "
+            "file that it belongs to."
+        )
     return model
+
+
+def _name(model: DataModel) -> str:
+    """What tells the user which file it is."""
+    return str(model.path or model.get("meta.filename") or "the input")
 
 
 def _remember(step: ConfiguredStep, source: str | Path | None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.engine.rectangle import Rectangle
+from stpipe.models import dqflags
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -87,17 +88,31 @@ def read(ramp: DataModel, place: Rectangle, frame: tuple[int, int]) -> Band:
     data = ramp.read("data", place.section)
     groupdq = stored("groupdq", place.section)
     pixeldq = stored("pixeldq", place.section)
+    zeroframe = stored("zeroframe", place.section)
+    data, groupdq = _finite(data, np.zeros(data.shape, np.uint8) if groupdq is None else groupdq)
     return Band(
         data=data,
-        groupdq=np.zeros(data.shape, np.uint8) if groupdq is None else groupdq,
+        groupdq=groupdq,
         pixeldq=np.zeros(place.shape, np.uint32) if pixeldq is None else pixeldq,
         meta=ramp.meta,
         place=place,
         own=place,
         frame=frame,
-        zeroframe=stored("zeroframe", place.section),
+        zeroframe=None if zeroframe is None else _finite(zeroframe)[0],
         average_dark_current=stored("average_dark_current", place.section),
     )
+
+
+def _finite(data: Array, groupdq: Array | None = None) -> tuple[Array, Any]:
+    """Samples without NaN and infinity: they become 0 and DO_NOT_USE, and no step counts with them."""
+    # Any of them shows in the sum, which is quick; a sum too large is looked at, too.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(data.sum()):
+            return data, groupdq
+    lost = ~np.isfinite(data)
+    if groupdq is not None:
+        groupdq = groupdq | np.where(lost, np.uint8(dqflags.DO_NOT_USE), np.uint8(0))
+    return np.where(lost, data.dtype.type(0), data), groupdq
 
 
 class Strips:

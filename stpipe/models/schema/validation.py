@@ -198,7 +198,7 @@ def array_problem(field: Field, array: Array | Stored) -> str:
         return problem
     if field.is_table:
         return _column_problem(field, array.dtype)
-    if field.dtype is None or _castable(array.dtype, field.dtype):
+    if field.dtype is None or _castable(array.dtype, field):
         return ""
     return (
         f"{_named(field)} is an array of {array.dtype}; "
@@ -272,9 +272,18 @@ def _parsed(kind: str, text: str) -> Any:
         return None
 
 
-def _castable(found: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
-    integers = found.kind in "iu" and dtype.kind in "iu"
-    return integers or bool(np.can_cast(found, dtype, "same_kind"))
+def _castable(found: np.dtype[Any], field: Field) -> bool:
+    """Whether a file's dtype is read as the schema's; integers of the wrong sign keep their bits.
+
+    Counts of a wider type are those of another kind of file. Flags are often written as int64: they are
+    read, and refused where a value does not fit.
+    """
+    dtype = field.dtype
+    if dtype is None:
+        return True
+    if found.kind in "iu" and dtype.kind in "iu":
+        return found.itemsize <= dtype.itemsize or field.path.endswith("dq")
+    return bool(np.can_cast(found, dtype, "same_kind"))
 
 
 def _safe(array: Array, dtype: np.dtype[Any]) -> bool:

@@ -180,6 +180,15 @@ class Stored:
                 touched = 0
         return values
 
+    def _check_range(self, block: Array, dtype: np.dtype[Any]) -> None:
+        """Refuse integers that a narrower type would turn into others."""
+        limits, found = np.iinfo(dtype), self.decode(block)
+        if found.size and (found.min() < limits.min or found.max() > limits.max):
+            raise InputError(
+                f"{self.source.path} has integers from {found.min()} to {found.max()} where {dtype} is "
+                f"allowed, {limits.min} to {limits.max}."
+            )
+
     def decode(self, block: Array) -> Array:
         """The values of a block of stored items."""
         if self.decoder is None:
@@ -190,6 +199,8 @@ class Stored:
 
     def _put(self, block: Array, values: Array) -> None:
         """Put the values of a block of stored items into ``values``, cast to their dtype."""
+        if values.dtype.kind in "iu" and values.dtype.itemsize < self.dtype.itemsize:
+            self._check_range(block, values.dtype)
         if self.decoder is not None and values.dtype == self.dtype:
             self.decoder.decode(block, values)
         else:
