@@ -129,7 +129,7 @@ def function(text: str) -> Callable[..., Any]:
 def _function(hook: Hook) -> Callable[..., Any]:
     module_name, _, name = hook.text.rpartition(".")
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))  # last: data lie there, too
     try:
         found = getattr(importlib.import_module(module_name), name)
     except Exception as error:
@@ -170,7 +170,8 @@ def _run_shell(hook: Hook, model: DataModel, log: logging.Logger, limit: float |
         for path in (source, target):
             path.parent.mkdir()
         model.copy().save(source)
-        _stream(_command(hook.text, source, target), log, limit)
+        named = str(model.get("meta.filename") or "")
+        _stream(_command(hook.text, source, target), log, limit, named)
         if "{output}" not in hook.text:
             return model
         if not target.is_file():
@@ -179,8 +180,15 @@ def _run_shell(hook: Hook, model: DataModel, log: logging.Logger, limit: float |
 
 
 def _file_name(model: DataModel) -> str:
-    """The name of the exposure: tools derive names of their own from it."""
-    name = Path(model.get("meta.filename") or "input").name
+    """The name of the exposure: tools derive names of their own from it.
+
+    It comes from a header, and a command may quote it once more (`sh -c "wc -c {input}"`): characters
+    that mean something to a shell become underscores.
+    """
+    name = re.sub(
+        r"[^\w.+-]", "_", Path(model.get("meta.filename") or "input").name, flags=re.ASCII
+    )
+    name = name[-200:].lstrip("-.") or "input"
     return name if name.endswith(naming.EXTENSIONS) else f"{name}{model.extension}"
 
 
@@ -190,11 +198,15 @@ def _command(text: str, source: Path, target: Path) -> str:
     return _PLACE.sub(lambda place: paths[place[2]], text)
 
 
-def _stream(command: str, log: logging.Logger, limit: float | None) -> None:
-    """Run a shell command; every line it prints goes to the log as it comes."""
+def _stream(command: str, log: logging.Logger, limit: float | None, named: str) -> None:
+    """Run a shell command; every line it prints goes to the log as it comes.
+
+    The exposure's own name, whatever characters it has, is in the environment as STPIPE_FILENAME.
+    """
     with subprocess.Popen(  # noqa: S602 - running the user's own command line is what a hook is
         command,
         shell=True,
+        env={**os.environ, "STPIPE_FILENAME": named.replace("\0", "")},
         text=True,
         errors="replace",
         stdin=subprocess.DEVNULL,

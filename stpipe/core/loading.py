@@ -86,8 +86,9 @@ def import_class(target: str) -> type[Step]:
 def _module(name: str, target: str) -> object:
     if name.endswith(".py"):
         return _module_from_file(Path(name), target)
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    # The current folder is searched last, and only for modules of users: data lie in it.
+    if name.partition(".")[0] != "stpipe" and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -109,9 +110,9 @@ def _module_from_file(path: Path, target: str) -> object:
         # The same file imported before, under any name: its classes must stay identical.
         if getattr(module, "__file__", None) == str(path):
             return module
-    # Neighbours of the file are importable from it, as when Python runs a script.
+    # Neighbours of the file are importable from it, but never in the place of a package.
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+        sys.path.append(str(path.parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise UsageError(f'"{target}": {path} is not a Python file.')

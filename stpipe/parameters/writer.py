@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from configobj import ConfigObj
 
 from stpipe import hooks
-from stpipe.errors import ParameterError
+from stpipe.errors import ParameterError, StpipeError
 from stpipe.parameters.readers import EXTENSIONS
+from stpipe.system.atomic import replacing
 
 if TYPE_CHECKING:
     from stpipe.parameters.declaration import Declaration
@@ -27,15 +28,17 @@ def write(path: str | Path, cls: type[Declaration], parameters: Parameters) -> P
         When the extension is neither `.cfg` nor `.asdf`, or the file cannot be written.
     """
     path = checked(path)
-    try:
-        if path.suffix == ".asdf":
-            from stpipe.models.formats import asdf_yaml
+    if path.suffix == ".asdf":
+        from stpipe.models.formats import asdf_yaml
 
-            path.write_bytes(asdf_yaml.dump(asdf_tree(cls, parameters)))
-        else:
-            path.write_text(export(cls.target(), parameters), encoding="utf-8")
-    except OSError as error:
-        raise ParameterError(f"parameter file {path}: {error.strerror}.") from None
+        content = asdf_yaml.dump(asdf_tree(cls, parameters))
+    else:
+        content = export(cls.target(), parameters).encode()
+    try:
+        with replacing(path) as stream:
+            stream.write(content)
+    except StpipeError as error:
+        raise ParameterError(f"parameter file {error}") from None
     return path
 
 

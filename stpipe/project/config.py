@@ -27,6 +27,8 @@ __all__ = ["CONFIG", "Project", "all_steps", "inside", "read"]
 
 CONFIG = Path("config/config.yaml")
 SNAKEFILE = Path("workflow/Snakefile")
+# -P: modules are not looked for in the project's folder, which holds data.
+SNAKEMAKE = (sys.executable, "-P", "-m", "snakemake")
 FACADE = "stpipe.project.snakemake"  # the one module that Snakefiles import
 
 
@@ -88,9 +90,9 @@ class Project:
 
     def pipelines(self) -> list[type[Step]]:
         """The pipelines of all stages; the project's `python_path` is searched for them."""
-        for folder in reversed(self.absolute_python_path):
+        for folder in self.absolute_python_path:
             if folder not in sys.path:
-                sys.path.insert(0, folder)
+                sys.path.append(folder)
         found = [load(name) for name in self.stages]
         self._check_keep(found)
         return found

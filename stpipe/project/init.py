@@ -26,6 +26,7 @@ from stpipe.project.plan import Plan, load, select
 from stpipe.project.snakefile import of_stages, snakefile
 from stpipe.references.crds import CrdsResolver
 from stpipe.system import package_data
+from stpipe.system.atomic import write_text
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
@@ -167,7 +168,7 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
     heading = "# What this project calibrates. Paths are relative to the project's folder.\n"
     text = heading + yaml.safe_dump(dict(config), sort_keys=False)
-    (folder / project_config.CONFIG).write_text(text, encoding="utf-8")
+    write_text(folder / project_config.CONFIG, text)
 
 
 def _write_lock(folder: Path, config: Mapping[str, Any], plan: Plan) -> None:
@@ -213,7 +214,7 @@ def _write_parameters(folder: Path, cls: type[Step], given: Settings) -> None:
     ]
     path = folder / "config" / _cfg_name(cls)
     path.parent.mkdir(exist_ok=True)
-    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(text) + "\n")
 
 
 def _commented(cls: type[Step], given: Settings, depth: int) -> Iterator[str]:
@@ -245,8 +246,6 @@ def _write_workflow(folder: Path, config: Mapping[str, Any]) -> Plan:
     with project_config.inside(folder):
         plan = load(config)
         checked = project_config.Project.from_config(config)
-        partial = project_config.SNAKEFILE.with_suffix(".partial")
         text = snakefile(", ".join(checked.stages), of_stages(checked.pipelines()))
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(project_config.SNAKEFILE)
+        write_text(project_config.SNAKEFILE, text)
     return plan

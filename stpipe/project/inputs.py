@@ -16,7 +16,7 @@ from typing import Any
 
 from stpipe.project.integrity import content_of
 from stpipe.project.plan_cache import state
-from stpipe.system.atomic import replacing
+from stpipe.system.atomic import write_text
 
 __all__ = ["change", "is_changed", "note"]
 
@@ -66,8 +66,7 @@ def _known(path: Path) -> dict[str, Any]:
 def _write(path: Path, content: dict[str, Any]) -> None:
     place = _place(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(place) as stream:
-        stream.write(json.dumps(content).encode())
+    write_text(place, json.dumps(content))
 
 
 def _place(path: Path) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from stpipe import naming
 from stpipe.errors import InputError, UsageError
 from stpipe.system import folders
+from stpipe.system.atomic import write_text
 
 __all__ = ["ASIDE", "content_of", "is_product", "missing", "seal", "set_aside", "verify"]
 
@@ -29,7 +30,7 @@ def seal(paths: Iterable[Path]) -> None:
         if not path.is_absolute():
             target = SEALS / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content_of(path) + "\n", encoding="ascii")
+            write_text(target, content_of(path) + "\n")
 
 
 def is_product(path: str | Path) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +29,7 @@ from stpipe.parameters.settings import Configuration, Raw, Settings
 from stpipe.project import inputs, integrity
 from stpipe.references.selection import FixedResolver, Reference
 from stpipe.system import folders
+from stpipe.system.atomic import write_text
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -92,9 +92,7 @@ class Job:
         path = folder / self.file_name
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            partial.write_text(self.text(), encoding="utf-8")
-            partial.replace(path)
+            write_text(path, self.text())
         return path
 
     def text(self) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from stpipe.errors import ReferenceMissing, UsageError
 from stpipe.project.config import CONFIG, Project
 from stpipe.references.checksums import sha256
 from stpipe.references.selection import NOT_APPLICABLE, Reference
+from stpipe.system.atomic import write_text
 
 __all__ = ["LOCK", "Lock", "compare", "hold", "pin", "selection", "update"]
 
@@ -60,9 +60,7 @@ class Lock:
             "files": dict(sorted(self.files.items())),
             "exposures": dict(sorted(self.exposures.items())),
         }
-        partial = LOCK.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(LOCK)
+        write_text(LOCK, json.dumps(content, indent=1) + "\n")
 
     def add(self, root: str, selected: Selection) -> bool:
         """Hold an exposure to files that are not held yet; whether there was any."""
@@ -165,7 +163,7 @@ def pin(context: str) -> None:
     if not count:
         block = re.subn(r"(?m)^crds:\s*(\{\})?\s*$", f"crds:\n  context: {context}", text, count=1)
         new = block[0] if block[1] else f"{text.rstrip()}\ncrds:\n  context: {context}\n"
-    CONFIG.write_text(new, encoding="utf-8")
+    write_text(CONFIG, new)
 
 
 def update(project: Project, exposures: Mapping[str, Any]) -> Iterator[str]:

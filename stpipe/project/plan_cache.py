@@ -15,6 +15,7 @@ from typing import Any
 from stpipe.parameters import defaults
 from stpipe.project.config import Project
 from stpipe.project.fingerprint import source_files
+from stpipe.system.atomic import write_text
 from stpipe.system.software import VERSION
 
 __all__ = ["Holds", "State", "recall", "remember", "state"]
@@ -69,10 +70,8 @@ def recall(project: Project) -> dict[str, list[Any]]:
 def remember(project: Project, exposures: Iterable[Mapping[str, Any]]) -> None:
     """Write the cache, at once."""
     CACHE.parent.mkdir(parents=True, exist_ok=True)
-    partial = CACHE.with_suffix(f".{os.getpid()}.partial")
     content = {"key": _key(project), "exposures": list(exposures)}
-    partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(CACHE)
+    write_text(CACHE, json.dumps(content))
 
 
 def _key(project: Project) -> list[Any]:

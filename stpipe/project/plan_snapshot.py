@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,8 +33,7 @@ def freeze(remembered: Path) -> None:
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     _prune()
-    own = FOLDER / f"{os.getpid()}.partial"
-    own.unlink(missing_ok=True)
+    own = FOLDER / f"{secrets.token_hex(8)}.partial"
     folders.link(remembered, own)
     kept = FOLDER / f"{own.stat().st_mtime_ns}.json"
     own.replace(kept)

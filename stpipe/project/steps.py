@@ -10,6 +10,7 @@ from stpipe.core import provenance
 from stpipe.core.inputs import opened_model
 from stpipe.core.step import Step
 from stpipe.models.history import now
+from stpipe.system.atomic import write_text
 
 __all__ = ["HookStep", "LookStep", "SaveStep"]
 
@@ -56,7 +57,7 @@ class LookStep(HookStep):
         del result, suffix
         mark = Path(self.output_file or f"{self.suffix}.passed")
         mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(f"{self.hook}\n", encoding="utf-8")
+        write_text(mark, f"{self.hook}\n")
         return [mark]
 
 

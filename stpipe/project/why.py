@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -65,9 +64,7 @@ def _within(folder: Path, target: str) -> str:
 
 def _dry_run(folder: Path, target: str) -> str:
     command = [
-        sys.executable,
-        "-m",
-        "snakemake",
+        *config.SNAKEMAKE,
         "--dry-run",
         "--nocolor",
         "--nolock",

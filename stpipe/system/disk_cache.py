@@ -16,6 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from stpipe.errors import StpipeError
+from stpipe.system.atomic import write_text
+
 __all__ = ["keep", "recall", "state_of"]
 
 SETTING = "STPIPE_MEMORY"
@@ -35,11 +38,9 @@ def keep(content: object, *key: object) -> None:
     path = _path(key)
     if path is None:
         return
-    temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, StpipeError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content))
-        temporary.replace(path)
+        write_text(path, json.dumps(content))
 
 
 def state_of(path: str | Path) -> list[int] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from stpipe.errors import InputError, StpipeError
+from stpipe.system.atomic import write_text
 
 __all__ = ["INDEX", "files", "final", "link", "replacing", "write_index"]
 
@@ -20,7 +22,7 @@ _PARTIAL = ".partial-"
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A new folder that takes the place of `target` at the end, or never when anything fails."""
-    temporary = target.with_name(f".{target.name}{_PARTIAL}{os.urandom(4).hex()}")
+    temporary = target.with_name(f".{target.name}{_PARTIAL}{secrets.token_hex(8)}")
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -55,7 +57,7 @@ def link(source: str | Path, target: str | Path) -> None:
 def write_index(folder: Path, names: Sequence[str]) -> None:
     """Note which files there are, in their order."""
     text = json.dumps({"files": list(names)}, indent=1) + "\n"
-    (folder / INDEX).write_text(text, encoding="utf-8")
+    write_text(folder / INDEX, text)
 
 
 def files(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ command line owns its process and, while it runs, logs everything in it.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import platform
 import sys
@@ -149,6 +150,30 @@ def _handlers(settings: Mapping[str, str]) -> list[logging.Handler]:
     return handlers or [logging.NullHandler()]
 
 
+class _OneLine(logging.Formatter):
+    """Quotes names, metadata and what commands print so that they cannot pass for lines of the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        if isinstance(record.args, tuple):
+            record = copy.copy(record)
+            record.args = tuple(map(_escaped, record.args or ()))
+        return super().format(record)
+
+
+_CONTROL = {n: f"\\x{n:02x}" for n in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+_CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\t"}
+
+
+def _escaped(value: object) -> object:
+    """A value as it is; its text with control characters escaped when it has any."""
+    if value is None or isinstance(value, (int, float)):
+        return value
+    text = str(value)
+    quoted = text.translate(_CONTROL)
+    return value if quoted == text else quoted
+
+
 class _Beside(logging.StreamHandler[TextIO]):
     """Writes records beside a progress bar."""
 
@@ -168,7 +193,7 @@ def _formatter(settings: Mapping[str, str]) -> logging.Formatter:
     problems += _not_one_of("level", settings.get("level", "INFO").upper(), LEVELS)
     problems += _not_one_of("stream", settings.get("stream", "stderr"), STREAMS)
     text = settings.get("format", FORMAT)
-    formatter = logging.Formatter(text, "%Y-%m-%dT%H:%M:%S", validate=False)
+    formatter = _OneLine(text, "%Y-%m-%dT%H:%M:%S", validate=False)
     try:
         formatter.format(logging.LogRecord("stpipe", logging.INFO, "", 0, "", (), None))
     except (ValueError, KeyError, TypeError) as error:

@@ -210,11 +210,12 @@ def _graph(options: argparse.Namespace, extra: list[str]) -> None:
     from pathlib import Path
 
     from stpipe.project import diagram
+    from stpipe.system.atomic import write_text
 
     _refuse(extra)
     text = diagram.draw(options.directory, options.format)
     if options.output:
-        Path(options.output).write_text(text, encoding="utf-8")
+        write_text(Path(options.output), text)
     else:
         print(text, end="")
 

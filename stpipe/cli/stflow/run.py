@@ -112,7 +112,9 @@ def _snakemakes() -> Iterator[str]:
 
 
 def _snakemake(words: Sequence[str]) -> None:
-    command = [sys.executable, "-m", "snakemake", *words]
+    from stpipe.project.config import SNAKEMAKE
+
+    command = [*SNAKEMAKE, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StpipeError(done.stderr.strip())
@@ -138,7 +140,9 @@ class _Watched:
 
     def follow(self, words: Sequence[str]) -> int:
         """Run snakemake and show how far it is; returns its exit code."""
-        command = [sys.executable, "-m", "snakemake", "--nocolor", *words]
+        from stpipe.project.config import SNAKEMAKE
+
+        command = [*SNAKEMAKE, "--nocolor", *words]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process:

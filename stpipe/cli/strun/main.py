@@ -123,8 +123,7 @@ def _class_of(configuration: Configuration, target: str) -> str:
 
     if not target.endswith(EXTENSIONS):
         return target
-    for folder in reversed(_listed((configuration.job or {}).get("python_path", []))):
-        sys.path.insert(0, folder)
+    sys.path += _listed((configuration.job or {}).get("python_path", []))
     if configuration.target is None:
         raise ParameterError(
             f"{target}: it does not say which step or pipeline it is for; add a line such as "

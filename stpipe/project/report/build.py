@@ -15,6 +15,7 @@ from stpipe.project.plan import Plan, load
 from stpipe.project.planner import Entry
 from stpipe.project.report import costs, page
 from stpipe.project.report.product import show
+from stpipe.system.atomic import write_text
 
 __all__ = ["write"]
 
@@ -60,9 +61,7 @@ def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool
             raise UsageError(f"{folder}: no product is there yet: run snakemake --cores 8 cal.")
         gathered = _gather(plan, config, wanted, made)
         text = page.render(gathered)
-    partial = output.with_name(f".{output.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(output)
+    write_text(output, text)
     yield f"{output}: {len(gathered.products)} of {len(wanted)} products, {len(text) / 1e6:.1f} MB"
     yield from (f"damaged: {sentence}" for sentence in gathered.damaged)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from stpipe.errors import StpipeError
-from stpipe.system.atomic import replacing
+from stpipe.system import atomic
+from stpipe.system.atomic import replacing, write_text
 
 
 def write_slowly(target: Path, letter: bytes, count: int) -> None:
@@ -33,19 +34,73 @@ def hidden(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
 
 
-def test_a_leftover_of_a_killed_process_is_used_again(tmp_path: Path) -> None:
+@pytest.fixture(params=["nameless", "named"], autouse=True)
+def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """File systems with and without files that have no name."""
+    if request.param == "named":
+        monkeypatch.setattr(atomic, "_NAMELESS", 0)
+    return str(request.param)
+
+
+def test_a_killed_process_leaves_nothing_behind(tmp_path: Path) -> None:
     target = tmp_path / "x.fits"
     process = started(target, b"a", 100_000)
-    while not any(p.stat().st_size for p in tmp_path.iterdir()):
+    while not any(p.stat().st_size for p in open_files(process.pid or 0, tmp_path)):
         time.sleep(0.01)
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
-    assert [".x.fits.0"] == hidden(tmp_path)
 
+    assert [] == list(tmp_path.iterdir())
+
+
+def open_files(process: int, folder: Path) -> list[Path]:
+    """Files without a name that a process writes in a folder."""
+    found = Path(f"/proc/{process}/fd").glob("*")
+    return [file for file in found if str(file.readlink()).startswith(f"{folder}/#")]
+
+
+@pytest.mark.parametrize("name", [".x.fits.0", ".x.fits.1", ".stpipe-0", "x.fits"])
+def test_no_link_is_followed(tmp_path: Path, name: str) -> None:
+    """Whoever may write into the folder cannot have another file overwritten."""
+    victim, folder = tmp_path / "victim", tmp_path / "out"
+    victim.write_bytes(b"precious")
+    folder.mkdir()
+    (folder / name).symlink_to(victim)
+
+    with replacing(folder / "x.fits") as stream:
+        stream.write(b"product")
+
+    assert b"precious" == victim.read_bytes()
+    assert b"product" == (folder / "x.fits").read_bytes()
+    assert not (folder / "x.fits").is_symlink()
+
+
+def test_names_are_new_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None that somebody could have taken before."""
+    names: list[str] = []
+    real = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b, **k: (names.append(a), real(a, b, **k)))
+    for _ in range(20):
+        with replacing(tmp_path / "x.fits") as stream:
+            stream.write(b"x")
+
+    assert 20 == len(set(names))
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 250 + ".fits")
     with replacing(target) as stream:
-        stream.write(b"b")
+        stream.write(b"x")
 
-    assert b"b" == target.read_bytes()
+    assert target.is_file()
+
+
+def test_text_is_whole_or_not_there(tmp_path: Path) -> None:
+    write_text(tmp_path / "x.json", "ä")
+    assert "ä" == (tmp_path / "x.json").read_text("utf-8")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "x.json", "\ud800")
+    assert "ä" == (tmp_path / "x.json").read_text("utf-8")
     assert [] == hidden(tmp_path)
 
 
