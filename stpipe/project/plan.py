@@ -11,7 +11,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -256,9 +256,21 @@ class Plan:
         given = list(dict.fromkeys(arguments))
         found = {a: self._matching(a) for a in given if set(a) & set("*?[") and "=" not in a}
         existing = [p for p in given if naming.split(p).extension and Path(p).is_file()]
-        if len(existing) > 1 and existing == sorted(_siblings(existing[0]), key=str):
-            found[existing[0]] = self.results()
-        return {argument: self._awaiting(paths) for argument, paths in found.items() if paths}
+        whole = set(existing) == set(_siblings(existing[0])) if existing else False
+        results = self.results() if whole else []
+        found |= dict.fromkeys((*existing[:int(whole)], *self._left_over(existing)), results)
+        wanted = {a: paths for a, paths in found.items() if paths or a in existing}
+        return {argument: self._awaiting(paths) for argument, paths in wanted.items()}
+
+    def _left_over(self, existing: Sequence[str]) -> list[str]:
+        """Files that no rule makes any more: of steps that are skipped now, or exposures taken out."""
+        made = {os.path.normpath(path) for path in self.products()}
+        own = {os.path.normpath(path) for _, e in self.entries() for path in e["source"]}
+        found = [p for p in existing if os.path.normpath(p) not in made | own]
+        if found:
+            count = "1 file is" if len(found) == 1 else f"{len(found)} files are"
+            log.warning("%s left over, made by no rule any more: %s", count, ", ".join(found[:5]))
+        return found
 
     def _awaiting(self, paths: list[str]) -> Callable[[Any], Any]:
         return lambda _wildcards: self._counted(paths)
