@@ -494,12 +494,12 @@ def test_ramp_fit(peer: Any, nints: int, ngroups: int, instrument: str, suppress
         ramps = fitting.trim_groups(ramps, *fitting.usable_groups(unusable))
     times = fitting.FitTimes(**exposure, dropped=0)
     for prefix, rates in zip(
-        ("rate", "rateints"), fitting.fit_ramps(ramps, times, keep_single=not drop), strict=True
+        ("rate", "rateints"), fitting.fit_ramps(ramps, times, suppress_one_group=drop), strict=True
     ):
         for name in ("data", "dq", "var_poisson", "var_rnoise", "err"):
             theirs = expected[f"{prefix}_{name.replace('data', 'slope')}"]
             assert_agrees(theirs, getattr(rates, name), atol=1e-6 if name == "data" else 0)
-    segments = fitting.describe_segments(ramps, times, keep_single=not drop)
+    segments = fitting.describe_segments(ramps, times, suppress_one_group=drop)
     for name in ("slope", "sigslope", "var_poisson", "var_rnoise", "yint", "sigyint", "weights"):
         # The peer makes room for single groups that it has dropped.
         kept, empty = np.split(expected[f"opt_{name}"], [segments.slope.shape[1]], axis=1)

@@ -43,7 +43,17 @@ class Clipping:
 
 
 def clip_to_background(image: Floats | Doubles, mask: Booleans, clipping: Clipping) -> None:
-    """Take pixels that are no background out of `mask` (rows, columns), in place."""
+    """Take pixels that are no background out of `mask` (rows, columns), in place.
+
+    Parameters
+    ----------
+    image : (rows, columns) float32 or float64
+        In any unit.
+    mask : (rows, columns) bool
+        True where there may be background.
+    clipping : Clipping
+        What is too far from it.
+    """
     if not mask.any():
         return
     values = np.asarray(image, dtype=np.float64)
@@ -72,7 +82,12 @@ def _clipped(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Values that are not finite, or none left, are no reason for a warning here."""
+    """Values that are not finite, or none left, are no reason for a warning here.
+
+    Yields
+    ------
+    None
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -105,8 +120,20 @@ def background_level(
 ) -> Floats | np.float32:
     """The background: its median, or with the method `model` an image in low resolution.
 
-    More sources are taken out of `mask`, in place. A `box` (rows, columns) of pixels makes a value of
-    the model; by default the largest up to 32 that divides the image.
+    Parameters
+    ----------
+    image : (rows, columns) float32
+        In any unit.
+    mask : (rows, columns) bool
+        True where there may be background; more sources are taken out of it, in place.
+    method : {"median", "model"}
+    box : (rows, columns), optional
+        Pixels that make a value of the model; by default the largest up to 32 that divides the image.
+
+    Returns
+    -------
+    float32 or (rows, columns) float32
+        In the unit of the image. The median also where no box has enough pixels for a model.
     """
     rules = Clipping(LIMIT, LIMIT, lower_half=True)
     clip_to_background(image, mask, rules)

@@ -109,7 +109,7 @@ class PersistenceStep(RampStep):
         del totals
         if self.save_persistence is not None:
             path = Path(self.save_persistence).with_suffix(".asdf")
-            entry = {"filename": meta.filename, "pers_time": known.rules.duration}
+            entry = {"filename": meta.filename, "pers_time": known.rules.persistence_time}
             write_windows(path, meta.instrument.detector, entry, known.after)
 
 
@@ -117,8 +117,8 @@ class PersistenceStep(RampStep):
 class WindowRules:
     """How long a window lasts, in seconds, what opens one besides saturation, and what it flags."""
 
-    duration: int
-    threshold: float | None
+    persistence_time: int
+    dn_threshold: float | None
     bits: int
 
 
@@ -174,17 +174,19 @@ def flag_windows(
         saturations = np.zeros(ends.shape, dtype=np.int32)
         for k, group in enumerate(ramp):
             ends[ends < times[i, k]] = 0
-            end = times[i, k] + rules.duration
+            end = times[i, k] + rules.persistence_time
             saturations += has(group, dqflags.SATURATED)
             ends[saturations == 1] = end
-            if rules.threshold is not None:
-                ends[(data[i, k] > rules.threshold) & ~(ends > 0)] = end
+            if rules.dn_threshold is not None:
+                ends[(data[i, k] > rules.dn_threshold) & ~(ends > 0)] = end
             ends[ends > end] = 0  # windows that open only later: exposures in the wrong order
             or_where(group, ends > 0, rules.bits)
     return flags, ends
 
 
-def read_windows(path: str, detector: str, duration: int, frame: tuple[int, int]) -> Doubles:
+def read_windows(
+    path: str, detector: str, persistence_time: int, frame: tuple[int, int]
+) -> Doubles:
     """Windows (rows, columns) of a detector; none where the file or the detector is new.
 
     Raises
@@ -196,7 +198,7 @@ def read_windows(path: str, detector: str, duration: int, frame: tuple[int, int]
     if not Path(path).exists():
         return windows
     entry = _read(Path(path)).get(detector)
-    if entry is None or entry["pers_time"] != duration:
+    if entry is None or entry["pers_time"] != persistence_time:
         return windows
     try:
         windows[np.asarray(entry["rows"]), np.asarray(entry["cols"])] = entry["vals"]

@@ -76,7 +76,7 @@ def pixel(samples: Any, groupdq: Any, *, suppress: bool) -> tuple[Any, Any]:
         zeroframe=None,
     )
     times = fitting.FitTimes(TIME, TIME, 1, 0, 0)
-    return fitting.fit_ramps(ramps, times, keep_single=not suppress)
+    return fitting.fit_ramps(ramps, times, suppress_one_group=suppress)
 
 
 def test_errors_of_exposures_and_integrations_differ_for_several_segments() -> None:
@@ -156,7 +156,7 @@ def test_showers_have_the_amplitude_that_is_asked_for() -> None:
 @pytest.mark.parametrize(("asked", "used"), [(10, 11), (11, 11), (1, 1)])
 def test_even_windows_are_rounded_up(asked: int, used: int) -> None:
     """The running median at the sides has a middle."""
-    assert used == refpix.RefPixStep(side_smoothing_length=asked)._rules().smoothing
+    assert used == refpix.RefPixStep(side_smoothing_length=asked)._rules().side_smoothing_length
 
 
 def full_frame(data: Any, fastaxis: int, slowaxis: int) -> Any:

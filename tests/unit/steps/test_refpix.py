@@ -143,6 +143,8 @@ def test_miri_drift_is_removed_relative_to_the_first_group() -> None:
     ramp = exposure(data, dq, instrument="MIRI")
     apply(step.RefPixStep(), ramp, {})
     np.testing.assert_allclose(ramp.data, 50, rtol=1e-6)
-    drift = step.measure_miri(data.astype(np.float32), dq.astype(np.uint32), 3.0, by_parity=True)
+    drift = step.measure_miri(
+        data.astype(np.float32), dq.astype(np.uint32), 3.0, odd_even_rows=True
+    )
     band = step.subtract_miri_drift(data[:, :, 5:9].astype(np.float32), drift, first_row=5)
     np.testing.assert_allclose(band, 50, rtol=1e-6)
