@@ -464,7 +464,8 @@ def pixel_map(wcs: WCS, grid: Grid, shape: tuple[int, int]) -> Doubles:
 
     rows, columns = inside(wcs, shape)
     x, y = (np.linspace(s.start, s.stop - 1, _points(s.stop - s.start)) for s in (columns, rows))
-    coarse = _to_grid(wcs, grid, *np.meshgrid(x, y))
+    sky = wcs(*np.meshgrid(x, y), with_bounding_box=False)
+    coarse = grid.wcs.invert(*sky, with_bounding_box=False)
     places = np.full((*shape, 2), np.nan)
     every = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
     for axis, values in enumerate(coarse):
@@ -498,12 +499,6 @@ def inside(wcs: WCS, shape: tuple[int, int]) -> tuple[slice, slice]:
 
 def _points(size: int) -> int:
     return max(int(np.ceil(size / STEP)) + 1, min(FEWEST, size))
-
-
-def _to_grid(wcs: WCS, grid: Grid, x: Doubles, y: Doubles) -> tuple[Doubles, Doubles]:
-    sky = wcs(x, y, with_bounding_box=False)
-    places: tuple[Doubles, Doubles] = grid.wcs.invert(*sky, with_bounding_box=False)
-    return places
 
 
 ARCSEC2 = float(np.deg2rad(1 / 3600)) ** 2  # sr

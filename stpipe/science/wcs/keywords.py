@@ -32,13 +32,11 @@ def replaced_keywords(meta: FlatMetadata, keywords: Mapping[str, object]) -> dic
     dict
         Metadata by dotted name; None where there is no longer a value.
     """
+    from stpipe import models
+
     own = (path.rpartition(".") for path in meta)
     names = [n for group, _, n in own if group == "meta.wcsinfo" and _REPLACED.fullmatch(n)]
     found = {**dict.fromkeys(names), **keywords}
-    return {f"meta.wcsinfo.{name}": value for name, value in found.items() if _has_keyword(name)}
-
-
-def _has_keyword(name: str) -> bool:
-    from stpipe import models
-
-    return f"meta.wcsinfo.{name}" in models.ImageModel.load_schema().metadata
+    known = models.ImageModel.load_schema().metadata
+    described = {f"meta.wcsinfo.{name}": value for name, value in found.items()}
+    return {path: value for path, value in described.items() if path in known}

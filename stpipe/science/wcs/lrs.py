@@ -97,6 +97,8 @@ def find_slit(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> S
     -------
     Slit
     """
+    from astropy.modeling.models import Scale
+
     shift = subarray_shift(meta)
     to_v2v3 = distortion if shift is None else shift | distortion
     reference, table = specwcs.meta, specwcs.wavetable
@@ -114,7 +116,7 @@ def find_slit(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> S
         to_v2v3=to_v2v3,
         box=(columns, limits or (float(rows.min()), float(rows.max()))),
         shift=_smooth(rows, table["x_center"]),
-        wavelength=_smooth(rows, table["wavelength"]) | _to_barycentre(meta),
+        wavelength=_smooth(rows, table["wavelength"]) | Scale(velocity_factor(meta)),
     )
 
 
@@ -144,12 +146,6 @@ def _smooth(rows: Doubles, values: Doubles) -> Model:
 
     spline = UnivariateSpline(rows[::-1], values[::-1], s=SMOOTHNESS)
     return Tabular1D(points=rows, lookup_table=spline(rows), bounds_error=False, fill_value=np.nan)
-
-
-def _to_barycentre(meta: FlatMetadata) -> Model:
-    from astropy.modeling.models import Scale
-
-    return Scale(velocity_factor(meta))
 
 
 def velocity_factor(meta: FlatMetadata) -> float:

@@ -83,16 +83,16 @@ class PersistenceStep(RampStep):
         del references
         if self.persistence_time is None or self.persistence_time <= 0:
             raise Skip(f"persistence_time is {self.persistence_time}, a positive time is needed")
-        rules = WindowRules(self.persistence_time, self.dn_threshold, self._bits())
-        times = group_times(exposure.meta, _starts(exposure), exposure.shape[:2])
+        bits = dqflags.PERSISTENCE | (dqflags.DO_NOT_USE if self.persistence_dnu else 0)
+        rules = WindowRules(self.persistence_time, self.dn_threshold, bits)
+        table = exposure.ramp.int_times if exposure.ramp.has("int_times") else None
+        starts = () if table is None else table["int_start_MJD_UTC"]
+        times = group_times(exposure.meta, starts, exposure.shape[:2])
         before = np.zeros(exposure.frame)
         if self.persistence_array_file is not None:
             path, detector = self.persistence_array_file, exposure.meta.instrument.detector
             before = read_windows(path, detector, self.persistence_time, exposure.frame)
         return Windows(rules, times, before, np.zeros(exposure.frame))
-
-    def _bits(self) -> int:
-        return dqflags.PERSISTENCE | (dqflags.DO_NOT_USE if self.persistence_dnu else 0)
 
     def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Flag groups within windows, and remember the windows that stay open."""
@@ -130,12 +130,6 @@ class Windows:
     times: Doubles  # of groups (integrations, groups)
     before: Doubles
     after: Doubles  # filled while the exposure is run
-
-
-def _starts(exposure: Chain) -> Doubles:
-    """MJD of the start of each integration as far as the exposure tells."""
-    table = exposure.ramp.int_times if exposure.ramp.has("int_times") else None
-    return np.empty(0) if table is None else np.asarray(table["int_start_MJD_UTC"])
 
 
 def group_times(meta: Meta, starts: Doubles | Sequence[float], shape: tuple[int, int]) -> Doubles:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stpipe.engine.band import Band
     from stpipe.engine.chain import Chain
     from stpipe.models import RampModel
-    from stpipe.models.protocols import FlatMetadata, Meta, Ramp
+    from stpipe.models.protocols import FlatMetadata, Meta
     from stpipe.references.opened import CutReference, References
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Booleans, Floats, GroupBits
@@ -176,7 +176,8 @@ class JumpStep(RampStep):
         if self.expand_large_events:
             groupdq, found = flag_snowballs(groupdq, self.snowball_rules(exposure.group_time))
         if self.find_showers:
-            electrons = self._electrons(ramp)
+            gain, readnoise = self.references["gain"].data, self.references["readnoise"].data
+            electrons = Electrons(ramp.data * gain, readnoise * gain)
             rules = self.shower_rules(exposure.group_time, exposure.nframes)
             groupdq, found = flag_showers(electrons, groupdq, ramp.pixeldq, rules)
         ramp.groupdq = groupdq
@@ -185,10 +186,6 @@ class JumpStep(RampStep):
             intervals = unusable.size - len(unusable) - int(unusable.sum())
             time = exposure.group_time * intervals * groupdq[0, 0].size
             exposure.extended_emission_events = 1e6 * found / time
-
-    def _electrons(self, ramp: Ramp) -> Electrons:
-        gain, readnoise = self.references["gain"].data, self.references["readnoise"].data
-        return Electrons(ramp.data * gain, readnoise * gain)
 
     def snowball_rules(self, group_time: float) -> SnowballRules:
         """The parameters of snowballs."""

@@ -274,19 +274,15 @@ class Weights:
                 "for this readout. Give the file of another readout with --override_refpix."
             )
         output, reference = (
-            np.stack([_half(_complex(table[f"{name}_{n}"])) for n in range(OUTPUTS)])
+            np.stack([_half(table[f"{name}_{n}"]) for n in range(OUTPUTS)])
             for name in ("alpha", "beta")
         )
         return cls(output, reference)
 
 
-def _complex(column: Doubles) -> Spectrum:
-    values: Spectrum = np.ascontiguousarray(column, dtype=np.float32).view(np.complex64)
-    return values
-
-
-def _half(spectrum: Spectrum) -> Spectrum:
+def _half(column: Doubles) -> Spectrum:
     """The first half of what of a spectrum turns real samples into real ones."""
+    spectrum: Spectrum = np.ascontiguousarray(column, dtype=np.float32).view(np.complex64)
     size = len(spectrum)
     half = np.arange(size // 2 + 1)
     kept: Spectrum = (spectrum[half] + spectrum[-half % size].conj()) / 2

@@ -203,11 +203,15 @@ class RefPixStep(RampStep):
         window = Window.of(subarray, exposure.frame)
         by_outputs = window.full or exposure.meta.exposure.noutputs == OUTPUTS
         measure = self._measure_outputs if by_outputs else self._measure_one_output
-        drift = measure(exposure, window, _groups)
+        drift = measure(exposure, window, lambda band: band.data)
         if drift is None:
             raise Skip("there are no good reference pixels")
-        has_frame = exposure.ramp.has("zeroframe")
-        return drift, measure(exposure, window, _zero_frame) if has_frame else None
+        if not exposure.ramp.has("zeroframe"):
+            return drift, None
+        # The zero frame is a ramp of one group.
+        return drift, measure(
+            exposure, window, lambda band: cast("Floats", band.zeroframe)[:, None]
+        )
 
     def _measure_outputs(self, exposure: Chain, window: Window, samples: Samples) -> Drift | None:
         def pixels(rows: slice, columns: slice) -> tuple[Floats, Bits]:
@@ -260,15 +264,6 @@ class RefPixStep(RampStep):
 
 
 Samples = Callable[[Band], "Floats"]
-
-
-def _groups(band: Band) -> Floats:
-    return cast("Floats", band.data)
-
-
-def _zero_frame(band: Band) -> Floats:
-    """The zero frame as a ramp of one group."""
-    return cast("Floats", band.zeroframe)[:, None]
 
 
 def reference_columns(shape: tuple[int, int], subarray: str | None) -> Bits:
@@ -525,16 +520,13 @@ def _drift_of_columns(borders: Borders, index: tuple[int, ...], rules: RefPixRul
     width = SIZE // OUTPUTS
     for start in range(0, SIZE, width):
         band = slice(start, start + width)
-        parts = [_every_other(band, p) for p in (0, 1)] if rules.odd_even_columns else [band]
+        every_other = [slice(start + parity, band.stop, 2) for parity in (0, 1)]
+        parts = every_other if rules.odd_even_columns else [band]
         signals = [_signal(borders, index, part, rules.siglimit) for part in parts]
         for part, signal in zip(parts, signals, strict=True):
             # An output of which one parity has no reference pixels is left alone.
             drift[part] = 0 if None in signals else signal
     return drift
-
-
-def _every_other(band: slice, parity: int) -> slice:
-    return slice(band.start + parity, band.stop, 2)
 
 
 def _signal(
