@@ -30,7 +30,7 @@ class Clipping:
     ----------
     lower, upper
         Sigma below and above the center that are background.
-    by_histogram
+    fit_histogram
         Center and sigma are those of a Gauss curve fitted to a histogram.
     lower_half
         The lower half of the values decides, mirrored, since sources make the upper half wide.
@@ -38,7 +38,7 @@ class Clipping:
 
     lower: float = LIMIT
     upper: float = 2.0
-    by_histogram: bool = False
+    fit_histogram: bool = False
     lower_half: bool = False
 
 
@@ -63,7 +63,7 @@ def clip_to_background(image: Floats | Doubles, mask: Booleans, clipping: Clippi
         half = values[mask & (values <= center)]
         chosen = np.concatenate([half - center, center - half]) + center
         center, sigma = _clipped(chosen, clipping)
-    if clipping.by_histogram:
+    if clipping.fit_histogram:
         center, sigma = _fitted(chosen, center, sigma)
     mask[values < center - clipping.lower * sigma] = False
     mask[values > center + clipping.upper * sigma] = False
@@ -77,7 +77,7 @@ def _clipped(
 
     with quiet():
         mean, median, sigma = sigma_clipped_stats(values, sigma=LIMIT, mask=mask)
-    return (mean if clipping.by_histogram else median), sigma
+    return (mean if clipping.fit_histogram else median), sigma
 
 
 @contextmanager

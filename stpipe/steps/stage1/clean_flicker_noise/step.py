@@ -218,7 +218,7 @@ class CleanFlickerNoiseStep(Step):
         if self.mask_science_regions:
             unusable |= self._science_regions(rates)
         data = rates.data if rules.flat is None else rates.data / rules.flat
-        clipping = Clipping(upper=self.n_sigma, by_histogram=self.fit_histogram)
+        clipping = Clipping(upper=self.n_sigma, fit_histogram=self.fit_histogram)
         mask = background_mask(data, clipping if self.n_sigma > 0 else None, unusable)
         single = mask.ndim > 2 and self.single_mask and not self._by_median_image  # noqa: PLR2004 - a cube
         return np.logical_and.reduce(mask, axis=0) if single else mask
