@@ -20,13 +20,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stpipe.errors import InputError
 from stpipe.models.associations import Association, Member, is_there, load_association
 from stpipe.models.base import DataModel
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import FlatMetadata
 
 __all__ = ["ModelLibrary"]
 
@@ -49,7 +52,7 @@ class _Amendment:
     """A change of one member, or of all: metadata, and what else is to be done."""
 
     number: int | None
-    values: Mapping[str, Any]
+    values: FlatMetadata
     change: Callable[[DataModel], None] | None
 
 
@@ -143,7 +146,7 @@ class ModelLibrary:
     def amend_member(
         self,
         number: int,
-        values: Mapping[str, Any] | None = None,
+        values: FlatMetadata | None = None,
         change: Callable[[DataModel], None] | None = None,
     ) -> None:
         """Lay changes over a member: they are made each time that it is opened.
@@ -329,7 +332,7 @@ class ModelLibrary:
         return f"<ModelLibrary{where}: {len(self)} members, {len(self._replaced)} replaced>"
 
 
-def _set(model: HasMetadata, values: Mapping[str, Any]) -> None:
+def _set(model: HasMetadata, values: FlatMetadata) -> None:
     for path, value in values.items():
         model.set(path, value)
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stpipe.errors import did_you_mean
 from stpipe.parameters.readers import read_cfg
@@ -21,6 +21,7 @@ from stpipe.parameters.specs import OVERRIDE, UNIVERSAL, rules
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.parameters.declaration import Declaration
     from stpipe.references.selection import Reference, Resolver
 
@@ -89,7 +90,7 @@ def central_types(step: type[Declaration]) -> list[str]:
 
 
 def central_files(
-    step: type[Declaration], meta: Mapping[str, Any], resolver: Resolver
+    step: type[Declaration], meta: FlatMetadata, resolver: Resolver
 ) -> dict[str, Reference]:
     """The parameter files that apply to an exposure, by their CRDS type."""
     return {} if disabled() else resolver.find(meta, central_types(step))

@@ -12,12 +12,15 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import ReferenceMissing
 from stpipe.references.crds_recommendations import NOT_FOUND, Answers, Grounds, Question, situation
 from stpipe.references.selection import Candidate, Explanation, Reference
 from stpipe.system.process import loading
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import FlatMetadata
 
 __all__ = ["CrdsResolver"]
 
@@ -48,7 +51,7 @@ class CrdsResolver:
         """Ask for all of `types` at once when one of them is: steps ask for one exposure in turn."""
         self._together = frozenset(types)
 
-    def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+    def select(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """Ask CRDS for the best references; the client fetches files that the cache lacks.
 
         Raises
@@ -65,7 +68,7 @@ class CrdsResolver:
         self._fetch_absent(found, meta)
         return found
 
-    def find(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+    def find(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """Files of those `types` that CRDS has for the exposure, such as parameter files.
 
         Nothing where CRDS is not set up, or where the exposure says no instrument.
@@ -88,7 +91,7 @@ class CrdsResolver:
         self._fetch_absent(found, meta)
         return found
 
-    def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
+    def explain(self, meta: FlatMetadata, reference_type: str) -> Explanation:
         """What the rules ask about an exposure, and which files they choose from."""
         with _explained():
             rules = _rules(self.context, str(meta.get("meta.instrument.name")), reference_type)
@@ -107,14 +110,14 @@ class CrdsResolver:
             ),
         )
 
-    def _ask_together(self, meta: Mapping[str, Any], types: list[str]) -> Answers:
+    def _ask_together(self, meta: FlatMetadata, types: list[str]) -> Answers:
         if not self._together.issuperset(types):
             return self._ask(meta, types)
         if self._last is None or self._last[0] != meta:
             self._last = (dict(meta), self._ask(meta, sorted(self._together)))
         return self._last[1]
 
-    def _ask(self, meta: Mapping[str, Any], types: list[str]) -> Answers:
+    def _ask(self, meta: FlatMetadata, types: list[str]) -> Answers:
         """The client's recommendations; those that it gave before, as long as they hold."""
         found = self._situation()
         question = Question(meta, types, found) if found else None
@@ -149,7 +152,7 @@ class CrdsResolver:
     def _asked(self) -> dict[str, Any]:
         return {"context": self.context, "observatory": "jwst", "ignore_cache": False}
 
-    def _fetch_absent(self, found: Mapping[str, Reference], meta: Mapping[str, Any]) -> None:
+    def _fetch_absent(self, found: Mapping[str, Reference], meta: FlatMetadata) -> None:
         absent = {t: r.path for t, r in found.items() if r.path and not r.path.is_file()}
         if absent:
             _fetch(absent, _criteria(meta), self._asked)
@@ -195,7 +198,7 @@ def _quiet() -> Iterator[None]:
             _log.debug("crds: %s", line)
 
 
-def _criteria(meta: Mapping[str, Any]) -> dict[str, Any]:
+def _criteria(meta: FlatMetadata) -> dict[str, Any]:
     """What rules may ask for; the client takes other names for keywords of FITS, and stops."""
     plain = (str, int, float, bool)
     return {k: v for k, v in meta.items() if k.startswith("meta.") and isinstance(v, plain)}
@@ -272,7 +275,7 @@ def _sound(path: Path) -> bool:
     return False
 
 
-def _recommended(reference_type: str, answers: Answers, meta: Mapping[str, Any]) -> Reference:
+def _recommended(reference_type: str, answers: Answers, meta: FlatMetadata) -> Reference:
     """What CRDS answers for one type: a file, N/A, or that there is none."""
     if answers.has(reference_type):
         return answers.reference(reference_type)
@@ -296,7 +299,7 @@ def _places(names: Iterable[str]) -> dict[str, str]:
     return {name: str(config.locate_file(name, "jwst")) for name in found}
 
 
-def _grounds(context: str, meta: Mapping[str, Any], types: Iterable[str]) -> Grounds:
+def _grounds(context: str, meta: FlatMetadata, types: Iterable[str]) -> Grounds:
     """What answers for an exposure rest on."""
     from crds.core import config
 

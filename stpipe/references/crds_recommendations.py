@@ -16,10 +16,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.references.selection import Reference
 from stpipe.system import disk_cache, software
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import FlatMetadata
 
 __all__ = ["NOT_FOUND", "Answers", "Grounds", "Question", "situation"]
 
@@ -53,7 +56,7 @@ class Grounds:
     since: list[str]  # dates from which on rules name other files
     rules: list[str]  # files that hold them
 
-    def exposure(self, meta: Mapping[str, Any]) -> list[Any]:
+    def exposure(self, meta: FlatMetadata) -> list[Any]:
         """What the rules can tell of an exposure."""
         values = {name: meta.get(name) for name in self.asks}
         with contextlib.suppress(ValueError):
@@ -74,7 +77,7 @@ class Grounds:
 class Question:
     """Types that are asked for an exposure, in a state of the cache."""
 
-    meta: Mapping[str, Any]
+    meta: FlatMetadata
     types: list[str]
     situation: list[Any]
 

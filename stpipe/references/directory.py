@@ -23,10 +23,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import ReferenceMissing, did_you_mean
 from stpipe.references.selection import NOT_APPLICABLE, Candidate, Explanation, Reference
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import FlatMetadata
 
 __all__ = ["DirectoryResolver"]
 
@@ -48,7 +51,7 @@ class DirectoryResolver:
         self._rules = _read(self.rules_file)
         self.context = ""  # there is no CRDS context
 
-    def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+    def select(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """The first file of each type that fits the exposure.
 
         Raises
@@ -72,12 +75,12 @@ class DirectoryResolver:
             raise ReferenceMissing("\n".join(problems))
         return found
 
-    def find(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+    def find(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """Files of those `types` for which the rules have one."""
         fitting = {t: self._fitting(meta, t) for t in types}
         return self.select(meta, [t for t, rule in fitting.items() if rule and rule.path])
 
-    def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
+    def explain(self, meta: FlatMetadata, reference_type: str) -> Explanation:
         """What the rules ask about an exposure, and which files they choose from."""
         rules = self._rules.get(reference_type, ())
         names = dict.fromkeys(name for rule in rules for name in rule.asks)
@@ -87,7 +90,7 @@ class DirectoryResolver:
             tuple(Candidate(rule.name, rule.asks) for rule in rules),
         )
 
-    def _fitting(self, meta: Mapping[str, Any], reference_type: str) -> _Rule | None:
+    def _fitting(self, meta: FlatMetadata, reference_type: str) -> _Rule | None:
         rules = self._rules.get(reference_type, ())
         return next((rule for rule in rules if rule.fits(meta)), None)
 
@@ -95,7 +98,7 @@ class DirectoryResolver:
         path = rule.path.absolute() if rule.path else None  # a link keeps its name
         return Reference(reference_type, path, origin=self.rules_file.name)
 
-    def _nothing(self, meta: Mapping[str, Any], reference_type: str) -> str:
+    def _nothing(self, meta: FlatMetadata, reference_type: str) -> str:
         if reference_type not in self._rules:
             hint = did_you_mean(reference_type, self._rules)
             return (
@@ -118,7 +121,7 @@ class _Rule:
     path: Path | None
     asks: Mapping[str, str]
 
-    def fits(self, meta: Mapping[str, Any]) -> bool:
+    def fits(self, meta: FlatMetadata) -> bool:
         """Whether an exposure has the values that are asked for."""
         return all(_text(meta.get(name)) in text.split("|") for name, text in self.asks.items())
 

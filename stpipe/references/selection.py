@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stpipe.errors import ReferenceMissing
 from stpipe.naming import located
 from stpipe.references.checksums import sha256
+
+if TYPE_CHECKING:
+    from stpipe.models.protocols import FlatMetadata
 
 __all__ = [
     "Candidate",
@@ -72,15 +75,15 @@ class Explanation:
 class Resolver(Protocol):
     """Selects reference files for an exposure; `meta` maps dotted metadata names to values."""
 
-    def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+    def select(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """One `Reference` for each of `types`; ReferenceMissing when there is none for one."""
         ...
 
-    def find(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+    def find(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """A `Reference` for those of `types` for which there is one."""
         ...
 
-    def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
+    def explain(self, meta: FlatMetadata, reference_type: str) -> Explanation:
         """What decides about the file of a type."""
         ...
 
@@ -110,7 +113,7 @@ class FixedResolver:
 
     references: Mapping[str, Reference]
 
-    def select(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+    def select(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """The planned references."""
         del meta
         wanted = list(types)
@@ -120,12 +123,12 @@ class FixedResolver:
             )
         return {t: self.references[t] for t in wanted}
 
-    def find(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
+    def find(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """Nothing: the plan has taken parameters from them already."""
         del meta, types
         return {}
 
-    def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
+    def explain(self, meta: FlatMetadata, reference_type: str) -> Explanation:
         """The one file that the plan names."""
         del meta
         name = self.references[reference_type].recorded_name

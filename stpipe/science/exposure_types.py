@@ -21,10 +21,23 @@ _TIME_SERIES = frozenset({"NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ"})
 def supported_type(step: str, meta: FlatMetadata, allowed: frozenset[str]) -> str:
     """EXP_TYPE in capitals, of metadata by dotted name.
 
+    Parameters
+    ----------
+    step : str
+        Name of the step, for the message.
+    meta : mapping
+        Metadata by dotted name.
+    allowed : frozenset of str
+        Exposure types that the step knows.
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     InputError
-        When it is not one of those that the step, whose name is given, knows.
+        When it is not one of those.
     """
     kind = str(meta.get("meta.exposure.type")).upper()
     if kind not in allowed:
@@ -38,7 +51,16 @@ def supported_type(step: str, meta: FlatMetadata, allowed: frozenset[str]) -> st
 def is_time_series(meta: FlatMetadata) -> bool:
     """Whether an exposure follows its target in time, over several integrations.
 
-    Of metadata by dotted name: TSOVISIT, or an exposure type that is nothing else.
+    TSOVISIT says so, or an exposure type that is nothing else.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+
+    Returns
+    -------
+    bool
     """
     kind = str(meta.get("meta.exposure.type")).upper()
     integrations = meta.get("meta.exposure.nints")

@@ -19,7 +19,17 @@ VALUES = ("data", "err", "var_poisson", "var_rnoise", "var_flat")
 
 
 def values_of(image: Exposure) -> dict[str, Floats]:
-    """The arrays of an image that have a value for every pixel, by name."""
+    """The arrays of an image that have a value for every pixel, by name.
+
+    Parameters
+    ----------
+    image : Exposure
+
+    Returns
+    -------
+    dict of ([integrations,] rows, columns) float32
+        Those of data, err and the variances that there are, in the image's unit or its square.
+    """
     return {name: getattr(image, name) for name in VALUES if image.has(name)}
 
 
@@ -28,10 +38,15 @@ def match_invalid(values: dict[str, Floats], dq: Bits) -> tuple[dict[str, Floats
 
     Parameters
     ----------
-    values
+    values : dict of (...) float32
         Arrays of one shape, by name.
-    dq
+    dq : (...) uint32
         Pixel flags of that shape.
+
+    Returns
+    -------
+    values : dict of (...) float32
+    dq : (...) uint32
     """
     invalid = has(dq, dqflags.DO_NOT_USE)
     for array in values.values():
@@ -41,7 +56,15 @@ def match_invalid(values: dict[str, Floats], dq: Bits) -> tuple[dict[str, Floats
 
 
 def assign(image: Exposure, values: dict[str, Floats], dq: Bits) -> None:
-    """Give an image new values and flags, with invalid pixels invalid in all of them."""
+    """Give an image new values and flags, with invalid pixels invalid in all of them.
+
+    Parameters
+    ----------
+    image : Exposure
+    values : dict of ([integrations,] rows, columns) float32
+        By the name of the array.
+    dq : ([integrations,] rows, columns) uint32
+    """
     values, image.dq = match_invalid(values, dq)
     for name, array in values.items():
         setattr(image, name, array)

@@ -314,7 +314,7 @@ def test_jump_by_sigma_clipping(
     a["groupdq"][:, -1] |= dqflags.DO_NOT_USE if ngroups == 4 else 0
     a["groupdq"][7, :2] = 0
     a["data"][7, 1:] += np.float32(1e6)  # everywhere
-    found = jump.clip_jumps(a["data"], a["groupdq"], a["gain"], sigma=4, pooled=not clipping[1])
+    found = jump.clip_jumps(a["data"], a["groupdq"], a["gain"], 4, only_use_ints=clipping[1])
     a["groupdq"][7, 1][found[7, 1] == 0] = dqflags.DO_NOT_USE  # where too few are left to clip
     dn1, time1, dn2, time2 = after or (0, 0, 0, 0)
     step = jump.JumpStep(
@@ -406,11 +406,14 @@ def test_large_events(peer: Any, seed: int, need_core: bool, many: int) -> None:
         time_masked_after_shower=2,
     )
     balls, rain = step.snowball_rules(1.0), step.shower_rules(1.0, 4)
-    limits = (balls.least_area, balls.least_core, balls.ratio, balls.need_core)
+    widest = 2 * rain.max_extended_radius
+    limits = (balls.min_jump_area, balls.min_sat_area, balls.expand_factor, need_core)
+    ring = (rain.extend_inner_radius, rain.extend_outer_radius)
+    shower = (rain.extend_snr_threshold, rain.extend_min_area, *ring)
     parameters = {
         "nframes": 4,
-        "snowballs": (*limits, balls.least_core_axis, balls.core_growth, balls.edge),
-        "showers": (rain.threshold, rain.least_area, *rain.ring, rain.ratio, 10, rain.widest),
+        "snowballs": (*limits, balls.min_sat_radius_extend, 2 * balls.sat_expand, balls.edge_size),
+        "showers": (*shower, rain.extend_ellipse_expand_ratio, 10, widest),
         "many": many,
         "groups_next": balls.groups_next,
         "groups_after": rain.groups_after,
@@ -491,12 +494,12 @@ def test_ramp_fit(peer: Any, nints: int, ngroups: int, instrument: str, suppress
         ramps = fitting.trim_groups(ramps, *fitting.usable_groups(unusable))
     times = fitting.FitTimes(**exposure, dropped=0)
     for prefix, rates in zip(
-        ("rate", "rateints"), fitting.fit_ramps(ramps, times, keep_single=not drop), strict=True
+        ("rate", "rateints"), fitting.fit_ramps(ramps, times, suppress_one_group=drop), strict=True
     ):
         for name in ("data", "dq", "var_poisson", "var_rnoise", "err"):
             theirs = expected[f"{prefix}_{name.replace('data', 'slope')}"]
             assert_agrees(theirs, getattr(rates, name), atol=1e-6 if name == "data" else 0)
-    segments = fitting.describe_segments(ramps, times, keep_single=not drop)
+    segments = fitting.describe_segments(ramps, times, suppress_one_group=drop)
     for name in ("slope", "sigslope", "var_poisson", "var_rnoise", "yint", "sigyint", "weights"):
         # The peer makes room for single groups that it has dropped.
         kept, empty = np.split(expected[f"opt_{name}"], [segments.slope.shape[1]], axis=1)

@@ -31,7 +31,7 @@ def search(rate: float, ngroups: int, height: float = 0.0, group: int = 2) -> np
     noise = rng.normal(0, READNOISE / np.sqrt(2), electrons.shape)
     data = (electrons / GAIN + noise).astype(np.float32)[None, :, None]
     image = np.ones((1, PIXELS), np.float32)
-    rules = JumpRules(THRESHOLD, 5.0, 6.0, 1, single_pass=ngroups - 1 >= 10, spread=None)
+    rules = JumpRules(THRESHOLD, 5.0, 6.0, 1, single_pass=ngroups - 1 >= 10)
     flags, _ = detect_jumps(
         data, np.zeros(data.shape, np.uint8), GAIN * image, READNOISE * image, rules
     )

@@ -33,7 +33,7 @@ def ramps(rate: float, ngroups: int) -> Ramps:
 
 def least_squares(rate: float, ngroups: int) -> Rates:
     times = FitTimes(TIME, TIME, 1, 0, 0)
-    return fit_ramps(ramps(rate, ngroups), times, keep_single=False)[0]
+    return fit_ramps(ramps(rate, ngroups), times, suppress_one_group=True)[0]
 
 
 def likely(rate: float, ngroups: int) -> Rates:

@@ -11,6 +11,7 @@ from stpipe.errors import ReferenceMissing
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Explanation, Resolver
 
 __all__ = ["Request", "as_json", "lines"]
@@ -69,7 +70,7 @@ def _types(cls: type[Step]) -> dict[str, tuple[str, ...]]:
 
 
 def _choose(
-    resolver: Resolver, meta: Mapping[str, Any], reference_type: str, steps: tuple[str, ...]
+    resolver: Resolver, meta: FlatMetadata, reference_type: str, steps: tuple[str, ...]
 ) -> _Choice:
     file = path = problem = ""
     try:

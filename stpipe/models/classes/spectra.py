@@ -48,7 +48,6 @@ class MultiSlitModel(DataModel):
 
     schema_name = "multislit.schema.json"
     reads = ()
-    int_times: Table | None
 
 
 class MultiExposureModel(DataModel):

@@ -30,7 +30,7 @@ class Clipping:
     ----------
     lower, upper
         Sigma below and above the center that are background.
-    by_histogram
+    fit_histogram
         Center and sigma are those of a Gauss curve fitted to a histogram.
     lower_half
         The lower half of the values decides, mirrored, since sources make the upper half wide.
@@ -38,12 +38,22 @@ class Clipping:
 
     lower: float = LIMIT
     upper: float = 2.0
-    by_histogram: bool = False
+    fit_histogram: bool = False
     lower_half: bool = False
 
 
 def clip_to_background(image: Floats | Doubles, mask: Booleans, clipping: Clipping) -> None:
-    """Take pixels that are no background out of `mask` (rows, columns), in place."""
+    """Take pixels that are no background out of `mask` (rows, columns), in place.
+
+    Parameters
+    ----------
+    image : (rows, columns) float32 or float64
+        In any unit.
+    mask : (rows, columns) bool
+        True where there may be background.
+    clipping : Clipping
+        What is too far from it.
+    """
     if not mask.any():
         return
     values = np.asarray(image, dtype=np.float64)
@@ -53,7 +63,7 @@ def clip_to_background(image: Floats | Doubles, mask: Booleans, clipping: Clippi
         half = values[mask & (values <= center)]
         chosen = np.concatenate([half - center, center - half]) + center
         center, sigma = _clipped(chosen, clipping)
-    if clipping.by_histogram:
+    if clipping.fit_histogram:
         center, sigma = _fitted(chosen, center, sigma)
     mask[values < center - clipping.lower * sigma] = False
     mask[values > center + clipping.upper * sigma] = False
@@ -67,12 +77,17 @@ def _clipped(
 
     with quiet():
         mean, median, sigma = sigma_clipped_stats(values, sigma=LIMIT, mask=mask)
-    return (mean if clipping.by_histogram else median), sigma
+    return (mean if clipping.fit_histogram else median), sigma
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Values that are not finite, or none left, are no reason for a warning here."""
+    """Values that are not finite, or none left, are no reason for a warning here.
+
+    Yields
+    ------
+    None
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -105,8 +120,20 @@ def background_level(
 ) -> Floats | np.float32:
     """The background: its median, or with the method `model` an image in low resolution.
 
-    More sources are taken out of `mask`, in place. A `box` (rows, columns) of pixels makes a value of
-    the model; by default the largest up to 32 that divides the image.
+    Parameters
+    ----------
+    image : (rows, columns) float32
+        In any unit.
+    mask : (rows, columns) bool
+        True where there may be background; more sources are taken out of it, in place.
+    method : {"median", "model"}
+    box : (rows, columns), optional
+        Pixels that make a value of the model; by default the largest up to 32 that divides the image.
+
+    Returns
+    -------
+    float32 or (rows, columns) float32
+        In the unit of the image. The median also where no box has enough pixels for a model.
     """
     rules = Clipping(LIMIT, LIMIT, lower_half=True)
     clip_to_background(image, mask, rules)

@@ -21,6 +21,11 @@ __all__ = ["background_mask", "non_science", "refuse_unknown_regions"]
 def refuse_unknown_regions(exposure_type: str) -> None:
     """Refuse `mask_science_regions` where science regions follow from coordinates of spectra.
 
+    Parameters
+    ----------
+    exposure_type : str
+        EXP_TYPE.
+
     Raises
     ------
     ParameterError
@@ -34,9 +39,20 @@ def refuse_unknown_regions(exposure_type: str) -> None:
 
 
 def background_mask(rates: Floats, clipping: Clipping | None, unusable: Booleans) -> Booleans:
-    """Pixels (rows, columns) or (integrations, rows, columns) of `rates` that are background.
+    """Pixels of `rates` that are background.
 
-    Those that are `unusable`, NaN or exactly 0 are not, nor what `clipping` finds too far away.
+    Parameters
+    ----------
+    rates : ([integrations,] rows, columns) float32, DN/s
+        NaN and exactly 0 are no background.
+    clipping : Clipping or None
+        What is too far from the background; None: nothing is.
+    unusable : ([integrations,] rows, columns) bool
+        Pixels that are no background in any case.
+
+    Returns
+    -------
+    ([integrations,] rows, columns) bool
     """
     mask: Booleans = ~(np.isnan(rates) | (rates == 0) | unusable)
     if clipping is not None:
@@ -47,7 +63,19 @@ def background_mask(rates: Floats, clipping: Clipping | None, unusable: Booleans
 
 
 def non_science(dq: Bits, flat: CutReference) -> Booleans:
-    """Pixels that the flags of rates and of the flat field keep from science."""
+    """Pixels that the flags of rates and of the flat field keep from science.
+
+    Parameters
+    ----------
+    dq : ([integrations,] rows, columns) uint32
+        Of the rates.
+    flat : CutReference
+        The FLAT reference: `data` and `dq` (rows, columns).
+
+    Returns
+    -------
+    ([integrations,] rows, columns) bool
+    """
     bits = flat.dq.copy()
     unknown = np.isnan(flat.data) | (flat.data == 0) | has(bits, dqflags.NO_FLAT_FIELD)
     bits[unknown] |= dqflags.DO_NOT_USE

@@ -13,7 +13,24 @@ __all__ = ["stripes"]
 
 
 def stripes(image: Floats, mask: Booleans, axis: int, outputs: int = 1) -> Floats:
-    """Medians of the unmasked pixels along an axis, for each of several parts; 0 without any."""
+    """Medians of the unmasked pixels along an axis, for each of several parts; 0 without any.
+
+    Parameters
+    ----------
+    image : (rows, columns) float32
+        In any unit.
+    mask : (rows, columns) bool
+        True where pixels count.
+    axis : int
+        Of the array, along which medians are taken.
+    outputs : int
+        Equal parts of that axis with medians of their own.
+
+    Returns
+    -------
+    (rows, columns) float32
+        The medians, each at all pixels that it is of, in the unit of the image.
+    """
     values = np.moveaxis(np.where(mask, image, np.nan), axis, -1)
     parts = values.reshape(len(values), outputs, -1)
     known = ~np.isnan(parts)

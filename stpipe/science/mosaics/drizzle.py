@@ -51,7 +51,17 @@ class Exposure:
 
 
 def exposure_of(member: DataModel) -> Exposure:
-    """The parts of a calibrated image; its sky is what was measured and not subtracted."""
+    """The parts of a calibrated image; its sky is what was measured and not subtracted.
+
+    Parameters
+    ----------
+    member : DataModel
+        An image or a slit (rows, columns) with a gwcs.
+
+    Returns
+    -------
+    Exposure
+    """
     exposure = member.meta.exposure
     values, dq = match_invalid(values_of(member), member.dq)
     seconds = exposure.measurement_time or exposure.exposure_time
@@ -61,7 +71,21 @@ def exposure_of(member: DataModel) -> Exposure:
 
 
 def weights(exposure: Exposure, kind: str, bad: int = BAD) -> Floats:
-    """Weight of each pixel (rows, columns): 1/VAR_RNOISE, the time, or 1; 0 where a bit is bad."""
+    """Weight of each pixel: 1/VAR_RNOISE, the time, or 1; 0 where a bit is bad.
+
+    Parameters
+    ----------
+    exposure : Exposure
+    kind : {"ivm", "exptime", "none"}
+        `ivm` is 1 everywhere in exposures without VAR_RNOISE.
+    bad : int
+        Bits of pixels that do not count.
+
+    Returns
+    -------
+    (rows, columns) float32
+        In s for `exptime`, in the inverse square of the data's unit for `ivm`.
+    """
     good = ~has(exposure.dq, bad)
     if kind == "exptime":
         return good * np.float32(exposure.seconds)
@@ -79,10 +103,20 @@ def weights(exposure: Exposure, kind: str, bad: int = BAD) -> Floats:
 def fill_value(fillval: str) -> str:
     """The value of pixels that nothing falls on, as the library `drizzle` takes it.
 
+    Parameters
+    ----------
+    fillval : str
+        A number, NAN, or INDEF, which is the same.
+
+    Returns
+    -------
+    str
+        A number, or NAN.
+
     Raises
     ------
     ParameterError
-        When it is neither a number nor NAN (or INDEF, which is the same).
+        When it is none of these.
     """
     if fillval.upper() in ("NAN", "INDEF"):
         return "NAN"
@@ -100,13 +134,25 @@ class Drizzling:
     pixfrac: float = 1.0
     fillval: str = "NAN"
     weight_type: str = "ivm"
-    context: bool = True
-    errors: bool = True
-    flags: bool = False
+    enable_ctx: bool = True
+    enable_err: bool = True
+    propagate_dq: bool = False
     bad: int = BAD  # bits of pixels that do not contribute
 
     def keywords(self, ratio: float, pointings: int) -> dict[str, Any]:
-        """How a product was drizzled, with the ratio of its grid and the number of pointings."""
+        """How a product was drizzled, with the ratio of its grid and the number of pointings.
+
+        Parameters
+        ----------
+        ratio : float
+            Of the grid.
+        pointings : int
+
+        Returns
+        -------
+        dict
+            Metadata by dotted name.
+        """
         names = ("pixfrac", "kernel", "fillval", "weight_type")
         found = {name: getattr(self, name) for name in names}
         found |= {"pixel_scale_ratio": ratio, "pointings": pointings}
@@ -122,7 +168,20 @@ class Window:
 
     @classmethod
     def of(cls, places: Doubles, shape: tuple[int, int]) -> Window:
-        """The window around places (rows, columns, 2: x, y), within a mosaic of `shape`."""
+        """The window around places, within a mosaic of `shape`.
+
+        Parameters
+        ----------
+        places : (rows, columns, 2: x, y) float64, pixels of the mosaic from 0
+            Where pixels of an exposure fall; NaN: nowhere.
+        shape : (int, int)
+            Rows and columns of the mosaic.
+
+        Returns
+        -------
+        Window
+            With a margin for the widest kernel.
+        """
         limits = []
         for axis, size in ((1, shape[0]), (0, shape[1])):
             low, high = np.nanmin(places[..., axis]), np.nanmax(places[..., axis])
@@ -132,7 +191,17 @@ class Window:
 
     @classmethod
     def of_weights(cls, wht: Floats) -> Window:
-        """The window around pixels that have a weight."""
+        """The window around pixels that have a weight.
+
+        Parameters
+        ----------
+        wht : (rows, columns) float32
+
+        Returns
+        -------
+        Window
+            One pixel where there are none.
+        """
         rows, columns = (np.flatnonzero((wht != 0).any(axis=axis)) for axis in (1, 0))
         if not rows.size:
             return cls(slice(0, 1), slice(0, 1))
@@ -171,14 +240,19 @@ class Mosaic:
             fillval=drizzling.fillval,
             out_shape=grid.shape,
             max_ctx_id=max(count - 1, 0),
-            disable_ctx=not drizzling.context,
-            out_dq=np.zeros(grid.shape, np.uint32) if drizzling.flags else None,
+            disable_ctx=not drizzling.enable_ctx,
+            out_dq=np.zeros(grid.shape, np.uint32) if drizzling.propagate_dq else None,
         )
         self._sums: dict[str, Floats] = {}
         self._weights: dict[str, Floats] = {}
 
     def add(self, exposure: Exposure) -> None:
-        """Drizzle an exposure."""
+        """Drizzle an exposure.
+
+        Parameters
+        ----------
+        exposure : Exposure
+        """
         data = exposure.values["data"] - np.float32(exposure.sky or 0)
         places = self.grid.places(exposure.wcs, data.shape)
         with warnings.catch_warnings():
@@ -188,9 +262,9 @@ class Mosaic:
 
     def _add(self, exposure: Exposure, data: Floats, places: Doubles) -> None:
         how = self._arguments(exposure, places)
-        flags = {"dq": exposure.dq} if self.drizzling.flags else {}
+        flags = {"dq": exposure.dq} if self.drizzling.propagate_dq else {}
         self._drizzle.add_image(data, **how, **flags)
-        if self.drizzling.errors:
+        if self.drizzling.enable_err:
             window = Window.of(places, self.grid.shape)
             shifted = places - [window.columns.start, window.rows.start]
             self._add_variances(exposure, {**how, "pixmap": shifted}, window)
@@ -251,11 +325,18 @@ class Mosaic:
         return self._weights[name], self._sums[name]
 
     def arrays(self) -> dict[str, Any]:
-        """The mosaic by the names of an image's arrays."""
+        """The mosaic by the names of an image's arrays.
+
+        Returns
+        -------
+        dict of (rows, columns) float32
+            `data`, `err`, variances and `wht`; `con` is (planes, rows, columns) int32, `dq` is uint32.
+            Sums of variances are used up: call it once.
+        """
         made = {"data": self._drizzle.out_img, "wht": self._drizzle.out_wht}
-        if self.drizzling.context:
+        if self.drizzling.enable_ctx:
             made["con"] = self._drizzle.out_ctx
-        if self.drizzling.flags:
+        if self.drizzling.propagate_dq:
             made["dq"] = self._drizzle.out_dq
         return made | (self._variances() if self._sums else {})
 

@@ -53,7 +53,16 @@ _LEFT_OUT = re.compile(r"meta\.wcsinfo\.(a|b|ap|bp)_(order|\d_\d)|meta\.date")
 
 
 def header_of(exposure: DataModel) -> dict[str, Any]:
-    """Metadata of an exposure by dotted name: texts, numbers and truth values."""
+    """Metadata of an exposure by dotted name: texts, numbers and truth values.
+
+    Parameters
+    ----------
+    exposure : DataModel
+
+    Returns
+    -------
+    dict
+    """
     flat = exposure.to_flat_dict().items()
     return {path: value for path, value in flat if isinstance(value, (str, bool, int, float))}
 
@@ -63,6 +72,15 @@ def blended(headers: Sequence[FlatMetadata]) -> dict[str, Any]:
 
     Sums, means and extremes of times, and whether optical elements are the same; what an exposure lacks
     is left out of them.
+
+    Parameters
+    ----------
+    headers : sequence of mapping
+        Metadata of each exposure by dotted name.
+
+    Returns
+    -------
+    dict
     """
     found = {}
     for name, rule in _RULES.items():
@@ -76,10 +94,16 @@ def header_table(headers: Sequence[FlatMetadata], fields: Mapping[str, Field]) -
 
     Parameters
     ----------
-    headers
-        Metadata by dotted name.
-    fields
+    headers : sequence of mapping
+        Metadata of each exposure by dotted name.
+    fields : mapping of Field
         What the schema says of metadata, by dotted name.
+
+    Returns
+    -------
+    (exposures,) table
+        Columns by FITS keyword: bytes, int8 for truth values, int64, or float64 with NaN where an
+        exposure lacks the keyword.
     """
     columns: dict[str, Any] = {}
     for path, field in fields.items():
@@ -107,7 +131,18 @@ def _column(values: Sequence[Any]) -> Any:
 
 
 def combined_times(exposures: Sequence[FlatMetadata]) -> dict[str, Any]:
-    """Times of a mosaic from the metadata of its exposures; what one of them lacks is not known."""
+    """Times of a mosaic from the metadata of its exposures; what one of them lacks is not known.
+
+    Parameters
+    ----------
+    exposures : sequence of mapping
+        Metadata of each exposure by dotted name.
+
+    Returns
+    -------
+    dict
+        Metadata by dotted name: sums of times in s, the earliest start and the latest end in MJD.
+    """
     names = ("exposure_time", "measurement_time", "duration", "start_time", "end_time")
     known = {n: [header.get(f"meta.exposure.{n}") for header in exposures] for n in names}
     rules: dict[str, Any] = {**dict.fromkeys(names, sum), "start_time": min, "end_time": max}

@@ -49,9 +49,9 @@ class Wishes:
     crpix: tuple[float, float] | None = None  # x, y of the reference point, from 0
     crval: tuple[float, float] | None = None  # its right ascension and declination, degrees
     rotation: float | None = None  # position angle of the y axis, degrees
-    scale: float | None = None  # arcsec
-    ratio: float = 1.0  # scale over that of the first exposure
-    file: str | None = None  # an ASDF file with a gwcs, in place of the last five
+    pixel_scale: float | None = None  # arcsec
+    pixel_scale_ratio: float = 1.0  # scale over that of the first exposure
+    output_wcs: str | None = None  # an ASDF file with a gwcs, in place of the last five
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,37 @@ class Grid:
         return 1 / self.ratio**2
 
     def places(self, wcs: WCS, shape: tuple[int, int]) -> Doubles:
-        """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
+        """Where pixels of an exposure fall.
+
+        Parameters
+        ----------
+        wcs : gwcs.WCS
+            Of the exposure.
+        shape : (int, int)
+            Rows and columns of the exposure.
+
+        Returns
+        -------
+        (rows, columns, 2: x, y) float64, pixels of the grid from 0
+            NaN: nowhere.
+        """
         return pixel_map(wcs, self, shape)
 
 
 def common_grid(library: ModelLibrary, members: Sequence[int], wishes: Wishes) -> Grid:
     """The pixels of a mosaic of members of a library.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+    members : sequence of int
+        Numbers of those that the mosaic is made of.
+    wishes : Wishes
+        What is asked for.
+
+    Returns
+    -------
+    Grid
 
     Raises
     ------
@@ -88,11 +113,11 @@ def common_grid(library: ModelLibrary, members: Sequence[int], wishes: Wishes) -
         wcs = first.meta.wcs
         if wcs is None:
             raise InputError(f"{library.path(members[0])} has no gwcs. Run assign_wcs.")
-        if wishes.file is None:
+        if wishes.output_wcs is None:
             return grid_for(first.to_flat_dict(), wcs, regions, wishes)
         area = first.meta.photometry.pixelarea_steradians
         own = float(np.sqrt(area / ARCSEC2)) if area else mean_scale(wcs) * 3600
-        return from_file(wishes.file, own, wishes.shape)
+        return from_file(wishes.output_wcs, own, wishes.shape)
 
 
 def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], wishes: Wishes) -> Grid:
@@ -100,21 +125,27 @@ def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], wishes: Wishe
 
     Parameters
     ----------
-    meta, wcs
-        Metadata by dotted name, and the gwcs, of the first exposure.
-    regions
+    meta : mapping
+        Metadata of the first exposure by dotted name.
+    wcs : gwcs.WCS
+        Of the first exposure.
+    regions : sequence of str
         S_REGION of every exposure.
-    wishes
+    wishes : Wishes
         What is asked for.
+
+    Returns
+    -------
+    Grid
     """
     info = {name.rpartition(".")[2]: v for name, v in meta.items() if "wcsinfo" in name}
     corners = [corners_of(region) for region in regions]
     crval = wishes.crval or fiducial(np.vstack(corners))
     own = scale_at(wcs, (info["ra_ref"], info["dec_ref"]))
-    if wishes.scale is None:
-        scale, ratio = own * wishes.ratio, wishes.ratio
+    if wishes.pixel_scale is None:
+        scale, ratio = own * wishes.pixel_scale_ratio, wishes.pixel_scale_ratio
     else:
-        scale = wishes.scale / 3600
+        scale = wishes.pixel_scale / 3600
         ratio = scale / mean_scale(wcs)
     turn = rotation_matrix(info, wishes.rotation)
     made = _projection(crval, scale, turn)
@@ -123,7 +154,15 @@ def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], wishes: Wishe
 
 
 def corners_of(region: str) -> Doubles:
-    """Corners (n, 2) in degrees of the polygons of an S_REGION.
+    """Corners of the polygons of an S_REGION.
+
+    Parameters
+    ----------
+    region : str
+
+    Returns
+    -------
+    (n, 2: right ascension, declination) float64, degrees
 
     Raises
     ------
@@ -140,7 +179,17 @@ def corners_of(region: str) -> Doubles:
 
 
 def fiducial(corners: Doubles) -> tuple[float, float]:
-    """The middle of corners (n, 2) in degrees: of the box of their directions."""
+    """The middle of corners: of the box of their directions.
+
+    Parameters
+    ----------
+    corners : (n, 2: right ascension, declination) float64, degrees
+
+    Returns
+    -------
+    (float, float), degrees
+        Right ascension and declination.
+    """
     lon, lat = np.deg2rad(corners).T
     directions = np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
     x, y, z = (directions.max(axis=1) + directions.min(axis=1)) / 2
@@ -150,14 +199,36 @@ def fiducial(corners: Doubles) -> tuple[float, float]:
 
 
 def scale_at(wcs: WCS, sky: tuple[float, float]) -> float:
-    """Geometric mean of the width and height of a pixel, in degrees, at a place in the sky."""
+    """Geometric mean of the width and height of a pixel, in degrees, at a place in the sky.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+    sky : (float, float), degrees
+        Right ascension and declination.
+
+    Returns
+    -------
+    float, degrees
+    """
     x, y = wcs.invert(*sky, with_bounding_box=False)
     ra, dec = wcs([x, x + 1, x], [y, y, y + 1], with_bounding_box=False)
     return float(np.sqrt(separation(ra, dec, 1) * separation(ra, dec, 2)))
 
 
 def separation(ra: Doubles, dec: Doubles, other: int) -> float:
-    """Angle from the first of some places to another (Vincenty), all in degrees."""
+    """Angle from the first of some places to another, by the formula of Vincenty.
+
+    Parameters
+    ----------
+    ra, dec : (n,) float64, degrees
+    other : int
+        Which of the places.
+
+    Returns
+    -------
+    float, degrees
+    """
     lon = np.deg2rad(ra[other] - ra[0])
     one, two = np.deg2rad(dec[0]), np.deg2rad(dec[other])
     across = np.cos(two) * np.sin(lon)
@@ -167,7 +238,17 @@ def separation(ra: Doubles, dec: Doubles, other: int) -> float:
 
 
 def mean_scale(wcs: WCS) -> float:
-    """Root of the mean area of the pixels of an image, in degrees."""
+    """Root of the mean area of the pixels of an image, in degrees.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        With a bounding box.
+
+    Returns
+    -------
+    float, degrees
+    """
     (x0, x1), (y0, y1) = wcs.bounding_box
     x0, y0, x1, y1 = int(x0 + 0.5), int(y0 + 0.5), int(x1 - 0.5), int(y1 - 0.5)
     edge = np.linspace(0, 1, 16, endpoint=False)
@@ -196,7 +277,20 @@ def _area(ra: Doubles, dec: Doubles) -> float:
 
 
 def rotation_matrix(info: Mapping[str, float], rotation: float | None) -> Doubles:
-    """From pixels to east and north: as the detector is turned, or as the user wants the y axis."""
+    """From pixels to east and north: as the detector is turned, or as the user wants the y axis.
+
+    Parameters
+    ----------
+    info : mapping of float
+        ROLL_REF and V3I_YANG in degrees, and VPARITY, as `roll_ref`, `v3yangle` and `vparity`.
+    rotation : float or None, degrees
+        Position angle of the y axis; None: the detector's.
+
+    Returns
+    -------
+    (2, 2) float64
+        The PC matrix of FITS.
+    """
     angle, parity = np.deg2rad(info["v3yangle"]), info["vparity"]
     roll = info["roll_ref"] if rotation is None else rotation
     turn = np.deg2rad(roll) - (parity * angle if rotation is None else 0.0)
@@ -262,7 +356,20 @@ def _fits_wcs(
 
 
 def from_file(path: str, own: float, shape: tuple[int, int] | None) -> Grid:
-    """The grid of an ASDF file, see `stored_wcs`, for exposures whose pixels are `own` arcsec wide."""
+    """The grid of an ASDF file, see `stored_wcs`.
+
+    Parameters
+    ----------
+    path : str
+    own : float, arcsec
+        Width of a pixel of the exposures.
+    shape : (int, int) or None
+        Rows and columns, where the user says them.
+
+    Returns
+    -------
+    Grid
+    """
     wcs, found, scale = stored_wcs(path, shape)
     scale = scale or mean_scale(wcs) * 3600
     return Grid(wcs, found, scale, scale / own)
@@ -271,11 +378,24 @@ def from_file(path: str, own: float, shape: tuple[int, int] | None) -> Grid:
 def stored_wcs(
     path: str, shape: tuple[int, int] | None
 ) -> tuple[Any, tuple[int, int], float | None]:
-    """The gwcs `wcs` of an ASDF file, its shape (rows, columns), and the width of pixels in arcsec.
+    """The gwcs `wcs` of an ASDF file, its shape, and the width of pixels.
 
-    The shape is `shape`, or that of the gwcs, or `array_shape` or `pixel_shape` (columns first) of the
-    file, or what the bounding box holds. Pixels are `pixel_scale` arcsec wide, or the root of
-    `pixel_area`, or it is not known (None).
+    The shape is that of the gwcs, or `array_shape` or `pixel_shape` (columns first) of the file, or
+    what the bounding box holds. Pixels are `pixel_scale` arcsec wide, or the root of `pixel_area`.
+
+    Parameters
+    ----------
+    path : str
+    shape : (int, int) or None
+        Rows and columns, which go before those of the file.
+
+    Returns
+    -------
+    wcs : gwcs.WCS
+    shape : (int, int)
+        Rows and columns.
+    scale : float or None, arcsec
+        Width of a pixel; None where the file does not tell.
 
     Raises
     ------
@@ -321,16 +441,31 @@ def _shape_of(wcs: WCS, tree: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def pixel_map(wcs: WCS, grid: Grid, shape: tuple[int, int]) -> Doubles:
-    """Place in the mosaic (rows, columns, 2: x, y) of each pixel of an exposure of `shape`.
+    """Place in the mosaic of each pixel of an exposure.
 
     Coordinates are computed at points that are `STEP` pixels apart; cubic splines between them are
-    exact to 1e-6 pixels for the distortion of cameras. Pixels outside the bounding box are NaN.
+    exact to 1e-6 pixels for the distortion of cameras.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        Of the exposure, with a bounding box.
+    grid : Grid
+        The pixels of the mosaic.
+    shape : (int, int)
+        Rows and columns of the exposure.
+
+    Returns
+    -------
+    (rows, columns, 2: x, y) float64, pixels of the mosaic from 0
+        NaN outside the bounding box.
     """
     from scipy.interpolate import RectBivariateSpline
 
     rows, columns = inside(wcs, shape)
     x, y = (np.linspace(s.start, s.stop - 1, _points(s.stop - s.start)) for s in (columns, rows))
-    coarse = _to_grid(wcs, grid, *np.meshgrid(x, y))
+    sky = wcs(*np.meshgrid(x, y), with_bounding_box=False)
+    coarse = grid.wcs.invert(*sky, with_bounding_box=False)
     places = np.full((*shape, 2), np.nan)
     every = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
     for axis, values in enumerate(coarse):
@@ -341,7 +476,19 @@ def pixel_map(wcs: WCS, grid: Grid, shape: tuple[int, int]) -> Doubles:
 
 
 def inside(wcs: WCS, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """The rows and columns of an image of `shape` that are in the bounding box."""
+    """The rows and columns of an image that are in the bounding box.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+    shape : (int, int)
+        Rows and columns of the image.
+
+    Returns
+    -------
+    (slice, slice)
+        Rows, columns.
+    """
     found = []
     for limits, size in zip(wcs.bounding_box, shape[::-1], strict=True):
         low, high = (float(getattr(edge, "value", edge)) for edge in limits)
@@ -352,12 +499,6 @@ def inside(wcs: WCS, shape: tuple[int, int]) -> tuple[slice, slice]:
 
 def _points(size: int) -> int:
     return max(int(np.ceil(size / STEP)) + 1, min(FEWEST, size))
-
-
-def _to_grid(wcs: WCS, grid: Grid, x: Doubles, y: Doubles) -> tuple[Doubles, Doubles]:
-    sky = wcs(x, y, with_bounding_box=False)
-    places: tuple[Doubles, Doubles] = grid.wcs.invert(*sky, with_bounding_box=False)
-    return places
 
 
 ARCSEC2 = float(np.deg2rad(1 / 3600)) ** 2  # sr

@@ -42,7 +42,20 @@ class SlitGrid(Grid):
         return self.ratio
 
     def places(self, wcs: WCS, shape: tuple[int, int]) -> Doubles:
-        """Where pixels of an exposure of `shape` fall, (rows, columns, 2: x, y); NaN: nowhere."""
+        """Where pixels of an exposure fall.
+
+        Parameters
+        ----------
+        wcs : gwcs.WCS
+            Of the exposure.
+        shape : (int, int)
+            Rows and columns of the exposure.
+
+        Returns
+        -------
+        (rows, columns, 2: x, y) float64, pixels of the grid from 0
+            NaN: nowhere.
+        """
         lit = inside(wcs, shape)
         rows, columns = np.mgrid[lit].astype(np.float64)
         places = np.full((*shape, 2), np.nan)
@@ -78,8 +91,19 @@ class Line:
 def slit_scale(wcs: WCS, direction: int, world: tuple[float, ...] | None = None) -> float:
     """Width of a pixel across the dispersion, degrees.
 
-    It is that at a place `world` (right ascension, declination in degrees, wavelength in um), or in
-    the middle of the bounding box.
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        To right ascension, declination and wavelength.
+    direction : {1, 2}
+        DISPAXIS: 1 along rows, 2 along columns.
+    world : (float, float, float), optional
+        Right ascension and declination in degrees and wavelength in um of the place; by default the
+        middle of the bounding box.
+
+    Returns
+    -------
+    float, degrees
     """
     if world is None:
         x, y = (float(np.mean([float(edge) for edge in limits])) for limits in wcs.bounding_box)
@@ -95,12 +119,16 @@ def slit_grid(wcs: WCS, direction: int, wishes: Wishes) -> SlitGrid:
 
     Parameters
     ----------
-    wcs
-        The exposure's gwcs, to right ascension, declination and wavelength, with a bounding box.
-    direction
-        Of the dispersion.
-    wishes
+    wcs : gwcs.WCS
+        Of the exposure, to right ascension, declination and wavelength, with a bounding box.
+    direction : {1, 2}
+        DISPAXIS: 1 along rows, 2 along columns.
+    wishes : Wishes
         What is asked for: the scale along the slit, or the ratio to it, and the shape.
+
+    Returns
+    -------
+    SlitGrid
 
     Raises
     ------
@@ -109,9 +137,9 @@ def slit_grid(wcs: WCS, direction: int, wishes: Wishes) -> SlitGrid:
     """
     from gwcs.wcstools import grid_from_bounding_box
 
-    ratio = wishes.ratio
-    if wishes.scale is not None:
-        ratio = slit_scale(wcs, direction) * 3600 / wishes.scale
+    ratio = wishes.pixel_scale_ratio
+    if wishes.pixel_scale is not None:
+        ratio = slit_scale(wcs, direction) * 3600 / wishes.pixel_scale
     ra, dec, waves = wcs(*grid_from_bounding_box(wcs.bounding_box))
     lower, upper = (float(edge) for edge in wcs.bounding_box[1])
     table = _wavelengths(waves)
@@ -124,7 +152,27 @@ def slit_grid(wcs: WCS, direction: int, wishes: Wishes) -> SlitGrid:
 def slit_grid_of_file(
     path: str, wcs: WCS, direction: int, shape: tuple[int, int] | None
 ) -> SlitGrid:
-    """The grid of an ASDF file, see `stored_wcs`, for an exposure with the gwcs `wcs`."""
+    """The grid of an ASDF file, see `stored_wcs`.
+
+    Parameters
+    ----------
+    path : str
+    wcs : gwcs.WCS
+        Of the exposure.
+    direction : {1, 2}
+        DISPAXIS: 1 along rows, 2 along columns.
+    shape : (int, int) or None
+        Rows and columns, where the user says them.
+
+    Returns
+    -------
+    SlitGrid
+
+    Raises
+    ------
+    InputError
+        When the gwcs of the file is not that of a spectrum.
+    """
     stored, found, scale = stored_wcs(path, shape)
     if stored.output_frame.naxes != SPECTRAL_AXES:
         raise InputError(
@@ -208,7 +256,20 @@ def _by_row(waves: Doubles) -> Any:
 
 
 def slit_outline(region: str, grid: Grid) -> str | None:
-    """S_REGION of a rectified slit: as long as the grid, as wide as the outline `region`."""
+    """S_REGION of a rectified slit: as long as the grid, as wide as the outline `region`.
+
+    Parameters
+    ----------
+    region : str
+        S_REGION of the exposure.
+    grid : Grid
+        The pixels of the rectified slit.
+
+    Returns
+    -------
+    str or None
+        None where a corner is not known.
+    """
     from astropy import units
     from astropy.coordinates import SkyCoord
 

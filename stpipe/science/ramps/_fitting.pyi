@@ -5,7 +5,7 @@ from stpipe.science.arrays import Bits, Floats
 
 class Inputs:
     def __init__(
-        self, arrays: Mapping[str, Any], times: Mapping[str, float], keep_single: bool
+        self, arrays: Mapping[str, Any], times: Mapping[str, float], suppress_one_group: bool
     ) -> None: ...
 
 class Rates:

@@ -78,7 +78,7 @@ cdef struct Work:
     # Everything that one pixel needs, allocated once.
     Py_ssize_t nints
     Py_ssize_t ngroups
-    bint keep_single  # ramps of one good group have timings of their own
+    bint suppress_one_group  # else ramps of one good group have timings of their own
     Timing timing
     Pixel pixel
     double *data  # (integrations, groups) in DN; NaN where saturated
@@ -123,7 +123,7 @@ cdef class Inputs:
     cdef Work work
     cdef Block block
 
-    def __cinit__(self, arrays, times, bint keep_single):
+    def __cinit__(self, arrays, times, bint suppress_one_group):
         """Arrays by attribute name (zeroframe may be None); times as in `Timing`, and nframes."""
         self.data, self.flags, self.original = arrays["data"], arrays["groupdq"], arrays["original"]
         self.pixeldq, self.gain = arrays["pixeldq"], arrays["gain"]
@@ -133,7 +133,7 @@ cdef class Inputs:
             self.zeroframe = arrays["zeroframe"]
         self.noise_scale = sqrt(2.0 * times["nframes"])
         self.work.nints, self.work.ngroups = self.data.shape[0], self.data.shape[1]
-        self.work.keep_single = keep_single
+        self.work.suppress_one_group = suppress_one_group
         self.work.timing.group, self.work.timing.frame = times["group"], times["frame"]
         self.work.timing.first_group = times["first_group"]
         self.work.timing.pedestal = times["pedestal"]
@@ -556,7 +556,7 @@ cdef void load(Inputs a, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
         if w.integrations[i].seen & CHARGELOSS:
             for k in range(w.ngroups):
                 w.original[i * w.ngroups + k] = a.original[i, k, y, x]
-        if w.keep_single:
+        if not w.suppress_one_group:
             choose_mode(w, i, a.zeroframe[i, y, x] if a.has_zeroframe else 0)
 
 

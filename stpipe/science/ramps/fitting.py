@@ -85,14 +85,38 @@ class FitRules:
     lastgroup: int | None = None
 
 
-def is_likely(read_times: Any, ngroups: int | None, rules: FitRules) -> bool:
-    """Is the likelihood asked for, or needed as reads are uneven, and can it be had?"""
+def is_likely(read_times: object, ngroups: int | None, rules: FitRules) -> bool:
+    """Is the likelihood asked for, or needed as reads are uneven, and can it be had?
+
+    Parameters
+    ----------
+    read_times : list of list of float, or None
+        Times of the reads of each group, where they are uneven.
+    ngroups : int or None
+        Groups of an integration.
+    rules : FitRules
+
+    Returns
+    -------
+    bool
+    """
     wanted = rules.algorithm == "LIKELY" or bool(read_times)
     return wanted and (ngroups or 0) >= FEWEST_GROUPS
 
 
 def fit_of(exposure: Chain, references: References, rules: FitRules) -> Fit | LikelyFit:
     """What holds for all bands of an exposure: which groups to use, and how.
+
+    Parameters
+    ----------
+    exposure : Chain
+    references : References
+        GAIN and READNOISE.
+    rules : FitRules
+
+    Returns
+    -------
+    Fit or LikelyFit
 
     Raises
     ------
@@ -117,7 +141,22 @@ def fit_of(exposure: Chain, references: References, rules: FitRules) -> Fit | Li
 
 
 def rate_models(ramp: RampModel, exposure: Chain, fit: Fit | LikelyFit) -> list[Any]:
-    """Models of the rates of an exposure and of its integrations; of LIKELY also of chi squared."""
+    """Models of the rates of an exposure and of its integrations; of LIKELY also of chi squared.
+
+    Parameters
+    ----------
+    ramp : RampModel
+        Gives its metadata and times of integrations.
+    exposure : Chain
+        The corrections that the ramp still has to go through; they run.
+    fit : Fit or LikelyFit
+
+    Returns
+    -------
+    list of DataModel
+        ImageModel (or IFUImageModel) and CubeModel in DN/s; of LIKELY also an ImageModel of chi
+        squared.
+    """
     from stpipe import models
 
     image = models.IFUImageModel if is_integral_field(ramp.meta) else models.ImageModel
@@ -137,7 +176,20 @@ def rate_models(ramp: RampModel, exposure: Chain, fit: Fit | LikelyFit) -> list[
 
 
 def segments_model(ramp: RampModel, exposure: Chain, fit: Fit) -> RampFitOutputModel:
-    """A model of the segments that the fit by least squares has averaged."""
+    """A model of the segments that the fit by least squares has averaged.
+
+    Parameters
+    ----------
+    ramp : RampModel
+        Gives its metadata.
+    exposure : Chain
+        The corrections that the ramp still has to go through; they run.
+    fit : Fit
+
+    Returns
+    -------
+    RampFitOutputModel
+    """
     from stpipe import models
 
     segments = models.RampFitOutputModel()
@@ -151,6 +203,19 @@ def segments_model(ramp: RampModel, exposure: Chain, fit: Fit) -> RampFitOutputM
 
 def draft_rates(ramp: RampModel, references: References) -> tuple[ImageModel, CubeModel]:
     """Rates of the exposure and of its integrations with default parameters, to see sources in.
+
+    Parameters
+    ----------
+    ramp : RampModel
+        Stays as it is.
+    references : References
+        GAIN and READNOISE.
+
+    Returns
+    -------
+    rate : ImageModel
+    rateints : CubeModel
+        Both in DN/s.
 
     Raises
     ------
@@ -171,26 +236,59 @@ class Fit:
     times: FitTimes
     outside: GroupBits  # DO_NOT_USE in groups (groups) that the user leaves out
     kept: tuple[int, int]  # first group and end of those that are used
-    suppress: bool  # drop ramps with a single good group
+    suppress_one_group: bool  # drop ramps with a single good group
     gain_factor: float | None
 
     def rates(self, band: Band) -> tuple[Rates, Rates]:
-        """Rates of the exposure and of its integrations in a band."""
-        return fit_ramps(self._ramps(band), self.times, keep_single=not self.suppress)
+        """Rates of the exposure and of its integrations in a band.
+
+        Parameters
+        ----------
+        band : Band
+
+        Returns
+        -------
+        exposure, integrations : Rates
+        """
+        return fit_ramps(self._ramps(band), self.times, suppress_one_group=self.suppress_one_group)
 
     def room(self, band: Band) -> tuple[int, int]:
-        """The most segments and jumps that a ramp of a band has."""
-        return count_segments(self._ramps(band), self.times, keep_single=not self.suppress)
+        """The most segments and jumps that a ramp of a band has.
+
+        Parameters
+        ----------
+        band : Band
+
+        Returns
+        -------
+        (int, int)
+        """
+        return count_segments(
+            self._ramps(band), self.times, suppress_one_group=self.suppress_one_group
+        )
 
     def segments(self, band: Band, room: tuple[int, int]) -> Segments:
-        """Segments of the ramps of a band."""
-        keep_single = not self.suppress
-        return describe_segments(self._ramps(band), self.times, keep_single=keep_single, room=room)
+        """Segments of the ramps of a band.
+
+        Parameters
+        ----------
+        band : Band
+        room : (int, int)
+            How many segments and jumps there are to be.
+
+        Returns
+        -------
+        Segments
+        """
+        suppress = self.suppress_one_group
+        return describe_segments(
+            self._ramps(band), self.times, suppress_one_group=suppress, room=room
+        )
 
     def _ramps(self, band: Band) -> Ramps:
         """Arrays to fit, with groups left out as the parameters and the instrument demand."""
         ramps = ramps_of(band, self.references, self.outside)
-        if self.suppress:
+        if self.suppress_one_group:
             ramps = replace(ramps, groupdq=suppress_single_groups(ramps.groupdq))
         return trim_groups(ramps, *self.kept)
 
@@ -205,14 +303,37 @@ class LikelyFit:
     gain_factor: float | None
 
     def rates(self, band: Band) -> tuple[Rates, Rates, ChiSquared]:
-        """Rates of the exposure and of its integrations in a band, and how well they fit."""
+        """Rates of the exposure and of its integrations in a band, and how well they fit.
+
+        Parameters
+        ----------
+        band : Band
+
+        Returns
+        -------
+        exposure, integrations : Rates
+        chisq : ChiSquared
+        """
         ramps = ramps_of(band, self.references, self.outside)
         exposure, integrations = fit_likely_ramps(ramps, self.resultants)
         return Rates.of(exposure), Rates.of(integrations), ChiSquared(exposure.chisq)
 
 
 def ramps_of(band: Band, references: References, outside: GroupBits) -> Ramps:
-    """The arrays of a band that are fitted, with the flags of `outside` (groups) added."""
+    """The arrays of a band that are fitted, with the flags of `outside` added.
+
+    Parameters
+    ----------
+    band : Band
+    references : References
+        GAIN and READNOISE.
+    outside : (groups,) uint8
+        DO_NOT_USE in groups that are left out.
+
+    Returns
+    -------
+    Ramps
+    """
     parts = references.part(band.place)
     groupdq = band.groupdq | outside[:, None, None]
     dark = band.average_dark_current
@@ -240,7 +361,17 @@ class FitTimes:
 
     @classmethod
     def of(cls, exposure: Meta) -> FitTimes:
-        """Times from an exposure's metadata."""
+        """Times from an exposure's metadata.
+
+        Parameters
+        ----------
+        exposure : Meta
+            `meta.exposure`.
+
+        Returns
+        -------
+        FitTimes
+        """
         return cls(
             exposure.group_time,
             exposure.frame_time,
@@ -250,7 +381,13 @@ class FitTimes:
         )
 
     def members(self) -> dict[str, float]:
-        """Members of the kernel's `Timing`, in single precision as the peer uses them."""
+        """Members of the kernel's `Timing`, in single precision as the peer uses them.
+
+        Returns
+        -------
+        dict of float, s
+            `pedestal` and `nframes` have no unit.
+        """
         group, frame = float(np.float32(self.group_time)), float(np.float32(self.frame_time))
         middle = (self.nframes + 1) / 2
         return {
@@ -274,7 +411,16 @@ class Rates:
 
     @classmethod
     def of(cls, fitted: LikelyRates) -> Rates:
-        """The rates among the attributes of an object."""
+        """The rates among the attributes of an object.
+
+        Parameters
+        ----------
+        fitted : LikelyRates
+
+        Returns
+        -------
+        Rates
+        """
         return cls(**{field.name: getattr(fitted, field.name) for field in fields(cls)})
 
 
@@ -303,7 +449,20 @@ class Segments:
 def assemble(
     parts: Iterable[tuple[Rectangle, Sequence[Fitted]]], frame: tuple[int, int]
 ) -> list[dict[str, FinishedArray]]:
-    """Whole arrays by name from bands, one dictionary for each result of a band."""
+    """Whole arrays by name from bands, one dictionary for each result of a band.
+
+    Parameters
+    ----------
+    parts : iterable of (Rectangle, sequence)
+        Where each band lies, and its results: dataclasses of arrays (..., rows, columns).
+    frame : (int, int)
+        Rows and columns of the exposure.
+
+    Returns
+    -------
+    list of dict
+        Arrays (..., rows, columns) of the whole exposure, in memory or in scratch files.
+    """
     stores: list[ArrayStore] = []
     for place, results in parts:
         stores = stores or [ArrayStore() for _ in results]
@@ -324,33 +483,70 @@ def _insert(
 
 
 def assign(product: DataModel, arrays: Mapping[str, FinishedArray]) -> None:
-    """Give a model its arrays, which may be in scratch files."""
+    """Give a model its arrays, which may be in scratch files.
+
+    Parameters
+    ----------
+    product : DataModel
+    arrays : mapping of array
+        By the name of the array.
+    """
     for name, array in arrays.items():
         hold(product, name, array)
 
 
 def is_integral_field(meta: Meta) -> bool:
-    """Was the exposure taken with an integral-field unit, or a lamp through one?"""
+    """Was the exposure taken with an integral-field unit, or a lamp through one?
+
+    Parameters
+    ----------
+    meta : Meta
+
+    Returns
+    -------
+    bool
+    """
     lamp = meta.exposure.type in LAMP_TYPES and meta.instrument.lamp_mode == "IFU"
     return lamp or meta.exposure.type in INTEGRAL_FIELD_TYPES
 
 
-def groups_outside(ngroups: int, first: int | None, last: int | None) -> GroupBits:
-    """DO_NOT_USE in the groups (groups) before `first` and after `last` (from 0), 0 in others.
+def groups_outside(ngroups: int, firstgroup: int | None, lastgroup: int | None) -> GroupBits:
+    """DO_NOT_USE in the groups before `firstgroup` and after `lastgroup`, 0 in others.
 
     An empty selection is ignored, with a warning.
+
+    Parameters
+    ----------
+    ngroups : int
+    firstgroup, lastgroup : int or None
+        Counted from 0; None: no limit.
+
+    Returns
+    -------
+    (groups,) uint8
     """
     outside = np.zeros(ngroups, dtype=np.uint8)
-    start, end = max(first or 0, 0), ngroups - 1 if last is None else last
+    start, end = max(firstgroup or 0, 0), ngroups - 1 if lastgroup is None else lastgroup
     if start < end:
         outside[:start] = outside[end + 1 :] = dqflags.DO_NOT_USE
-    elif first is not None or last is not None:
-        log.warning("firstgroup = %s, lastgroup = %s select nothing: all groups used", first, last)
+    elif firstgroup is not None or lastgroup is not None:
+        message = "firstgroup = %s, lastgroup = %s select nothing: all groups used"
+        log.warning(message, firstgroup, lastgroup)
     return outside
 
 
 def suppress_single_groups(groupdq: GroupBits) -> GroupBits:
-    """Flags with DO_NOT_USE in all groups of ramps that have exactly one good group."""
+    """Flags with DO_NOT_USE in all groups of ramps that have exactly one good group.
+
+    Parameters
+    ----------
+    groupdq : (integrations, groups, rows, columns) uint8
+        PERSISTENCE does not keep a group from being good.
+
+    Returns
+    -------
+    (integrations, groups, rows, columns) uint8
+    """
     good = (groupdq & np.uint8(0xFF ^ dqflags.PERSISTENCE)) == 0
     single = good.sum(axis=1, dtype=np.uint16) == 1
     if not single.any():
@@ -362,7 +558,15 @@ def suppress_single_groups(groupdq: GroupBits) -> GroupBits:
 def usable_groups(unusable: Booleans) -> tuple[int, int]:
     """First group and end of those to use, without the leading ones and the last if unusable.
 
-    `unusable` (groups) are those that are DO_NOT_USE in all pixels and integrations.
+    Parameters
+    ----------
+    unusable : (groups,) bool
+        Groups that are DO_NOT_USE in all pixels and integrations.
+
+    Returns
+    -------
+    (int, int)
+        Counted from 0; the end is not used.
 
     Raises
     ------
@@ -377,7 +581,18 @@ def usable_groups(unusable: Booleans) -> tuple[int, int]:
 
 
 def trim_groups(ramps: Ramps, first: int, end: int) -> Ramps:
-    """Ramps with the groups from `first` up to `end`; the new first one can be no jump any more."""
+    """Ramps with the groups from `first` up to `end`; the new first one can be no jump any more.
+
+    Parameters
+    ----------
+    ramps : Ramps
+    first, end : int
+        Counted from 0; `end` is not used.
+
+    Returns
+    -------
+    Ramps
+    """
     groupdq = ramps.groupdq[:, first:end]
     if first > 0:
         groupdq = groupdq.copy()
@@ -390,42 +605,80 @@ def trim_groups(ramps: Ramps, first: int, end: int) -> Ramps:
     )
 
 
-def fit_ramps(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> tuple[Rates, Rates]:
-    """Rates of the exposure and of its integrations.
+def fit_ramps(ramps: Ramps, times: FitTimes, *, suppress_one_group: bool) -> tuple[Rates, Rates]:
+    """Rates of the exposure and of its integrations, by weighted least squares.
 
-    With `keep_single`, ramps without two good groups use the times of the first group or frame.
+    Segments between jumps are fitted one by one (Fixsen et al. 2000, PASP 112, 1350) and averaged by
+    their read noise (Robberto 2009, JWST-STScI-001853).
+
+    Parameters
+    ----------
+    ramps : Ramps
+    times : FitTimes
+    suppress_one_group : bool
+        Without it, ramps without two good groups use the times of the first group or frame.
+
+    Returns
+    -------
+    exposure : Rates
+        (rows, columns), DN/s.
+    integrations : Rates
+        (integrations, rows, columns), DN/s.
     """
     nints, _, rows, columns = ramps.data.shape
     floats = [np.empty((nints + 1, rows, columns), dtype=np.float32) for _ in range(4)]
     dq = np.empty((nints + 1, rows, columns), dtype=np.uint32)
     slope, var_poisson, var_rnoise, err = floats
-    inputs = _inputs(ramps, times, keep_single=keep_single)
+    inputs = _inputs(ramps, times, suppress_one_group=suppress_one_group)
     _fitting.fit(inputs, _fitting.Rates(slope, dq, var_poisson, var_rnoise, err))
     fitted = (slope, dq, var_poisson, var_rnoise, err)
     return Rates(*(a[-1] for a in fitted)), Rates(*(a[:-1] for a in fitted))
 
 
-def _inputs(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> _fitting.Inputs:
+def _inputs(ramps: Ramps, times: FitTimes, *, suppress_one_group: bool) -> _fitting.Inputs:
     arrays = {name: a if a is None else rows_of(a) for name, a in vars(ramps).items()}
-    return _fitting.Inputs(arrays, times.members(), keep_single)
+    return _fitting.Inputs(arrays, times.members(), suppress_one_group)
 
 
-def count_segments(ramps: Ramps, times: FitTimes, *, keep_single: bool) -> tuple[int, int]:
-    """The most segments, and the most jumps, that any of the ramps has."""
-    inputs = _inputs(ramps, times, keep_single=keep_single)
+def count_segments(ramps: Ramps, times: FitTimes, *, suppress_one_group: bool) -> tuple[int, int]:
+    """The most segments, and the most jumps, that any of the ramps has.
+
+    Parameters
+    ----------
+    ramps : Ramps
+    times : FitTimes
+    suppress_one_group : bool
+        As `fit_ramps` takes it.
+
+    Returns
+    -------
+    (int, int)
+    """
+    inputs = _inputs(ramps, times, suppress_one_group=suppress_one_group)
     segments, jumps = _fitting.count(inputs)
     return segments, jumps
 
 
 def describe_segments(
-    ramps: Ramps, times: FitTimes, *, keep_single: bool, room: tuple[int, int] | None = None
+    ramps: Ramps, times: FitTimes, *, suppress_one_group: bool, room: tuple[int, int] | None = None
 ) -> Segments:
     """The segments that `fit_ramps` averages, with their intercepts, and the jumps between them.
 
-    There is `room` for so many segments and jumps; by default for as many as there are.
+    Parameters
+    ----------
+    ramps : Ramps
+    times : FitTimes
+    suppress_one_group : bool
+        As `fit_ramps` takes it.
+    room : (int, int), optional
+        So many segments and jumps; by default as many as there are.
+
+    Returns
+    -------
+    Segments
     """
     nints, _, rows, columns = ramps.data.shape
-    inputs = _inputs(ramps, times, keep_single=keep_single)
+    inputs = _inputs(ramps, times, suppress_one_group=suppress_one_group)
     nsegments, njumps = room or _fitting.count(inputs)
     segments = np.zeros((7, nints, nsegments, rows, columns), dtype=np.float32)
     pedestal = np.zeros((nints, rows, columns), dtype=np.float32)

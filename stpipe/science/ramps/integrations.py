@@ -19,12 +19,31 @@ RampOrRates: TypeAlias = "RampModel | ImageModel | CubeModel"
 
 
 def is_ramp(model: DataModel) -> TypeIs[RampModel]:
-    """Is it a ramp, and not rates?"""
+    """Is it a ramp, and not rates?
+
+    Parameters
+    ----------
+    model : DataModel
+
+    Returns
+    -------
+    bool
+    """
     return type(model).__name__ == "RampModel"
 
 
 def integrations_of(model: RampOrRates) -> list[tuple[int | slice, ...]]:
-    """Sections of a model's data (..., rows, columns), one for each integration."""
+    """Sections of a model's data (..., rows, columns), one for each integration.
+
+    Parameters
+    ----------
+    model : RampModel, CubeModel or ImageModel
+
+    Returns
+    -------
+    list of tuple
+        Indices of `data`; of an image one.
+    """
     *leading, rows, columns = model.shape
     image = slice(0, rows), slice(0, columns)
     groups = (slice(None),) * (len(leading) - 1)
@@ -32,7 +51,19 @@ def integrations_of(model: RampOrRates) -> list[tuple[int | slice, ...]]:
 
 
 def as_model(array: FinishedArray, like: DataModel) -> RampOrRates:
-    """A model of an array, by its number of dimensions, with the metadata of another."""
+    """A model of an array, by its number of dimensions, with the metadata of another.
+
+    Parameters
+    ----------
+    array : ([integrations, [groups,]] rows, columns) float32
+        In memory or in a scratch file.
+    like : DataModel
+        Gives the metadata.
+
+    Returns
+    -------
+    ImageModel, CubeModel or RampModel
+    """
     from stpipe import models
 
     kinds: dict[int, type[RampOrRates]] = {

@@ -26,7 +26,17 @@ NORMAL, REFERENCE = 16, 4  # samples in turn, where the exposure does not say
 
 
 def is_interleaved(shape: tuple[int, ...]) -> bool:
-    """Does an array (..., rows, columns) hold interleaved reference samples?"""
+    """Does an array hold interleaved reference samples?
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (..., rows, columns)
+
+    Returns
+    -------
+    bool
+    """
     return max(shape[-2:]) > SIZE
 
 
@@ -48,7 +58,16 @@ class Interleaving:
 
     @classmethod
     def of(cls, meta: Meta) -> Interleaving:
-        """The interleaving of an exposure."""
+        """The interleaving of an exposure.
+
+        Parameters
+        ----------
+        meta : Meta
+
+        Returns
+        -------
+        Interleaving
+        """
         exposure = meta.exposure
         return cls(
             exposure.nrs_normal or NORMAL,
@@ -85,10 +104,28 @@ class Interleaving:
         return self.science[::-1] if self.flipped else self.science
 
     def to_detector(self, array: npt.NDArray[Item]) -> npt.NDArray[Item]:
-        """View of an array (..., rows, columns) of the science frame in that of the detector."""
+        """View of an array of the science frame in that of the detector.
+
+        Parameters
+        ----------
+        array : (..., rows, columns)
+
+        Returns
+        -------
+        (..., columns, rows) of the dtype of `array`
+        """
         turned = np.swapaxes(array, -2, -1)
         return turned[..., ::-1, ::-1] if self.flipped else turned
 
     def to_science(self, array: npt.NDArray[Item]) -> npt.NDArray[Item]:
-        """View of an array of the detector's frame in the science frame."""
+        """View of an array of the detector's frame in the science frame.
+
+        Parameters
+        ----------
+        array : (..., rows, columns)
+
+        Returns
+        -------
+        (..., columns, rows) of the dtype of `array`
+        """
         return np.swapaxes(array[..., ::-1, ::-1] if self.flipped else array, -2, -1)

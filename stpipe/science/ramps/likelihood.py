@@ -45,7 +45,19 @@ class LikelyRates:
 
 
 def read_times(exposure: Meta, ngroups: int) -> list[Doubles]:
-    """Times in seconds of the reads that each group averages, from an exposure's metadata."""
+    """Times of the reads that each group averages, from an exposure's metadata.
+
+    Parameters
+    ----------
+    exposure : Meta
+        `meta.exposure`; its list of read times goes before the pattern of frames and gaps.
+    ngroups : int
+
+    Returns
+    -------
+    list of (reads,) float64, s
+        One array for each group.
+    """
     if exposure.read_times:
         return [np.atleast_1d(np.asarray(times, dtype=np.float64)) for times in exposure.read_times]
     reads = np.arange(1, exposure.nframes + 1)
@@ -70,16 +82,33 @@ class Resultants:
 
     @classmethod
     def of(cls, times: Sequence[Doubles], *, has_zeroframe: bool) -> Resultants:
-        """Resultants of groups; with a zero frame of a first group that averages more, one more."""
+        """Resultants of groups; with a zero frame of a first group that averages more, one more.
+
+        Parameters
+        ----------
+        times : sequence of (reads,) float64, s
+            Of the reads of each group.
+        has_zeroframe : bool
+
+        Returns
+        -------
+        Resultants
+        """
         if not has_zeroframe or len(times[0]) == 1:
             return cls(times)
         return cls([times[0][:1], times[0][1:], *times[1:]], frame_first=True)
 
     def matrix(self) -> Doubles:
-        """What the covariance of differences is made of, (5, differences).
+        """What the covariance of differences is made of.
 
         Steps in time; diagonals for a photon rate of 1 and a read noise of 1, then the
-        off-diagonals, of which the last is unused. Brandt 2024, paper 1, equations 4, 11, 28, 29.
+        off-diagonals, of which the last is unused. Brandt 2024, paper 1 (PASP 136, 045004),
+        equations 4, 11, 28, 29.
+
+        Returns
+        -------
+        (5, differences) float64
+            The first row in s, the second and fourth in 1/s, the others in 1/s^2.
         """
         reads = self._reads()
         mean = np.array([np.mean(t) for t in self.times])
@@ -94,14 +123,30 @@ class Resultants:
         return matrix
 
     def pairs(self) -> GroupBits:
-        """After which difference a jump may hide within a resultant, spoiling two differences."""
+        """After which difference a jump may hide within a resultant, spoiling two differences.
+
+        Returns
+        -------
+        (differences - 1,) uint8
+            0 or 1.
+        """
         return (self._reads()[1:-1] > 1).astype(np.uint8)
 
     def _reads(self) -> npt.NDArray[np.intp]:
         return np.array([len(times) for times in self.times])
 
     def of_integration(self, data: Floats, zeroframe: Floats | None) -> Floats:
-        """Groups (groups, rows, columns) in DN as resultants, the zero frame apart."""
+        """Groups as resultants, the zero frame apart.
+
+        Parameters
+        ----------
+        data : (groups, rows, columns) float32, DN
+        zeroframe : (rows, columns) float32, DN, or None
+
+        Returns
+        -------
+        (resultants, rows, columns) float32, DN
+        """
         if not self.frame_first or zeroframe is None:
             return data
         nframes = len(self.times[1]) + 1
@@ -109,7 +154,16 @@ class Resultants:
         return np.stack([zeroframe, rest, *data[1:]])
 
     def flags_of_integration(self, groupdq: GroupBits) -> GroupBits:
-        """Flags of groups (groups, rows, columns), the first group's also for the zero frame."""
+        """Flags of groups, the first group's also for the zero frame.
+
+        Parameters
+        ----------
+        groupdq : (groups, rows, columns) uint8
+
+        Returns
+        -------
+        (resultants, rows, columns) uint8
+        """
         first = groupdq[:1] if self.frame_first else groupdq[:0]
         return np.concatenate([first, groupdq])
 
@@ -121,9 +175,22 @@ def _variance_weighted_mean(times: Doubles) -> float:
 
 
 def fit_likely_ramps(ramps: Ramps, resultants: Resultants) -> tuple[LikelyRates, LikelyRates]:
-    """Rates of the exposure and of its integrations.
+    """Rates of the exposure and of its integrations, by likelihood.
 
-    Groups with any flag are left out, with both differences that they are a part of.
+    Brandt 2024, PASP 136, 045004 and 045005. Groups with any flag are left out, with both
+    differences that they are a part of.
+
+    Parameters
+    ----------
+    ramps : Ramps
+    resultants : Resultants
+
+    Returns
+    -------
+    exposure : LikelyRates
+        (rows, columns), DN/s.
+    integrations : LikelyRates
+        (integrations, rows, columns), DN/s.
     """
     nints, _, rows, columns = ramps.data.shape
     floats = {
@@ -155,6 +222,16 @@ def combine_integrations(each: LikelyRates) -> LikelyRates:
 
     The photon noise of an integration is scaled to the rate of all, so that low fluctuations do not
     get the higher weight; the median starts the iteration.
+
+    Parameters
+    ----------
+    each : LikelyRates
+        (integrations, rows, columns), DN/s.
+
+    Returns
+    -------
+    LikelyRates
+        (rows, columns), DN/s.
     """
     if len(each.data) == 1:
         return LikelyRates(**{name: array[0] for name, array in vars(each).items()})

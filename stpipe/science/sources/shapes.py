@@ -22,12 +22,15 @@ def sharpness_and_roundness(data: Floats, places: Doubles, fwhm: float) -> tuple
 
     Parameters
     ----------
-    data
-        The image (rows, columns).
-    places
-        Of the sources (n, 2: x, y, from 0), pixels.
-    fwhm
-        Full width at half maximum of stars, pixels.
+    data : (rows, columns) float32
+        The image, in any unit.
+    places : (n, 2: x, y) float64, pixels from 0
+    fwhm : float, pixels
+        Full width at half maximum of stars.
+
+    Returns
+    -------
+    sharpness, roundness : (n,) float64
     """
     from scipy.ndimage import convolve
 

@@ -21,15 +21,39 @@ FAR = 0.01  # weight of neighbours below which there are none
 
 
 def usable(data: Floats, dq: Bits) -> Booleans:
-    """Pixels with a value that is good for anything."""
+    """Pixels with a value that is good for anything.
+
+    Parameters
+    ----------
+    data : (rows, columns) float32
+    dq : (rows, columns) uint32
+
+    Returns
+    -------
+    (rows, columns) bool
+    """
     return np.isfinite(data) & ~has(dq, dqflags.DO_NOT_USE | dqflags.NON_SCIENCE)
 
 
 def background_and_noise(data: Floats, good: Booleans, box: int) -> tuple[Doubles, Doubles]:
-    """Smooth background of an image and the noise of its pixels, from boxes of `box` pixels.
+    """Smooth background of an image and the noise of its pixels.
 
     Boxes are clipped at three standard deviations (Bertin & Arnouts 1996); between their middles the
     background is linear.
+
+    Parameters
+    ----------
+    data : (rows, columns) float32
+        In any unit.
+    good : (rows, columns) bool
+        Pixels that count.
+    box : int, pixels
+        Side of the boxes.
+
+    Returns
+    -------
+    background, noise : (rows, columns) float64
+        In the unit of the data.
     """
     from photutils.background import Background2D
 
@@ -45,7 +69,21 @@ def background_and_noise(data: Floats, good: Booleans, box: int) -> tuple[Double
 
 
 def between(mesh: Doubles, box: tuple[int, ...], shape: tuple[int, ...]) -> Doubles:
-    """Values of boxes, which begin in the first row and column, at every pixel (rows, columns)."""
+    """Values of boxes, which begin in the first row and column, at every pixel.
+
+    Parameters
+    ----------
+    mesh : (boxes, boxes) float64
+        Values at the middles of boxes.
+    box : (int, int)
+        Rows and columns of a box.
+    shape : (int, int)
+        Rows and columns of the image.
+
+    Returns
+    -------
+    (rows, columns) float64
+    """
     for axis in (0, 1):
         middles = (np.arange(mesh.shape[axis]) + 0.5) * box[axis] - 0.5
         place = np.interp(np.arange(shape[axis]), middles, np.arange(mesh.shape[axis]))
@@ -58,30 +96,46 @@ def between(mesh: Doubles, box: tuple[int, ...], shape: tuple[int, ...]) -> Doub
 
 @dataclass(frozen=True)
 class StarFinder:
-    """Stars brighter than `threshold` times the noise, of width `fwhm` pixels (Stetson 1987)."""
+    """Stars brighter than `snr_threshold` times the noise, of width `kernel_fwhm` pixels.
 
-    threshold: float
-    fwhm: float
-    box: int
+    DAOFIND: Stetson 1987, PASP 99, 191.
+    """
+
+    snr_threshold: float
+    kernel_fwhm: float
+    bkg_boxsize: int
     brightest: int | None = None
     peakmax: float | None = None
-    sharpness: tuple[float, float] = (0.2, 1.0)
-    roundness: tuple[float, float] = (-1.0, 1.0)
+    sharplo: float = 0.2
+    sharphi: float = 1.0
+    roundlo: float = -1.0
+    roundhi: float = 1.0
 
     def find(self, data: Floats, dq: Bits) -> Doubles:
-        """Places (n, 2: x, y, from 0) of stars, the brightest first."""
+        """Places of stars, the brightest first.
+
+        Parameters
+        ----------
+        data : (rows, columns) float32
+            In any unit.
+        dq : (rows, columns) uint32
+
+        Returns
+        -------
+        (n, 2: x, y) float64, pixels from 0
+        """
         from photutils.detection import DAOStarFinder
 
         good = usable(data, dq)
-        background, noise = background_and_noise(data, good, self.box)
-        image = filled(np.where(good, data - background, 0.0), good, self.fwhm / FWHM)
+        background, noise = background_and_noise(data, good, self.bkg_boxsize)
+        image = filled(np.where(good, data - background, 0.0), good, self.kernel_fwhm / FWHM)
         finder = DAOStarFinder(
-            threshold=self.threshold * float(np.median(noise[good])),
-            fwhm=self.fwhm,
+            threshold=self.snr_threshold * float(np.median(noise[good])),
+            fwhm=self.kernel_fwhm,
             peak_max=self.peakmax,
             n_brightest=self.brightest,
-            sharpness_range=self.sharpness,
-            roundness_range=self.roundness,
+            sharpness_range=(self.sharplo, self.sharphi),
+            roundness_range=(self.roundlo, self.roundhi),
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that there are none: the caller says so
@@ -90,13 +144,24 @@ class StarFinder:
             return np.zeros((0, 2))
         places = np.column_stack([table["x_centroid"], table["y_centroid"]])
         order = np.argsort(-np.asarray(table["flux"]))
-        return refined(image, places[order], self.fwhm)
+        return refined(image, places[order], self.kernel_fwhm)
 
 
 def filled(image: Doubles, good: Booleans, sigma: float) -> Doubles:
     """The image with Gaussian means of good neighbours in pixels that are not good; 0 far from any.
 
     Stars keep their places: a pixel that is 0 pulls their centroids away from it.
+
+    Parameters
+    ----------
+    image : (rows, columns) float64
+    good : (rows, columns) bool
+    sigma : float, pixels
+        Of the Gaussian.
+
+    Returns
+    -------
+    (rows, columns) float64
     """
     from scipy.ndimage import gaussian_filter
 
@@ -107,10 +172,23 @@ def filled(image: Doubles, good: Booleans, sigma: float) -> Doubles:
 
 
 def refined(image: Doubles, places: Doubles, fwhm: float) -> Doubles:
-    """Better places (n, 2): centroids under a Gaussian window that follows them.
+    """Better places: centroids under a Gaussian window that follows them.
 
     The window has the width of the stars, which is near the best weight there is for noise that is
-    the same everywhere (Bertin & Arnouts, windowed positions).
+    the same everywhere (Bertin & Arnouts 1996, windowed positions).
+
+    Parameters
+    ----------
+    image : (rows, columns) float64
+        Above the background.
+    places : (n, 2: x, y) float64, pixels from 0
+    fwhm : float, pixels
+        Full width at half maximum of stars.
+
+    Returns
+    -------
+    (n, 2: x, y) float64, pixels from 0
+        Where a window runs away or is empty, the place as it was.
     """
     sigma = fwhm / FWHM
     radius = int(np.ceil(3 * sigma)) + 1

@@ -49,7 +49,16 @@ class Limits:
     last: float
 
     def shifted(self, offset: float) -> Limits:
-        """The same range elsewhere."""
+        """The same range elsewhere.
+
+        Parameters
+        ----------
+        offset : float, pixels
+
+        Returns
+        -------
+        Limits
+        """
         return Limits(self.first + offset, self.last + offset)
 
     @property
@@ -72,9 +81,9 @@ class Aperture:
         Polynomials, lowest power first, in pairs: a lower and an upper limit.
     by_wavelength
         Whether the polynomials are of the wavelength in um, not of the pixel along the dispersion.
-    fit, order, smoothing
+    bkg_fit, bkg_order, smoothing_length
         How the background is estimated, see `Background`.
-    follows_source
+    use_source_posn
         Whether to shift it to where the source should be; None: as is usual.
     trace
         Where the source is (along); NaN where that is not known.
@@ -86,20 +95,39 @@ class Aperture:
     source: Coefficients = ()
     background: Coefficients = ()
     by_wavelength: bool = False
-    fit: str = "poly"
-    order: int = 0
-    smoothing: int = 0
-    follows_source: bool | None = None
+    bkg_fit: str = "poly"
+    bkg_order: int = 0
+    smoothing_length: int = 0
+    use_source_posn: bool | None = None
     trace: Doubles | None = None
 
     @classmethod
     def whole(cls, shape: tuple[int, int]) -> Self:
-        """Every pixel of an image (along, across)."""
+        """Every pixel of an image.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Pixels along the dispersion and across it.
+
+        Returns
+        -------
+        Aperture
+        """
         along, across = (Limits(0, size - 1) for size in shape)
         return cls(along, across)
 
     def shifted(self, offset: float) -> Aperture:
-        """The same aperture, moved across the dispersion."""
+        """The same aperture, moved across the dispersion.
+
+        Parameters
+        ----------
+        offset : float, pixels
+
+        Returns
+        -------
+        Aperture
+        """
         return replace(
             self,
             across=self.across.shifted(offset),
@@ -109,17 +137,39 @@ class Aperture:
         )
 
     def weights(self, wavelength: Doubles) -> tuple[Doubles, Limits]:
-        """How much of each pixel (along, across) is source, 0 to 1, and the mean limits."""
+        """How much of each pixel is source, and the mean limits.
+
+        Parameters
+        ----------
+        wavelength : (along, across) float64, um
+            NaN: not lit.
+
+        Returns
+        -------
+        weights : (along, across) float64
+            0 to 1.
+        limits : Limits
+            Across the dispersion, averaged along it.
+        """
         weights, mean = self._of_source(wavelength)
         weights = self._cut(weights)
         return np.where(np.isfinite(wavelength), weights, 0.0), mean
 
     def region(self, wavelength: Doubles) -> Background | None:
-        """Where and how the background is estimated; None without one."""
+        """Where and how the background is estimated; None without one.
+
+        Parameters
+        ----------
+        wavelength : (along, across) float64, um
+
+        Returns
+        -------
+        Background or None
+        """
         if not self.background:
             return None
-        weights, _ = self._between(self.background, wavelength, whole=self.fit == "median")
-        return Background(self._cut(weights), self.fit, self.order, self.smoothing)
+        weights, _ = self._between(self.background, wavelength, whole=self.bkg_fit == "median")
+        return Background(self._cut(weights), self.bkg_fit, self.bkg_order, self.smoothing_length)
 
     def _of_source(self, wavelength: Doubles) -> tuple[Doubles, Limits]:
         if self.source:
@@ -172,7 +222,19 @@ def _raised(pairs: Coefficients, offset: float) -> Coefficients:
 
 
 def centre(weights: Doubles, row: int | None = None) -> tuple[float, float]:
-    """The weighted mean position (along, across); across at one pixel along, when it is given."""
+    """The weighted mean position; across at one pixel along, when it is given.
+
+    Parameters
+    ----------
+    weights : (along, across) float64
+        Where all are 0, every pixel counts.
+    row : int, optional
+        Pixel along the dispersion.
+
+    Returns
+    -------
+    along, across : float, pixels from 0
+    """
     chosen = weights if row is None else weights[row : row + 1]
     total = chosen.sum()
     if not total:
@@ -183,7 +245,19 @@ def centre(weights: Doubles, row: int | None = None) -> tuple[float, float]:
 
 
 def turned(array: npt.NDArray[Item], direction: int) -> npt.NDArray[Item]:
-    """The last two axes as (along, across), of an image whose wavelengths run in `direction`."""
+    """The last two axes as (along, across), of an image whose wavelengths run in `direction`.
+
+    Parameters
+    ----------
+    array : (..., rows, columns)
+    direction : {1, 2}
+        DISPAXIS: 1 along rows, 2 along columns.
+
+    Returns
+    -------
+    (..., along, across) of the dtype of `array`
+        A view.
+    """
     return np.swapaxes(array, -1, -2) if direction == HORIZONTAL else array
 
 
@@ -197,16 +271,20 @@ def find_aperture(
 
     Parameters
     ----------
-    path
+    path : Path
         The EXTRACT1D reference file.
-    name
+    name : str
         Of the slit, or the exposure type where there is one slit.
-    order
+    order : int
         Spectral order.
-    shape
-        Pixels (along, across) of the image.
-    direction
-        Of the dispersion.
+    shape : (int, int)
+        Pixels of the image along the dispersion and across it.
+    direction : {1, 2}
+        DISPAXIS: 1 along rows, 2 along columns.
+
+    Returns
+    -------
+    Aperture or None
 
     Raises
     ------
@@ -246,10 +324,10 @@ def _aperture(entry: Mapping[str, Any], shape: tuple[int, int], direction: int) 
         source=_pairs(entry, "src_coeff"),
         background=_pairs(entry, "bkg_coeff"),
         by_wavelength=str(entry.get("independent_var", "pixel")).lower().startswith("wavelength"),
-        fit="poly" if fit == "mean" else str(fit),
-        order=0 if fit == "mean" else int(entry.get("bkg_order") or 0),
-        smoothing=odd_smoothing(entry.get("smoothing_length") or 0),
-        follows_source=entry.get("use_source_posn"),
+        bkg_fit="poly" if fit == "mean" else str(fit),
+        bkg_order=0 if fit == "mean" else int(entry.get("bkg_order") or 0),
+        smoothing_length=odd_smoothing(entry.get("smoothing_length") or 0),
+        use_source_posn=entry.get("use_source_posn"),
     )
 
 
@@ -269,7 +347,16 @@ def _pairs(entry: Mapping[str, Any], name: str) -> Coefficients:
 
 
 def odd_smoothing(length: float) -> int:
-    """A length of smoothing that has a middle: odd, and 0 below 3."""
+    """A length of smoothing that has a middle: odd, and 0 below 3.
+
+    Parameters
+    ----------
+    length : float, pixels
+
+    Returns
+    -------
+    int, pixels
+    """
     rounded = round(length)
     if rounded < FEWEST_SMOOTHED:
         return 0

@@ -32,18 +32,18 @@ class Background:
     ----------
     region
         Pixels (along, across) that are not 0 count.
-    fit
+    bkg_fit
         `poly` or `median`.
-    order
+    bkg_order
         Degree of the polynomials across the dispersion.
-    smoothing
+    smoothing_length
         Pixels along the dispersion, odd, that are averaged first; 0 for none.
     """
 
     region: Doubles
-    fit: str = "poly"
-    order: int = 0
-    smoothing: int = 0
+    bkg_fit: str = "poly"
+    bkg_order: int = 0
+    smoothing_length: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,19 @@ def extract(
 
     Parameters
     ----------
-    image
-        Values (..., along, across); NaN counts as missing.
-    variances
-        Of the image, by kind of noise.
-    weights
-        How much of each pixel (along, across) is in the aperture, 0 to 1.
-    background
+    image : (..., along, across) float64
+        In any unit; NaN counts as missing.
+    variances : mapping of (..., along, across) float64
+        Of the image, by kind of noise, in the square of its unit.
+    weights : (along, across) float64
+        How much of each pixel is in the aperture, 0 to 1.
+    background : Background, optional
         What is subtracted first.
+
+    Returns
+    -------
+    Extraction
+        In the unit of the image.
     """
     if background is None:
         level, share = np.zeros(1), np.zeros(1)
@@ -115,12 +120,12 @@ def _level(
 
     The sum of the background over the aperture is the sum of image times share.
     """
-    seen = smooth(image, background.smoothing)
+    seen = smooth(image, background.smoothing_length)
     inside = background.region != 0
-    if background.fit == "median":
+    if background.bkg_fit == "median":
         return _median(seen, known, weights, inside)
     used = (inside & known & np.isfinite(seen)).astype(np.float64)
-    return _polynomial(np.where(used, seen, 0.0), used, weights, background.order)
+    return _polynomial(np.where(used, seen, 0.0), used, weights, background.bkg_order)
 
 
 def _median(
@@ -137,13 +142,13 @@ def _median(
 
 
 def _polynomial(
-    seen: Doubles, used: Doubles, weights: Doubles, order: int
+    seen: Doubles, used: Doubles, weights: Doubles, bkg_order: int
 ) -> tuple[Doubles, Doubles]:
     """Least squares, all used pixels alike; 0 where there are too few of them."""
     across = seen.shape[-1]
-    terms = np.vander(np.linspace(-1, 1, across), order + 1, increasing=True)
+    terms = np.vander(np.linspace(-1, 1, across), bkg_order + 1, increasing=True)
     products = (terms[:, :, np.newaxis] * terms[:, np.newaxis, :]).reshape(across, -1)
-    matrices = (used @ products).reshape(*used.shape[:-1], order + 1, order + 1)
+    matrices = (used @ products).reshape(*used.shape[:-1], bkg_order + 1, bkg_order + 1)
     solved = np.linalg.cond(matrices) < SINGULAR
     inverse = np.zeros_like(matrices)
     inverse[solved] = np.linalg.inv(matrices[solved])
@@ -160,6 +165,17 @@ def smooth(image: Doubles, length: int) -> Doubles:
     """Means of `length` pixels along the dispersion; what is NaN does not count.
 
     Beyond its ends the image goes on as it ends.
+
+    Parameters
+    ----------
+    image : (..., along, across) float64
+    length : int, pixels
+        Odd; up to 1 nothing is done.
+
+    Returns
+    -------
+    (..., along, across) float64
+        NaN where nothing counts.
     """
     if length <= 1:
         return image

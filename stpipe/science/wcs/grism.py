@@ -34,7 +34,18 @@ REACH, SAMPLES = (-1.0, 2.0), 151
 
 
 def direction_of(meta: FlatMetadata) -> int:
-    """The axis along which a grism of NIRISS disperses: 1 rows (GR150C), 2 columns (GR150R)."""
+    """The axis along which a grism of NIRISS disperses: 1 rows (GR150C), 2 columns (GR150R).
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+
+    Returns
+    -------
+    {1, 2}
+        DISPAXIS.
+    """
     return 1 if str(meta.get("meta.instrument.filter")).upper().endswith("C") else 2
 
 
@@ -56,7 +67,16 @@ class Trace:
     parameter: Callable[[float], float]
 
     def at(self, wavelength: float) -> tuple[float, float]:
-        """The pixel (x, y) that light of a wavelength falls on."""
+        """The pixel that light of a wavelength falls on.
+
+        Parameters
+        ----------
+        wavelength : float, um
+
+        Returns
+        -------
+        x, y : float, pixels from 0
+        """
         t = self.parameter(wavelength)
         return float(self.x(t)), float(self.y(t))
 
@@ -72,13 +92,35 @@ class Grism:
 
     @classmethod
     def of(cls, meta: FlatMetadata, reference: CutReference) -> Self:
-        """The grism of an exposure, from its metadata by dotted name and a SPECWCS reference."""
+        """The grism of an exposure.
+
+        Parameters
+        ----------
+        meta : mapping
+            Metadata by dotted name; `meta.instrument.filter_position` in degrees.
+        reference : CutReference
+            The SPECWCS reference.
+
+        Returns
+        -------
+        Grism
+        """
         turned = meta["meta.instrument.filter_position"] - reference.fwcpos_ref
         turn = -float(np.deg2rad(turned))
         return cls(reference, turn, velocity_factor(meta), direction_of(meta))
 
     def trace(self, order: int, x: float, y: float) -> Trace:
         """The spectrum of light that would fall on a pixel of the full frame without the grism.
+
+        Parameters
+        ----------
+        order : int
+            Spectral order.
+        x, y : float, pixels from 0
+
+        Returns
+        -------
+        Trace
 
         Raises
         ------
@@ -116,14 +158,18 @@ def cutout_wcs(
 
     Parameters
     ----------
-    trace
+    trace : Trace
         The spectrum, in pixels of the exposure.
-    place
-        Right ascension and declination of the source, degrees.
-    box
-        Slices for rows and columns of the exposure that were cut out.
-    direction
-        Of the dispersion.
+    place : (float, float), degrees
+        Right ascension and declination of the source.
+    box : (slice, slice)
+        Rows and columns of the exposure that were cut out.
+    direction : {1, 2}
+        DISPAXIS: 1 along rows, 2 along columns.
+
+    Returns
+    -------
+    gwcs.WCS
     """
     from astropy.modeling import bind_bounding_box
     from astropy.modeling.models import Shift

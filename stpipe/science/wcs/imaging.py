@@ -40,14 +40,19 @@ def imaging_wcs(
 
     Parameters
     ----------
-    meta
+    meta : mapping
         Metadata of the exposure by dotted name.
-    shape
+    shape : (int, int)
         Rows and columns of the image.
-    distortion
-        Transform from 0-based pixels of the full frame to V2, V3 in arcsec.
-    filters
+    distortion : astropy.modeling.Model
+        From pixels of the full frame, from 0, to V2, V3 in arcsec.
+    filters : iterable of mapping
         Entries of a FILTEROFFSET reference; none where there is none.
+
+    Returns
+    -------
+    gwcs.WCS
+        To right ascension and declination in degrees.
     """
     from astropy.coordinates import ICRS
     from gwcs import WCS
@@ -66,7 +71,12 @@ def imaging_wcs(
 
 
 def detector_frame() -> Frame2D:
-    """Pixels of the image, from 0, x first."""
+    """Pixels of the image, from 0, x first.
+
+    Returns
+    -------
+    gwcs.coordinate_frames.Frame2D
+    """
     from astropy import units
     from gwcs.coordinate_frames import Frame2D
 
@@ -74,7 +84,16 @@ def detector_frame() -> Frame2D:
 
 
 def v2v3_frame(name: str) -> Frame2D:
-    """V2 and V3 in arcsec."""
+    """V2 and V3 in arcsec.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    gwcs.coordinate_frames.Frame2D
+    """
     from astropy import units
     from gwcs.coordinate_frames import Frame2D
 
@@ -87,7 +106,16 @@ def to_v2v3(
 ) -> Model:
     """The transform from pixels of the image to V2, V3, valid within the image.
 
-    A reference may say within which pixels of the full frame it is valid.
+    Parameters
+    ----------
+    meta, shape, distortion, filters
+        As `imaging_wcs` takes them. The distortion may say within which pixels of the full frame it is
+        valid.
+
+    Returns
+    -------
+    astropy.modeling.Model
+        From pixels, from 0, to arcsec, with a bounding box.
     """
     from astropy.modeling import bind_bounding_box
     from astropy.modeling.models import Shift
@@ -104,7 +132,17 @@ def to_v2v3(
 
 
 def own_limits(transform: Model) -> Limits | None:
-    """The bounding box that a transform brings, x first; None without one."""
+    """The bounding box that a transform brings; None without one.
+
+    Parameters
+    ----------
+    transform : astropy.modeling.Model
+
+    Returns
+    -------
+    ((float, float), (float, float)) or None, pixels from 0
+        Limits of x, then of y.
+    """
     try:
         limits: Limits = transform.bounding_box.bounding_box(order="F")
     except NotImplementedError:
@@ -118,6 +156,18 @@ def filter_offset(
     """Columns and rows by which the optical elements shift the image; None where none is listed.
 
     An entry without a pupil, or of MIRI (which has no pupil wheel), fits by its filter alone.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+    filters : iterable of mapping
+        Entries of a FILTEROFFSET reference.
+
+    Returns
+    -------
+    (float, float) or None, pixels
+        Columns, rows.
     """
     optics = {name: meta.get(f"meta.instrument.{name}") for name in ("filter", "pupil")}
     for entry in filters:
@@ -128,7 +178,17 @@ def filter_offset(
 
 
 def subarray_shift(meta: FlatMetadata) -> Model | None:
-    """The transform from pixels of the subarray to those of the full frame; None for full frames."""
+    """The transform from pixels of the subarray to those of the full frame; None for full frames.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+
+    Returns
+    -------
+    astropy.modeling.Model or None
+    """
     from astropy.modeling.models import Identity, Shift
 
     starts = [meta.get(f"meta.subarray.{name}") or 1 for name in ("xstart", "ystart")]
@@ -142,13 +202,32 @@ def subarray_shift(meta: FlatMetadata) -> Model | None:
 
 
 def s_region(wcs: WCS) -> str | None:
-    """The outline of the image on the sky, as S_REGION has it; None where it is not known."""
+    """The outline of the image on the sky, as S_REGION has it; None where it is not known.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        With a bounding box.
+
+    Returns
+    -------
+    str or None
+    """
     corners = wcs.footprint(wcs.bounding_box, center=False, axis_type="spatial")
     return polygon(corners[:, 0], corners[:, 1])
 
 
 def polygon(right_ascensions: Doubles, declinations: Doubles) -> str | None:
-    """Corners in degrees as the text of S_REGION; None when one of them is not a number."""
+    """Corners as the text of S_REGION; None when one of them is not a number.
+
+    Parameters
+    ----------
+    right_ascensions, declinations : (n,) float64, degrees
+
+    Returns
+    -------
+    str or None
+    """
     pairs = zip(right_ascensions, declinations, strict=True)
     numbers = [number for ra, dec in pairs for number in (ra % 360, dec)]
     if any(number != number for number in numbers):  # noqa: PLR0124 - that is how NaN shows
@@ -159,16 +238,20 @@ def polygon(right_ascensions: Doubles, declinations: Doubles) -> str | None:
 def fits_keywords(wcs: WCS, meta: FlatMetadata, **accuracy: object) -> dict[str, Any]:
     """A SIP approximation of an image's gwcs (Shupe et al. 2005): values of `meta.wcsinfo`.
 
-    `sipmxerr` and `sipiverr` are its largest errors in pixels, from pixels to the sky and back.
-
     Parameters
     ----------
-    wcs
-        The gwcs.
-    meta
+    wcs : gwcs.WCS
+        With a bounding box.
+    meta : mapping
         Metadata by dotted name; CRPIX of the image is kept.
     **accuracy
         What `gwcs.WCS.to_fits_sip` takes: degrees, largest errors, number of points.
+
+    Returns
+    -------
+    dict
+        By lower-case keyword; `sipmxerr` and `sipiverr` are the largest errors in pixels, from pixels
+        to the sky and back.
 
     Raises
     ------

@@ -18,17 +18,25 @@ _REPLACED = re.compile(r"cdelt[12]|pc[12]_[12]|cd[12]_[12]|(a|b|ap|bp)_(order|\d
 
 
 def replaced_keywords(meta: FlatMetadata, keywords: Mapping[str, object]) -> dict[str, Any]:
-    """Metadata with a description in FITS keywords, by lower-case name, in the place of an older one.
+    """Metadata with a description in FITS keywords in the place of an older one.
 
-    Values are None where there is no longer one.
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+    keywords : mapping
+        The description, by lower-case keyword.
+
+    Returns
+    -------
+    dict
+        Metadata by dotted name; None where there is no longer a value.
     """
+    from stpipe import models
+
     own = (path.rpartition(".") for path in meta)
     names = [n for group, _, n in own if group == "meta.wcsinfo" and _REPLACED.fullmatch(n)]
     found = {**dict.fromkeys(names), **keywords}
-    return {f"meta.wcsinfo.{name}": value for name, value in found.items() if _has_keyword(name)}
-
-
-def _has_keyword(name: str) -> bool:
-    from stpipe import models
-
-    return f"meta.wcsinfo.{name}" in models.ImageModel.load_schema().metadata
+    known = models.ImageModel.load_schema().metadata
+    described = {f"meta.wcsinfo.{name}": value for name, value in found.items()}
+    return {path: value for path, value in described.items() if path in known}

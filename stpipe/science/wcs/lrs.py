@@ -57,12 +57,17 @@ def lrs_wcs(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> WCS
 
     Parameters
     ----------
-    meta
+    meta : mapping
         Metadata of the exposure by dotted name.
-    distortion
-        Transform of the imager from 0-based pixels of the full frame to V2, V3 in arcsec.
-    specwcs
+    distortion : astropy.modeling.Model
+        Of the imager, from pixels of the full frame, from 0, to V2, V3 in arcsec.
+    specwcs : CutReference
         The SPECWCS reference.
+
+    Returns
+    -------
+    gwcs.WCS
+        To right ascension and declination in degrees and wavelength in um.
     """
     from astropy.modeling.models import Identity
     from gwcs import WCS
@@ -81,7 +86,19 @@ def lrs_wcs(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> WCS
 
 
 def find_slit(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> Slit:
-    """Place the slit, or the nominal position of the slitless prism, in the exposure."""
+    """Place the slit, or the nominal position of the slitless prism, in the exposure.
+
+    Parameters
+    ----------
+    meta, distortion, specwcs
+        As `lrs_wcs` takes them.
+
+    Returns
+    -------
+    Slit
+    """
+    from astropy.modeling.models import Scale
+
     shift = subarray_shift(meta)
     to_v2v3 = distortion if shift is None else shift | distortion
     reference, table = specwcs.meta, specwcs.wavetable
@@ -99,7 +116,7 @@ def find_slit(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> S
         to_v2v3=to_v2v3,
         box=(columns, limits or (float(rows.min()), float(rows.max()))),
         shift=_smooth(rows, table["x_center"]),
-        wavelength=_smooth(rows, table["wavelength"]) | _to_barycentre(meta),
+        wavelength=_smooth(rows, table["wavelength"]) | Scale(velocity_factor(meta)),
     )
 
 
@@ -131,19 +148,34 @@ def _smooth(rows: Doubles, values: Doubles) -> Model:
     return Tabular1D(points=rows, lookup_table=spline(rows), bounds_error=False, fill_value=np.nan)
 
 
-def _to_barycentre(meta: FlatMetadata) -> Model:
-    from astropy.modeling.models import Scale
-
-    return Scale(velocity_factor(meta))
-
-
 def velocity_factor(meta: FlatMetadata) -> float:
-    """Corrects wavelengths for VELOSYS, the observatory's velocity in m/s along the line of sight."""
+    """Corrects wavelengths for VELOSYS, the observatory's velocity in m/s along the line of sight.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+
+    Returns
+    -------
+    float
+        1 / (1 + v / c), as jwst has it; 1 where VELOSYS is not known.
+    """
     return 1 / (1 + (meta.get("meta.wcsinfo.velosys") or 0.0) / SPEED_OF_LIGHT)
 
 
 def to_slit(slit: Slit) -> Model:
-    """The transform from pixels to alpha, beta and wavelength."""
+    """The transform from pixels to alpha, beta and wavelength.
+
+    Parameters
+    ----------
+    slit : Slit
+
+    Returns
+    -------
+    astropy.modeling.Model
+        From pixels, from 0, to arcsec, arcsec and um, with a bounding box.
+    """
     from astropy.modeling import bind_bounding_box
     from astropy.modeling.models import Const1D, Mapping, Polynomial1D, Shift
 
@@ -173,7 +205,17 @@ def _to_pixels(slit: Slit) -> Model:
 
 
 def from_slit(slit: Slit) -> Model:
-    """The transform from alpha, beta and wavelength to V2, V3 and wavelength."""
+    """The transform from alpha, beta and wavelength to V2, V3 and wavelength.
+
+    Parameters
+    ----------
+    slit : Slit
+
+    Returns
+    -------
+    astropy.modeling.Model
+        From arcsec and um to arcsec and um.
+    """
     from astropy.modeling.models import Identity, Mapping, Polynomial1D, Shift
 
     pixels = [Polynomial1D(1, c0=0, c1=1 / slit.scale) | Shift(c) for c in slit.centre]
@@ -205,7 +247,12 @@ def _spectral(name: str) -> SpectralFrame:
 
 
 def world_frame() -> CompositeFrame:
-    """Right ascension and declination in degrees, and the wavelength in um."""
+    """Right ascension and declination in degrees, and the wavelength in um.
+
+    Returns
+    -------
+    gwcs.coordinate_frames.CompositeFrame
+    """
     from astropy import units
     from astropy.coordinates import ICRS
     from gwcs.coordinate_frames import CelestialFrame, CompositeFrame
@@ -224,13 +271,39 @@ def world_frame() -> CompositeFrame:
 
 
 def wavelengths(wcs: WCS, shape: tuple[int, ...]) -> Floats:
-    """Wavelength in um of every pixel (rows, columns); NaN outside the slit."""
+    """Wavelength of every pixel; NaN outside the slit.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+    shape : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    (rows, columns) float32, um
+    """
     rows, columns = np.indices(shape, dtype=np.float64)
     return np.asarray(wcs(columns, rows)[2], dtype=np.float32)
 
 
 def s_region(meta: FlatMetadata, wcs: WCS, specwcs: CutReference) -> str | None:
-    """The outline of the slit on the sky, or of the subarray without a slit."""
+    """The outline of the slit on the sky, or of the subarray without a slit.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+    wcs : gwcs.WCS
+        Of the exposure.
+    specwcs : CutReference
+        The SPECWCS reference, which knows the corners of the slit in V2, V3.
+
+    Returns
+    -------
+    str or None
+        S_REGION; None where a corner is not known.
+    """
     if meta["meta.exposure.type"].upper().endswith("SLITLESS"):
         corners = wcs.footprint(wcs.bounding_box, center=False, axis_type="spatial")
         return polygon(corners[:, 0], corners[:, 1])
@@ -245,9 +318,19 @@ def s_region(meta: FlatMetadata, wcs: WCS, specwcs: CutReference) -> str | None:
 
 
 def dithered_position(meta: FlatMetadata, wcs: WCS) -> dict[str, float]:
-    """Where the target is after the dither, in degrees: `dithered_ra` and `dithered_dec`.
+    """Where the target is after the dither: `dithered_ra` and `dithered_dec`.
 
-    Nothing without the offsets of the dither, which are in arcsec of the aperture's ideal frame.
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name; the offsets of the dither are in arcsec of the aperture's ideal frame.
+    wcs : gwcs.WCS
+        Of the exposure.
+
+    Returns
+    -------
+    dict of float, degrees
+        Empty without the offsets.
     """
     names = ("dither.x_offset", "dither.y_offset", "wcsinfo.v3yangle", "wcsinfo.vparity")
     known = [meta.get(f"meta.{name}") for name in names]

@@ -26,8 +26,12 @@ def sky_from_v2v3(info: Mapping[str, float]) -> Model:
 
     Parameters
     ----------
-    info
+    info : mapping of float
         V2_REF and V3_REF in arcsec, ROLL_REF, RA_REF and DEC_REF in degrees, by lower-case name.
+
+    Returns
+    -------
+    astropy.modeling.Model
     """
     from astropy.modeling.models import RotationSequence3D, Scale
     from gwcs.geometry import CartesianToSpherical, SphericalToCartesian
@@ -45,7 +49,16 @@ def sky_from_v2v3(info: Mapping[str, float]) -> Model:
 def aberration(scale: float | None, v2_ref: float, v3_ref: float) -> Model:
     """Transform that takes the differential aberration of the moving telescope out of V2, V3.
 
-    It stretches distances from (V2_REF, V3_REF) by `scale` (VA_SCALE); without one it does nothing.
+    Parameters
+    ----------
+    scale : float or None
+        VA_SCALE, by which distances from (V2_REF, V3_REF) are stretched; None does nothing.
+    v2_ref, v3_ref : float, arcsec
+
+    Returns
+    -------
+    astropy.modeling.Model
+        From arcsec to arcsec.
     """
     from astropy.modeling.models import Identity, Scale, Shift
 
@@ -60,7 +73,17 @@ def aberration(scale: float | None, v2_ref: float, v3_ref: float) -> Model:
 
 
 def to_sky(meta: FlatMetadata) -> tuple[Model, Model]:
-    """The transforms from V2, V3 to the sky of an exposure: aberration, then pointing."""
+    """The transforms from V2, V3 to the sky of an exposure: aberration, then pointing.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+
+    Returns
+    -------
+    aberration, pointing : astropy.modeling.Model
+    """
     info = {name: meta[f"meta.wcsinfo.{name}"] for name in POINTING}
     scale = meta.get("meta.velocity_aberration.scale_factor")
     return aberration(scale, info["v2_ref"], info["v3_ref"]), sky_from_v2v3(info)

@@ -17,10 +17,18 @@ Spectral: TypeAlias = "ImageModel | CubeModel | SlitModel"
 
 
 def wavelengths(exposure: Spectral) -> Floats:
-    """Wavelength in um of every pixel (rows, columns); NaN outside the spectrum.
+    """Wavelength of every pixel; NaN outside the spectrum.
 
     It is that of the array `wavelength`. Files may have an array of zeros, which is none: then the
     gwcs tells.
+
+    Parameters
+    ----------
+    exposure : ImageModel, CubeModel or SlitModel
+
+    Returns
+    -------
+    (rows, columns) float32 or float64, um
     """
     if exposure.has("wavelength") and np.any(exposure.wavelength):
         return exposure.wavelength

@@ -53,7 +53,7 @@ class ChargeMigrationStep(RampStep):
         ramp.groupdq = flag_charge_loss(ramp.data, ramp.groupdq, self.signal_threshold)
 
 
-def flag_charge_loss(data: Floats, groupdq: GroupBits, threshold: float) -> GroupBits:
+def flag_charge_loss(data: Floats, groupdq: GroupBits, signal_threshold: float) -> GroupBits:
     """Flags (integrations, groups, rows, columns) with CHARGELOSS and DO_NOT_USE added.
 
     `data` are counts in DN. Groups that are DO_NOT_USE and nothing else spill no charge.
@@ -62,7 +62,7 @@ def flag_charge_loss(data: Floats, groupdq: GroupBits, threshold: float) -> Grou
     bits = dqflags.CHARGELOSS | dqflags.DO_NOT_USE
     for counts, before, after in zip(data, groupdq, flags, strict=True):
         lost = np.zeros(counts.shape[1:], dtype=bool)
-        for k, full in enumerate((counts > threshold) & (before != dqflags.DO_NOT_USE)):
+        for k, full in enumerate((counts > signal_threshold) & (before != dqflags.DO_NOT_USE)):
             lost |= _with_neighbours(full)
             or_where(after[k], lost, bits)
     return flags

@@ -112,7 +112,8 @@ class DarkCurrentStep(RampStep):
         taken = Readout(dark.meta.exposure.nframes, dark.meta.exposure.groupgap)
         wanted = Readout(exposure.nframes, exposure.groupgap)
         nints, ngroups = ramp.data.shape[:2]
-        planes = dark_planes(_integrations(dark.data), nints, exposure.integration_start)
+        available = len(dark.data) if dark.data.ndim == _OF_INTEGRATIONS else 1
+        planes = dark_planes(available, nints, exposure.integration_start)
         ramp.data = subtract_dark(ramp.data, match_dark(dark.data, taken, wanted, ngroups), planes)
         ramp.pixeldq = ramp.pixeldq | collapse_dq(dark.dq)
         ramp.average_dark_current = self._average(dark, ramp.pixeldq.shape)
@@ -153,10 +154,6 @@ class Readout:
     def frames(self, ngroups: int) -> int:
         """Frames that pass from the start of the first group to the end of the last."""
         return ngroups * self.nframes + (ngroups - 1) * self.groupgap
-
-
-def _integrations(dark: Floats) -> int:
-    return len(dark) if dark.ndim == _OF_INTEGRATIONS else 1
 
 
 def dark_planes(available: int, nints: int, first: int | None) -> list[int]:

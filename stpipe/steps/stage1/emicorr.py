@@ -122,7 +122,7 @@ class EmiCorrStep(RampStep):
         if self.algorithm == "joint" and self.onthefly_corr_freq is None:
             for wave in waves:
                 data = fit_jointly(
-                    data, ramp.pixeldq, wave, clocks, by_integration=self.fit_ints_separately
+                    data, ramp.pixeldq, wave, clocks, fit_ints_separately=self.fit_ints_separately
                 )
         else:
             search = self._search(waves[0], clocks, data.shape[:2])
@@ -201,9 +201,9 @@ class Wave:
 class WaveSearch:
     """Parameters of the sequential fit."""
 
-    nints: int  # that are binned by phase
+    nints_to_phase: int  # that are binned by phase
     nbins: int | None  # None: half the period
-    scale: bool  # fit the amplitude of a known wave
+    scale_reference: bool  # fit the amplitude of a known wave
 
 
 def waves_of(
@@ -240,7 +240,7 @@ def waves_of(
 
 
 def fit_jointly(
-    data: Floats, pixeldq: Bits, wave: Wave, clocks: Clocks, *, by_integration: bool
+    data: Floats, pixeldq: Bits, wave: Wave, clocks: Clocks, *, fit_ints_separately: bool
 ) -> Floats:
     """Data (integrations, groups, rows, columns) without the wave that makes ramps straightest.
 
@@ -258,7 +258,7 @@ def fit_jointly(
     fit = _JointFit.of(sums, shape, (phases[:, None] + np.arange(ngroups) * per_group) % 1)
     fit = fit.spaced(per_integration)
     out = data.copy()
-    each = [[i] for i in range(nints)] if by_integration else [list(range(nints))] * nints
+    each = [[i] for i in range(nints)] if fit_ints_separately else [list(range(nints))] * nints
     for i, members in enumerate(each):
         best, amplitude = fit.best(members)
         start = best + i * per_integration
@@ -378,12 +378,12 @@ def fit_sequentially(data: Floats, wave: Wave, clocks: Clocks, search: WaveSearc
     phase = _phases(data.shape, wave.period, clocks)
     nbins = int(wave.period / 2) if search.nbins is None else search.nbins
     nbins = BINS_AT_MOST if nbins > MOST_BINS else nbins
-    binned = _wave_in(residuals[: search.nints], phase[: search.nints], nbins)
+    binned = _wave_in(residuals[: search.nints_to_phase], phase[: search.nints_to_phase], nbins)
     noise = _stretched(binned, wave.period)
     if wave.shape is not None:
         matched = np.roll(wave.shape, _shift(wave.shape, _stretched(binned, len(wave.shape))))
         known = _stretched(matched, wave.period)
-        noise = known * np.polyfit(known, noise, 1)[0] if search.scale else known
+        noise = known * np.polyfit(known, noise, 1)[0] if search.scale_reference else known
     values = np.nan_to_num(noise[(phase * wave.period).astype(int)], nan=0, posinf=0, neginf=0)
     out = data.copy()
     out -= np.repeat(values, CHANNELS, axis=-1)

@@ -104,12 +104,6 @@ def correct_groups(data: Floats, groupdq: GroupBits, coeffs: Floats) -> Floats:
     return corrected
 
 
-def _keep_saturated(corrected: Floats, measured: Floats, groupdq: GroupBits) -> None:
-    saturated = has(groupdq, dqflags.SATURATED)
-    if saturated.any():
-        np.copyto(corrected, measured, where=saturated)
-
-
 def correct_zeroframe(zeroframe: Floats, coeffs: Floats) -> Floats:
     """Zero frame (integrations, rows, columns), corrected; 0 means no data and stays."""
     return np.where(zeroframe == 0, zeroframe, polynomial(coeffs, zeroframe))
@@ -138,7 +132,9 @@ def correct_reads(
             since = group * nframes + np.arange(1, nframes + 1) - (nframes + 1) / 2
             reads = start + rate * since[:, None, None]
             out[group] = _correct_group(measured, reads, polynomials)
-            _keep_saturated(out[group], measured, flags[group])
+            saturated = has(flags[group], dqflags.SATURATED)
+            if saturated.any():
+                np.copyto(out[group], measured, where=saturated)
     return corrected
 
 

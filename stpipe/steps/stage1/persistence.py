@@ -83,16 +83,16 @@ class PersistenceStep(RampStep):
         del references
         if self.persistence_time is None or self.persistence_time <= 0:
             raise Skip(f"persistence_time is {self.persistence_time}, a positive time is needed")
-        rules = WindowRules(self.persistence_time, self.dn_threshold, self._bits())
-        times = group_times(exposure.meta, _starts(exposure), exposure.shape[:2])
+        bits = dqflags.PERSISTENCE | (dqflags.DO_NOT_USE if self.persistence_dnu else 0)
+        rules = WindowRules(self.persistence_time, self.dn_threshold, bits)
+        table = exposure.ramp.int_times if exposure.ramp.has("int_times") else None
+        starts = () if table is None else table["int_start_MJD_UTC"]
+        times = group_times(exposure.meta, starts, exposure.shape[:2])
         before = np.zeros(exposure.frame)
         if self.persistence_array_file is not None:
             path, detector = self.persistence_array_file, exposure.meta.instrument.detector
             before = read_windows(path, detector, self.persistence_time, exposure.frame)
         return Windows(rules, times, before, np.zeros(exposure.frame))
-
-    def _bits(self) -> int:
-        return dqflags.PERSISTENCE | (dqflags.DO_NOT_USE if self.persistence_dnu else 0)
 
     def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Flag groups within windows, and remember the windows that stay open."""
@@ -109,7 +109,7 @@ class PersistenceStep(RampStep):
         del totals
         if self.save_persistence is not None:
             path = Path(self.save_persistence).with_suffix(".asdf")
-            entry = {"filename": meta.filename, "pers_time": known.rules.duration}
+            entry = {"filename": meta.filename, "pers_time": known.rules.persistence_time}
             write_windows(path, meta.instrument.detector, entry, known.after)
 
 
@@ -117,8 +117,8 @@ class PersistenceStep(RampStep):
 class WindowRules:
     """How long a window lasts, in seconds, what opens one besides saturation, and what it flags."""
 
-    duration: int
-    threshold: float | None
+    persistence_time: int
+    dn_threshold: float | None
     bits: int
 
 
@@ -130,12 +130,6 @@ class Windows:
     times: Doubles  # of groups (integrations, groups)
     before: Doubles
     after: Doubles  # filled while the exposure is run
-
-
-def _starts(exposure: Chain) -> Doubles:
-    """MJD of the start of each integration as far as the exposure tells."""
-    table = exposure.ramp.int_times if exposure.ramp.has("int_times") else None
-    return np.empty(0) if table is None else np.asarray(table["int_start_MJD_UTC"])
 
 
 def group_times(meta: Meta, starts: Doubles | Sequence[float], shape: tuple[int, int]) -> Doubles:
@@ -174,17 +168,19 @@ def flag_windows(
         saturations = np.zeros(ends.shape, dtype=np.int32)
         for k, group in enumerate(ramp):
             ends[ends < times[i, k]] = 0
-            end = times[i, k] + rules.duration
+            end = times[i, k] + rules.persistence_time
             saturations += has(group, dqflags.SATURATED)
             ends[saturations == 1] = end
-            if rules.threshold is not None:
-                ends[(data[i, k] > rules.threshold) & ~(ends > 0)] = end
+            if rules.dn_threshold is not None:
+                ends[(data[i, k] > rules.dn_threshold) & ~(ends > 0)] = end
             ends[ends > end] = 0  # windows that open only later: exposures in the wrong order
             or_where(group, ends > 0, rules.bits)
     return flags, ends
 
 
-def read_windows(path: str, detector: str, duration: int, frame: tuple[int, int]) -> Doubles:
+def read_windows(
+    path: str, detector: str, persistence_time: int, frame: tuple[int, int]
+) -> Doubles:
     """Windows (rows, columns) of a detector; none where the file or the detector is new.
 
     Raises
@@ -196,7 +192,7 @@ def read_windows(path: str, detector: str, duration: int, frame: tuple[int, int]
     if not Path(path).exists():
         return windows
     entry = _read(Path(path)).get(detector)
-    if entry is None or entry["pers_time"] != duration:
+    if entry is None or entry["pers_time"] != persistence_time:
         return windows
     try:
         windows[np.asarray(entry["rows"]), np.asarray(entry["cols"])] = entry["vals"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,6 @@ from stpipe.errors import InputError, Skip
 from stpipe.references.selection import Reference, override
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stpipe.models import ImageModel
     from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
@@ -75,8 +73,11 @@ class BackgroundStep(Step):
 
     def process(self, image: RateModel) -> RateModel:
         """Subtract the average and add its flags."""
+        from stpipe import models
+
         paths = [reference.path for reference in self.selected.values()]
-        with _opened(paths) as exposures:
+        with ExitStack() as stack:
+            exposures: list[Any] = [stack.enter_context(models.open(path)) for path in paths]
             _check_tilts(image, exposures)
             average, err, dq = average_of_exposures(
                 image, exposures, Clipping(self.sigma, self.maxiters)
@@ -102,14 +103,6 @@ class Clipping:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*automatically clipped.*")
             return sigma_clip(values, sigma=self.sigma, maxiters=self.maxiters, axis=0)
-
-
-@contextmanager
-def _opened(paths: Sequence[Path | None]) -> Iterator[list[Any]]:
-    from stpipe import models
-
-    with ExitStack() as stack:
-        yield [stack.enter_context(models.open(path)) for path in paths]
 
 
 def _combined(image: RateModel, average: Floats, err: Floats, dq: Bits) -> ImageModel:

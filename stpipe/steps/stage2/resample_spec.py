@@ -78,7 +78,8 @@ class ResampleSpecStep(Step):
                 "assign_wcs."
             )
         fill = fill_value(self.fillval)
-        how = Drizzling(self.kernel, self.pixfrac, fill, self.weight_type, flags=self.propagate_dq)
+        flags = self.propagate_dq
+        how = Drizzling(self.kernel, self.pixfrac, fill, self.weight_type, propagate_dq=flags)
         rectified = Mosaic(self.grid(wcs, direction), how, 1)
         rectified.add(exposure_of(exposure))
         self.log.info("%d wavelengths, %d places in the slit", *rectified.grid.shape)
@@ -89,7 +90,9 @@ class ResampleSpecStep(Step):
         shape = None if self.output_shape is None else (self.output_shape[1], self.output_shape[0])
         if self.output_wcs is not None:
             return slit_grid_of_file(self.output_wcs, wcs, direction, shape)
-        wishes = Wishes(shape, scale=self.pixel_scale, ratio=self.pixel_scale_ratio)
+        wishes = Wishes(
+            shape, pixel_scale=self.pixel_scale, pixel_scale_ratio=self.pixel_scale_ratio
+        )
         return slit_grid(wcs, direction, wishes)
 
 

@@ -112,8 +112,8 @@ class OutlierDetectionStep(LibraryStep):
             self.pixfrac,
             self.fillval,
             self.weight_type,
-            context=False,
-            errors=False,
+            enable_ctx=False,
+            enable_err=False,
             bad=dqflags.excluded(self.good_bits),
         )
         return grid, [self._drizzled(library, numbers, (grid, how), scratch) for numbers in groups]
@@ -209,15 +209,15 @@ def _stored(data: Floats, wht: Floats, window: Window, maskpt: float, path: Path
     return Layer(path, window)
 
 
-def weight_threshold(wht: Floats, part: float) -> float:
-    """`part` of the mean weight, without outliers and pixels that have none."""
+def weight_threshold(wht: Floats, maskpt: float) -> float:
+    """`maskpt` of the mean weight, without outliers and pixels that have none."""
     from astropy.stats import sigma_clip
 
     known = wht[np.isfinite(wht) & (wht != 0)]
     if not known.size:
         return 0.0
     clipped = sigma_clip(known, sigma=3, maxiters=5, masked=False, copy=False)
-    return float(np.mean(clipped, dtype=np.float64) * part)
+    return float(np.mean(clipped, dtype=np.float64) * maskpt)
 
 
 def median_of(layers: Sequence[Layer], shape: tuple[int, int]) -> Floats:

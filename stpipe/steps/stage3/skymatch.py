@@ -127,7 +127,7 @@ class SkyMatchStep(LibraryStep):
         elif self.skymethod == "global":
             found = np.full(len(groups), min(lowest))
         else:
-            found = matched(overlaps, len(groups), down=self.match_down)
+            found = matched(overlaps, len(groups), match_down=self.match_down)
             if self.skymethod == "global+match":
                 found += (lowest - found).min()
         levels = np.zeros(len(members))
@@ -141,9 +141,11 @@ class SkyMatchStep(LibraryStep):
         """The level of each image where it is asked for, and of each group in others' overlaps."""
         statistic = SkyStatistic(
             self.skystat,
-            (self.lower, self.upper),
+            self.lower,
+            self.upper,
             self.nclip,
-            (self.lsigma, self.usigma),
+            self.lsigma,
+            self.usigma,
             self.binwidth,
         )
         regions = [corners_of(library.metadata(n).get("meta.wcsinfo.s_region")) for n in members]
@@ -221,16 +223,18 @@ class Overlap:
 class SkyStatistic:
     """A level from pixels without those outside limits and without outliers."""
 
-    kind: str
-    limits: tuple[float | None, float | None]
+    skystat: str
+    lower: float | None
+    upper: float | None
     nclip: int
-    sigmas: tuple[float, float]
+    lsigma: float
+    usigma: float
     binwidth: float
 
     def __call__(self, values: Floats) -> Overlap:
         """The level of values; 0 of 0 pixels where none is left."""
-        low = -np.inf if self.limits[0] is None else self.limits[0]
-        high = np.inf if self.limits[1] is None else self.limits[1]
+        low = -np.inf if self.lower is None else self.lower
+        high = np.inf if self.upper is None else self.upper
         kept = values.astype(np.float64)
         kept = kept[(kept >= low) & (kept <= high)]
         for _ in range(self.nclip):
@@ -238,19 +242,17 @@ class SkyStatistic:
             if not before:
                 break
             centre, width = np.median(kept), kept.std()
-            inner = (kept >= centre - self.sigmas[0] * width) & (
-                kept <= centre + self.sigmas[1] * width
-            )
-            kept = kept[inner]
+            low, high = centre - self.lsigma * width, centre + self.usigma * width
+            kept = kept[(kept >= low) & (kept <= high)]
             if kept.size == before:
                 break
         return Overlap(self._level(kept), kept.size) if kept.size else Overlap(0.0, 0)
 
     def _level(self, kept: Doubles) -> float:
-        if self.kind == "mean":
+        if self.skystat == "mean":
             return float(kept.mean())
         width = kept.std()
-        if self.kind in ("median", "midpt") or width == 0:
+        if self.skystat in ("median", "midpt") or width == 0:
             return float(np.median(kept))
         bins = max(1, int(np.ceil(np.ptp(kept) / (self.binwidth * width))))
         counts, edges = np.histogram(kept, bins)
@@ -354,7 +356,9 @@ def inside(corners: Doubles, shape: tuple[int, int]) -> Booleans:
     return held
 
 
-def matched(overlaps: Mapping[tuple[int, int], Overlap], count: int, *, down: bool) -> Doubles:
+def matched(
+    overlaps: Mapping[tuple[int, int], Overlap], count: int, *, match_down: bool
+) -> Doubles:
     """Levels of `count` exposures whose differences fit best to those in the overlaps.
 
     Every pair counts by the square root of its pixels. Exposures that overlap with no other get 0.
@@ -372,5 +376,5 @@ def matched(overlaps: Mapping[tuple[int, int], Overlap], count: int, *, down: bo
         return np.zeros(count)
     levels: Doubles = np.linalg.lstsq(np.array(rows), np.array(targets), rcond=None)[0]
     known = (np.array(rows) != 0).any(axis=0)
-    free = levels[known].min() if down else levels[known].max()
+    free = levels[known].min() if match_down else levels[known].max()
     return np.where(known, levels - free, 0.0)

@@ -186,9 +186,11 @@ class CleanFlickerNoiseStep(Step):
         infrared = not meta.exposure.type.startswith("MIR")
         rules = FlickerRules(
             axis=abs(meta.subarray.slowaxis) - 1 if infrared else 0,
-            by_channel=self.fit_by_channel and infrared and meta.subarray.name == "FULL",
-            background=self.background_method,
-            box=tuple(self.background_box_size) if self.background_box_size else None,
+            fit_by_channel=self.fit_by_channel and infrared and meta.subarray.name == "FULL",
+            background_method=self.background_method,
+            background_box_size=tuple(self.background_box_size)
+            if self.background_box_size
+            else None,
             n_sigma=self.n_sigma,
             flat=self._flat() if self.apply_flat_field else None,
             fourier=Fourier.of(meta) if self.fit_method == "fft" else None,
@@ -203,7 +205,7 @@ class CleanFlickerNoiseStep(Step):
         flat = self._flat()
         background, by_channel = choose(scene.average(), flat, rules.axis, meta.exposure.type)
         self.log.info("Background %s, by channel: %s", background, by_channel)
-        return replace(rules, flat=flat, background=background, by_channel=by_channel)
+        return replace(rules, flat=flat, background_method=background, fit_by_channel=by_channel)
 
     def _flat(self) -> Floats | None:
         """The flat field without holes; None when none applies."""
@@ -221,7 +223,7 @@ class CleanFlickerNoiseStep(Step):
         if self.mask_science_regions:
             unusable |= self._science_regions(rates)
         data = rates.data if rules.flat is None else rates.data / rules.flat
-        clipping = Clipping(upper=self.n_sigma, by_histogram=self.fit_histogram)
+        clipping = Clipping(upper=self.n_sigma, fit_histogram=self.fit_histogram)
         mask = background_mask(data, clipping if self.n_sigma > 0 else None, unusable)
         single = mask.ndim > 2 and self.single_mask and not self._by_median_image  # noqa: PLR2004 - a cube
         return np.logical_and.reduce(mask, axis=0) if single else mask
@@ -383,9 +385,9 @@ class FlickerRules:
     """How images are cleaned."""
 
     axis: int  # of the array, along which noise is the same
-    by_channel: bool  # each output of a full frame by itself
-    background: str  # median, model, or none that is put back
-    box: tuple[int, ...] | None  # of the model
+    fit_by_channel: bool  # each output of a full frame by itself
+    background_method: str  # median, model, or none that is put back
+    background_box_size: tuple[int, ...] | None  # of the model
     n_sigma: float  # of sources that show without the background
     flat: Floats | None  # that images are divided by for a while
     fourier: Fourier | None  # instead of medians
@@ -437,9 +439,9 @@ def clean_image(
     if not mask.any():
         return None
     background: Any = np.float32(0)
-    if rules.background in ("median", "model"):
-        box: Any = rules.box
-        background = background_level(values, mask, rules.background, box)
+    if rules.background_method in ("median", "model"):
+        box: Any = rules.background_box_size
+        background = background_level(values, mask, rules.background_method, box)
         if rules.n_sigma > 0:
             sources = Clipping(rules.n_sigma, rules.n_sigma, lower_half=True)
             clip_to_background(values - background, mask, sources)
@@ -450,7 +452,7 @@ def clean_image(
 
 def _noise_of(image: Floats, mask: Booleans, rules: FlickerRules) -> Floats | Doubles:
     if rules.fourier is None:
-        outputs = OUTPUTS if rules.by_channel and image.shape[rules.axis] == SIZE else 1
+        outputs = OUTPUTS if rules.fit_by_channel and image.shape[rules.axis] == SIZE else 1
         return stripes(image, mask, rules.axis, outputs)
     turned, usable = rules.fourier.turned(image), rules.fourier.turned(mask)
     try:

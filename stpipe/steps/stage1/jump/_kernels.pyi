@@ -13,7 +13,9 @@ def detect(
     rules: Mapping[str, float | bool],
     counts: npt.NDArray[np.int32],
 ) -> None: ...
-def clip(data: Floats, flags: GroupBits, gain: Floats, sigma: float, pooled: bool) -> None: ...
+def clip(
+    data: Floats, flags: GroupBits, gain: Floats, rejection_threshold: float, only_use_ints: bool
+) -> None: ...
 def flag_after(
     data: Floats,
     flags: GroupBits,

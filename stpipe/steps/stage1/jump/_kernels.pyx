@@ -22,14 +22,14 @@ cdef enum:
     CLIPPING_ROUNDS = 5
 
 cdef struct Rules:
-    double many  # threshold in sigma for four or more differences
-    double three
-    double two
+    double rejection_threshold  # sigma, of four or more differences
+    double four_group_rejection_threshold  # of three
+    double three_group_rejection_threshold  # of two
     double nframes
     bint single_pass
     bint found  # the flags hold the jumps already: only count them and flag their neighbours
-    double spread_above  # sigma between which a jump reaches its neighbours; none when inverted
-    double spread_below
+    double min_jump_to_flag_neighbors  # sigma of jumps that reach their neighbours, from here
+    double max_jump_to_flag_neighbors  # to here; none when inverted
 
 cdef struct Shape:
     Py_ssize_t nints
@@ -94,17 +94,18 @@ def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const 
             below = sources + ((y + 1) % 2) * row_size
             memset(here, 0, row_size)
             search_row(data, flags, gain, noise2, y, &r, &shape, &block, here, counts)
-            if r.spread_above < r.spread_below:
+            if r.min_jump_to_flag_neighbors < r.max_jump_to_flag_neighbors:
                 spread_row(flags, y, &shape, here, below)
     release(&block)
     free(sources)
 
 
-def clip(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double sigma, bint pooled):
-    """Set JUMP_DET in `flags`, in place, at differences that clipping at `sigma` leaves out.
+def clip(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double rejection_threshold, bint only_use_ints):
+    """Set JUMP_DET in `flags`, in place, at differences that clipping leaves out.
 
-    A difference is compared with the same one in all integrations, or with all differences of the
-    pixel when they are `pooled`. The arrays are those of `detect`.
+    Clipping is at `rejection_threshold` standard deviations. A difference is compared with the same
+    one in all integrations, or without `only_use_ints` with all differences of the pixel. The arrays
+    are those of `detect`.
     """
     cdef Shape shape = shape_of(data)
     cdef Block block
@@ -120,11 +121,11 @@ def clip(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const fl
                 x = b * WIDTH
                 n = min(<Py_ssize_t> WIDTH, shape.columns - x)
                 load(data, flags, gain, y, x, n, &shape, &block)
-                for j in range(1 if pooled else intervals):
+                for j in range(intervals if only_use_ints else 1):
                     span.start, span.step, span.count = j, intervals, shape.nints
-                    if pooled:
+                    if not only_use_ints:
                         span.step, span.count = 1, shape.ndiffs
-                    clip_block(flags, y, x, n, &span, sigma, &shape, &block)
+                    clip_block(flags, y, x, n, &span, rejection_threshold, &shape, &block)
     release(&block)
 
 
@@ -286,7 +287,7 @@ cdef void search_row(
                 flag_pixel(flags, y, x, c, &quiet, rules, shape, block)
             if jumps or block.seen[c] & JUMP:
                 counts[y, x + c] = <int> count_pixel(flags, y, x + c, shape)
-                if rules.spread_above < rules.spread_below:
+                if rules.min_jump_to_flag_neighbors < rules.max_jump_to_flag_neighbors:
                     find_sources(flags, y, x, c, variance, rules, shape, block, sources)
                 drop_redundant(flags, y, x + c, shape)
 
@@ -311,7 +312,7 @@ cdef void glance(
     cdef const float *lower = s + (compared - 1) // 2 * WIDTH
     cdef const float *upper = s + compared // 2 * WIDTH
     cdef float median, furthest
-    cdef float limit = <float> (0.999 * rules.many * rules.many)
+    cdef float limit = <float> (0.999 * rules.rejection_threshold * rules.rejection_threshold)
     cdef float scale = <float> (1 / rules.nframes)
     memset(block.quiet, 0, WIDTH)
     if shape.ndiffs < 4:
@@ -333,9 +334,9 @@ cdef bint search_at_once(
     cdef Py_ssize_t low = 0, high = block.count[c]
     cdef double median = middle(s, WIDTH, 0, high)
     cdef double sigma = deviation(median, variance)
-    while high > 0 and fabs(s[(high - 1) * WIDTH] - median) / sigma > rules.many:
+    while high > 0 and fabs(s[(high - 1) * WIDTH] - median) / sigma > rules.rejection_threshold:
         high -= 1
-    while low < high and fabs(s[low * WIDTH] - median) / sigma > rules.many:
+    while low < high and fabs(s[low * WIDTH] - median) / sigma > rules.rejection_threshold:
         low += 1
     return limit(block, c, low, high, quiet)
 
@@ -364,8 +365,8 @@ cdef bint search_in_turn(
 
 
 cdef void clip_block(
-    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n, const Span *span, double sigma,
-    const Shape *shape, Block *block,
+    unsigned char[:, :, :, :] flags, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n, const Span *span,
+    double rejection_threshold, const Shape *shape, Block *block,
 ) noexcept nogil:
     cdef Py_ssize_t j, c, k
     cdef Py_ssize_t intervals = shape.ngroups - 1
@@ -373,7 +374,7 @@ cdef void clip_block(
     cdef Limits kept[WIDTH]
     order(block, span, True)
     for c in range(n):
-        kept[c] = clipping_limits(block.ordered + c, block.count[c], sigma)
+        kept[c] = clipping_limits(block.ordered + c, block.count[c], rejection_threshold)
     for j in range(span.count):
         k = span.start + j * span.step
         for c in range(n):
@@ -387,7 +388,7 @@ cdef struct Limits:
     double upper
 
 
-cdef Limits clipping_limits(const float *s, Py_ssize_t n, double sigma) noexcept nogil:
+cdef Limits clipping_limits(const float *s, Py_ssize_t n, double rejection_threshold) noexcept nogil:
     """Median and standard deviation, again without what is outside, until nothing is."""
     cdef Limits kept
     cdef Py_ssize_t low = 0, high = n, before, turn
@@ -395,7 +396,7 @@ cdef Limits clipping_limits(const float *s, Py_ssize_t n, double sigma) noexcept
     kept.lower, kept.upper = -INFINITY, INFINITY
     for turn in range(CLIPPING_ROUNDS):
         median = middle(s, WIDTH, low, high)
-        width = sigma * standard_deviation(s, low, high)
+        width = rejection_threshold * standard_deviation(s, low, high)
         kept.lower, kept.upper = median - width, median + width
         before = high - low
         while high > low and s[(high - 1) * WIDTH] > kept.upper:
@@ -420,10 +421,10 @@ cdef double standard_deviation(const float *s, Py_ssize_t low, Py_ssize_t high) 
 
 cdef inline double threshold_for(Py_ssize_t ndiffs, const Rules *rules) noexcept nogil:
     if ndiffs >= 4:
-        return rules.many
+        return rules.rejection_threshold
     if ndiffs == 3:
-        return rules.three
-    return rules.two if ndiffs == 2 else INFINITY
+        return rules.four_group_rejection_threshold
+    return rules.three_group_rejection_threshold if ndiffs == 2 else INFINITY
 
 
 cdef inline float distance(const float *s, Py_ssize_t j, double median) noexcept nogil:
@@ -515,7 +516,9 @@ cdef void find_sources(
         for k in range(1, shape.ngroups):
             ratio = fabs(d[0] - median) / sigma
             d += WIDTH
-            if flags[i, k, y, x + c] & JUMP and rules.spread_above < ratio < rules.spread_below:
+            if flags[i, k, y, x + c] & JUMP and (
+                rules.min_jump_to_flag_neighbors < ratio < rules.max_jump_to_flag_neighbors
+            ):
                 sources[(i * shape.ngroups + k) * shape.columns + x + c] = 1
 
 

@@ -155,14 +155,14 @@ def _flag_grown(flags: GroupBits, ellipses: list[Ellipse], ratio: float, widest:
 class SnowballRules:
     """What a snowball is and how much of it to flag; lengths in pixels."""
 
-    least_core: float  # area of saturation
-    least_area: float  # of jumps
-    ratio: float  # by which the ellipse of jumps grows
-    need_core: bool  # no snowball without saturation, but near an edge
-    least_core_axis: float  # short axis of saturation that grows
-    core_growth: float  # of both axes of saturation
-    edge: float
-    widest: float  # longest axis of what is flagged
+    min_sat_area: float
+    min_jump_area: float
+    expand_factor: float  # of the ellipse of jumps
+    sat_required_snowball: bool  # no snowball without saturation, but near an edge
+    min_sat_radius_extend: float  # short axis of saturation that grows
+    sat_expand: float  # of the radius of saturation
+    edge_size: float
+    max_extended_radius: float  # half the longest axis of what is flagged
     groups_next: int  # groups of the next integration to flag at cores
 
 
@@ -188,17 +188,18 @@ def flag_snowballs(groupdq: GroupBits, rules: SnowballRules) -> tuple[GroupBits,
 def _flag_group(flags: GroupBits, k: int, core: Booleans, rules: SnowballRules) -> int:
     """Flag snowballs of group `k` of an integration, in place; add their cores to `core`."""
     saturated = _new_saturation(flags, k, rules)
-    snowballs = find_ellipses(has(flags[k], dqflags.JUMP_DET), rules.least_area)
-    if rules.need_core:
+    snowballs = find_ellipses(has(flags[k], dqflags.JUMP_DET), rules.min_jump_area)
+    widest = 2 * rules.max_extended_radius
+    if rules.sat_required_snowball:
         there = [*saturated, *_new_saturation(flags, k + 1, rules)]
-        snowballs = [s for s in snowballs if _is_snowball(s, there, len(core), rules.edge)]
+        snowballs = [s for s in snowballs if _is_snowball(s, there, len(core), rules.edge_size)]
         for ellipse in saturated:
-            if ellipse.short > rules.least_core_axis:
-                section, inside = ellipse.widened(rules.core_growth, rules.widest).cover(core.shape)
+            if ellipse.short > rules.min_sat_radius_extend:
+                section, inside = ellipse.widened(2 * rules.sat_expand, widest).cover(core.shape)
                 flags[k:, *section][:, inside] = dqflags.SATURATED
                 section, inside = ellipse.cover(core.shape)
                 core[section][inside] = True
-    _flag_grown(flags[k : k + 1], snowballs, rules.ratio, rules.widest)
+    _flag_grown(flags[k : k + 1], snowballs, rules.expand_factor, widest)
     return len(snowballs)
 
 
@@ -207,13 +208,13 @@ def _new_saturation(flags: GroupBits, k: int, rules: SnowballRules) -> list[Elli
     if k >= len(flags):
         return []
     saturated = has(flags[k], dqflags.SATURATED) & ~has(flags[k - 1], dqflags.SATURATED)
-    return find_ellipses(saturated, rules.least_core)
+    return find_ellipses(saturated, rules.min_sat_area)
 
 
-def _is_snowball(jumps: Ellipse, cores: list[Ellipse], rows: int, edge: float) -> bool:
+def _is_snowball(jumps: Ellipse, cores: list[Ellipse], rows: int, edge_size: float) -> bool:
     """Whether there is a core inside, or could be one outside the detector (a square)."""
     low, high = min(jumps.x, jumps.y), max(jumps.x, jumps.y)
-    near_edge = low < edge or high > max(0, rows - edge)
+    near_edge = low < edge_size or high > max(0, rows - edge_size)
     return near_edge or any(jumps.holds(core.x, core.y) for core in cores)
 
 
@@ -224,15 +225,16 @@ def _is_snowball(jumps: Ellipse, cores: list[Ellipse], rows: int, edge: float) -
 class ShowerRules:
     """What a shower is and how much of it to flag; lengths in pixels."""
 
-    threshold: float  # in sigma, of the mean over a ring
-    least_area: float
-    ring: tuple[float, float]  # inner radius and width
-    ratio: float  # by which the ellipse grows
-    widest: float
+    extend_snr_threshold: float  # in sigma, of the mean over a ring
+    extend_min_area: float
+    extend_inner_radius: float  # of the ring
+    extend_outer_radius: float  # its width
+    extend_ellipse_expand_ratio: float
+    max_extended_radius: float  # half the longest axis of what is flagged
     groups_after: int
     most_change: float  # e- that a rate per group may change by flagging
     nframes: int
-    many: int  # integrations that tell the scatter themselves
+    minimum_sigclip_groups: int  # integrations that tell the scatter themselves
 
 
 @dataclass(frozen=True)
@@ -269,10 +271,11 @@ def flag_showers(
             with np.errstate(divide="ignore", invalid="ignore"):  # pixels without noise
                 ratio = np.abs(differences[i, k - 1] - median[at]) / sigma[at]
             ratio[ignored | has(ramp[k], FLAGGED)] = np.nan
-            above = _ring_mean(ratio, rules.ring) > rules.threshold
-            showers = find_ellipses(above, rules.least_area)
+            mean = _ring_mean(ratio, rules.extend_inner_radius, rules.extend_outer_radius)
+            showers = find_ellipses(mean > rules.extend_snr_threshold, rules.extend_min_area)
             last = k + rules.groups_after + 1
-            _flag_grown(flags[i, k:last], showers, rules.ratio, rules.widest)
+            growth = rules.extend_ellipse_expand_ratio, 2 * rules.max_extended_radius
+            _flag_grown(flags[i, k:last], showers, *growth)
             found += len(showers)
     flags[..., blind] = groupdq[..., blind]
     return _without_harm(given.data, groupdq, flags, rules.most_change), found
@@ -287,7 +290,7 @@ def _quiet(data: Floats, groupdq: GroupBits) -> Floats:
 def _scatter(differences: Floats, noise: Floats, rules: ShowerRules) -> tuple[Doubles, Doubles]:
     """Median and deviation of differences: (groups - 1 or 1, rows, columns)."""
     with np.errstate(invalid="ignore"):
-        if len(differences) >= rules.many:
+        if len(differences) >= rules.minimum_sigclip_groups:
             return _clipped(differences)
         median = _quietly(np.nanmedian, differences.reshape(-1, *differences.shape[2:]))
         return median[None], np.sqrt(np.abs(median) + noise**2 / rules.nframes)[None]
@@ -314,14 +317,14 @@ def _quietly(statistic: Callable[..., Doubles], values: Floats | Doubles) -> Dou
         return statistic(values, axis=0)
 
 
-def _ring_mean(image: Floats, ring: tuple[float, float]) -> Doubles:
+def _ring_mean(image: Floats, inner: float, width: float) -> Doubles:
     """Mean of the finite pixels in a ring around each pixel; what is outside the frame counts as 0.
 
     NaN where the image is or where hardly anything is finite.
     """
     from scipy import ndimage
 
-    inner, outer = ring[0], ring[0] + ring[1]
+    outer = inner + width
     reach = math.ceil(2 * outer) // 2  # the kernel is the smallest that is odd and holds the ring
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
     kernel = ((x**2 + y**2 >= inner**2) & (x**2 + y**2 <= outer**2)).astype(np.float64)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stpipe.engine.band import Band
     from stpipe.engine.chain import Chain
     from stpipe.models import RampModel
-    from stpipe.models.protocols import FlatMetadata, Meta, Ramp
+    from stpipe.models.protocols import FlatMetadata, Meta
     from stpipe.references.opened import CutReference, References
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Booleans, Floats, GroupBits
@@ -176,7 +176,8 @@ class JumpStep(RampStep):
         if self.expand_large_events:
             groupdq, found = flag_snowballs(groupdq, self.snowball_rules(exposure.group_time))
         if self.find_showers:
-            electrons = self._electrons(ramp)
+            gain, readnoise = self.references["gain"].data, self.references["readnoise"].data
+            electrons = Electrons(ramp.data * gain, readnoise * gain)
             rules = self.shower_rules(exposure.group_time, exposure.nframes)
             groupdq, found = flag_showers(electrons, groupdq, ramp.pixeldq, rules)
         ramp.groupdq = groupdq
@@ -186,37 +187,34 @@ class JumpStep(RampStep):
             time = exposure.group_time * intervals * groupdq[0, 0].size
             exposure.extended_emission_events = 1e6 * found / time
 
-    def _electrons(self, ramp: Ramp) -> Electrons:
-        gain, readnoise = self.references["gain"].data, self.references["readnoise"].data
-        return Electrons(ramp.data * gain, readnoise * gain)
-
     def snowball_rules(self, group_time: float) -> SnowballRules:
         """The parameters of snowballs."""
         groups_next = int(self.snowball_time_masked_next_int // group_time)
         return SnowballRules(
-            least_core=self.min_sat_area,
-            least_area=self.min_jump_area,
-            ratio=self.expand_factor,
-            need_core=self.sat_required_snowball,
-            least_core_axis=self.min_sat_radius_extend,
-            core_growth=2 * self.sat_expand,
-            edge=self.edge_size,
-            widest=2 * self.max_extended_radius,
+            min_sat_area=self.min_sat_area,
+            min_jump_area=self.min_jump_area,
+            expand_factor=self.expand_factor,
+            sat_required_snowball=self.sat_required_snowball,
+            min_sat_radius_extend=self.min_sat_radius_extend,
+            sat_expand=self.sat_expand,
+            edge_size=self.edge_size,
+            max_extended_radius=self.max_extended_radius,
             groups_next=groups_next if self.mask_snowball_core_next_int else 0,
         )
 
     def shower_rules(self, group_time: float, nframes: int) -> ShowerRules:
         """The parameters of showers."""
         return ShowerRules(
-            threshold=self.extend_snr_threshold,
-            least_area=self.extend_min_area,
-            ring=(self.extend_inner_radius, self.extend_outer_radius),
-            ratio=self.extend_ellipse_expand_ratio,
-            widest=2 * self.max_extended_radius,
+            extend_snr_threshold=self.extend_snr_threshold,
+            extend_min_area=self.extend_min_area,
+            extend_inner_radius=self.extend_inner_radius,
+            extend_outer_radius=self.extend_outer_radius,
+            extend_ellipse_expand_ratio=self.extend_ellipse_expand_ratio,
+            max_extended_radius=self.max_extended_radius,
             groups_after=int(self.time_masked_after_shower // group_time),
             most_change=self.max_shower_amplitude * group_time,
             nframes=nframes,
-            many=self.minimum_sigclip_groups,
+            minimum_sigclip_groups=self.minimum_sigclip_groups,
         )
 
     def prepare(self, exposure: Chain, references: References) -> JumpSearch:
@@ -255,17 +253,20 @@ class JumpStep(RampStep):
         there = len(unusable) if self.only_use_ints else int((~unusable).sum())
         if there < self.minimum_sigclip_groups:
             return None
-        return Clipping(self.rejection_threshold, pooled=not self.only_use_ints)
+        return Clipping(self.rejection_threshold, self.only_use_ints)
 
     def _rules(self, usable: int, nframes: int) -> JumpRules:
-        spread = (self.min_jump_to_flag_neighbors, self.max_jump_to_flag_neighbors)
+        none = (np.inf, -np.inf)
+        usual = (self.min_jump_to_flag_neighbors, self.max_jump_to_flag_neighbors)
+        least, most = usual if self.flag_4_neighbors else none
         return JumpRules(
-            many=self.rejection_threshold,
-            three=self.four_group_rejection_threshold,
-            two=self.three_group_rejection_threshold,
+            rejection_threshold=self.rejection_threshold,
+            four_group_rejection_threshold=self.four_group_rejection_threshold,
+            three_group_rejection_threshold=self.three_group_rejection_threshold,
             nframes=nframes,
             single_pass=usable - 1 >= self.min_diffs_single_pass,
-            spread=spread if self.flag_4_neighbors else None,
+            min_jump_to_flag_neighbors=least,
+            max_jump_to_flag_neighbors=most,
         )
 
     def _after(self, gain: Floats, group_time: float) -> list[AfterJump]:
@@ -291,12 +292,13 @@ class JumpStep(RampStep):
 class JumpRules:
     """When a difference of two groups is a jump; thresholds in sigma."""
 
-    many: float  # four or more differences
-    three: float
-    two: float
+    rejection_threshold: float  # four or more differences
+    four_group_rejection_threshold: float  # three
+    three_group_rejection_threshold: float  # two
     nframes: int  # frames averaged in a group
     single_pass: bool  # find all jumps of a pixel at once
-    spread: tuple[float, float] | None  # jumps between these reach the four neighbours
+    min_jump_to_flag_neighbors: float = np.inf  # jumps from here
+    max_jump_to_flag_neighbors: float = -np.inf  # to here reach the four neighbours
     found: bool = False  # the flags hold the jumps already; only neighbours are missing
 
 
@@ -322,8 +324,8 @@ class JumpSearch:
 class Clipping:
     """The search by sigma clipping, in exposures of many integrations."""
 
-    sigma: float
-    pooled: bool  # all differences of a pixel together, not one after the other
+    rejection_threshold: float  # standard deviations
+    only_use_ints: bool  # each difference over integrations, not all of a pixel together
     changed: Booleans | None = None  # groups (integrations, groups) in which the scene has changed
 
     def prepare(self, exposure: Chain, references: References, suspects: Booleans) -> Clipping:
@@ -334,18 +336,22 @@ class Clipping:
             _, rows, columns = place.section
             band = exposure.part(rows, columns)
             gain = references.part(place)["gain"].data
-            flags = clip_jumps(band.data, band.groupdq, gain, self.sigma, pooled=self.pooled)
+            flags = self._clip(band.data, band.groupdq, gain)
             bits = dqflags.JUMP_DET | dqflags.DO_NOT_USE
             suspects = suspects & has(flags, bits).all(axis=(2, 3))
         return replace(self, changed=suspects)
 
     def apply(self, data: Floats, groupdq: GroupBits, gain: Floats) -> GroupBits:
         """Flags with JUMP_DET at jumps, but not where the scene has changed."""
-        flags = clip_jumps(data, groupdq, gain, self.sigma, pooled=self.pooled)
+        flags = self._clip(data, groupdq, gain)
         if self.changed is not None:
             for i, k in np.argwhere(self.changed):
                 flags[i, k][flags[i, k] == dqflags.JUMP_DET] = 0
         return flags
+
+    def _clip(self, data: Floats, groupdq: GroupBits, gain: Floats) -> GroupBits:
+        by = self.rejection_threshold
+        return clip_jumps(data, groupdq, gain, by, only_use_ints=self.only_use_ints)
 
 
 def flag_gain(pixeldq: Bits, gain: Floats) -> Bits:
@@ -379,32 +385,26 @@ def detect_jumps(
     flags = groupdq.copy()
     counts = np.zeros(data.shape[2:], dtype=np.int32)
     noise2 = np.square(readnoise * gain)
-    above, below = rules.spread or (np.inf, -np.inf)
-    members = {
-        "many": rules.many,
-        "three": rules.three,
-        "two": rules.two,
-        "nframes": rules.nframes,
-        "single_pass": rules.single_pass,
-        "found": rules.found,
-        "spread_above": above,
-        "spread_below": below,
-    }
-    _kernels.detect(rows_of(data), flags, rows_of(gain), noise2, members, counts)
+    _kernels.detect(rows_of(data), flags, rows_of(gain), noise2, vars(rules), counts)
     return flags, counts
 
 
 def clip_jumps(
-    data: Floats, groupdq: GroupBits, gain: Floats, sigma: float, *, pooled: bool
+    data: Floats,
+    groupdq: GroupBits,
+    gain: Floats,
+    rejection_threshold: float,
+    *,
+    only_use_ints: bool,
 ) -> GroupBits:
     """Flags with JUMP_DET at differences that sigma clipping leaves out.
 
-    Clipping is around the median, at `sigma` standard deviations, in at most five rounds: of each
-    difference over all integrations, or of all differences of a pixel together when they are
-    `pooled`. The arrays are those of `detect_jumps`.
+    Clipping is around the median, at `rejection_threshold` standard deviations, in at most five
+    rounds: of each difference over all integrations, or without `only_use_ints` of all differences
+    of a pixel together. The arrays are those of `detect_jumps`.
     """
     flags = groupdq.copy()
-    _kernels.clip(rows_of(data), flags, rows_of(gain), sigma, pooled)
+    _kernels.clip(rows_of(data), flags, rows_of(gain), rejection_threshold, only_use_ints)
     return flags
 
 

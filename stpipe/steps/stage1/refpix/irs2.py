@@ -60,10 +60,10 @@ TAPER = 110_000  # samples, of all kinds, over which the filter falls off
 class InterleavedRules:
     """How interleaved reference samples are used."""
 
-    sigma: float  # at which they are too far from the others
-    preserve: bool  # keep them in the product
-    by_edges: bool  # subtract the mean of the rows at the edges of the detector first
-    by_parity: bool  # of odd and even samples by themselves
+    ovr_corr_mitigation_ftr: float  # sigma at which they are too far from the others
+    preserve_irs2_refpix: bool  # keep them in the product
+    irs2_mean_subtraction: bool  # subtract the mean of the rows at the edges of the detector first
+    odd_even_columns: bool  # odd and even samples by themselves
     siglimit: float  # sigma at which samples at the edges are clipped
 
 
@@ -73,19 +73,21 @@ def correct_interleaved(ramp: RampModel, reference: CutReference, rules: Interle
     One integration is in memory at a time.
     """
     layout = Interleaving.of(ramp.meta)
-    pixeldq = flag_bad_samples(ramp, layout, rules.sigma)
+    pixeldq = flag_bad_samples(ramp, layout, rules.ovr_corr_mitigation_ftr)
     weights = Weights.of(reference.irs2_table, ReadSequence(layout))
     listed = reference.dq_table if reference.has("dq_table") else ()
-    kept = np.full(ramp.shape[-2], rules.preserve) | layout.science_rows
+    kept = np.full(ramp.shape[-2], rules.preserve_irs2_refpix) | layout.science_rows
     store = ArrayStore()
     store.make("data", (*ramp.shape[:2], int(kept.sum()), ramp.shape[-1]), np.dtype(np.float32))
     for i in range(ramp.shape[0]):
         data = np.array(ramp.read("data", (i, ...)))
-        if rules.by_edges:
+        if rules.irs2_mean_subtraction:
             subtract_edges(data, pixeldq, layout, rules)
         replace_known(data, bad_reference_rows(pixeldq, layout), listed, layout)
         turned = layout.to_detector(data)
-        clean = subtract_reference(turned, weights, layout, preserve=rules.preserve)
+        clean = subtract_reference(
+            turned, weights, layout, preserve_irs2_refpix=rules.preserve_irs2_refpix
+        )
         whole = slice(None), slice(0, int(kept.sum())), slice(0, data.shape[-1])
         store.fill("data", (i, *whole), layout.to_science(clean))
     groupdq = ramp.groupdq[..., kept, :]
@@ -93,11 +95,11 @@ def correct_interleaved(ramp: RampModel, reference: CutReference, rules: Interle
     ramp.groupdq, ramp.pixeldq = groupdq, pixeldq[kept]
 
 
-def flag_bad_samples(ramp: RampModel, layout: Interleaving, sigma: float) -> Bits:
+def flag_bad_samples(ramp: RampModel, layout: Interleaving, ovr_corr_mitigation_ftr: float) -> Bits:
     """PIXELDQ with BAD_REF_PIXEL and DO_NOT_USE in rows of bad reference samples."""
     known = bad_reference_rows(ramp.pixeldq, layout)
     found = [
-        find_bad_samples(ramp.read("data", (i, ...)), known, layout, sigma)
+        find_bad_samples(ramp.read("data", (i, ...)), known, layout, ovr_corr_mitigation_ftr)
         for i in range(ramp.shape[0])
     ]
     bad = np.logical_or.reduce(found)
@@ -137,7 +139,7 @@ def subtract_edges(
     for frame in layout.to_detector(data):
         for output in np.split(np.arange(frame.shape[-1]), OUTPUTS + 1):
             parts = [output]
-            if rules.by_parity:
+            if rules.odd_even_columns:
                 odd = _odd_samples(layout)[output]
                 parts = [output[odd], output[~odd]]
             signals = [_signal_at_edges(frame[:, p], good[:, p], rules.siglimit) for p in parts]
@@ -272,19 +274,15 @@ class Weights:
                 "for this readout. Give the file of another readout with --override_refpix."
             )
         output, reference = (
-            np.stack([_half(_complex(table[f"{name}_{n}"])) for n in range(OUTPUTS)])
+            np.stack([_half(table[f"{name}_{n}"]) for n in range(OUTPUTS)])
             for name in ("alpha", "beta")
         )
         return cls(output, reference)
 
 
-def _complex(column: Doubles) -> Spectrum:
-    values: Spectrum = np.ascontiguousarray(column, dtype=np.float32).view(np.complex64)
-    return values
-
-
-def _half(spectrum: Spectrum) -> Spectrum:
+def _half(column: Doubles) -> Spectrum:
     """The first half of what of a spectrum turns real samples into real ones."""
+    spectrum: Spectrum = np.ascontiguousarray(column, dtype=np.float32).view(np.complex64)
     size = len(spectrum)
     half = np.arange(size // 2 + 1)
     kept: Spectrum = (spectrum[half] + spectrum[-half % size].conj()) / 2
@@ -352,26 +350,30 @@ class ReadSequence:
 
 
 def subtract_reference(
-    data: Floats, weights: Weights, layout: Interleaving, *, preserve: bool = False
+    data: Floats, weights: Weights, layout: Interleaving, *, preserve_irs2_refpix: bool = False
 ) -> Floats:
     """Science pixels (groups, rows, columns) of an integration without the noise, in DN.
 
-    `data` is (groups, rows, samples) in the frame of the detector. With `preserve` the result has
-    all samples, for making reference files.
+    `data` is (groups, rows, samples) in the frame of the detector. With `preserve_irs2_refpix` the
+    result has all samples, for making reference files.
     """
     sequence = ReadSequence(layout)
     mean = data.mean(axis=0, dtype=np.float64)
     groups = [
-        _clean(group.astype(np.float32), weights, sequence, preserve=preserve)
+        _clean(
+            group.astype(np.float32), weights, sequence, preserve_irs2_refpix=preserve_irs2_refpix
+        )
         for group in (data[k] - mean for k in range(len(data)))
     ]
-    kept = np.ones(len(layout.science), dtype=bool) if preserve else layout.science
+    kept = np.ones(len(layout.science), dtype=bool) if preserve_irs2_refpix else layout.science
     # The mean of reference pixels is noise, that of the reference output is kept with it.
     known = layout.science | (np.arange(len(kept)) < layout.width)
     return np.stack([group + np.where(known, mean, 0)[:, kept] for group in groups]).astype("f4")
 
 
-def _clean(frame: Floats, weights: Weights, sequence: ReadSequence, *, preserve: bool) -> Floats:
+def _clean(
+    frame: Floats, weights: Weights, sequence: ReadSequence, *, preserve_irs2_refpix: bool
+) -> Floats:
     """A frame (rows, samples) minus its mean over the integration, without the noise."""
     from scipy.fft import irfft, rfft
 
@@ -381,7 +383,7 @@ def _clean(frame: Floats, weights: Weights, sequence: ReadSequence, *, preserve:
     timed[0] = _filtered(timed[0], sequence)
     shared = rfft(timed[0].ravel())
     targets, sources = sequence.spread
-    times = sequence.samples if preserve else sequence.science
+    times = sequence.samples if preserve_irs2_refpix else sequence.science
     for output, samples in enumerate(timed[1:]):
         pixels = np.zeros_like(samples)
         pixels[:, targets] = samples[:, sources]
@@ -389,7 +391,7 @@ def _clean(frame: Floats, weights: Weights, sequence: ReadSequence, *, preserve:
         spectrum += weights.output[output] * shared
         noise = irfft(spectrum, samples.size).reshape(samples.shape)
         samples[:, times] -= noise[:, times]
-    return _in_order_of_place(timed[:, :, times], keep_output=preserve)
+    return _in_order_of_place(timed[:, :, times], keep_output=preserve_irs2_refpix)
 
 
 def _in_order_of_time(frame: Floats, sequence: ReadSequence) -> Floats:

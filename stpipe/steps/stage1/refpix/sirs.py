@@ -27,7 +27,7 @@ class Smoothing:
     """How a filter is made from its spectrum, and which samples it is used on."""
 
     halfwidth: int  # rows to each side
-    gauss: float  # width in rows of the Gauss curve that it is smoothed with
+    gaussmooth: float  # width in rows of the Gauss curve that it is smoothed with
     sigreject: float  # deviations from the median at which a sample is left out
 
 
@@ -60,7 +60,7 @@ def _filter(spectrum: npt.NDArray[np.complexfloating], smoothing: Smoothing) -> 
     reach = smoothing.halfwidth
     middle = len(spectrum) - 1
     whole = np.fft.fftshift(np.fft.irfft(spectrum))
-    window = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * smoothing.gauss**2))
+    window = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * smoothing.gaussmooth**2))
     return np.convolve(
         whole[middle - reach : middle + reach + 1], window / window.sum(), mode="same"
     )

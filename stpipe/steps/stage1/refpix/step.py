@@ -192,7 +192,7 @@ class RefPixStep(RampStep):
         right = exposure.part(slice(None), slice(-BORDER, None))
         data = np.concatenate([left.data, right.data], axis=-1)
         dq = np.concatenate([left.pixeldq, right.pixeldq], axis=-1)
-        drift = measure_miri(data, dq, self.siglimit, by_parity=self.odd_even_rows)
+        drift = measure_miri(data, dq, self.siglimit, odd_even_rows=self.odd_even_rows)
         if drift is None:
             raise Skip("an output has no good reference pixels, or there is one group only")
         return drift
@@ -203,11 +203,15 @@ class RefPixStep(RampStep):
         window = Window.of(subarray, exposure.frame)
         by_outputs = window.full or exposure.meta.exposure.noutputs == OUTPUTS
         measure = self._measure_outputs if by_outputs else self._measure_one_output
-        drift = measure(exposure, window, _groups)
+        drift = measure(exposure, window, lambda band: band.data)
         if drift is None:
             raise Skip("there are no good reference pixels")
-        has_frame = exposure.ramp.has("zeroframe")
-        return drift, measure(exposure, window, _zero_frame) if has_frame else None
+        if not exposure.ramp.has("zeroframe"):
+            return drift, None
+        # The zero frame is a ramp of one group.
+        return drift, measure(
+            exposure, window, lambda band: cast("Floats", band.zeroframe)[:, None]
+        )
 
     def _measure_outputs(self, exposure: Chain, window: Window, samples: Samples) -> Drift | None:
         def pixels(rows: slice, columns: slice) -> tuple[Floats, Bits]:
@@ -244,29 +248,22 @@ class RefPixStep(RampStep):
             good = (dq & bits) == dqflags.REFERENCE_PIXEL
             found.append((samples(band)[..., good], columns[place.section][good]))
         values, places = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
-        drift = measure_one_output(values, places, self.siglimit, by_parity=self.odd_even_columns)
+        drift = measure_one_output(
+            values, places, self.siglimit, odd_even_columns=self.odd_even_columns
+        )
         return None if drift is None else window.to_science(np.zeros_like(drift), drift)
 
     def _rules(self) -> RefPixRules:
         return RefPixRules(
             siglimit=self.siglimit,
-            by_parity=self.odd_even_columns,
+            odd_even_columns=self.odd_even_columns,
             # A window of even length has no middle.
-            smoothing=self.side_smoothing_length + (self.side_smoothing_length + 1) % 2,
+            side_smoothing_length=self.side_smoothing_length + (self.side_smoothing_length + 1) % 2,
             side_gain=self.side_gain if self.use_side_ref_pixels else 0.0,
         )
 
 
 Samples = Callable[[Band], "Floats"]
-
-
-def _groups(band: Band) -> Floats:
-    return cast("Floats", band.data)
-
-
-def _zero_frame(band: Band) -> Floats:
-    """The zero frame as a ramp of one group."""
-    return cast("Floats", band.zeroframe)[:, None]
 
 
 def reference_columns(shape: tuple[int, int], subarray: str | None) -> Bits:
@@ -282,8 +279,8 @@ class RefPixRules:
     """How reference pixels of detectors with four outputs are combined."""
 
     siglimit: float  # sigma at which they are clipped
-    by_parity: bool  # odd and even columns by themselves
-    smoothing: int  # rows of the running median at the sides, odd
+    odd_even_columns: bool  # by themselves
+    side_smoothing_length: int  # rows of the running median at the sides, odd
     side_gain: float  # factor on what the sides measure; 0 leaves them out
     filters: Filters | None = None  # instead of medians at the sides; without `side_gain`
 
@@ -523,16 +520,13 @@ def _drift_of_columns(borders: Borders, index: tuple[int, ...], rules: RefPixRul
     width = SIZE // OUTPUTS
     for start in range(0, SIZE, width):
         band = slice(start, start + width)
-        parts = [_every_other(band, p) for p in (0, 1)] if rules.by_parity else [band]
+        every_other = [slice(start + parity, band.stop, 2) for parity in (0, 1)]
+        parts = every_other if rules.odd_even_columns else [band]
         signals = [_signal(borders, index, part, rules.siglimit) for part in parts]
         for part, signal in zip(parts, signals, strict=True):
             # An output of which one parity has no reference pixels is left alone.
             drift[part] = 0 if None in signals else signal
     return drift
-
-
-def _every_other(band: slice, parity: int) -> slice:
-    return slice(band.start + parity, band.stop, 2)
 
 
 def _signal(
@@ -559,10 +553,10 @@ def _drift_of_rows(
 ) -> Doubles:
     """Mean of the running medians at both sides, after the correction of columns."""
     left = running_median(
-        borders.left[index] - by_column[:BORDER], borders.good_left, rules.smoothing
+        borders.left[index] - by_column[:BORDER], borders.good_left, rules.side_smoothing_length
     )
     right = running_median(
-        borders.right[index] - by_column[-BORDER:], borders.good_right, rules.smoothing
+        borders.right[index] - by_column[-BORDER:], borders.good_right, rules.side_smoothing_length
     )
     both = np.where(np.isnan(left), right, np.where(np.isnan(right), left, (left + right) / 2))
     return np.where(np.isnan(both), 0.0, both)
@@ -588,15 +582,15 @@ def running_median(values: Doubles, good: Booleans, length: int) -> Doubles:
 
 
 def measure_one_output(
-    values: Floats, columns: npt.NDArray[np.intp], siglimit: float, *, by_parity: bool
+    values: Floats, columns: npt.NDArray[np.intp], siglimit: float, *, odd_even_columns: bool
 ) -> Doubles | None:
     """Drift (integrations, groups, columns of the detector) in DN; None without reference pixels.
 
     `values` (integrations, groups, pixels) are the good reference pixels of a subarray, in DN, and
     `columns` the columns of the detector that they are in.
     """
-    parity = columns % 2 if by_parity else np.zeros_like(columns)
-    wanted = [parity == p for p in ((0, 1) if by_parity else (0,))]
+    parity = columns % 2 if odd_even_columns else np.zeros_like(columns)
+    wanted = [parity == p for p in ((0, 1) if odd_even_columns else (0,))]
     if not all(pixels.any() for pixels in wanted):
         return None
     by_column = np.zeros((*values.shape[:2], SIZE))
@@ -616,7 +610,9 @@ class MiriDrift:
     outputs: Doubles  # (integrations, groups, row parities, outputs)
 
 
-def measure_miri(data: Floats, dq: Bits, siglimit: float, *, by_parity: bool) -> MiriDrift | None:
+def measure_miri(
+    data: Floats, dq: Bits, siglimit: float, *, odd_even_rows: bool
+) -> MiriDrift | None:
     """Drift of all groups from the reference columns on both sides; None without any.
 
     `data` is (integrations, groups, rows, columns) in DN of the full frame, `dq` (rows, columns);
@@ -624,13 +620,13 @@ def measure_miri(data: Floats, dq: Bits, siglimit: float, *, by_parity: bool) ->
     """
     good = ~has(dq, dqflags.DO_NOT_USE)
     sides = slice(None, BORDER), slice(-BORDER, None)
-    if data.shape[1] == 1 or not all(_complete(good[:, side], by_parity) for side in sides):
+    if data.shape[1] == 1 or not all(_complete(good[:, side], odd_even_rows) for side in sides):
         return None
     drift = np.zeros((*data.shape[:2], 2, BORDER))
     for integration, group in np.ndindex(data.shape[0], data.shape[1] - 1):
         change = data[integration, group + 1] - data[integration, 0]
         for parity, output in np.ndindex(2, BORDER):
-            rows = np.s_[parity::2] if by_parity else np.s_[:]
+            rows = np.s_[parity::2] if odd_even_rows else np.s_[:]
             means = [
                 clipped_mean(change[rows, side][:, output][good[rows, side][:, output]], siglimit)
                 for side in sides
@@ -639,9 +635,9 @@ def measure_miri(data: Floats, dq: Bits, siglimit: float, *, by_parity: bool) ->
     return MiriDrift(drift)
 
 
-def _complete(good: Booleans, by_parity: bool) -> bool:
+def _complete(good: Booleans, odd_even_rows: bool) -> bool:
     """Has every output (and row parity) at least one good reference pixel?"""
-    parts = (good[0::2], good[1::2]) if by_parity else (good,)
+    parts = (good[0::2], good[1::2]) if odd_even_rows else (good,)
     return all(part.any(axis=0).all() for part in parts)
 
 

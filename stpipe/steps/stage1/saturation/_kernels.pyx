@@ -25,7 +25,7 @@ cdef struct Frame:
     unsigned char *filled  # (rows): whether a row of the mask has anything set
 
 
-def flag_reached(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] threshold, Py_ssize_t reach):
+def flag_reached(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] threshold, Py_ssize_t n_pix_grow_sat):
     """Set SATURATED, AD_FLOOR and DO_NOT_USE in `flags`, in place.
 
     Parameters
@@ -36,14 +36,14 @@ def flag_reached(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, 
         Flags of the same shape, columns contiguous.
     threshold
         Counts in DN from which a pixel is saturated, (rows, columns), columns contiguous.
-    reach
+    n_pix_grow_sat
         Pixels by which saturation grows, in each group anew.
     """
     cdef Py_ssize_t i, k, y
     cdef Frame frame
     cdef unsigned char *ever
     cdef Py_ssize_t size = data.shape[2] * data.shape[3]
-    make(&frame, data.shape[2], data.shape[3], reach)
+    make(&frame, data.shape[2], data.shape[3], n_pix_grow_sat)
     ever = <unsigned char *> calloc(max(size, 1), 1)
     if ever == NULL:
         release(&frame)

@@ -71,16 +71,16 @@ class SaturationStep(RampStep):
         nframes = ramp.meta.exposure.nframes if self.use_readpatt else 1
         level, dq = saturation_level(reference.data, reference.dq, nframes)
         bias = None if superbias is None else superbias.data
-        grow = self.n_pix_grow_sat
+        n_pix_grow_sat = self.n_pix_grow_sat
         if is_interleaved(ramp.data.shape):
             rows = Interleaving.of(ramp.meta).science_rows
             bias = None if bias is None else bias[rows]
-            correct_interleaved(ramp, (level, dq), rows, grow, bias)
+            correct_interleaved(ramp, (level, dq), rows, n_pix_grow_sat, bias)
             return
-        ramp.groupdq = flag_saturation(ramp.data, ramp.groupdq, level, grow, bias)
+        ramp.groupdq = flag_saturation(ramp.data, ramp.groupdq, level, n_pix_grow_sat, bias)
         ramp.pixeldq = ramp.pixeldq | dq
         if ramp.zeroframe is not None:
-            ramp.zeroframe = clear_zeroframe(ramp.zeroframe, level.threshold, grow)
+            ramp.zeroframe = clear_zeroframe(ramp.zeroframe, level.threshold, n_pix_grow_sat)
 
     @property
     def halo(self) -> int:  # type: ignore[override] # depends on a parameter
@@ -124,7 +124,11 @@ def saturation_level(threshold: Floats, dq: Bits, nframes: int) -> tuple[Saturat
 
 
 def flag_saturation(
-    data: Floats, groupdq: GroupBits, level: SaturationLevel, grow: int, bias: Floats | None = None
+    data: Floats,
+    groupdq: GroupBits,
+    level: SaturationLevel,
+    n_pix_grow_sat: int,
+    bias: Floats | None = None,
 ) -> GroupBits:
     """Flags of all groups with SATURATED, AD_FLOOR and DO_NOT_USE added.
 
@@ -134,7 +138,7 @@ def flag_saturation(
         Raw counts in DN and flags, (integrations, groups, rows, columns).
     level
         Thresholds (rows, columns).
-    grow
+    n_pix_grow_sat
         Pixels by which flags spread in each direction. Rows nearer than twice this to a cut edge
         of a band are not final.
     bias
@@ -142,22 +146,24 @@ def flag_saturation(
     """
     flags = groupdq.copy()
     # Forward in time: what is saturated once stays so; growth starts anew in each group.
-    _kernels.flag_reached(rows_of(data), flags, rows_of(level.threshold), grow)
+    _kernels.flag_reached(rows_of(data), flags, rows_of(level.threshold), n_pix_grow_sat)
     if level.nframes > 1:
         for counts, bits in zip(data, flags, strict=True):
-            _flag_hidden(counts, bits, level, grow)
+            _flag_hidden(counts, bits, level, n_pix_grow_sat)
             _flag_hidden_in_second(counts, bits, level, bias)
     return flags
 
 
-def _flag_hidden(data: Floats, flags: GroupBits, level: SaturationLevel, grow: int) -> None:
+def _flag_hidden(
+    data: Floats, flags: GroupBits, level: SaturationLevel, n_pix_grow_sat: int
+) -> None:
     """Backward in time: groups before a saturated one whose last frames may have been saturated."""
     for group in range(len(data) - 2, -1, -1):
         suspect = _precedes_saturation(flags, group)
         suspect &= ~has(flags[group], dqflags.DO_NOT_USE)
         if suspect.any():
             suspect &= data[group] >= level.of_average(group)
-            or_where(flags[group], dilate(suspect, grow), dqflags.DO_NOT_USE)
+            or_where(flags[group], dilate(suspect, n_pix_grow_sat), dqflags.DO_NOT_USE)
 
 
 def _flag_hidden_in_second(
@@ -194,18 +200,18 @@ def correct_interleaved(
     ramp: Ramp,
     reference: tuple[SaturationLevel, Bits],
     rows: Booleans,
-    grow: int,
+    n_pix_grow_sat: int,
     bias: Floats | None,
 ) -> None:
     """Flag the science `rows` of a ramp; `reference` and `bias` are for those alone."""
     level, dq = reference
-    ramp.groupdq = flag_interleaved(ramp.data, ramp.groupdq, level, (rows, grow), bias)
+    ramp.groupdq = flag_interleaved(ramp.data, ramp.groupdq, level, (rows, n_pix_grow_sat), bias)
     pixeldq = ramp.pixeldq.copy()
     pixeldq[rows] |= dq
     ramp.pixeldq = pixeldq
     if ramp.zeroframe is not None:
         zeroframe = ramp.zeroframe.copy()
-        zeroframe[:, rows] = clear_zeroframe(zeroframe[:, rows], level.threshold, grow)
+        zeroframe[:, rows] = clear_zeroframe(zeroframe[:, rows], level.threshold, n_pix_grow_sat)
         ramp.zeroframe = zeroframe
 
 
@@ -220,7 +226,7 @@ def flag_interleaved(
 
     `where` is which rows are science pixels, and by how many pixels flags spread.
     """
-    rows, grow = where
+    rows, n_pix_grow_sat = where
     flags = groupdq.copy()
     for counts, bits in zip(data, flags, strict=True):
         ever = np.zeros(level.threshold.shape, dtype=bool)
@@ -229,8 +235,8 @@ def flag_interleaved(
             reached = science >= level.threshold
             if k == 2 and level.nframes > 1:  # noqa: PLR2004 - the third group tells on the second
                 sudden = reached & _is_sudden(counts[:2, rows], level, bias, ...)
-                bits[1, rows] |= bits_of_groups(dilate(sudden, grow), dqflags.SATURATED)
-            ever |= dilate(reached, grow)
+                bits[1, rows] |= bits_of_groups(dilate(sudden, n_pix_grow_sat), dqflags.SATURATED)
+            ever |= dilate(reached, n_pix_grow_sat)
             low = bits_of_groups(science <= 0, dqflags.AD_FLOOR | dqflags.DO_NOT_USE)
             bits[k, rows] |= bits_of_groups(ever, dqflags.SATURATED) | low
     return flags
@@ -241,11 +247,11 @@ def bits_of_groups(where: Booleans, bits: int) -> GroupBits:
     return where.view(np.uint8) * np.uint8(bits)
 
 
-def clear_zeroframe(zeroframe: Floats, threshold: Floats, grow: int) -> Floats:
+def clear_zeroframe(zeroframe: Floats, threshold: Floats, n_pix_grow_sat: int) -> Floats:
     """Zero frame (integrations, rows, columns), 0 where saturated, near that, or no signal."""
     cleared = zeroframe.copy()
     for frame in cleared:
-        frame[(frame <= 0) | dilate(frame >= threshold, grow)] = 0
+        frame[(frame <= 0) | dilate(frame >= threshold, n_pix_grow_sat)] = 0
     return cleared
 
 

@@ -64,10 +64,11 @@ class Scale:
         """The unit of each column that has one."""
         units = {"WAVELENGTH": "um", **dict.fromkeys(_TIMES, "d")}
         for names, unit in ((("FLUX",), self.flux_unit), (_BRIGHTNESS, self.brightness_unit)):
-            units |= {n: _squared(unit) if "_VAR_" in n else unit for n in _NAMES if _of(n, names)}
+            units |= {n: _SQUARED[unit] if "_VAR_" in n else unit for n in _NAMES if _of(n, names)}
         return units
 
 
+_SQUARED = {"Jy": "Jy^2", "MJy/sr": "MJy^2 / sr^2", "DN/s": "DN^2 / s^2"}
 _BRIGHTNESS = ("SURF_BRIGHT", "SB", "BACKGROUND", "BKGD")
 _NAMES = tuple(
     name
@@ -82,10 +83,6 @@ _NAMES = tuple(
 
 def _of(name: str, groups: tuple[str, ...]) -> bool:
     return any(name == group or name.startswith(f"{group}_") for group in groups)
-
-
-def _squared(unit: str) -> str:
-    return {"Jy": "Jy^2", "MJy/sr": "MJy^2 / sr^2", "DN/s": "DN^2 / s^2"}[unit]
 
 
 @dataclass(frozen=True)

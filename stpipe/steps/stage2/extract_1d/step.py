@@ -151,7 +151,7 @@ class Extract1dStep(Step):
         if meta.get("meta.target.source_type") != "POINT":
             return False
         usual = meta["meta.exposure.type"] in SLIT
-        return usual if aperture.follows_source is None else aperture.follows_source
+        return usual if aperture.use_source_posn is None else aperture.use_source_posn
 
     def _at_source(
         self, aperture: Aperture, exposure: Spectral, meta: FlatMetadata, wavelength: Doubles
@@ -171,11 +171,11 @@ class Extract1dStep(Step):
         """The background, as parameters change it."""
         if self.subtract_background is False:
             return None
-        fit, order = self.bkg_fit or aperture.fit, self.bkg_order
+        fit, order = self.bkg_fit or aperture.bkg_fit, self.bkg_order
         given = {
-            "fit": "poly" if fit == "mean" else fit,
-            "order": 0 if self.bkg_fit == "mean" else order,
-            "smoothing": self.smoothing_length and odd_smoothing(self.smoothing_length),
+            "bkg_fit": "poly" if fit == "mean" else fit,
+            "bkg_order": 0 if self.bkg_fit == "mean" else order,
+            "smoothing_length": self.smoothing_length and odd_smoothing(self.smoothing_length),
         }
         changes: dict[str, Any] = {n: value for n, value in given.items() if value is not None}
         return replace(aperture, **changes).region(wavelength)

@@ -207,7 +207,7 @@ def find_cutouts(
     source: Source,
     ranges: Mapping[int, tuple[float, float]],
     grism: Grism,
-    half_height: int,
+    wfss_extract_half_height: int,
 ) -> Iterator[Cutout]:
     """Where the spectra of a source are, order by order, as far as they are in the image."""
     to_pixels = partial(image.meta.wcs.invert, with_bounding_box=False)
@@ -221,7 +221,8 @@ def find_cutouts(
         if not source.extended:
             across = 1 if grism.direction == HORIZONTAL else 0
             middle = trace.at((waves[0] + waves[1]) / 2)[across]
-            lows[across], highs[across] = middle - half_height, middle + half_height
+            lows[across] = middle - wfss_extract_half_height
+            highs[across] = middle + wfss_extract_half_height
         box = _within(image.shape, lows, highs, grism.direction)
         if box is not None:
             yield Cutout(source, order, (x, y), trace, box)

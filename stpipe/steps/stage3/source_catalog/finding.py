@@ -50,28 +50,28 @@ class Found:
 
 @dataclass(frozen=True)
 class Finder:
-    """How sources are found; `options` go to the class of photutils that `method` stands for.
+    """How sources are found; `options` go to the class of photutils that `starfinder` stands for.
 
     Attributes
     ----------
-    method
+    starfinder
         `segmentation`, or `dao` and `iraf` for stars.
-    threshold
+    snr_threshold
         Times the noise of the background.
-    box
+    bkg_boxsize
         Side of the boxes in which background and noise are measured, pixels.
-    fwhm
+    kernel_fwhm
         Width of the Gaussian that the image is smoothed with, pixels.
-    local_background
+    localbkg_width
         Width of the frame around a source whose light is taken off its isophotal flux, pixels.
     """
 
-    method: str
-    threshold: float
-    box: int
-    fwhm: float
+    starfinder: str
+    snr_threshold: float
+    bkg_boxsize: int
+    kernel_fwhm: float
     options: Mapping[str, object] = field(default_factory=dict)
-    local_background: int = 0
+    localbkg_width: int = 0
 
     def find(self, data: Floats, err: Floats, absent: Booleans) -> Found:
         """The sources of an image; pixels that are `absent` belong to none."""
@@ -79,10 +79,10 @@ class Finder:
             warnings.simplefilter(
                 "ignore"
             )  # of pixels without a value, and that there is no source
-            background = _background(data, self.box, absent)
+            background = _background(data, self.bkg_boxsize, absent)
             image = data - background.background
-            level = self.threshold * background.background_rms
-            if self.method == "segmentation":
+            level = self.snr_threshold * background.background_rms
+            if self.starfinder == "segmentation":
                 return self._segments(image, level, err, absent)
             return self._stars(image, float(np.median(level)), absent)
 
@@ -99,7 +99,7 @@ class Finder:
             mask=absent,
             convolved_data=smooth,
             error=err,
-            local_bkg_width=self.local_background,
+            local_bkg_width=self.localbkg_width,
         )
         shapes = {name: _plain(getattr(sources, theirs)) for name, theirs in SHAPES.items()}
         shapes["orientation"] = _axis(shapes["orientation"])
@@ -115,17 +115,17 @@ class Finder:
         from astropy.convolution import Gaussian2DKernel, convolve
         from astropy.stats import gaussian_fwhm_to_sigma
 
-        if not self.fwhm > 0:
+        if not self.kernel_fwhm > 0:
             return image
-        kernel = Gaussian2DKernel(self.fwhm * gaussian_fwhm_to_sigma)
+        kernel = Gaussian2DKernel(self.kernel_fwhm * gaussian_fwhm_to_sigma)
         smooth: Doubles = convolve(image, kernel, mask=absent)
         return smooth
 
     def _stars(self, image: Floats, level: float, absent: Booleans) -> Found:
         from photutils.detection import DAOStarFinder, IRAFStarFinder
 
-        cls = DAOStarFinder if self.method == "dao" else IRAFStarFinder
-        table = cls(level, self.fwhm, **self.options)(image, mask=absent)
+        cls = DAOStarFinder if self.starfinder == "dao" else IRAFStarFinder
+        table = cls(level, self.kernel_fwhm, **self.options)(image, mask=absent)
         if table is None:
             return _nothing(image.shape)
         shapes = _no_shapes(len(table)) | {"isophotal_flux": _plain(table["flux"])}

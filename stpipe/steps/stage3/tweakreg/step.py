@@ -200,8 +200,10 @@ class TweakRegStep(LibraryStep):
             self.bkg_boxsize,
             self.brightest,
             self.peakmax,
-            (self.sharplo, self.sharphi),
-            (self.roundlo, self.roundhi),
+            self.sharplo,
+            self.sharphi,
+            self.roundlo,
+            self.roundhi,
         )
         found: Doubles = finder.find(member.data, member.dq)
         return found
@@ -265,7 +267,7 @@ class _Fit:
     """How exposures are fitted once their stars are matched."""
 
     minobj: int
-    geometry: str
+    fitgeometry: str
     nclip: int
     sigma: float
 
@@ -279,7 +281,7 @@ class _Fit:
                 list(correctors),
                 minobj=self.minobj,
                 match=match,
-                fitgeom=self.geometry,
+                fitgeom=self.fitgeometry,
                 nclip=self.nclip,
                 sigma=(self.sigma, "rmse"),
                 **more,

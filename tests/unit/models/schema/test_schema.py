@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import textwrap
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import jsonschema
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import InputError
+from stpipe.models import base, protocols
 from stpipe.models.schema import schema as dialect
 from stpipe.models.schema.schema import Schema
 from stpipe.system import package_data
@@ -278,3 +280,20 @@ def test_folder_that_does_not_exist_is_named() -> None:
     """Asking for a folder that does not ship says where it was sought."""
     with pytest.raises(InputError, match='"nothing" of stpipe is in neither'):
         package_data.folder("nothing")
+
+
+def declared(cls: type[models.DataModel]) -> dict[str, np.dtype[Any]]:
+    """The dtype of each array that a class of models says it has, for type checkers."""
+    names = {**vars(protocols), "np": np, "npt": np.typing}
+    texts = {n: t for n, t in vars(cls).get("__annotations__", {}).items() if n != "shape"}
+    found = {name: eval(text, names) for name, text in texts.items()}  # noqa: S307 - our own text
+    arrays = {n: get_args(t)[0] if isinstance(t, UnionType) else t for n, t in found.items()}
+    return {name: np.dtype(get_args(get_args(t)[1])[0]) for name, t in arrays.items()}
+
+
+@pytest.mark.parametrize("name", [n for n, cls in base.REGISTRY.items() if declared(cls)])
+def test_arrays_that_a_model_declares_are_those_of_its_schema(name: str) -> None:
+    """What checkers are told and what users get is the same."""
+    arrays = base.REGISTRY[name].load_schema().arrays
+    for array, dtype in declared(base.REGISTRY[name]).items():
+        assert arrays[array].is_table if dtype == np.void else dtype == arrays[array].dtype

@@ -41,10 +41,10 @@ def ramps(samples: Any, groupdq: Any = None, **changes: Any) -> Ramps:
     return Ramps(**{**arrays, **changes})
 
 
-def fit(given: Ramps, keep_single: bool = False, nframes: int = 1) -> Any:
+def fit(given: Ramps, suppress_one_group: bool = True, nframes: int = 1) -> Any:
     """Rates of the only pixel: of the exposure, and of the integrations."""
     times = fitting.FitTimes(TIME, TIME / nframes, nframes, 0, 0)
-    rate, rateints = fitting.fit_ramps(given, times, keep_single=keep_single)
+    rate, rateints = fitting.fit_ramps(given, times, suppress_one_group=suppress_one_group)
     names = ("data", "dq", "var_poisson", "var_rnoise", "err")
     exposure = SimpleNamespace(**{n: getattr(rate, n)[0, 0] for n in names})
     return exposure, SimpleNamespace(**{n: getattr(rateints, n)[:, 0, 0] for n in names})
@@ -191,7 +191,7 @@ def test_persistence_is_passed_on_and_does_not_cut() -> None:
 
 def test_only_the_first_group_is_good() -> None:
     """It gives a rate over the time from reset to the mean of its frames."""
-    rate, _ = fit(ramps([30, 0, 0], [0, SAT, SAT]), keep_single=True, nframes=4)
+    rate, _ = fit(ramps([30, 0, 0], [0, SAT, SAT]), suppress_one_group=False, nframes=4)
     assert rate.data == pytest.approx(30 / (5 / 2 * TIME / 4))
 
 
@@ -199,10 +199,10 @@ def test_zero_frame_stands_in_for_groups() -> None:
     """Without a good group the zero frame gives a rate over the time of one frame; 0 is no data."""
     frame = np.full((1, 1, 1), 30, np.float32)
     given_ramps = ramps([0, 0], [SAT, SAT], zeroframe=frame)
-    rate, _ = fit(given_ramps, keep_single=True, nframes=4)
+    rate, _ = fit(given_ramps, suppress_one_group=False, nframes=4)
     assert rate.data == pytest.approx(30 / (TIME / 4))
     assert rate.dq == SAT
-    nothing, _ = fit(ramps([0, 0], [SAT, SAT], zeroframe=frame * 0), keep_single=True)
+    nothing, _ = fit(ramps([0, 0], [SAT, SAT], zeroframe=frame * 0), suppress_one_group=False)
     assert np.isnan(nothing.data)
 
 
@@ -255,7 +255,7 @@ def test_bands_give_the_same_rates(seed: int, height: int) -> None:
         cubes = data[:, :, rows], groupdq[:, :, rows], groupdq[:, :, rows]
         part = image[rows]
         band = Ramps(*cubes, part.astype(np.uint32), part * 2, part * 8, part * 0, None)
-        return fitting.fit_ramps(band, times, keep_single=True)
+        return fitting.fit_ramps(band, times, suppress_one_group=False)
 
     whole = fit_rows(slice(None))
     for start in range(0, 5, height):
@@ -271,7 +271,7 @@ def test_segments_are_described() -> None:
     """Slopes, intercepts and heights of jumps, with the first group counted as 0."""
     given_ramps = ramps([100, 110, 120, 1120, 1150, 1180], [0, 0, 0, JUMP, 0, 0])
     times = fitting.FitTimes(TIME, TIME, 1, 0, 0)
-    segments = fitting.describe_segments(given_ramps, times, keep_single=False)
+    segments = fitting.describe_segments(given_ramps, times, suppress_one_group=True)
     assert segments.slope.ravel() == pytest.approx([10 / TIME, 30 / TIME])
     assert segments.yint.ravel() == pytest.approx([100, 1030], rel=1e-5)
     assert segments.crmag.ravel().tolist() == [1000]
@@ -327,10 +327,10 @@ def test_neighbours_do_not_matter(seed: int, nints: int, ngroups: int, flagged: 
         dark=rng.random(frame, np.float32),
     )
     times = fitting.FitTimes(TIME, TIME, 1, 0, 0)
-    together = fitting.fit_ramps(given, times, keep_single=False)
+    together = fitting.fit_ramps(given, times, suppress_one_group=True)
     for x in range(frame[1]):
         own = {n: a[..., x : x + 1] for n, a in vars(given).items() if a is not None}
-        alone = fitting.fit_ramps(replace(given, **own), times, keep_single=False)
+        alone = fitting.fit_ramps(replace(given, **own), times, suppress_one_group=True)
         for whole, part in zip(together, alone, strict=True):
             for name, array in vars(whole).items():
                 np.testing.assert_array_equal(array[..., x], getattr(part, name)[..., 0], name)
@@ -354,7 +354,7 @@ def pixel(samples: Any, groupdq: Any, *, suppress: bool) -> tuple[Any, Any]:
         zeroframe=None,
     )
     times = fitting.FitTimes(TIME, TIME, 1, 0, 0)
-    return fitting.fit_ramps(ramps, times, keep_single=not suppress)
+    return fitting.fit_ramps(ramps, times, suppress_one_group=suppress)
 
 
 def test_errors_of_exposures_and_integrations_differ_for_several_segments() -> None:

@@ -65,7 +65,7 @@ def test_reference_files_are_read_with_their_defaults(tmp_path: Path) -> None:
 
     assert found is not None
     assert (Limits(4, 6), Limits(2, ALONG - 1)) == (found.across, found.along)
-    assert ("poly", 0, 5) == (found.fit, found.order, found.smoothing)
+    assert ("poly", 0, 5) == (found.bkg_fit, found.bkg_order, found.smoothing_length)
     assert found.region(np.ones((ALONG, ACROSS))) is None
 
 

@@ -20,7 +20,12 @@ from stpipe.steps.stage1.picture_frame import PictureFrameStep
 
 def rules(**changes: Any) -> FlickerRules:
     """Medians along rows, with the median as background."""
-    values: dict[str, Any] = {"axis": 1, "by_channel": False, "background": "median", "box": None}
+    values: dict[str, Any] = {
+        "axis": 1,
+        "fit_by_channel": False,
+        "background_method": "median",
+        "background_box_size": None,
+    }
     return FlickerRules(**values | {"n_sigma": 2.0, "flat": None, "fourier": None} | changes)
 
 
@@ -43,7 +48,7 @@ def test_stripes_go_and_sources_stay(method: str) -> None:
     scene, image = striped(rng, (64, 96))
     mask = scene < 100
     assert unevenness(image - scene) > 0.4
-    found = clean_flicker_noise.clean_image(image, mask.copy(), rules(background=method))
+    found = clean_flicker_noise.clean_image(image, mask.copy(), rules(background_method=method))
     assert found is not None
     expected = scene - (5 if method == "None" else 0)
     left = found[0] - expected

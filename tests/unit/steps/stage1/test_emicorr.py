@@ -38,15 +38,15 @@ def disturbed(amplitude: float) -> tuple[np.ndarray, np.ndarray]:
     return clean, (clean + np.repeat(amplitude * wave, 4, axis=-1)).astype(np.float32)
 
 
-@pytest.mark.parametrize("by_integration", [True, False])
-def test_joint_fit_subtracts_a_known_wave(by_integration: bool) -> None:
+@pytest.mark.parametrize("separately", [True, False])
+def test_joint_fit_subtracts_a_known_wave(separately: bool) -> None:
     """Whatever its phase and amplitude; what is left is a small part of it."""
     clean, data = disturbed(10)
     pixeldq = np.zeros(SHAPE[2:], np.uint32)
-    out = emicorr.fit_jointly(data, pixeldq, WAVE, CLOCKS, by_integration=by_integration)
+    out = emicorr.fit_jointly(data, pixeldq, WAVE, CLOCKS, fit_ints_separately=separately)
     assert np.std(data - clean) > 5
     assert np.std(out - clean) < 0.6
-    quiet = emicorr.fit_jointly(clean, pixeldq, WAVE, CLOCKS, by_integration=by_integration)
+    quiet = emicorr.fit_jointly(clean, pixeldq, WAVE, CLOCKS, fit_ints_separately=separately)
     assert np.std(quiet - clean) < 0.1
 
 
@@ -55,7 +55,7 @@ def test_sequential_fit_subtracts_the_wave_of_residuals(known: bool) -> None:
     """With the shape of the wave or without it."""
     clean, data = disturbed(10)
     wave = WAVE if known else emicorr.Wave(WAVE.frequency)
-    search = emicorr.WaveSearch(nints=2, nbins=64, scale=True)
+    search = emicorr.WaveSearch(nints_to_phase=2, nbins=64, scale_reference=True)
     out = emicorr.fit_sequentially(data, wave, CLOCKS, search)
     assert np.std(out - clean) < 1.5
 

@@ -22,14 +22,18 @@ JUMP, SAT, DNU = dqflags.JUMP_DET, dqflags.SATURATED, dqflags.DO_NOT_USE
 def rules(**changes: object) -> jump.JumpRules:
     """Default thresholds, no neighbours."""
     given_rules = {
-        "many": 4.0,
-        "three": 5.0,
-        "two": 6.0,
+        "rejection_threshold": 4.0,
+        "four_group_rejection_threshold": 5.0,
+        "three_group_rejection_threshold": 6.0,
         "nframes": 1,
         "single_pass": False,
-        "spread": None,
     }
     return jump.JumpRules(**{**given_rules, **changes})
+
+
+def between(least: float, most: float) -> dict[str, object]:
+    """Jumps of so many sigma reach their neighbours."""
+    return {"min_jump_to_flag_neighbors": least, "max_jump_to_flag_neighbors": most}
 
 
 def steady(ngroups: int, rows: int = 5, columns: int = 7, nints: int = 1) -> np.ndarray:
@@ -116,14 +120,14 @@ def test_only_the_four_neighbours_of_moderate_jumps_are_flagged() -> None:
     """Jumps between the two limits reach up, down, left and right in their group."""
     data = steady(8)
     data[0, 4:, 2, 3] += 500  # about 90 sigma
-    flags = detect(data, spread=(10.0, 200.0))
+    flags = detect(data, **between(10.0, 200.0))
     assert [(2, 3), (1, 3), (3, 3), (2, 2), (2, 4)] == sorted(
         map(tuple, np.argwhere(flags[0, 4] == JUMP).tolist()),
         key=lambda at: (at != (2, 3), at[0] == 2, at),
     )
     assert np.count_nonzero(flags) == 5
     for spread in ((10.0, 50.0), (150.0, 1000.0)):
-        assert np.count_nonzero(detect(data, spread=spread)) == 1
+        assert np.count_nonzero(detect(data, **between(*spread))) == 1
 
 
 def test_neighbours_that_are_unusable_stay_unflagged() -> None:
@@ -132,7 +136,7 @@ def test_neighbours_that_are_unusable_stay_unflagged() -> None:
     data[0, 4:, 2, 3] += 500
     groupdq = np.zeros(data.shape, np.uint8)
     groupdq[0, 4, 2, 2], groupdq[0, 4, 1, 3] = SAT, DNU
-    flags = detect(data, spread=(10.0, 1000.0), groupdq=groupdq)
+    flags = detect(data, **between(10.0, 1000.0), groupdq=groupdq)
     assert flags[0, 4, 2, 2] == SAT
     assert flags[0, 4, 1, 3] == DNU
     assert np.count_nonzero(flags == JUMP) == 3
@@ -158,10 +162,10 @@ def test_bands_with_a_halo_of_one_row_give_the_same_flags(seed: int, height: int
     rng = np.random.default_rng(seed)
     data = rng.normal(0, 8, (2, 6, 9, 11)).astype(np.float32)
     data += np.where(rng.random(data.shape) < 0.05, 400, 0).astype(np.float32)
-    whole = detect(data, spread=(10.0, 1000.0))
+    whole = detect(data, **between(10.0, 1000.0))
     for start in range(0, 9, height):
         low, high = max(0, start - 1), min(9, start + height + 1)
-        band = detect(data[:, :, low:high], spread=(10.0, 1000.0))
+        band = detect(data[:, :, low:high], **between(10.0, 1000.0))
         inner = band[:, :, start - low : start - low + height]
         np.testing.assert_array_equal(inner, whole[:, :, start : start + height])
 

@@ -71,7 +71,7 @@ def test_jumps_without_a_core_are_no_snowball_but_at_the_edge() -> None:
     flags, found = large_events.flag_snowballs(given, rules)
     assert found == 0
     np.testing.assert_array_equal(given, flags)
-    assert large_events.flag_snowballs(given, replace(rules, need_core=False))[1] == 1
+    assert large_events.flag_snowballs(given, replace(rules, sat_required_snowball=False))[1] == 1
     assert large_events.flag_snowballs(snowball(core=0, y=20), rules)[1] == 1
 
 

@@ -144,7 +144,9 @@ def test_miri_drift_is_removed_relative_to_the_first_group() -> None:
     ramp = exposure(data, dq, instrument="MIRI")
     apply(step.RefPixStep(), ramp, {})
     np.testing.assert_allclose(ramp.data, 50, rtol=1e-6)
-    drift = step.measure_miri(data.astype(np.float32), dq.astype(np.uint32), 3.0, by_parity=True)
+    drift = step.measure_miri(
+        data.astype(np.float32), dq.astype(np.uint32), 3.0, odd_even_rows=True
+    )
     band = step.subtract_miri_drift(data[:, :, 5:9].astype(np.float32), drift, first_row=5)
     np.testing.assert_allclose(band, 50, rtol=1e-6)
 
@@ -152,4 +154,4 @@ def test_miri_drift_is_removed_relative_to_the_first_group() -> None:
 @pytest.mark.parametrize(("asked", "used"), [(10, 11), (11, 11), (1, 1)])
 def test_even_windows_are_rounded_up(asked: int, used: int) -> None:
     """The running median at the sides has a middle."""
-    assert used == refpix.RefPixStep(side_smoothing_length=asked)._rules().smoothing
+    assert used == refpix.RefPixStep(side_smoothing_length=asked)._rules().side_smoothing_length

@@ -15,7 +15,7 @@ from stpipe.steps.stage1.refpix import step as refpix
 from stpipe.testing import apply
 
 ROWS = 2048
-SMOOTHING = sirs.Smoothing(halfwidth=30, gauss=1.0, sigreject=4.0)
+SMOOTHING = sirs.Smoothing(halfwidth=30, gaussmooth=1.0, sigreject=4.0)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_differences_in_overlaps_give_levels(levels: list[float], seed: int) -> 
         overlaps[one, one + 1] = Overlap(levels[one] + shared, count)
         overlaps[one + 1, one] = Overlap(levels[one + 1] + shared, count)
 
-    found = skymatch.matched(overlaps, len(levels), down=True)
+    found = skymatch.matched(overlaps, len(levels), match_down=True)
     np.testing.assert_allclose(found, np.array(levels) - min(levels), atol=1e-8)
 
 
@@ -109,8 +109,12 @@ def test_only_neighbours_are_compared() -> None:
 def test_exposures_without_overlap_get_no_level() -> None:
     """There is nothing to compare them with."""
     overlaps = {(0, 1): Overlap(3.0, 10), (1, 0): Overlap(1.0, 10)}
-    np.testing.assert_allclose(skymatch.matched(overlaps, 3, down=True), [2, 0, 0], atol=1e-12)
-    np.testing.assert_allclose(skymatch.matched(overlaps, 3, down=False), [0, -2, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        skymatch.matched(overlaps, 3, match_down=True), [2, 0, 0], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        skymatch.matched(overlaps, 3, match_down=False), [0, -2, 0], atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("kind", ["mean", "median", "mode"])
@@ -119,10 +123,10 @@ def test_levels_do_not_see_stars(kind: str) -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(10, 1, 20_000).astype(np.float32)
     values[:200] += 500
-    level = SkyStatistic(kind, (None, None), 5, (4.0, 4.0), 0.1)(values)
+    level = SkyStatistic(kind, None, None, 5, 4.0, 4.0, 0.1)(values)
     assert pytest.approx(10, abs=0.15) == level.level
     assert level.count > 19_000
-    nothing = SkyStatistic(kind, (1e6, None), 5, (4.0, 4.0), 0.1)(values)
+    nothing = SkyStatistic(kind, 1e6, None, 5, 4.0, 4.0, 0.1)(values)
     assert 0 == nothing.count
 
 
@@ -131,7 +135,7 @@ def test_modes_are_exact_to_a_fraction_of_a_bin() -> None:
     levels = []
     for seed in range(20):
         values = np.random.default_rng(seed).normal(3, 2, 25_000).astype(np.float32)
-        levels.append(SkyStatistic("mode", (None, None), 5, (4.0, 4.0), 0.1)(values).level)
+        levels.append(SkyStatistic("mode", None, None, 5, 4.0, 4.0, 0.1)(values).level)
     assert pytest.approx(3, abs=0.02) == np.mean(levels)
     assert np.std(levels) < 0.05
 
