@@ -27,6 +27,16 @@ os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 os.environ["STPIPE_MEMORY"] = tempfile.mkdtemp(prefix="stpipe-memory-")
 atexit.register(shutil.rmtree, os.environ["STPIPE_MEMORY"], ignore_errors=True)
 
+# Long ones first: no worker has one to itself at the end.
+LONG = ("workflow", "peer", "science")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the folders of tests; within each the order stays."""
+    here = Path(__file__).parent
+    folders = {item: item.path.relative_to(here).parts[0] for item in items}
+    items.sort(key=lambda item: (*LONG, folders[item]).index(folders[item]))
+
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
