@@ -13,6 +13,10 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 RUNS ?= 3
+# Each may hold two processes of the peer, a gigabyte altogether.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
+# All tests of a file are one worker's, which makes what they share once; tests/conftest.py orders files.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
 SOURCES := pyproject.toml setup.py $(shell find stpipe -name '*.pyx' -o -name '*.pxd')
 
 .PHONY: demo test test-quick test-peer lint bench docs changelog clean
@@ -21,13 +25,13 @@ demo: $(VENV)/.installed
 	@PATH="$(BIN):$$PATH" CORES=$(CORES) sh stpipe/demo/demo.sh $(DEMO)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-quick: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(CORES) --dist=loadfile tests/unit tests/contract
+	$(PYTEST) tests/unit tests/contract
 
 test-peer: $(VENV)/.installed-dev
-	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python -m pytest tests/peer
+	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(PYTEST) tests/peer
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
 
+Once = Callable[[str, Callable[[Path], object]], Path]
 SPECTRAL = {"srctype", "extract_1d", "resample_spec"}
 INSTRUMENTS = {"mirimage": "MIRI", "nrca1": "NIRCAM"}
 
@@ -122,14 +124,21 @@ def spectra(request: pytest.FixtureRequest, step: type[Step]) -> Iterator[Path |
 
 @pytest.fixture
 def source(
-    step: type[Step], exposure: Path, crds: Path, spectra: Path | None, tmp_path: Path
+    step: type[Step],
+    exposure: Path,
+    crds: Path,
+    spectra: Path | None,
+    once: Once,
+    tmp_path: Path,
 ) -> Path:
     """A file that the step reads: the raw exposure, or a rate for steps that follow the fit."""
     del crds
     if spectra is not None:
         single = "nrca1" in exposure.name or "CubeModel" not in step.input_models
         model = "ImageModel" if single else "CubeModel"
-        return spectral_source(spectra, step, model)
+        made = once(f"{spectra.name}_{model}", partial(write_spectral_products, spectra, model))
+        extracted = step in (Extract1dStep, ResampleSpecStep)
+        return made / ("cal.fits" if extracted else "rate.fits")
     if step.input_models == ("GuiderRawModel",):
         with models.open(exposure) as raw:
             guiding = models.GuiderRawModel(raw)
@@ -145,14 +154,11 @@ def source(
     return Image2Pipeline.call(rate).image.save(tmp_path / "x_cal.fits")
 
 
-def spectral_source(folder: Path, step: type[Step], model: str) -> Path:
-    """Spectral rates of an exposure or of its integrations; calibrated for an extraction."""
-    rate, cal = (folder / f"{model}_{suffix}.fits" for suffix in ("rate", "cal"))
-    if not rate.is_file():
-        rates = Detector1Pipeline.call(max(folder.glob("uncal/*.fits")))
-        next(each for each in rates if type(each).__name__ == model).save(rate)
-        Spec2Pipeline.call(rate).calibrated.save(cal)
-    return cal if step in (Extract1dStep, ResampleSpecStep) else rate
+def write_spectral_products(spectra: Path, model: str, folder: Path) -> None:
+    """Spectral rates of an exposure or of its integrations, and the same calibrated."""
+    rates = Detector1Pipeline.call(max(spectra.glob("uncal/*.fits")))
+    rate = next(each for each in rates if type(each).__name__ == model).save(folder / "rate.fits")
+    Spec2Pipeline.call(rate).calibrated.save(folder / "cal.fits")
 
 
 def test_a_file_and_a_model_give_the_same_product(step: type[Step], source: Path) -> None:

@@ -156,7 +156,7 @@ def test_kills_at_random_moments(
     """By kill -9 of a step, of snakemake, or of both: the next run completes, bit for bit."""
     chance = random.Random(20261124)  # noqa: S311 - moments, not secrets
     started = time.monotonic()
-    run(*SNAKEMAKE, cwd=_fresh(undisturbed, undisturbed.parent / "timed"))
+    assert 0 == start(_fresh(undisturbed, undisturbed.parent / "timed")).wait()
     longest = time.monotonic() - started
 
     for number in range(KILLS):
