@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape
 
 from stpipe.errors import UsageError
@@ -42,15 +41,12 @@ def picture(plan: Plan) -> Picture:
     arrows: Counter[tuple[str, str]] = Counter()
     for jobs in plan.jobs.values():
         rules.update(jobs.keys())
-    for exposure in plan.exposures.values():
-        arrows.update(_arrows(exposure))
+    # A stage reads what another made of several exposures.
+    makers = {path: rule for rule, e in plan.entries() for path in e["outputs"].values()}
+    for rule, entry in plan.entries():
+        given = entry["input"] if isinstance(entry["input"], list) else [entry["input"]]
+        arrows.update({(makers.get(path, SOURCE), rule) for path in given})
     return Picture(rules, arrows)
-
-
-def _arrows(exposure: Mapping[str, Any]) -> list[tuple[str, str]]:
-    entries = [(n, e) for rules in exposure["jobs"].values() for n, e in rules.items()]
-    maker = {path: name for name, entry in entries for path in entry["outputs"].values()}
-    return [(maker.get(entry["input"], SOURCE), name) for name, entry in entries]
 
 
 def mermaid(drawn: Picture) -> str:

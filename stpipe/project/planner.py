@@ -8,6 +8,8 @@ what its rule reads and makes for this exposure, and the job file that says how.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +45,7 @@ PRODUCTS = "cal"
 LOGS = "logs"
 JOBS = Path(".stflow/jobs")
 _MORE_MB = 10  # for each further step in one job
+LONGEST_NAME = 255  # bytes, of a file
 INTERPRETER_MB = 45  # resident, with numpy and what a job imports
 
 # Members that other plans make, by file name.
@@ -147,6 +150,7 @@ class Planner:
             members = [_offered(r, namer, members[0]) for r in graph.results[:1]] or members
             found["offers"] |= _offers(graph, namer)
         _refuse_same_names(jobs, source)
+        _refuse_awkward_names(jobs, source)
         files += [f for rules in jobs.values() for e in rules.values() for f in e.pop("files")]
         found["results"] = list(dict.fromkeys(found["results"]))
         return found | {"depends_on": {f: state(f) for f in files}}
@@ -292,6 +296,28 @@ def _refuse_same_names(jobs: Mapping[str, Mapping[str, Entry]], source: str) -> 
                     "another suffix."
                 )
             made[path] = name
+
+
+def _refuse_awkward_names(jobs: Mapping[str, Mapping[str, Entry]], source: str) -> None:
+    """Refuse what Snakemake or the disk would stumble over when products have been made for hours."""
+    names = [
+        Path(path).name
+        for rules in jobs.values()
+        for e in rules.values()
+        for path in e["outputs"].values()
+    ]
+    names += [f"{root}_{rule}.log" for root, rules in jobs.items() for rule in rules]
+    for name in names:
+        if odd := re.search(r"[{}\x00-\x1f\x7f]", name):
+            raise InputError(
+                f"{source}: the product {name!r} would have {odd[0]!r} in its name, which rules cannot "
+                "have. Rename the exposure, or make a link of another name to it."
+            )
+        if (length := len(os.fsencode(name))) > LONGEST_NAME:
+            raise InputError(
+                f"{source}: the product {name} would have a name of {length} bytes, allowed: "
+                f"{LONGEST_NAME}. Rename the exposure, or make a link of a shorter name to it."
+            )
 
 
 def _results(graph: Graph, jobs: Mapping[str, Any], namer: _Namer) -> list[str]:

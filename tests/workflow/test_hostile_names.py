@@ -122,3 +122,16 @@ def test_no_name_forges_a_line_of_the_log(exposure: Path, tmp_path: Path, run: R
         assert "all is well" in text
         assert not any(line.startswith(forged[:20]) for line in text.splitlines())
         assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("name", ["a{b}_uncal.fits", "a\nb_uncal.fits", "x" * 240 + "_uncal.fits"])
+def test_projects_refuse_names_that_rules_cannot_have(
+    exposure: Path, tmp_path: Path, run: Run, name: str
+) -> None:
+    """When the project is made, not after hours; a link of another name is the way out."""
+    shutil.copy(exposure, tmp_path / name)
+    words = ("--pipeline=calwebb_detector1", name)
+    assert "Rename the exposure" in run("stflow", "init", "p", *words, cwd=tmp_path, code=3).stderr
+
+    (tmp_path / "a_uncal.fits").symlink_to(name)
+    run("stflow", "init", "p", "--pipeline=calwebb_detector1", "a_uncal.fits", cwd=tmp_path)
