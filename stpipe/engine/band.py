@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
-STRIP_BYTES = 100_000_000  # of samples and their flags
+STRIP_BYTES = 16_000_000  # of samples and their flags
 PLANES = ("data", "groupdq", "pixeldq", "zeroframe", "average_dark_current")
 
 

@@ -248,10 +248,15 @@ class RefPixStep(RampStep):
             good = (dq & bits) == dqflags.REFERENCE_PIXEL
             found.append((samples(band)[..., good], columns[place.section][good]))
         values, places = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
-        drift = measure_one_output(
+        by_parity = measure_one_output(
             values, places, self.siglimit, odd_even_columns=self.odd_even_columns
         )
-        return None if drift is None else window.to_science(np.zeros_like(drift), drift)
+        if by_parity is None:
+            return None
+        read_rows, read_columns = window.detector_slices()
+        read = np.arange(read_columns.start, read_columns.stop)
+        nothing = np.zeros((*values.shape[:2], read_rows.stop - read_rows.start))
+        return window.turned(nothing, by_parity[..., read % by_parity.shape[-1]])
 
     def _rules(self) -> RefPixRules:
         return RefPixRules(
@@ -355,8 +360,12 @@ class Window:
     def to_science(self, by_row: Doubles, by_column: Doubles) -> Drift:
         """Drift from what detector rows and columns (integrations, groups, detector) have."""
         rows, columns = self.detector_slices()
-        slow = by_row[..., rows][..., :: np.sign(self.slowaxis)]
-        fast = by_column[..., columns][..., :: np.sign(self.fastaxis)]
+        return self.turned(by_row[..., rows], by_column[..., columns])
+
+    def turned(self, by_row: Doubles, by_column: Doubles) -> Drift:
+        """Drift from what those rows and columns of the detector have that the window reads."""
+        slow = by_row[..., :: np.sign(self.slowaxis)]
+        fast = by_column[..., :: np.sign(self.fastaxis)]
         return Drift(slow, fast) if abs(self.fastaxis) == 1 else Drift(fast, slow)
 
     def outputs_to_science(self, values: Doubles) -> OutputDrift:
@@ -584,7 +593,9 @@ def running_median(values: Doubles, good: Booleans, length: int) -> Doubles:
 def measure_one_output(
     values: Floats, columns: npt.NDArray[np.intp], siglimit: float, *, odd_even_columns: bool
 ) -> Doubles | None:
-    """Drift (integrations, groups, columns of the detector) in DN; None without reference pixels.
+    """Drift (integrations, groups, parity of columns) in DN; None without reference pixels.
+
+    There is one parity where even and odd columns are taken together.
 
     `values` (integrations, groups, pixels) are the good reference pixels of a subarray, in DN, and
     `columns` the columns of the detector that they are in.
@@ -593,11 +604,11 @@ def measure_one_output(
     wanted = [parity == p for p in ((0, 1) if odd_even_columns else (0,))]
     if not all(pixels.any() for pixels in wanted):
         return None
-    by_column = np.zeros((*values.shape[:2], SIZE))
+    by_parity = np.zeros((*values.shape[:2], len(wanted)))
     for index in np.ndindex(values.shape[:2]):
         for p, pixels in enumerate(wanted):
-            by_column[index][p :: len(wanted)] = clipped_mean(values[index][pixels], siglimit)
-    return by_column
+            by_parity[(*index, p)] = clipped_mean(values[index][pixels], siglimit)
+    return by_parity
 
 
 # --- MIRI -----------------------------------------------------------------------------------------
