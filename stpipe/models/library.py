@@ -279,7 +279,8 @@ class ModelLibrary:
 
     def _group(self, number: int) -> str:
         metadata = self.metadata(number)
-        if group := metadata.get("meta.group_id"):
+        # What the association says goes before the header.
+        if group := self.members[number].more.get("group_id") or metadata.get("meta.group_id"):
             return str(group)
         parts = [metadata.get(f"meta.observation.{name}") for name in _EXPOSURE]
         if None in parts:

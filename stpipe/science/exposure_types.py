@@ -9,7 +9,15 @@ from stpipe.errors import InputError
 if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
 
-__all__ = ["LRS", "SLIT", "SLITLESS", "WFSS", "is_time_series", "supported_type"]
+__all__ = [
+    "LRS",
+    "SLIT",
+    "SLITLESS",
+    "WFSS",
+    "is_time_series",
+    "refuse_moving_target",
+    "supported_type",
+]
 
 LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
 SLIT = frozenset({"MIR_LRS-FIXEDSLIT"})  # which holds one source, and is rectified
@@ -66,3 +74,25 @@ def is_time_series(meta: FlatMetadata) -> bool:
     integrations = meta.get("meta.exposure.nints")
     single = integrations is not None and integrations < 2  # noqa: PLR2004 - one has no course
     return (bool(meta.get("meta.visit.tsovisit")) or kind in _TIME_SERIES) and not single
+
+
+def refuse_moving_target(step: str, meta: FlatMetadata) -> None:
+    """Refuse to combine exposures of a target that moves on the sky: each shows it elsewhere.
+
+    Parameters
+    ----------
+    step : str
+        Name of the step, for the message.
+    meta : mapping
+        Metadata by dotted name.
+
+    Raises
+    ------
+    InputError
+        When TARGTYPE says that the target moves.
+    """
+    if str(meta.get("meta.target.type")).upper() == "MOVING":
+        raise InputError(
+            f"{step}: the target moves (TARGTYPE = MOVING). Exposures of moving targets cannot be "
+            "combined yet: their coordinates would have to follow the target."
+        )

@@ -417,6 +417,8 @@ def stored_wcs(
             "with array_shape. Give output_shape, or another file."
         )
     wcs.array_shape = found
+    if wcs.bounding_box is None:
+        wcs.bounding_box = tuple((-0.5, size - 0.5) for size in reversed(found))
     scale = tree["pixel_scale"] or np.sqrt(tree["pixel_area"] or 0)
     return wcs, found, float(scale) or None
 

@@ -127,7 +127,10 @@ class StarFinder:
         from photutils.detection import DAOStarFinder
 
         good = usable(data, dq)
-        background, noise = background_and_noise(data, good, self.bkg_boxsize)
+        try:
+            background, noise = background_and_noise(data, good, self.bkg_boxsize)
+        except ValueError:  # no box has enough good pixels
+            return np.zeros((0, 2))
         image = filled(np.where(good, data - background, 0.0), good, self.kernel_fwhm / FWHM)
         finder = DAOStarFinder(
             threshold=self.snr_threshold * float(np.median(noise[good])),

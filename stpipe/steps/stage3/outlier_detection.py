@@ -14,17 +14,20 @@ from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
 from stpipe.errors import ParameterError, Skip
 from stpipe.models import dqflags
+from stpipe.science.exposure_types import refuse_moving_target
 from stpipe.science.invalid_pixels import assign, values_of
 from stpipe.science.mosaics.drizzle import Drizzling, Exposure, Mosaic, Window, exposure_of, weights
 from stpipe.science.mosaics.sky_grid import Wishes, common_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
     from gwcs import WCS
 
     from stpipe.models import DataModel, ModelLibrary
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Floats
     from stpipe.science.mosaics.sky_grid import Grid
 
@@ -73,6 +76,12 @@ class OutlierDetectionStep(LibraryStep):
     backg: float
     resample_data: bool
     good_bits: str
+
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
+        """Refuse what cannot be combined, also while planning."""
+        del selected
+        refuse_moving_target(self.qualified_name, meta)
+        return ""
 
     def process(self, library: ModelLibrary) -> ModelLibrary:
         """Take the median and compare every exposure with it."""

@@ -115,6 +115,16 @@ def test_detectors_of_an_exposure_are_a_group(asn: Path) -> None:
         assert {first: [0, 1, 2], "exposure0003": [3]} == library.groups
 
 
+def test_groups_of_an_association_hold(asn: Path) -> None:
+    """`group_id` of a member goes before its header: exposures of simulators share numbers."""
+    content = json.loads(asn.read_text())
+    for number, member in enumerate(content["products"][0]["members"]):
+        member["group_id"] = f"g{number % 2}"
+    asn.write_text(json.dumps(content))
+    with models.ModelLibrary(asn) as library:
+        assert {"g0": [0, 2], "g1": [1, 3]} == library.groups
+
+
 def test_replaced_members_never_touch_the_inputs(asn: Path) -> None:
     """A replaced member is what the library gives from now on; the file is as it was."""
     before = {path: path.read_bytes() for path in asn.parent.rglob("*") if path.is_file()}

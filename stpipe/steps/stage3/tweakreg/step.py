@@ -16,6 +16,7 @@ from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
 from stpipe.errors import InputError, Skip
 from stpipe.references.selection import Reference, override
+from stpipe.science.exposure_types import refuse_moving_target
 from stpipe.science.sources.star_finder import StarFinder
 from stpipe.science.wcs.keywords import replaced_keywords
 from stpipe.steps.stage3.tweakreg import star_catalogs
@@ -137,6 +138,12 @@ class TweakRegStep(LibraryStep):
     sip_max_inv_pix_error: float
     sip_inv_degree: int | None
     sip_npoints: int
+
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
+        """Refuse what cannot be combined, also while planning."""
+        del selected
+        refuse_moving_target(self.qualified_name, meta)
+        return ""
 
     def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The user's catalogues: inputs that are tracked and recorded as references are."""

@@ -9,7 +9,15 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import InputError
-from stpipe.science.mosaics.sky_grid import Wishes, common_grid, corners_of, fiducial, pixel_map
+from stpipe.science.mosaics.sky_grid import (
+    Wishes,
+    common_grid,
+    corners_of,
+    fiducial,
+    from_file,
+    mean_scale,
+    pixel_map,
+)
 
 
 def test_pixel_maps_are_exact(field: Path) -> None:
@@ -32,3 +40,22 @@ def test_regions_and_their_middle() -> None:
     assert abs(dec) < 1e-9
     with pytest.raises(InputError, match="allowed: POLYGON ICRS"):
         corners_of("POLYGON ICRS 1 2 3")
+
+
+def test_a_stored_gwcs_needs_no_bounding_box(field: Path, tmp_path: Path) -> None:
+    """The shape of the file says how far it reaches."""
+    import asdf
+
+    with models.open(next(field.glob("cal/*_cal.fits"))) as image:
+        wcs = image.meta.wcs
+        rows, columns = image.data.shape
+    with_box = mean_scale(wcs) * 3600
+    wcs.bounding_box = None
+    wcs.array_shape = None
+    path = tmp_path / "grid.asdf"
+    asdf.AsdfFile({"wcs": wcs, "pixel_shape": [columns, rows]}).write_to(path)
+    grid = from_file(str(path), with_box, None)
+
+    assert (rows, columns) == grid.shape
+    assert grid.scale == pytest.approx(with_box, rel=1e-6)
+    assert ((-0.5, columns - 0.5), (-0.5, rows - 0.5)) == tuple(grid.wcs.bounding_box)
