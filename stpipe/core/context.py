@@ -23,7 +23,7 @@ class Runner(Protocol):
     """
 
     def run(self, step: Any, inputs: Sequence[Any]) -> Any:
-        """The products of `step`, or what stands for them."""
+        """The products of `step`, or placeholders for them."""
         ...
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stpipe.core import no_product
-from stpipe.core.products import Parts, StandIn
+from stpipe.core.products import Parts, Placeholder
 from stpipe.errors import InputError, TraceError
 from stpipe.models import DataModel, ModelLibrary
 from stpipe.models import open as open_model
@@ -57,7 +57,7 @@ def history_of(given: DataModel | ModelLibrary) -> list[Mapping[str, Any]]:
 
 def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
     """The input as a model that `step` reads, checked from its header; see `opened`."""
-    if isinstance(source, StandIn):
+    if isinstance(source, Placeholder):
         raise TraceError(
             f"{step.qualified_name} is run while a pipeline is traced, of which it is no step: list it "
             "in step_defs and call it as an attribute."

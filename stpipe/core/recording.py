@@ -146,7 +146,7 @@ def _stamp_reference(product: DataModel, reference: Reference) -> None:
 
 
 def nothing(step: ConfiguredStep, reason: str) -> Any:
-    """What stands for the products of a step that legitimately makes none."""
+    """None for each product of a step that rightly makes none, and the reason for the record."""
     step.log.warning("Step %s makes no product: %s", step.qualified_name, reason)
     step.why_nothing = reason
     names = [output.name for output in step.main_outputs()]

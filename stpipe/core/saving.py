@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import naming
-from stpipe.core.products import Output, Parts, StandIn, listed, model_name
+from stpipe.core.products import Output, Parts, Placeholder, listed, model_name
 from stpipe.errors import ParameterError
 from stpipe.models import ModelLibrary
 from stpipe.models.history import part_of, suffixes, suffixes_in
@@ -128,8 +128,8 @@ def _path(step: ConfiguredStep, suffix: str, product: Any, **exact: Any) -> Path
     source = step.context.source
     if source is None:
         raise ParameterError(f"{step.name}: no name for the product; give output_file.")
-    known = frozenset() if isinstance(product, StandIn) else suffixes(product)
-    part = "" if isinstance(product, StandIn) else part_of(product)
+    known = frozenset() if isinstance(product, Placeholder) else suffixes(product)
+    part = "" if isinstance(product, Placeholder) else part_of(product)
     name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
     where = {"output_dir": step.output_dir or step.context.output_dir, **exact}
     extension = extension_of(model_name(product))

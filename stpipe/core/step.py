@@ -17,13 +17,13 @@ from typing import Any
 from stpipe.core import run, saving
 from stpipe.core.associations import assignments
 from stpipe.core.configured import SKIP_PARAMETER, ConfiguredStep
-from stpipe.core.products import Output, Products, StandIn
+from stpipe.core.products import Output, Placeholder, Products
 from stpipe.errors import Skip
 from stpipe.parameters.readers import from_keywords, read_cfg
 from stpipe.parameters.settings import Configuration, Settings
 from stpipe.system import logs
 
-__all__ = ["SKIP_PARAMETER", "Output", "Products", "Skip", "StandIn", "Step", "product_name"]
+__all__ = ["SKIP_PARAMETER", "Output", "Placeholder", "Products", "Skip", "Step", "product_name"]
 
 
 class Step(ConfiguredStep):

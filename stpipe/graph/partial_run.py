@@ -1,9 +1,9 @@
 """Window: run a part of a pipeline, from one step to another, on saved products.
 
-The pipeline is traced on the exposure's header first, so that it is known what comes before what, also
-where `process` branches or joins. Then `process` runs with the steps of the window for real and with
-stand-ins for all others: a step that starts the window gets the saved product that it would have got,
-and a product that a step after the window would have got is saved.
+The pipeline is traced on the exposure's header first, so that it is known which steps depend on
+which, also where `process` branches or joins. Then `process` runs with the steps of the window for
+real and with placeholders for the products of all others: a step that starts the window gets the
+saved product, and a product that a step after the window would have got is saved.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe import naming
 from stpipe.core.inputs import is_there, opened
-from stpipe.core.products import StandIn, first_product
+from stpipe.core.products import Placeholder, first_product
 from stpipe.core.recording import hooked
 from stpipe.core.run import run as in_memory
 from stpipe.core.saving import save_members
@@ -25,7 +25,7 @@ from stpipe.engine.chain import compute
 from stpipe.errors import InputError, UsageError, did_you_mean
 from stpipe.graph import saved_products
 from stpipe.graph.nodes import ANY, Node
-from stpipe.graph.tracing import Graph, Traced, TracedMany, trace
+from stpipe.graph.tracing import Graph, ModelPlaceholder, PlaceholderList, trace
 from stpipe.models import ModelLibrary
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None)
     window.check()
     pipeline.use(runner=window)
     try:
-        result = pipeline.process(window.given() if start is None else window.stand_in())
+        result = pipeline.process(window.given() if start is None else window.placeholder())
         return window.save(_flat(result), stopped=stop)
     finally:
         pipeline.use(runner=None)
@@ -70,7 +70,9 @@ class _OnDisk(Graph):
 
     suffixes: tuple[str, ...] = ()  # of the products of parts that the window starts from
 
-    def labels(self, node: Node, given: Traced, selected: Mapping[str, Reference]) -> list[str]:
+    def labels(
+        self, node: Node, given: ModelPlaceholder, selected: Mapping[str, Reference]
+    ) -> list[str]:
         """Labels of the parts that a node made."""
         known = super().labels(node, given, selected)
         if known != [ANY] or not self.suffixes:
@@ -98,10 +100,10 @@ class Window:
     _leaving: dict[int, Any] = field(default_factory=dict)
 
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
-        """Run a step of the pipeline if it belongs to the window, else stand in for its products."""
+        """Run a step of the pipeline if the window has it; else return placeholders."""
         first, *more = first_product(inputs[0]), *inputs[1:]
         if step.composes:
-            unfolds = self.graph.stand_in_of(first) is not None and not step.skip
+            unfolds = self.graph.placeholder_of(first) is not None and not step.skip
             return step.process(first, *more) if unfolds else in_memory(step, inputs)
         if not is_there(first):
             return in_memory(step, inputs)
@@ -110,7 +112,7 @@ class Window:
         for one in (first, *more):
             self._leave(one)
         return self._on_disk().record(
-            step, self._standing_for(first), [self._standing_for(one) for one in more]
+            step, self._placeholder_for(first), [self._placeholder_for(one) for one in more]
         )
 
     def check(self) -> None:
@@ -132,14 +134,14 @@ class Window:
             given = self._open(self.graph.source).copy()
         return hooked(pipeline, "pre_hooks", given)
 
-    def stand_in(self) -> StandIn:
-        """What stands for the exposure, or the library, where it is not read."""
+    def placeholder(self) -> Placeholder:
+        """The placeholder for the exposure, or the library, where it is not read."""
         graph = self._on_disk()
-        return graph.stand_ins() if self.pipeline.takes_many else graph.stand_in()
+        return graph.placeholder_list() if self.pipeline.takes_many else graph.placeholder()
 
     def save(self, results: Sequence[Any], stopped: str | None) -> list[Path]:
         """Save what the pipeline returns and what leaves the window."""
-        real = [r for r in results if not isinstance(r, StandIn) and r is not None]
+        real = [r for r in results if not isinstance(r, Placeholder) and r is not None]
         saved = []
         if len(real) == len(results):
             first, *rest = real
@@ -200,10 +202,10 @@ class Window:
                     yield node, refinement.product
 
     def _real(self, given: Any) -> Any:
-        """The model, or the models, that a stand-in stands for."""
-        if isinstance(given, (list, TracedMany)):
+        """The model, or the models, behind a placeholder."""
+        if isinstance(given, (list, PlaceholderList)):
             return [self._real(one) for one in given]
-        if not isinstance(given, Traced):
+        if not isinstance(given, ModelPlaceholder):
             return given
         if given.node is None:
             return self._open(self.graph.members[given.index].source)
@@ -254,17 +256,21 @@ class Window:
         elif isinstance(given, (list, tuple)):
             for one in given:
                 self._leave(one)
-        elif given is not None and not isinstance(given, StandIn) and saved_products.suffix(given):
+        elif (
+            given is not None
+            and not isinstance(given, Placeholder)
+            and saved_products.suffix(given)
+        ):
             self._leaving[id(given)] = given
 
-    def _standing_for(self, given: Any) -> Traced | TracedMany:
-        if isinstance(given, (Traced, TracedMany)):
+    def _placeholder_for(self, given: Any) -> ModelPlaceholder | PlaceholderList:
+        if isinstance(given, (ModelPlaceholder, PlaceholderList)):
             return given
         graph = self._on_disk()
         if isinstance(given, (list, tuple, ModelLibrary)):
-            members: list[Any] = [self._standing_for(given[n]) for n in range(len(given))]
-            return TracedMany(graph, members, ((None, 0),), self.graph.root)
-        return Traced(graph, given, (None, 0), type(given).__name__, self.graph.root)
+            members: list[Any] = [self._placeholder_for(given[n]) for n in range(len(given))]
+            return PlaceholderList(graph, members, ((None, 0),), self.graph.root)
+        return ModelPlaceholder(graph, given, (None, 0), type(given).__name__, self.graph.root)
 
 
 def _flat(result: Any) -> list[Any]:

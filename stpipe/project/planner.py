@@ -19,7 +19,7 @@ from stpipe.core.associations import Assignment, assignments, subtracts
 from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
 from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
-from stpipe.graph.tracing import Graph, Traced, TracedMany, member_of, trace_many
+from stpipe.graph.tracing import Graph, ModelPlaceholder, PlaceholderList, member_of, trace_many
 from stpipe.models.associations import load_association
 from stpipe.models.user_models import extension_of
 from stpipe.parameters.settings import Settings
@@ -323,7 +323,7 @@ def _is_result(node: Node, graph: Graph) -> bool:
     return any(maker is node for r in graph.results for maker, _ in r.places)
 
 
-def _offered(result: Traced | TracedMany, namer: _Namer, first: Member) -> Member:
+def _offered(result: ModelPlaceholder | PlaceholderList, namer: _Namer, first: Member) -> Member:
     """A result as the member that the next stage starts from."""
     return Member(
         Path(namer.of(result.places[0])), first.metadata, result.root, result.model, first.origin
@@ -334,7 +334,7 @@ def _offers(graph: Graph, namer: _Namer) -> dict[str, dict[str, str]]:
     """Results by file name, for associations that they are members of."""
     found = {}
     for result in graph.results:
-        if isinstance(result, Traced) and result.node is not None:
+        if isinstance(result, ModelPlaceholder) and result.node is not None:
             path = Path(namer.of(result.places[0]))
             found[path.name] = {"path": str(path), "model": result.model, "root": result.root}
     return found
@@ -430,7 +430,7 @@ def _reference_files(node: Node) -> Iterator[str]:
         yield from (str(r.path) for r in group.values() if r.path)
 
 
-def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
+def _save_entry(product: ModelPlaceholder, suffix: str, namer: _Namer) -> Entry:
     made = job.Job(f"save_{suffix}", SaveStep.target(), {}, {}, {}, {}, code=VERSION)
     outputs = {"product": f"{PRODUCTS}/{product.root}_{suffix}{extension_of(product.model)}"}
     return {
