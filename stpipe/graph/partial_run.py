@@ -1,9 +1,9 @@
-"""Window: run a part of a pipeline, from one step to another, on saved products.
+"""Run a part of a pipeline, from one step to another, on saved products.
 
 The pipeline is traced on the exposure's header first, so that it is known which steps depend on
-which, also where `process` branches or joins. Then `process` runs with the steps of the window for
-real and with placeholders for the products of all others: a step that starts the window gets the
-saved product, and a product that a step after the window would have got is saved.
+which, also where `process` branches or joins. Then `process` runs with the steps of the part for
+real and with placeholders for the products of all others: the first steps of the part get saved
+products, and every product that a step after the part would have got is saved.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stpipe.models import DataModel
     from stpipe.references.selection import Reference
 
-__all__ = ["Window", "run"]
+__all__ = ["PartialRun", "run"]
 
 
 def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None) -> list[Path]:
@@ -53,22 +53,22 @@ def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None)
             f"{pipeline.name} is a step; --start-step and --stop-step choose a part of a pipeline."
         )
     graph = trace(pipeline, source)
-    window = Window(pipeline, graph, _names(graph, start, stop))
-    window.check()
-    pipeline.use(runner=window)
+    part = PartialRun(pipeline, graph, _names(graph, start, stop))
+    part.check()
+    pipeline.use(runner=part)
     try:
-        result = pipeline.process(window.given() if start is None else window.placeholder())
-        return window.save(_flat(result), stopped=stop)
+        result = pipeline.process(part.given() if start is None else part.placeholder())
+        return part.save(_flat(result), stopped=stop)
     finally:
         pipeline.use(runner=None)
-        window.close()
+        part.close()
 
 
 @dataclass(eq=False)
 class _OnDisk(Graph):
-    """A graph that finds the parts which only pixels tell among the products that are saved."""
+    """A graph that looks for parts, if only pixels decide their number, among the saved products."""
 
-    suffixes: tuple[str, ...] = ()  # of the products of parts that the window starts from
+    suffixes: tuple[str, ...] = ()  # of the products of parts that the run starts from
 
     def labels(
         self, node: Node, given: ModelPlaceholder, selected: Mapping[str, Reference]
@@ -90,8 +90,8 @@ class _OnDisk(Graph):
 
 
 @dataclass
-class Window:
-    """The steps that run, and what goes in and out between them and the others."""
+class PartialRun:
+    """The steps that run, with the products that they get from the others and leave to them."""
 
     pipeline: Step
     graph: Graph
@@ -100,7 +100,7 @@ class Window:
     _leaving: dict[int, Any] = field(default_factory=dict)
 
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
-        """Run a step of the pipeline if the window has it; else return placeholders."""
+        """Run a step if it belongs to the part; else return placeholders for its products."""
         first, *more = first_product(inputs[0]), *inputs[1:]
         if step.composes:
             unfolds = self.graph.placeholder_of(first) is not None and not step.skip
@@ -116,7 +116,7 @@ class Window:
         )
 
     def check(self) -> None:
-        """Look at every saved product that the window starts from, before anything runs."""
+        """Check every saved product that the run starts from, before anything runs."""
         reasons = [
             reason
             for place in self._entrances()
@@ -140,7 +140,7 @@ class Window:
         return graph.placeholder_list() if self.pipeline.takes_many else graph.placeholder()
 
     def save(self, results: Sequence[Any], stopped: str | None) -> list[Path]:
-        """Save what the pipeline returns and what leaves the window."""
+        """Save what the pipeline returns and what later steps would have got."""
         real = [r for r in results if not isinstance(r, Placeholder) and r is not None]
         saved = []
         if len(real) == len(results):
@@ -169,11 +169,11 @@ class Window:
     # --- what goes in ----------------------------------------------------------------------------
 
     def _entrances(self) -> Iterator[tuple[Node, int]]:
-        """Products of steps outside that steps of the window read."""
+        """Products of earlier steps that steps of the part read."""
         for node in self.graph.nodes:
             for maker, index in node.inputs:
                 inside = node.name in self.names
-                # Parts are looked at when they are opened: maybe only now it is known which there are.
+                # Parts are checked when they are opened: which there are may be known only then.
                 if inside and maker is not None and maker.name not in self.names:
                     parted = maker.root != self.graph.root or maker.products[index].many
                     yield from () if parted else ((maker, index),)
@@ -181,7 +181,7 @@ class Window:
             yield node, index
 
     def _on_disk(self) -> _OnDisk:
-        """A graph for what runs outside the window."""
+        """A graph for the steps outside the part."""
         parts = {
             maker.products[index].suffix: None
             for node in self.graph.nodes
@@ -195,7 +195,7 @@ class Window:
         return _OnDisk(self.pipeline, graph.members, graph.root, suffixes=tuple(parts))
 
     def _refined(self) -> Iterator[tuple[Node, int]]:
-        """Products that only a step refining them has in the window."""
+        """Products whose step is outside, but which a step of the part refines."""
         for node in self.graph.nodes:
             for refinement in node.refinements:
                 if node.name not in self.names and refinement.step.qualified_name in self.names:
@@ -249,7 +249,7 @@ class Window:
     # --- what goes out ---------------------------------------------------------------------------
 
     def _leave(self, given: Any) -> None:
-        """Note a product that a step outside the window would have got."""
+        """Note a product that a step outside the part would have got."""
         if isinstance(given, ModelLibrary):
             if saved_products.suffix(given[0]):
                 self._leaving[id(given)] = given

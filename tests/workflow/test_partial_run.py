@@ -73,7 +73,7 @@ def test_what_an_exposure_went_through_before_is_no_part_of_the_run(
         assert same(Path(f"whole/{root}_{suffix}.fits"), here / f"{root}_{suffix}.fits")
 
 
-def test_the_window_may_be_anywhere_and_products_of_single_steps_do(
+def test_the_part_may_be_anywhere_and_products_of_single_steps_do(
     here: Path, exposures: list[Path]
 ) -> None:
     """From a step to a later one; a product that was made by hand or in a project serves."""
@@ -176,7 +176,7 @@ def test_what_cannot_be_started_or_stopped_is_said(
     assert not list(here.iterdir())
 
 
-def test_a_single_step_has_no_window(here: Path, exposures: list[Path]) -> None:
+def test_a_single_step_has_no_parts(here: Path, exposures: list[Path]) -> None:
     del here
     assert 2 == main(["jump", str(exposures[0]), "--stop-step=jump", QUIET])
 
