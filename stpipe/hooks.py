@@ -120,7 +120,7 @@ def function(text: str) -> Callable[..., Any]:
     Raises
     ------
     HookError
-        When it cannot be imported or is no function.
+        When it cannot be imported or is not a function.
     """
     hook = parse(text)
     return _function(hook) if isinstance(hook, Hook) else hook

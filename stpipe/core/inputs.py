@@ -59,8 +59,8 @@ def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
     """The input as a model that `step` reads, checked from its header; see `opened`."""
     if isinstance(source, Placeholder):
         raise TraceError(
-            f"{step.qualified_name} is run while a pipeline is traced, of which it is no step: list it "
-            "in step_defs and call it as an attribute."
+            f"{step.qualified_name} is run while a pipeline is traced, but is not a step of it: list "
+            "it in step_defs and call it as an attribute."
         )
     if not isinstance(source, (str, Path, DataModel)):
         raise InputError(

@@ -105,7 +105,7 @@ def _recorded(
         product.amend(lambda member: _stamp(step, member, member.provenance or [], record))
         return product
     if step.takes_many and part_in(history):
-        record = {**record, "part": ""}  # what is made of all is no part of anything
+        record = {**record, "part": ""}  # what is made of all is not a part
     if not isinstance(product, Mapping):
         _stamp(step, product, history, record)
         return product

@@ -51,7 +51,7 @@ class Node:
     refinements: list[Refinement] = field(default_factory=list)
     side: tuple[Output, ...] = ()  # products that parameters ask for; no step reads them
     waits_for: tuple[Node, ...] = ()  # nodes that have to end well before this one starts
-    # For each argument of the step how many of the inputs are in its list; 0: one that is no list,
+    # For each argument of the step how many of the inputs are in its list; 0: not a list,
     # -1: all that are left.
     arguments: tuple[int, ...] = (0,)
 

@@ -224,7 +224,7 @@ class ModelPlaceholder(Placeholder):
         self.root = root
         self.skipped = skipped
 
-    length = 0  # it is no list
+    length = 0  # it is not a list
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -104,7 +104,9 @@ def load_association(path: str | os.PathLike[str]) -> Association:
     file = Path(path)
     tree = _read(file)
     if problems := list(_problems(tree)):
-        raise InputError(f"{file} is no association:" + "".join(f"\n  {p}" for p in problems))
+        raise InputError(
+            f"{file} is not a valid association:" + "".join(f"\n  {p}" for p in problems)
+        )
     return Association(
         path=file,
         products=tuple(_product(product, file.parent) for product in tree["products"]),
@@ -121,7 +123,7 @@ def _read(file: Path) -> Any:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no association: it is not JSON: {error}.") from None
+        raise InputError(f"{file} is not a valid association: it is not JSON: {error}.") from None
 
 
 def _problems(tree: object) -> Iterator[str]:

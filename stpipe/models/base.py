@@ -94,7 +94,7 @@ class DataModel(HasMetadata):
         content = file.content(self._schema)
         for name, array in content.arrays.items():
             if problem := validation.array_problem(self._schema.arrays[name], array):
-                raise InputError(f"{path} is no {type(self).__name__}: {problem}")
+                raise InputError(f"{path} is not a valid {type(self).__name__}: {problem}")
         return content
 
     @classmethod

@@ -70,7 +70,7 @@ def image_of(model: Images, name: str, index: int | Sequence[int] | None) -> Arr
         raise InputError(f"{model!r} has no array {name} to look at; there are: {names}.")
     planes = len(shape) - _IMAGE_DIMENSIONS
     if planes < 0 or model.schema.arrays[name].is_table:
-        raise InputError(f"{name} of {model!r} is no image: its shape is {shape}.")
+        raise InputError(f"{name} of {model!r} is not an image: its shape is {shape}.")
     place = (-1,) * planes if index is None else _as_index(index)
     if len(place) != planes or not all(-n <= i < n for i, n in zip(place, shape, strict=False)):
         raise InputError(
@@ -84,7 +84,7 @@ def _as_index(index: int | Sequence[int]) -> tuple[int, ...]:
     try:
         return tuple(map(operator.index, numbers))
     except TypeError:
-        raise InputError(f"The index {index!r} is none; give numbers, such as (0, 4).") from None
+        raise InputError(f"{index!r} is not an index; give numbers, such as (0, 4).") from None
 
 
 def plot(

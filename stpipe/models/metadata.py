@@ -105,7 +105,7 @@ class HasMetadata:
             return "" if value is None else check_value(known, value)
         names = path.split(".")
         if not all(names):
-            return f'"{path}" is no dotted path such as meta.instrument.name.'
+            return f'"{path}" is not a dotted path such as meta.instrument.name.'
         for depth in range(1, len(names)):
             above = ".".join(names[:depth])
             field = self._schema.fields.get(above)

@@ -133,7 +133,7 @@ def _refused(step: type[Declaration], settings: Settings) -> Iterator[str]:
                 yield f"{name} of {label} is refused: only a user may set it."
         elif name not in rules(step):
             hint = did_you_mean(name, rules(step))
-            yield f'"{name}" is no parameter of {label}{hint}; it is left out.'
+            yield f'"{name}" is not a parameter of {label}{hint}; it is ignored.'
     for name in settings.steps.keys() - step.step_defs.keys():
         hint = did_you_mean(name, step.step_defs)
-        yield f'"{name}" is no step of {label}{hint}; it is left out.'
+        yield f'"{name}" is not a step of {label}{hint}; it is ignored.'

@@ -44,7 +44,7 @@ PATHS = ("input_file", "output_file")  # checks whose values are paths
 _LISTS = re.compile(r"\w*list\b")
 
 
-# ConfigObj leaves the comment of a spec line in the value; a # within quotes is none.
+# ConfigObj leaves the comment of a spec line in the value; a # within quotes starts no comment.
 _SPEC_LINE = re.compile(r"""(?P<check>(?:[^#"']|"[^"]*"|'[^']*')*)(?:\#(?P<help>.*))?$""")
 
 

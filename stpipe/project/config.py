@@ -74,7 +74,7 @@ class Project:
         )
 
     def keeps(self, rule: str) -> bool:
-        """Whether the products of a rule stay, though they are no results of the pipeline."""
+        """Whether the products of a rule stay, although they are not results of the pipeline."""
         return self.keep == "all" or (self.keep != "products" and rule in self.keep)
 
     def fuses(self, step: str) -> bool:
@@ -163,7 +163,9 @@ def read(folder: str | Path) -> dict[str, Any]:
 
     path = Path(folder) / CONFIG
     if not path.is_file():
-        raise UsageError(f"{folder} is no project: there is no {path}. Make one with stflow init.")
+        raise UsageError(
+            f"{folder} is not a project: there is no {path}. Make one with stflow init."
+        )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

@@ -62,7 +62,7 @@ class Job:
     pipelines: str = ""  # JSON: the pipelines around the step, for the record
     then: tuple[tuple[int, Job], ...] = ()  # steps that refine a product (by its index) in place
     before: tuple[Job, ...] = ()  # steps that run before, whose products stay in memory
-    # For each argument of the step how many of the files are in its list; 0: one that is no list,
+    # For each argument of the step how many of the files are in its list; 0: not a list,
     # -1: all that are left.
     arguments: tuple[int, ...] = (0,)
     told: Mapping[str, str] = field(default_factory=dict)  # metadata, from an association

@@ -63,7 +63,7 @@ class RuleText:
 
     def _path(self, output: Output) -> str:
         end = f"_{output.suffix}"
-        # X_group_scale.fits is no product "scale" of an exposure X_group.
+        # X_group_scale.fits is not the product "scale" of an exposure X_group.
         longer = sorted(s.removesuffix(end) for s in self.suffixes if s.endswith(end))
         root = "root" + (",[^/]+" + "".join(f"(?<!_{start})" for start in longer) if longer else "")
         path = f'"cal/{{{root}}}{end}{"" if output.many else output.extension}"'

@@ -1,4 +1,4 @@
-"""Rules of a project that are no steps of its pipeline: shell hooks, and products saved twice."""
+"""Rules of a project that are not steps of its pipeline: shell hooks, and products saved twice."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class SaveStep(Step):
     suffix = "save"
 
     def run(self, *inputs: Any) -> Any:
-        """The product as it is: saving is no step of its history."""
+        """The product as it is: saving is not a step in its history."""
         return opened_model(self, inputs[0])
 
     def process(self, model: Any) -> Any:

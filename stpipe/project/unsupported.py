@@ -36,7 +36,7 @@ def _problems(step: Step) -> Iterator[str]:
 
 
 def _problems_of_whole(pipeline: Step) -> Iterator[str]:
-    """A pipeline as a whole is no job: its steps are."""
+    """A pipeline as a whole is not a job; its steps are."""
     first, last = next(iter(pipeline.step_defs)), next(reversed(pipeline.step_defs))
     if pipeline.pre_hooks or pipeline.post_hooks:
         yield (

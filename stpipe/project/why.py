@@ -149,7 +149,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
     for name in _changed(before, after) - {"job", "class"}:
         source = _section(new_job, "sources").get(name, "default")
         yield f"{name} changed from {before.get(name)} to {after.get(name)} ({source})."
-    # Another folder is no change: name and content are what counts.
+    # Another folder is not a change: name and content count.
     old, new = _names(old_job), _names(new_job)
     for kind in _changed(old, new):
         files = old.get(kind, "none"), new.get(kind, "none")

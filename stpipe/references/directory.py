@@ -132,7 +132,7 @@ def _rules_file(folder: Path) -> Path:
     for name in _NAMES:
         if (folder / name).is_file():
             return folder / name
-    what = "has neither" if folder.is_dir() else "is no folder; it would hold"
+    what = "has neither" if folder.is_dir() else "is not a folder; it would hold"
     raise ReferenceMissing(f"references: {folder} {what} {_NAMES[0]} nor {_NAMES[1]}.")
 
 
@@ -152,7 +152,7 @@ def _parse(path: Path) -> dict[str, Any]:
     if path.suffix == ".json":
         content = json.loads(text)
         if not isinstance(content, dict):
-            raise ValueError("it is no mapping of types")
+            raise ValueError("it is not a mapping of types")
         return content
     from configobj import ConfigObj, ConfigObjError
 

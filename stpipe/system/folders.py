@@ -70,10 +70,11 @@ def files(folder: Path) -> list[Path]:
         names = json.loads((folder / INDEX).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
-            f"{folder} is no folder of products: it has no {INDEX} that can be read. Make it again."
+            f"{folder} is not a folder of products: it has no readable {INDEX}. Rebuild it."
         ) from None
     # Only names: an index never leads out of its folder.
     found = [folder / Path(name).name for name in names]
     if missing := [str(path) for path in found if not path.is_file()]:
-        raise InputError(f"{folder}: {', '.join(missing)} is missing. Make the folder again.")
+        verb = "is" if len(missing) == 1 else "are"
+        raise InputError(f"{folder}: {', '.join(missing)} {verb} missing. Rebuild the folder.")
     return found

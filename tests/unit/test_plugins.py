@@ -157,5 +157,5 @@ def test_stscis_package_beside_ours_is_pointed_out(site: Path) -> None:
 
 def test_a_class_of_something_else_is_refused(site: Path) -> None:
     install(site, "speckle", "", step="class Thing:\n    pass\n")
-    with pytest.raises(UsageError, match="it is no step of stpipe-flow"):
+    with pytest.raises(UsageError, match="is not a step of stpipe-flow"):
         loading.load("speckle.step:Thing")

@@ -54,7 +54,7 @@ def script(program: str, shell: str) -> str:
     Raises
     ------
     UsageError
-        When the shell is none of those that we know.
+        When the shell is not supported.
     """
     if shell not in SCRIPTS:
         raise UsageError(

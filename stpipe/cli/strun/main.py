@@ -292,7 +292,7 @@ class _Request:
 
 
 def _with_option(problem: str) -> str:
-    """A hint to an option of the command, for a name that is no parameter."""
+    """A hint to an option of the command, for a name that is not a parameter."""
     start = 'command line: unknown parameter "'
     if not problem.startswith(start) or "did you mean" in problem:
         return problem

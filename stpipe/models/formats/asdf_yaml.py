@@ -80,13 +80,13 @@ class TaggedStr(Tagged, str):  # noqa: SLOT000 - it has a tag
 
 
 def load(text: bytes) -> dict[str, Any]:
-    """The tree of an ASDF document; raises `yaml.YAMLError` when it is none."""
+    """The tree of an ASDF document; raises `yaml.YAMLError` when the text is not one."""
     import yaml
 
     _check_depth(text)
     tree = yaml.load(text, Loader=_loader()) or {}  # noqa: S506 - derives from the safe loader
     if not isinstance(tree, dict):
-        raise yaml.YAMLError("it is no mapping")
+        raise yaml.YAMLError("it is not a mapping")
     if _weight(tree) > _MOST_NODES:
         raise yaml.YAMLError("its aliases unfold into too many nodes, or into themselves")
     return dict(tree)

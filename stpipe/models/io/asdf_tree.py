@@ -225,7 +225,7 @@ def _array(node: object) -> Stored | Array | None:
     if "data" in node:
         return np.array(node["data"])
     if node.block is None:
-        raise ValueError(f"its source {node.get('source')!r} is no block of this file")
+        raise ValueError(f"its source {node.get('source')!r} is not a block of this file")
     return _in_block(node, node.block)
 
 

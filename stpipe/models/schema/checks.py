@@ -119,7 +119,7 @@ def _belongs_to_fits(keyword: str) -> bool:
 def _default_problem(field: Field) -> str:
     if field.is_array:
         is_number = isinstance(field.default, (bool, int, float)) and not field.is_table
-        return "" if is_number else f"{field.default!r} is no number for every item"
+        return "" if is_number else f"{field.default!r} is not one number for all items"
     return check_value(field, field.default).rstrip(".")
 
 

@@ -240,7 +240,7 @@ def _point(document: dict[str, Any], pointer: str, file: Path) -> dict[str, Any]
                 f'The schema {file} refers to "#{pointer}", which is absent.'
             ) from None
     if not isinstance(node, dict):
-        raise InputError(f'The schema {file} refers to "#{pointer}", which is no schema.')
+        raise InputError(f'The schema {file} refers to "#{pointer}", which is not a schema.')
     return node
 
 

@@ -163,7 +163,7 @@ def _as_array(field: Field, array: Any, model: str) -> Array:
         if not (problem := _would_lose(table)):
             return np.asarray(table)
     except (TypeError, ValueError) as error:
-        problem = f"is no array: {error}"
+        problem = f"is not an array: {error}"
     raise ValidationError(f"{model}: {_named(field)} {problem}.")
 
 

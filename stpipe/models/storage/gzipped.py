@@ -34,7 +34,7 @@ def source_of(path: Path) -> Source:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) and not path.is_dir():
-            raise InputError(f"{path} is no file, but a pipe or device; copy it into a file.")
+            raise InputError(f"{path} is not a file but a pipe or device; copy it into a file.")
         with path.open("rb") as stream:
             packed = stream.read(2) == _GZIP
     except FileNotFoundError:

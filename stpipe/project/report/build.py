@@ -48,7 +48,7 @@ def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool
     Raises
     ------
     UsageError
-        When a chosen file is no product of the project, or nothing was made yet.
+        When a chosen file is not a product of the project, or nothing was made yet.
     """
     output = output.resolve()
     config = project_config.read(folder)

@@ -73,7 +73,7 @@ def test_association_files_of_the_archive(asn: Path, monkeypatch: pytest.MonkeyP
 def test_wrong_associations(tmp_path: Path, tree: Any, message: str) -> None:
     """Every problem in one go."""
     (tmp_path / "x.json").write_text(tree if isinstance(tree, str) else json.dumps(tree))
-    with pytest.raises(InputError, match=rf"x.json is no association:(.|\n)*{message}"):
+    with pytest.raises(InputError, match=rf"x.json is not a valid association:(.|\n)*{message}"):
         models.load_association(tmp_path / "x.json")
     with pytest.raises(InputError, match="There is no file"):
         models.load_association(tmp_path / "y.json")
@@ -283,7 +283,7 @@ def test_slips_in_an_association_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         models.load_association(path)
     assert [
-        f"{path} is no association:",
+        f"{path} is not a valid association:",
         "  products[0] has the \"name\" ['x']; allowed is text",
         '  products[0].members[2] is "a.fits" (science) again; leave it out',
         '  products[0].members[3] has the "exptype" 5; allowed is text',

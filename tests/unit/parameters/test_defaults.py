@@ -205,7 +205,8 @@ def test_hooks_and_names_from_outside_are_refused(
     for name in ("pre_hooks", "post_hooks", "output_dir", "override_gain"):
         assert f"{name} of jump is refused: only a user may set it." in text
     assert (
-        '"rejection_treshold" is no parameter of jump (did you mean "rejection_threshold"?)' in text
+        '"rejection_treshold" is not a parameter of jump (did you mean "rejection_threshold"?)'
+        in text
     )
     assert "search_output_file" not in text
     assert not marker.exists()

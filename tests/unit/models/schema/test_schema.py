@@ -233,7 +233,7 @@ def test_files_beside_the_schema_come_before_shipped_ones(tmp_path: Path) -> Non
         ('{"properties": {"x": null}}', r"at properties/x, None is not of type 'object'"),
         ('{"allOf": "core.schema.json"}', r"at allOf, .* is not of type 'array'"),
         ('{"$ref": 5}', r"at \$ref, 5 is not of type 'string'"),
-        ('{"$ref": "#/title", "title": "T"}', r'refers to "#/title", which is no schema'),
+        ('{"$ref": "#/title", "title": "T"}', r'refers to "#/title", which is not a schema'),
         ('{"required": 5}', r"at required, 5 is not of type 'array'"),
         ('{"properties": {"x": {"type": "data"}}}', r"properties/x, 'fits_hdu' is a required"),
         ('{"properties": {"x": {"titel": "X"}}}', r'x, there is an unknown word titel .*"title"'),
@@ -248,7 +248,10 @@ def test_files_beside_the_schema_come_before_shipped_ones(tmp_path: Path) -> Non
         (leaves(f"{DATA}"), r"x0/dtype, 'float33' is not one of \['int8'"),
         (leaves(f"{ARRAY}", f"{ARRAY}"), r'"x1" has the extension X, which "x0" has, too'),
         (leaves(ARRAY.replace('"X"', '"ASDF"')), r'"x0" cannot be in the extension ASDF'),
-        (leaves(f'{ARRAY}, "default": "a"'), r"default that it does not allow: 'a' is no number"),
+        (
+            leaves(f'{ARRAY}, "default": "a"'),
+            r"default that it does not allow: 'a' is not one number",
+        ),
         (
             leaves('"type": "integer", "default": "a"'),
             r"x0 is 'a' \(str\); allowed is an integer.$",

@@ -387,7 +387,7 @@ def test_arrays_without_model() -> None:
     ("value", "words"),
     [
         (3, "is a single value"),
-        ([[1], [1, 2]], "err .extension ERR. is no array"),
+        ([[1], [1, 2]], "err .extension ERR. is not an array"),
         (np.ma.array([[1.0, 2.0]], mask=[[0, 1]]), "has masked values"),
         (units.Quantity([[1.0]], "m"), "has the unit m"),
     ],
