@@ -174,17 +174,19 @@ def read(folder: str | Path) -> dict[str, Any]:
 
 
 def require_current(folder: str | Path) -> None:
-    """Refuse a project whose Snakefile was written before the modules that it imports were there.
+    """Refuse a project whose Snakefile imports other names than today's Snakefiles do.
 
     Raises
     ------
     UsageError
-        Saying how to write it again.
+        Saying how to regenerate it.
     """
     path = Path(folder) / SNAKEFILE
-    if path.is_file() and f"from {FACADE} import" not in path.read_text(encoding="utf-8"):
+    head = (package_data.folder("workflow") / "templates/head.smk").read_text(encoding="utf-8")
+    imports = head[head.index(f"from {FACADE} import (") :].partition(")")[0]
+    if path.is_file() and imports not in path.read_text(encoding="utf-8"):
         raise UsageError(
-            f"{path} was written by an earlier version of stpipe-flow. Write it again: stflow generate "
+            f"{path} was written by an earlier version of stpipe-flow. Regenerate it: stflow generate "
             f"--directory={folder}"
         )
 

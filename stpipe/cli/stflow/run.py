@@ -73,7 +73,7 @@ def verify(options: argparse.Namespace) -> None:
         there = sum(Path(product).exists() for product in known)
         print(f"{there} products are as they were written.")
         if found:
-            advice = "" if options.keep else " The next run makes them again."
+            advice = "" if options.keep else " The next run rebuilds them."
             raise StpipeError(f"{len(found)} products are not as they were written.{advice}")
 
 
@@ -119,7 +119,7 @@ class _Watched:
     rule: str = ""
     job: str = ""
     roots: dict[str, str] = field(default_factory=dict)  # exposure by number of a job
-    kept: list[str] = field(default_factory=list)  # what is said of products from before
+    restored: list[str] = field(default_factory=list)  # sentences about previous products that stay
     codes: set[int] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)  # log by rule and product
     last: list[str] = field(default_factory=list)
@@ -187,9 +187,9 @@ class _Watched:
         """The exit code of a job."""
         self.codes.add(int(code))
 
-    def on_kept(self, line: str) -> None:
+    def on_restored(self, line: str) -> None:
         """A product from before is back."""
-        self.kept.append(line)
+        self.restored.append(line)
 
     def on_idle(self) -> None:
         """There was nothing to do."""
@@ -201,7 +201,7 @@ class _Watched:
             lines = [line for line in self.last if line.strip()]
             return "snakemake ended early:\n" + "\n".join(lines[-12:])
         errors = [f"{rule}: {_last_error(Path(log))} ({log})" for log, rule in self.failed.items()]
-        return "\n".join([f"{len(errors)} jobs failed:", *errors, *self.kept])
+        return "\n".join([f"{len(errors)} jobs failed:", *errors, *self.restored])
 
 
 # What the lines of snakemake tell.
@@ -213,7 +213,7 @@ _LINES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = (
     (re.compile(r"Finished jobid: (\d+) \(Rule: (\S+)\)"), _Watched.on_ended),
     (re.compile(r"^\s+log: (\S+) \(check log file"), _Watched.on_failed),
     (re.compile(r"returned non-zero exit status (\d+)"), _Watched.on_code),
-    (re.compile(r"^(.* making it again failed\.)$"), _Watched.on_kept),
+    (re.compile(r"^(.* rebuilding it failed\.)$"), _Watched.on_restored),
     (re.compile(r"Nothing to be done"), _Watched.on_idle),
 )
 
