@@ -89,7 +89,7 @@ def reasons(
     ]
     for problem in problems:
         yield (
-            f"{path} cannot be gone on from: {problem}. Make it again with --stop-step={place[0].name}."
+            f"the run cannot start from {path}: {problem}. Rebuild it with --stop-step={place[0].name}."
         )
 
 

@@ -3,7 +3,7 @@
 The policy: the module that defines the step counts, with the modules and compiled kernels that it
 imports, each as its syntax tree without comments and docstrings. Of a built-in step those count that
 are arithmetic (`stpipe.steps`, `stpipe.science`), of a user's step those of its own package, too. The
-framework does not count, nor do other packages: a change of the progress bar makes nothing again.
+framework does not count, nor do other packages: a change of the progress bar rebuilds nothing.
 """
 
 from __future__ import annotations

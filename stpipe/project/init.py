@@ -56,7 +56,7 @@ class Request:
 def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Make a project; yields lines that say what was made.
 
-    What a failed attempt wrote is taken away again.
+    A failed attempt leaves nothing behind.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def generate(folder: str | Path) -> Iterator[str]:
-    """Write the Snakefile of an existing project again."""
+    """Regenerate the Snakefile of an existing project."""
     yield from _summary(Path(folder), _write_workflow(Path(folder), project_config.read(folder)))
 
 
@@ -206,7 +206,7 @@ def _import_folder(cls: type[Step]) -> Path | None:
 def _write_parameters(folder: Path, cls: type[Step], given: Settings) -> None:
     text = [
         f"# Parameters of {cls.alias or cls.__name__}. Take away a leading # and change a value;",
-        "# what depends on it is made again by the next run.",
+        "# the next run rebuilds what depends on it.",
         f"class = {cls.target()}",
         *_commented(cls, given, 0),
     ]

@@ -2,7 +2,7 @@
 
 Snakemake notices a product that is missing or older than its input, not one that was cut short or
 changed. `stflow verify` compares products with their seals and sets aside those that are not as they
-were written; the next run makes them again.
+were written; the next run rebuilds them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def set_aside(product: str) -> Path:
 
 
 def missing() -> set[str]:
-    """Products that were set aside and are not there again."""
+    """Products that were set aside and have not been rebuilt."""
     found = (path.relative_to(ASIDE).with_suffix("") for path in ASIDE.glob("*/*"))
     return {str(product) for product in found if not product.exists()}
 

@@ -1,9 +1,10 @@
 """Lock: the context and the reference files that a project is held to.
 
-`config/references.lock` says for every exposure which file of each type was selected, and each file's
-SHA-256. When CRDS, or a directory of references, selects another file later, planning stops: products
-of one project never mix two sets of references unnoticed. A file with other content under its name is
-told of, and what depends on it is made again. Files that the user puts in are not held.
+`config/references.lock` records for every exposure which file of each type was selected, and the
+SHA-256 of each file. If CRDS, or a directory of references, selects another file later, planning
+stops: products of one project never mix two sets of references unnoticed. A file whose content has
+changed is named, and the products that depend on it are rebuilt. Files that the user gives are not
+held.
 """
 
 from __future__ import annotations
@@ -112,9 +113,7 @@ def hold(project: Project, exposures: Mapping[str, Selection]) -> None:
         return
     _refuse(_drifted(lock, project, exposures))
     for sentence in _altered(lock, exposures):
-        log.warning(
-            "%s. What depends on it is made again; stflow lock --update accepts it.", sentence
-        )
+        log.warning("%s. What depends on it is rebuilt; stflow lock --update accepts it.", sentence)
     new = [root for root, chosen in exposures.items() if lock.add(root, chosen)]
     if new:
         lock.write()

@@ -212,7 +212,7 @@ class Plan:
                 f"the Snakefile has no rule for {', '.join(sorted(missing))}: run stflow generate."
             )
         wanted = [path for exposure in self.exposures.values() for path in exposure["results"]]
-        # What was set aside is made again, also where nothing else needs it.
+        # What was set aside is rebuilt, even if nothing else needs it.
         return [*wanted, *sorted(integrity.missing() & set(self.products()) - set(wanted))]
 
     def kept_products(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Why: say in sentences why a product will be made again, or that it will not.
+"""Why: say in sentences why a product will be rebuilt, or that it will not.
 
 Snakemake decides; this asks it for a dry run and puts its reasons in the words of the project: which
 parameter, which reference file, which code, with the values before and after.
@@ -36,7 +36,7 @@ class _Job:
 
 
 def explain(folder: str | Path, target: str) -> Iterator[str]:
-    """One sentence for each cause that has `target` made again.
+    """One sentence for each reason to rebuild `target`.
 
     Raises
     ------

@@ -132,7 +132,7 @@ def _verified(path: str) -> list[Verified]:
 
     found = models.verify(path)
     if wrong := [f"{each.name}: {each.problem}" for each in found if each.problem]:
-        raise InputError(f"{path} is damaged: {'; '.join(wrong)}. Get it or make it again.")
+        raise InputError(f"{path} is damaged: {'; '.join(wrong)}. Download or rebuild it.")
     return found
 
 

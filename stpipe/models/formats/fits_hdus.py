@@ -198,7 +198,7 @@ def _check_rest(stream: BinaryIO, source: Source, at: int) -> None:
         if _EXTENSION in before + block:
             raise InputError(
                 f"{source.path} is damaged: no extension begins at byte {at}, but one does further "
-                "on; get it or make it again."
+                "on; download or rebuild it."
             )
         before = block[-len(_EXTENSION) :]
 
@@ -214,7 +214,7 @@ def _check_count(source: Source, units: list[Hdu]) -> None:
     if match and int(match[1]) > len(units) - 1 and units[-1].name != "ASDF":
         raise InputError(
             f"{source.path} is incomplete: it should have {match[1]} extensions and has "
-            f"{len(units) - 1}; get it or make it again (or correct EXTEND, if you removed some)."
+            f"{len(units) - 1}; download or rebuild it (or correct EXTEND, if you removed some)."
         )
 
 
@@ -229,13 +229,13 @@ def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, i
         if not more:
             raise InputError(
                 f"{source.path} is damaged: the header at byte {at} has no END before byte "
-                f"{at + len(text)}; get it or make it again."
+                f"{at + len(text)}; download or rebuild it."
             )
         text += more
     if wrong := _CONTROL.search(match[0]):
         raise InputError(
             f"{source.path} is damaged: the header at byte {at} has the control character "
-            f"{wrong[0]!r} at byte {at + wrong.start()}; get it or make it again."
+            f"{wrong[0]!r} at byte {at + wrong.start()}; download or rebuild it."
         )
     length = match.end()
     return parse_header(match[0].decode("latin-1")), at + length + -length % BLOCK
@@ -254,7 +254,7 @@ def _check(unit: Hdu) -> None:
     if end > unit.source.size:
         raise InputError(
             f"{unit.source.path} is incomplete: the data of extension {unit.name} should end at "
-            f"byte {end}, but the file ends at byte {unit.source.size}; get it or make it again."
+            f"byte {end}, but the file ends at byte {unit.source.size}; download or rebuild it."
         )
 
 
@@ -266,7 +266,7 @@ def _blaming(unit: Hdu) -> Iterator[None]:
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{unit.source.path} is damaged: the header at byte {unit.start} does not describe its "
-            f"data ({type(error).__name__}: {error}); get it or make it again."
+            f"data ({type(error).__name__}: {error}); download or rebuild it."
         ) from None
 
 

@@ -111,7 +111,7 @@ def in_fits(unit: Hdu) -> Deferred | None:
         text = stream.read(unit.size)
     end = document_end(text)
     if end is None:
-        raise InputError(f"{unit} is damaged: its tree has no end; get it or make it again.")
+        raise InputError(f"{unit} is damaged: its tree has no end; download or rebuild it.")
     return Deferred(text[:end], functools.partial(_load_from_fits, unit, text[:end]))
 
 
@@ -141,7 +141,7 @@ def _block_of(number: int, blocks: list[Block], source: Source) -> Block:
     if not -len(blocks) <= number < len(blocks):
         raise InputError(
             f"{source.path} is incomplete: an array should be in block {number}, but there are "
-            f"{len(blocks)} blocks; get it or make it again."
+            f"{len(blocks)} blocks; download or rebuild it."
         )
     return blocks[number]
 
@@ -160,7 +160,7 @@ def stored_array(node: object, source: Source) -> Stored | Array | None:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{source.path} is damaged: its ASDF tree describes an array wrongly "
-            f"({type(error).__name__}: {error}); get it or make it again."
+            f"({type(error).__name__}: {error}); download or rebuild it."
         ) from None
 
 
@@ -269,13 +269,13 @@ def blocks_between(source: Source, at: int, end: int) -> Iterator[Block]:
             if used > allocated or head_size < _HEAD.size - 6 or (used != length and not packed):
                 raise InputError(
                     f"{source.path} is damaged: the header of the block at byte {at} contradicts "
-                    "itself; get it or make it again."
+                    "itself; download or rebuild it."
                 )
             if offset + allocated > end:
                 raise InputError(
                     f"{source.path} is incomplete: a block should end at byte "
                     f"{offset + allocated}, but the file ends at byte {end}; "
-                    "get it or make it again."
+                    "download or rebuild it."
                 )
             yield Block(source, at, offset, allocated, used, length, compression, sum_)
             at = offset + allocated
@@ -307,7 +307,7 @@ def _unpacked(block: Block) -> bytes:
     if block.length > max(_LARGEST_CLAIM, _MOST_PACKED * block.used):
         raise InputError(
             f"{block.source.path} is damaged: a block of {block.used} bytes claims to hold "
-            f"{block.length}; get it or make it again."
+            f"{block.length}; download or rebuild it."
         )
     with block.source.open() as stream:
         stream.seek(block.offset)
@@ -322,7 +322,7 @@ def _unpacked(block: Block) -> bytes:
     if len(data) != block.length or not tool.eof:
         raise InputError(
             f"{block.source.path} is damaged: a block of it should hold {block.length} bytes and "
-            f"does not; get it or make it again."
+            f"does not; download or rebuild it."
         )
     return data
 

@@ -120,7 +120,7 @@ def blaming(path: Path) -> Iterator[None]:
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is damaged: something in it is not what it should be "
-            f"({type(error).__name__}: {error}); get it or make it again."
+            f"({type(error).__name__}: {error}); download or rebuild it."
         ) from error
 
 

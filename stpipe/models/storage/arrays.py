@@ -159,7 +159,7 @@ class Stored:
 
     def _check(self, complete: bool) -> None:
         if not complete:
-            raise InputError(f"{self.source.path} ends within an array; get it again.")
+            raise InputError(f"{self.source.path} ends within an array; download it again.")
 
     def _at(self, whole: Array, first: int, key: Any) -> Array:
         """The stored items at ``key``: a view of the bytes of a file."""

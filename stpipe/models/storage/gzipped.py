@@ -72,7 +72,7 @@ def unpack(path: Path, packed: int) -> Source:
                 target = _spilled(target)
             _append(target, chunk)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is a damaged gzip file ({error}); get it again.") from None
+        raise InputError(f"{path} is a damaged gzip file ({error}); download it again.") from None
     except OSError as error:
         raise InputError(
             f"{path} cannot be unpacked: {error.strerror or error}; large files need room in TMPDIR."

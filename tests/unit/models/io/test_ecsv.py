@@ -100,7 +100,7 @@ def test_damage_is_noticed(tmp_path: Path, before: str, after: str, words: str) 
     text = path.read_text(encoding="utf-8")
     assert before in text
     path.write_text(text.replace(before, after, 1), encoding="utf-8")
-    found = rf"x_cat.ecsv is damaged: it is not a table in ECSV \(({words}).*\); get it"
+    found = rf"x_cat.ecsv is damaged: it is not a table in ECSV \(({words}).*\); download or"
     with pytest.raises(InputError, match=found):
         models.open(path)
 
