@@ -78,7 +78,7 @@ class Member:
     root: str
     model: str  # class of its model
     origin: Path
-    told: Mapping[str, str] = field(default_factory=dict)  # metadata, from an association
+    association_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 # A node and the index of one of its products; without a node the number of a member.

@@ -64,7 +64,7 @@ class DataModel(HasMetadata):
     reads: ClassVar[tuple[str, ...] | None] = None
     """Names of other models that this one can be read from; None: whatever fits."""
     extension: ClassVar[str] = ".fits"
-    """Of the file that a step keeps the model in, unless it is told another name."""
+    """Of the file in which a step saves the model, unless a name is given."""
 
     def __init_subclass__(cls, *, register: bool = True, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -372,7 +372,7 @@ class DataModel(HasMetadata):
         """Write the model to a file, whole or not at all, and return its path.
 
         The extension decides: ``.fits``, ``.fits.gz``, ``.asdf``, or ``.ecsv`` for a model that is
-        one table. The model is validated and told its file name, date and model type.
+        one table. The model is validated, and gets its file name, date and model type.
 
         Parameters
         ----------

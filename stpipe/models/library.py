@@ -225,7 +225,7 @@ class ModelLibrary:
         return self._known[place][1]
 
     def _about(self, number: int) -> dict[str, Any]:
-        """What a member is told of its association."""
+        """What a member's metadata say of its association."""
         if self.association is None:
             return {}
         about = {

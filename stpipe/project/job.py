@@ -65,7 +65,7 @@ class Job:
     # For each argument of the step how many of the files are in its list; 0: not a list,
     # -1: all that are left.
     arguments: tuple[int, ...] = (0,)
-    told: Mapping[str, str] = field(default_factory=dict)  # metadata, from an association
+    association_metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -79,7 +79,7 @@ class Job:
         lines += [f"{index} {job.hash}" for index, job in self.then]
         lines += [f"before {job.hash}" for job in self.before]
         lines += [f"arguments {self.arguments}"] if self.arguments != (0,) else []
-        lines += [f"{path}: {value}" for path, value in self.told.items()]
+        lines += [f"{path}: {value}" for path, value in self.association_metadata.items()]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
@@ -120,7 +120,7 @@ class Job:
             "then": {f"{j.name} {i}": {"product": i, **j.sections()} for i, j in self.then},
             "before": {j.name: j.sections() for j in self.before},
             "arguments": list(map(str, self.arguments)),
-            "told": dict(self.told),
+            "association_metadata": dict(self.association_metadata),
         }
         # All of them, also None: a job knows no other source of parameters.
         return {"name": self.name, "class": self.target, **self.parameters, "job": _filled(about)}
@@ -226,7 +226,8 @@ def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
     if step.output_file:
         step.use(source=Path(f"{_root(step)}.fits"))
     given: Any = opened(step, first)
-    for path, value in job.get("told", {}).items():
+    # "told" is the name in job files that were written before.
+    for path, value in job.get("association_metadata", job.get("told", {})).items():
         given.set(path, value or None)
     _note_skipped(job.get("skipped", {}), [given])
     result = step.run(given, *more)

@@ -113,7 +113,11 @@ class Planner:
     ) -> dict[str, Any]:
         first = stages[0]
         member = member_of(assignment.source)
-        member = replace(member, root=assignment.name or member.root, told=assignment.told)
+        member = replace(
+            member,
+            root=assignment.name or member.root,
+            association_metadata=assignment.association_metadata,
+        )
         own = {first: self._settings_of(first).over(assignment.settings)}
         return self._plan([member], source, stages, own=own)
 
@@ -370,14 +374,14 @@ def _node_job(node: Node, namer: _Namer) -> job.Job:
         skipped_after=_notes(node.skipped_after),
         then=tuple((r.product, _refining_job(r, namer)) for r in node.refinements),
         arguments=node.arguments,
-        told=_told(node, namer.graph),
+        association_metadata=_association_metadata(node, namer.graph),
     )
 
 
-def _told(node: Node, graph: Graph) -> Mapping[str, str]:
-    """What an association says of the exposure that a node reads."""
+def _association_metadata(node: Node, graph: Graph) -> Mapping[str, str]:
+    """Metadata that the exposure gets from its association, if a node reads the exposure itself."""
     first, number = node.inputs[0]
-    return graph.members[number].told if first is None else {}
+    return graph.members[number].association_metadata if first is None else {}
 
 
 def _refining_job(refinement: Refinement, namer: _Namer) -> job.Job:
