@@ -391,11 +391,11 @@ class DataModel(HasMetadata):
         from stpipe.models.io import saving
 
         path = Path(path)
-        wishes = saving.Wishes(checksum, compression)
-        kind = saving.kind_of(path, self._schema, wishes)
+        options = saving.SaveOptions(checksum, compression)
+        kind = saving.kind_of(path, self._schema, options)
         self._stamp(path.name)
         self.validate()
-        if saving.write(self._encoded(), self._schema, path, kind, wishes):
+        if saving.write(self._encoded(), self._schema, path, kind, options):
             # The arrays that were not read yet are in the new file now.
             self._content = self._read(path)
             self._lists.clear()
