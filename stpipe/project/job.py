@@ -149,14 +149,14 @@ def run(step: Step, job: Mapping[str, Any], sources: Sequence[str | Path]) -> An
 
 
 def save(step: Step, result: Any, source: str | Path, ends: Sequence[str] = ()) -> None:
-    """Write and seal the products of a job; where there are none, files that say so and why.
+    """Write the products of a job, or files that state why there is none, and record their checksums.
 
-    `ends` are those of the names of products that parameters ask for: `fitopt.fits`.
+    `ends` are the ends of the names of products that parameters ask for: `fitopt.fits`.
     """
     paths = [*step.save(result), *(_nothing(step, source) if step.why_nothing else ())]
     paths += [*step.saved_aside, *_not_made(step, source, ends)]
     indices = {path.with_name(folders.INDEX) for path in paths}
-    integrity.seal([*paths, *(index for index in indices if index.is_file())])
+    integrity.record([*paths, *(index for index in indices if index.is_file())])
 
 
 def _nothing(step: Step, source: str | Path) -> Iterator[Path]:

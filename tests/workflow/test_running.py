@@ -164,7 +164,7 @@ def test_truncated_and_altered_products_are_set_aside(run: Run, project: Path) -
         np.testing.assert_array_equal(before, model.data)
 
 
-def test_a_product_that_nobody_sealed_is_judged_by_its_structure(run: Run, project: Path) -> None:
+def test_a_product_without_a_record_is_judged_by_its_structure(run: Run, project: Path) -> None:
     shutil.rmtree(project / ".stflow/made")
     assert "5 products" in run("stflow", "verify", cwd=project).stdout
     rate = product(project, "rate")

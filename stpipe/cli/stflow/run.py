@@ -85,7 +85,7 @@ def _refuse_locked() -> None:
         here = list(_snakemakes())
         if here:
             raise UsageError(
-                f"another run is at work in {Path.cwd()} (process {', '.join(here)}). Wait for its end."
+                f"a run is in progress in {Path.cwd()} (process {', '.join(here)}). Wait for its end."
             )
         raise UsageError(
             f"{Path.cwd()} is locked, by a run that was killed or one on another machine. If none is "
