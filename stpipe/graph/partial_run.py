@@ -27,6 +27,7 @@ from stpipe.graph import saved_products
 from stpipe.graph.nodes import ANY, Node
 from stpipe.graph.tracing import Graph, ModelPlaceholder, PlaceholderList, trace
 from stpipe.models import ModelLibrary
+from stpipe.models.history import suffix_of
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -46,7 +47,7 @@ def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None)
     UsageError
         When there is no such step, the exposure does not take it, or `stop` comes before `start`.
     InputError
-        When a saved product is missing, or does not belong to this exposure and these parameters.
+        When a saved product is missing, or does not match this exposure and these parameters.
     """
     if not pipeline.step_defs:
         raise UsageError(
@@ -120,7 +121,9 @@ class PartialRun:
         reasons = [
             reason
             for place in self._entrances()
-            for reason in saved_products.reasons(self.graph, place, self._path(place), self.names)
+            for reason in saved_products.mismatches(
+                self.graph, place, self._path(place), self.names
+            )
         ]
         if reasons:
             raise InputError("\n".join(dict.fromkeys(reasons)))
@@ -155,11 +158,11 @@ class PartialRun:
 
     def _save(self, model: Any, stopped: str | None) -> list[Path]:
         if isinstance(model, ModelLibrary):
-            return save_members(self.pipeline, model, saved_products.suffix(model[0]))
+            return save_members(self.pipeline, model, suffix_of(model[0]))
         compute(model)
         if stopped:
-            saved_products.note(model, self.graph.source, self.pipeline, stopped)
-        return self.pipeline.save(model, saved_products.suffix(model))
+            saved_products.record_stop(model, self.graph.source, self.pipeline, stopped)
+        return self.pipeline.save(model, suffix_of(model))
 
     def close(self) -> None:
         """Close the files that were opened."""
@@ -212,10 +215,10 @@ class PartialRun:
         place = (given.node, given.index)
         path = self._path(place)
         if given.root != self.graph.root:
-            for reason in saved_products.reasons(self.graph, place, path, self.names):
+            for reason in saved_products.mismatches(self.graph, place, path, self.names):
                 raise InputError(reason)
         model = self._open(path).copy()
-        saved_products.forget(model)
+        saved_products.remove_stop(model)
         return model
 
     def _path(self, place: tuple[Node, int]) -> Path:
@@ -251,16 +254,12 @@ class PartialRun:
     def _leave(self, given: Any) -> None:
         """Note a product that a step outside the part would have got."""
         if isinstance(given, ModelLibrary):
-            if saved_products.suffix(given[0]):
+            if suffix_of(given[0]):
                 self._leaving[id(given)] = given
         elif isinstance(given, (list, tuple)):
             for one in given:
                 self._leave(one)
-        elif (
-            given is not None
-            and not isinstance(given, Placeholder)
-            and saved_products.suffix(given)
-        ):
+        elif given is not None and not isinstance(given, Placeholder) and suffix_of(given):
             self._leaving[id(given)] = given
 
     def _placeholder_for(self, given: Any) -> ModelPlaceholder | PlaceholderList:
