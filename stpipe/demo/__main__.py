@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stpipe.demo.observation import DEMO, DITHERS, FULL_FRAMES, SPECTRA
 from stpipe.demo.project import write_demo
+from stpipe.system.text import counted
 
 __all__ = ["main"]
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     written = Counter(_kind(path, options.folder) for path in _write(options))
     for kind, count in written.items():
-        print(f"wrote {count} files in {options.folder / kind}")
+        print(f"wrote {counted(count, 'file')} in {options.folder / kind}")
     if not written:
         print(f"Nothing to do: everything in {options.folder} is there and unchanged.")
     return 0

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.errors import InputError
+from stpipe.system.text import counted
 
 __all__ = ["Association", "Member", "Product", "is_there", "load_association"]
 
@@ -79,8 +80,9 @@ class Association:
         missing = sorted({str(m.path) for m in self.members if not is_there(m.path)})
         if missing:
             names = "".join(f"\n  {name}" for name in missing)
+            share = f"{len(missing)} of {counted(len(self.members), 'member')}"
             raise InputError(
-                f"{self.path}: {len(missing)} of {len(self.members)} members are missing:{names}\n"
+                f"{self.path}: {share} not found:{names}\n"
                 f"Paths are relative to {self.path.parent.resolve()}."
             )
 

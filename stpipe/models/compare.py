@@ -20,6 +20,7 @@ from stpipe.models.io.content import Content
 from stpipe.models.io.units import DESCRIPTION, UNIT
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored
+from stpipe.system.text import counted
 
 __all__ = ["Difference", "Tolerance", "compare"]
 
@@ -173,7 +174,7 @@ def _values(
             infinite += int(np.count_nonzero(differ)) - apart.size
             largest = max(largest, float(apart.max(initial=0.0)))
     if count:
-        share = f"{count} of {int(np.prod(owner.shapes[attribute]))} differ"
+        share = _share(count, str(np.prod(owner.shapes[attribute], dtype=np.int64)))
         most = [f"by at most {largest:.6g}"] if count > infinite else []
         most += [f"{infinite} not finite in one"] if infinite else []
         place = ", ".join(map(str, where))
@@ -186,13 +187,18 @@ def _apart(one: Array, two: Array) -> Array:
     return np.abs(one[finite].astype(np.float64) - two[finite].astype(np.float64))
 
 
+def _share(count: int, total: str) -> str:
+    """How many of all differ."""
+    return f"{count} of {total} {'differs' if count == 1 else 'differ'}"
+
+
 def _tables(name: str, one: Array, two: Array, tolerance: Tolerance) -> Iterator[Difference]:
     for column in dict.fromkeys([*(one.dtype.names or ()), *(two.dtype.names or ())]):
         words = [_column_words(table, column) for table in (one, two)]
         if words[0] != words[1]:
             yield Difference("array", f"{name}[{column}]", *words)
         elif count := int(np.count_nonzero(tolerance.differ(one[column], two[column]))):
-            share = f"{count} of {one[column].size} cells differ"
+            share = _share(count, counted(one[column].size, "cell"))
             yield Difference("array", f"{name}[{column}]", share, "")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from stpipe.errors import InputError, StpipeError
 from stpipe.models import describe
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.models.protocols import Section
@@ -52,7 +53,7 @@ def html(holder: describe.Holder) -> str:
     if records := found["provenance"]:
         steps = [(r.get("step", ""), r.get("status", ""), r.get("reason", "")) for r in records]
         table = _table(("step", "status", "reason"), steps)
-        parts.append(_folded(f"provenance ({len(steps)} steps)", table))
+        parts.append(_folded(f"provenance ({counted(len(steps), 'step')})", table))
     return "".join(parts)
 
 

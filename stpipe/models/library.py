@@ -27,6 +27,7 @@ from stpipe.models.associations import Association, Member, is_there, load_assoc
 from stpipe.models.base import DataModel
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
+from stpipe.system.text import counted
 
 __all__ = ["ModelLibrary"]
 
@@ -326,7 +327,9 @@ class ModelLibrary:
 
     def __repr__(self) -> str:
         where = f" of {self.association.path.name}" if self.association else ""
-        return f"<ModelLibrary{where}: {len(self)} members, {len(self._replaced)} replaced>"
+        return (
+            f"<ModelLibrary{where}: {counted(len(self), 'member')}, {len(self._replaced)} replaced>"
+        )
 
 
 def _set(model: HasMetadata, values: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self, TypeVar, overload
 
 from stpipe.models.io.content import LOCK, Content
 from stpipe.models.schema.schema import Schema
+from stpipe.system.text import counted
 
 __all__ = ["ModelList", "PartOfList"]
 
@@ -89,4 +90,4 @@ class ModelList(MutableSequence[P]):
         self[index:index] = [value]
 
     def __repr__(self) -> str:
-        return f"<{len(self)} parts {self._parts!r}>"
+        return f"<{counted(len(self), 'part')} {self._parts!r}>"

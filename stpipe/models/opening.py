@@ -18,6 +18,7 @@ from stpipe.models.metadata import Metadata
 from stpipe.models.storage.arrays import Array
 from stpipe.models.user_models import known_class
 from stpipe.naming import TABLES
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.models.io.ecsv import Table
@@ -120,5 +121,7 @@ def _class_for_array(array: Array | Any) -> type[DataModel]:
         return DataModel
     ndim = np.ndim(array)
     if ndim not in _BY_DIMENSIONS:
-        raise InputError(f"No model holds an array of {ndim} dimensions; 2, 3 and 4 are known.")
+        raise InputError(
+            f"No model holds an array of {counted(ndim, 'dimension')}; allowed: 2, 3 or 4."
+        )
     return REGISTRY[_BY_DIMENSIONS[ndim]]

@@ -25,6 +25,7 @@ from stpipe.project.plan import Plan, load, select
 from stpipe.project.snakefile import of_stages, snakefile
 from stpipe.references.crds import CrdsResolver
 from stpipe.system import package_data
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
@@ -104,8 +105,8 @@ def _undone_on_failure(folder: Path) -> Iterator[None]:
 
 
 def _summary(folder: Path, plan: Plan) -> Iterator[str]:
-    jobs = len(list(plan.entries()))
-    yield f"{folder / project_config.SNAKEFILE}: {len(plan.exposures)} exposures, {jobs} jobs"
+    counts = counted(len(plan.exposures), "exposure"), counted(len(list(plan.entries())), "job")
+    yield f"{folder / project_config.SNAKEFILE}: {', '.join(counts)}"
     yield f"{folder / project_config.CONFIG}: inputs; {folder / 'config'}/*.cfg: parameters"
     there = "" if folder == Path() else f"cd {folder} && "
     yield f"next: {there}snakemake --cores 8 cal/*.fits"

@@ -139,9 +139,9 @@ def test_what_is_missing_and_damaged_is_said(run: Run, project: Path) -> None:
 
     assert f"damaged: {cut.relative_to(project)}" in said
     text = page(project)
-    assert "2 products are missing" in text
+    assert "2 products missing" in text
     assert "ramp_fit: strun: error: &lt;the disk&gt; is full" in text
-    assert "1 products are damaged" in text
+    assert "1 product damaged" in text
 
 
 def test_every_step_can_be_shown(run: Run, project: Path) -> None:

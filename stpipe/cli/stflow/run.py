@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from stpipe.errors import HookError, InputError, ReferenceMissing, StpipeError, UsageError
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.project.plan import Plan
@@ -71,10 +72,10 @@ def verify(options: argparse.Namespace) -> None:
             place = product if options.keep else integrity.set_aside(product)
             print(f"{product}: {problem}" + ("" if options.keep else f"; set aside as {place}"))
         there = sum(Path(product).exists() for product in known)
-        print(f"{there} products are as they were written.")
+        print(f"{counted(there, 'product')} intact.")
         if found:
-            advice = "" if options.keep else " The next run rebuilds them."
-            raise StpipeError(f"{len(found)} products are not as they were written.{advice}")
+            advice = "" if options.keep else " The next run rebuilds what was set aside."
+            raise StpipeError(f"{counted(len(found), 'product')} truncated or changed.{advice}")
 
 
 def _refuse_locked() -> None:
@@ -201,7 +202,7 @@ class _Watched:
             lines = [line for line in self.last if line.strip()]
             return "snakemake ended early:\n" + "\n".join(lines[-12:])
         errors = [f"{rule}: {_last_error(Path(log))} ({log})" for log, rule in self.failed.items()]
-        return "\n".join([f"{len(errors)} jobs failed:", *errors, *self.restored])
+        return "\n".join([f"{counted(len(errors), 'job')} failed:", *errors, *self.restored])
 
 
 # What the lines of snakemake tell.

@@ -19,6 +19,7 @@ from stpipe.errors import InputError
 from stpipe.models.formats.fits_cards import BLOCK, Header, parse_header
 from stpipe.models.storage.arrays import Array, Scaling, Stored
 from stpipe.models.storage.source import Source
+from stpipe.system.text import counted
 
 __all__ = ["Hdu", "scan"]
 
@@ -213,8 +214,8 @@ def _check_count(source: Source, units: list[Hdu]) -> None:
     match = _COUNT.match(card.comment) if card else None
     if match and int(match[1]) > len(units) - 1 and units[-1].name != "ASDF":
         raise InputError(
-            f"{source.path} is incomplete: it should have {match[1]} extensions and has "
-            f"{len(units) - 1}; download or rebuild it (or correct EXTEND, if you removed some)."
+            f"{source.path} is incomplete: it should have {counted(int(match[1]), 'extension')}, but "
+            f"has {len(units) - 1}; download or rebuild it (or correct EXTEND, if you removed some)."
         )
 
 

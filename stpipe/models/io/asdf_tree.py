@@ -23,6 +23,7 @@ from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io.content import Deferred
 from stpipe.models.storage.arrays import Array, Stored
 from stpipe.models.storage.source import Source
+from stpipe.system.text import counted
 
 __all__ = [
     "Block",
@@ -140,8 +141,8 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
 def _block_of(number: int, blocks: list[Block], source: Source) -> Block:
     if not -len(blocks) <= number < len(blocks):
         raise InputError(
-            f"{source.path} is incomplete: an array should be in block {number}, but there are "
-            f"{len(blocks)} blocks; download or rebuild it."
+            f"{source.path} is incomplete: an array should be in block {number}, but it has "
+            f"{counted(len(blocks), 'block')}; download or rebuild it."
         )
     return blocks[number]
 

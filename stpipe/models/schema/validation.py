@@ -16,6 +16,7 @@ import numpy as np
 from stpipe.errors import ValidationError
 from stpipe.models.schema.fields import Field
 from stpipe.models.storage.arrays import Array, Stored
+from stpipe.system.text import counted
 
 __all__ = [
     "array_problem",
@@ -212,10 +213,10 @@ def shape_problem(field: Field, shape: tuple[int, ...]) -> str:
         return f"{_named(field)} is a single value; allowed are arrays of one dimension and more."
     ndim = 1 if field.is_table else field.ndim
     if ndim is not None and len(shape) != ndim:
-        return f"{_named(field)} has shape {shape}; allowed are {ndim} dimensions."
+        return f"{_named(field)} has shape {shape}; allowed: {counted(ndim, 'dimension')}."
     most = field.max_ndim
     if most is not None and len(shape) > most:
-        return f"{_named(field)} has shape {shape}; allowed are at most {most} dimensions."
+        return f"{_named(field)} has shape {shape}; allowed: at most {counted(most, 'dimension')}."
     return ""
 
 
@@ -307,7 +308,7 @@ def _cast_table(field: Field, array: Array, model: str) -> Array:
         if table.dtype[name].ndim != ndim:
             raise ValidationError(
                 f"{model}: {_named(field)} has in column {name} cells of the shape "
-                f"{table.dtype[name].shape}; allowed are {ndim} dimensions."
+                f"{table.dtype[name].shape}; allowed: {counted(ndim, 'dimension')}."
             )
     for name in (*wanted, *rest):
         column = array[theirs[name.lower()]]

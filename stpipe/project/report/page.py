@@ -15,6 +15,7 @@ from stpipe.project.report.images import BACKGROUND, Flag
 from stpipe.project.report.product import Recipe, Shown
 from stpipe.system import package_data
 from stpipe.system.software import VERSION
+from stpipe.system.text import counted
 
 __all__ = ["Page", "render"]
 
@@ -86,13 +87,13 @@ def _problems(page: Page) -> Iterator[str]:
         rows = page.missing.items()
         heads = ("product", "what its exposure's first failed job said")
         table = _table("Missing products", heads, rows)
-        yield _problem(f"{len(page.missing)} products are missing", table)
+        yield _problem(f"{counted(len(page.missing), 'product')} missing", table)
     if page.damaged:
         items = "".join(f"<li>{escape(sentence)}</li>" for sentence in page.damaged)
-        yield _problem(f"{len(page.damaged)} products are damaged", f"<ul>{items}</ul>")
+        yield _problem(f"{counted(len(page.damaged), 'product')} damaged", f"<ul>{items}</ul>")
     if page.left_out:
         words = "Name products on the command line to see others: stflow report cal/X_rate.fits"
-        yield _problem(f"{page.left_out} more products are not shown", f"<p>{words}</p>")
+        yield _problem(f"{counted(page.left_out, 'product')} not shown", f"<p>{words}</p>")
 
 
 def _problem(heading: str, content: str) -> str:

@@ -83,7 +83,7 @@ def test_missing_members_are_named_all_at_once(asn: Path) -> None:
     """The user sees every file that has to be fetched."""
     for name in "ac":
         (asn.parent / "data" / f"{name}_cal.fits").unlink()
-    with pytest.raises(InputError, match=r"2 of 4 members are missing:\n.*a_cal.fits\n.*c_cal"):
+    with pytest.raises(InputError, match=r"2 of 4 members not found:\n.*a_cal.fits\n.*c_cal"):
         models.ModelLibrary(asn)
     with pytest.raises(InputError, match=r"Members are missing:\n  nothing.fits\n  more.fits"):
         models.ModelLibrary(["nothing.fits", "more.fits"])
@@ -292,5 +292,5 @@ def test_slips_in_an_association_are_all_named(tmp_path: Path) -> None:
     ] == str(caught.value).splitlines()
     good = {"products": [{"name": "x", "members": [{"expname": "a" * 300}]}]}
     path.write_text(json.dumps(good), encoding="utf-8-sig")
-    with pytest.raises(InputError, match="1 of 1 members are missing"):
+    with pytest.raises(InputError, match="1 of 1 member not found"):
         models.load_association(path).require_members()

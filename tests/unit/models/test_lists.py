@@ -181,9 +181,7 @@ def test_cells_may_be_vectors(tmp_path: Path) -> None:
         (n, reference.apcorr_table.dtype[n].base, (2, 2))
         for n in reference.apcorr_table.dtype.names
     ]
-    with pytest.raises(
-        ValidationError, match=r"column \w+ cells of the shape \(2, 2\); allowed are"
-    ):
+    with pytest.raises(ValidationError, match=r"column \w+ cells of the shape \(2, 2\); allowed:"):
         reference.apcorr_table = np.ones(4, deep)
 
 

@@ -65,7 +65,7 @@ def test_other_models_are_refused(image: models.ImageModel, tmp_path: Path) -> N
         units[0].header["DATAMODL"] = "StrangeModel"
     assert (5, 7) == models.ImageModel(path).shape
     with pytest.raises(
-        InputError, match=r"x.fits is not a valid CubeModel: data .* allowed are 3 dimens"
+        InputError, match=r"x.fits is not a valid CubeModel: data .* allowed: 3 dimens"
     ):
         models.CubeModel(path)
 

@@ -1,0 +1,14 @@
+"""Words of messages."""
+
+from __future__ import annotations
+
+import pytest
+
+from stpipe.system.text import counted
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (21, "21 files")]
+)
+def test_a_noun_agrees_with_its_number(number: int, expected: str) -> None:
+    assert expected == counted(number, "file")
