@@ -135,7 +135,7 @@ def _function(hook: Hook) -> Callable[..., Any]:
     except Exception as error:
         raise HookError(
             f'hook "{hook.text}": importing it failed: {type(error).__name__}: {error}. It was not '
-            f'handed to a shell; write "shell:{hook.text}" where a command is meant.'
+            f'passed to a shell; write "shell:{hook.text}" if it is a command.'
         ) from error
     if not callable(found):
         raise HookError(f'hook "{hook.text}" is a {type(found).__name__}, allowed: a function.')
@@ -216,7 +216,7 @@ def _stream(command: str, log: logging.Logger, limit: float | None) -> None:
             timer.cancel()
     if late.is_set():
         raise HookError(
-            f'hook "{command}" took longer than {limit:g} s (hook_timeout) and was ended.'
+            f'hook "{command}" took longer than {limit:g} s (hook_timeout) and was stopped.'
         )
     if process.returncode:
         raise HookError(f'hook "{command}" failed with {_how(process.returncode)}.')

@@ -75,7 +75,7 @@ def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
     if lacking := [name for name in step.prerequisites if model.get(name) is None]:
         raise InputError(
             f"{step.qualified_name}: {model.get('meta.filename')} lacks "
-            f"{', '.join(lacking)}; the step cannot run without."
+            f"{', '.join(lacking)}, which the step needs."
         )
     return model
 
@@ -91,7 +91,7 @@ def _as_declared(step: ConfiguredStep, model: DataModel) -> DataModel:
     if found == no_product.MODEL:
         reason = (model.provenance or [{}])[-1].get("reason")
         raise InputError(
-            f"{step.qualified_name}: {where} holds a {found}: an earlier step made nothing of this "
+            f"{step.qualified_name}: {where} holds a {found}: an earlier step made no product of this "
             f"exposure ({reason})."
         )
     if (read := step.read_as(model)) is not None:
@@ -118,7 +118,7 @@ def opened_library(step: ConfiguredStep, source: Any) -> ModelLibrary:
     if step.member_types:
         library = library.only(*step.member_types)
     if not len(library):
-        raise InputError(f"{step.qualified_name}: there are no members to work on.")
+        raise InputError(f"{step.qualified_name}: there are no members of the types that it takes.")
     _remember(step, _name_of(library))
     _check_members(step, library)
     return library

@@ -34,7 +34,7 @@ def run(step: ConfiguredStep, inputs: Sequence[Any]) -> Any:
     """Run `step` in memory; return its product, or `Products`."""
     first = first_product(inputs[0])
     if not is_there(first):
-        return recording.nothing(step, "there is nothing to work on")
+        return recording.nothing(step, "there is no input")
     given = opened(step, first)
     try:
         step.resolve_for(header_of(given))

@@ -85,7 +85,7 @@ class _OnDisk(Graph):
             raise InputError(
                 f"the run starts from {start}*{end}fits, the parts that {node.name} "
                 f"made, none of which is in {folder.resolve()}. Make them with "
-                "--stop-step, or say with --output_dir where they are."
+                "--stop-step, or name their folder with --output_dir."
             )
         return [name.removeprefix(start).rpartition(end)[0] for name in found]
 

@@ -57,7 +57,7 @@ class Graph:
         """Note that `step` runs; return placeholders for its products. Pipelines unfold."""
         given = self.placeholder_of(first_product(inputs[0]))
         if given is None:
-            return nothing(step, "there is nothing to work on")
+            return nothing(step, "there is no input")
         if step.composes and not step.skip:
             return step.process(given, *inputs[1:])
         return self.record(step, given, inputs[1:])
@@ -104,8 +104,8 @@ class Graph:
             placeholder = self.placeholder_of(one)
             if placeholder is None:
                 raise TraceError(
-                    f"{step.qualified_name} is given a {type(one).__name__}, which no file holds. A "
-                    "step takes products of other steps; give it everything else as a parameter."
+                    f"{step.qualified_name} is given a {type(one).__name__}, which is no "
+                    "product. Give a step products of other steps, and all else as parameters."
                 )
             yield placeholder
 

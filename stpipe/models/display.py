@@ -68,7 +68,7 @@ def image_of(model: Images, name: str, index: int | Sequence[int] | None) -> Arr
     shape = model.shapes.get(name)
     if shape is None:
         names = ", ".join(model.shapes) or "none"
-        raise InputError(f"{model!r} has no array {name} to look at; there are: {names}.")
+        raise InputError(f"{model!r} has no array {name}; it has: {names}.")
     planes = len(shape) - _IMAGE_DIMENSIONS
     if planes < 0 or model.schema.arrays[name].is_table:
         raise InputError(f"{name} of {model!r} is not an image: its shape is {shape}.")

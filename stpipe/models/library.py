@@ -266,7 +266,7 @@ class ModelLibrary:
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{target} cannot be a folder: {error.strerror}.") from None
+            raise InputError(f"The folder {target} cannot be made: {error.strerror}.") from None
         return [model.save(target / name) for name, model in zip(names, self, strict=True)]
 
     def close(self) -> None:
@@ -289,7 +289,7 @@ class ModelLibrary:
         """Members from a list; models stay in memory, where they are already."""
         if not isinstance(source, Iterable) or isinstance(source, (bytes, Mapping)):
             raise InputError(
-                f"A library is made of an association file or a list, not of a {type(source).__name__}."
+                f"A library is made from an association file or a list, not a {type(source).__name__}."
             )
         entries = list(source)
         paths = [_path_of(entry, number) for number, entry in enumerate(entries)]

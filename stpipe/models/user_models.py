@@ -50,7 +50,7 @@ def register(path: str | os.PathLike[str]) -> list[type[DataModel]]:
     if file.suffix == ".json":
         return [model_class(file)]
     if file.suffix != ".py" or not file.is_file():
-        raise InputError(f"{file} is neither a schema (.json) nor a file of Python (.py).")
+        raise InputError(f"{file} is neither a schema (.json) nor a Python file (.py).")
     before = set(REGISTRY)
     _run(file.resolve())
     return [REGISTRY[name] for name in REGISTRY if name not in before]

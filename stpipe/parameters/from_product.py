@@ -62,7 +62,7 @@ def target_of(path: str | Path) -> str:
     """
     ran = [record for record in _history(path) if record["status"] == "COMPLETE"]
     if not ran:
-        raise InputError(f"{path}: it has no history that could be repeated.")
+        raise InputError(f"{path}: it has no history to repeat.")
     pipelines = ran[-1].get("pipelines") or [ran[-1]]
     return str(pipelines[0]["class"])
 
@@ -121,7 +121,7 @@ class _Repeat:
             else:
                 label = ".".join((*place, name))
                 _log.warning(
-                    '%s: this version has no parameter "%s"%s; it is left out.',
+                    '%s: this version has no parameter "%s"%s; it is ignored.',
                     self.where,
                     label,
                     did_you_mean(name, known),

@@ -63,7 +63,7 @@ def _unknown(step: type[Declaration], settings: Settings, prefix: str) -> Iterat
     for name, raw in settings.values.items():
         if name not in known and name in step.step_defs:
             yield (
-                f'{raw.where}: "{prefix}{name}" is a step of {label}: its parameters stand under '
+                f'{raw.where}: "{prefix}{name}" is a step of {label}: set its parameters under '
                 f"[steps] as [[{name}]], on the command line as --steps.{name}.PARAMETER=VALUE"
             )
         elif name not in known:

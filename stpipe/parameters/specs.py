@@ -21,11 +21,11 @@ __all__ = ["OVERRIDE", "PATHS", "UNIVERSAL", "UNIVERSAL_SPEC", "ExplainedError",
 
 # What every step understands, whatever it computes.
 UNIVERSAL_SPEC = """
-    skip = boolean(default=False)           # Leave this step out of the pipeline
+    skip = boolean(default=False)           # Skip this step
     pre_hooks = force_list(default=list())  # Run before: "python:mod.f", "shell:cmd {input} {output}"
     post_hooks = force_list(default=list()) # Run after, on the product
     hook_timeout = float(min=0, default=None) # Seconds that a hook's command may take; None: no limit
-    save_results = boolean(default=False)   # Write the product, also in the middle of a pipeline
+    save_results = boolean(default=False)   # Save the product, also within a pipeline
     output_file = output_file(default=None) # Exact name of the product
     output_dir = output_file(default=None)  # Folder of the products
     suffix = suffix(default=None)           # Replaces the suffix of the product

@@ -57,7 +57,7 @@ class Project:
         keep = config.get("keep", "all")
         if keep == "all" and config.get("granularity") == "fused":
             raise ParameterError(
-                f"{CONFIG}: granularity: fused leaves out products between steps, but keep is all. "
+                f"{CONFIG}: granularity: fused writes no intermediate products, but keep is all. "
                 "Say keep: products, or list the steps whose products stay."
             )
         crds = config.get("crds") or {}

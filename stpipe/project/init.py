@@ -206,7 +206,7 @@ def _import_folder(cls: type[Step]) -> Path | None:
 
 def _write_parameters(folder: Path, cls: type[Step], given: Settings) -> None:
     text = [
-        f"# Parameters of {cls.alias or cls.__name__}. Take away a leading # and change a value;",
+        f"# Parameters of {cls.alias or cls.__name__}. Remove a leading # and change the value;",
         "# the next run rebuilds what depends on it.",
         f"class = {cls.target()}",
         *_commented(cls, given, 0),

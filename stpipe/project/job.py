@@ -100,7 +100,9 @@ class Job:
     def text(self) -> str:
         """The job file."""
         content = ConfigObj(interpolation=False, list_values=True)
-        content.initial_comment = ["# Written by stflow; named by its hash, never edited."]
+        content.initial_comment = [
+            "# Written by stflow; its name contains its hash. Do not edit it."
+        ]
         content.update(self.sections())
         return "\n".join(content.write()) + "\n"
 

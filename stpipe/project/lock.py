@@ -28,7 +28,7 @@ __all__ = ["LOCK", "Lock", "compare", "hold", "pin", "selection", "update"]
 log = logging.getLogger(__name__)
 
 LOCK = Path("config/references.lock")
-_HEADING = "Written by stflow; `stflow lock --update` takes what is selected now."
+_HEADING = "Written by stflow; `stflow lock --update` records what is selected now."
 Selection = Mapping[str, tuple[str, str]]  # name and SHA-256 of each type's file
 
 
@@ -151,9 +151,9 @@ def _refuse(sentences: Iterable[str]) -> None:
     problems = [f"{sentence}." for sentence in sentences]
     if problems:
         raise ReferenceMissing(
-            f"{LOCK} holds other reference files than are selected now:\n"
+            f"{LOCK} records other reference files than those selected now:\n"
             + "\n".join(problems)
-            + "\nTake what is selected now with stflow lock --update, or restore what was."
+            + "\nAccept them with stflow lock --update, or restore the previous ones."
         )
 
 

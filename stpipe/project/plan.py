@@ -63,7 +63,7 @@ class Plan:
                 if twice := known.keys() & rules.keys():
                     raise UsageError(
                         f"{root}: {', '.join(sorted(twice))} would be made for {exposure['source']} "
-                        "and for another input, under the same names. Leave one of them out."
+                        "and for another input, under the same names. Remove one of them."
                     )
                 known.update(rules)
         return found

@@ -52,7 +52,7 @@ class RuleText:
         """The rule of the same step in two pipelines, of exposures or of associations."""
         if (self.summary, self.outputs) != (other.summary, other.outputs):
             raise UsageError(
-                f"{self.name} belongs to two pipelines of the project, and is another step in each. "
+                f"{self.name} is in two pipelines of the project, but is a different step in each. "
                 "Make a project for each, or a pipeline of your own with another name for it."
             )
         return replace(

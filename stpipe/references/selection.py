@@ -98,7 +98,7 @@ def override(reference_type: str, value: str) -> Reference:
     if not path.is_file():
         raise ReferenceMissing(
             f"override_{reference_type}: there is no file {path} (looked in {Path.cwd()}). "
-            "Give the path of a reference file, or N/A to do without."
+            "Give the path of a reference file, or N/A to use none."
         )
     return Reference(reference_type, path.resolve())
 

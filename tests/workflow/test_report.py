@@ -159,7 +159,7 @@ def test_every_step_can_be_shown(run: Run, project: Path) -> None:
 
 def test_wrong_uses(run: Run, project: Path) -> None:
     said = run("stflow", "report", "cal/nothing.fits", cwd=project, code=2).stderr
-    assert "no products of this project: cal/nothing.fits" in said
+    assert "not products of this project: cal/nothing.fits" in said
 
     shutil.rmtree(project / "cal")
-    assert "no product is there yet" in run("stflow", "report", cwd=project, code=2).stderr
+    assert "there are no products yet" in run("stflow", "report", cwd=project, code=2).stderr

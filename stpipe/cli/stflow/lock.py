@@ -35,14 +35,14 @@ def run(folder: str | Path, *, update: bool, context: str | None) -> Iterator[st
             yield from lock.update(checked, selected)
         else:
             lock.compare(checked, selected)
-            yield f"{lock.LOCK}: what is selected now is what the project is held to."
+            yield f"{lock.LOCK}: the selected reference files are the recorded ones."
 
 
 def _pin(context: str) -> None:
     checked = project_config.Project.from_config(project_config.read("."))
     if checked.references:
         raise UsageError(
-            f"{project_config.CONFIG} names a directory of references: it has no context."
+            f"{project_config.CONFIG} names a directory of reference files, which has no context."
         )
     checked.use_crds()
     lock.pin(CrdsResolver().context if context == LATEST else context)

@@ -25,14 +25,14 @@ def add_commands(
     refuse: Callable[[list[str]], None],
 ) -> None:
     """Add the two sub-commands; `refuse` says what is wrong with words that nobody knows."""
-    text = "show what a file holds: arrays, metadata, and how it was made"
+    text = "show the arrays, the metadata and the history of a file"
     shown = commands.add_parser("show", help=text, description=text, allow_abbrev=False)
     shown.add_argument("files", metavar="FILE", nargs="+")
     shown.add_argument("--statistics", action="store_true", help="read the arrays, too")
     shown.add_argument("--verify", action="store_true", help="compare the file with its checksums")
     shown.add_argument("--json", action="store_true", help="everything, as JSON")
     shown.set_defaults(action=_without_more(show, refuse))
-    text = "show in what two products differ; exit code 1 when they do"
+    text = "show how two products differ; exit code 1 if they do"
     compared = commands.add_parser("diff", help=text, description=text, allow_abbrev=False)
     compared.add_argument("first", metavar="A")
     compared.add_argument("second", metavar="B")
@@ -52,7 +52,7 @@ def _tolerance(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 up")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 0")
     return value
 
 

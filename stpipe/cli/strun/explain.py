@@ -1,4 +1,4 @@
-"""Tables of parameters: every value, and who gave it."""
+"""Tables of parameters: every value and its source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lines(step: Step, source: str) -> Iterator[str]:
     table = [["name", "value", "source"]]
     table += [[name, _text(value), origin] for name, value, origin in shown]
     yield from columns(table)
-    yield f"  (left out, at their defaults: {', '.join(sorted(UNIVERSAL))}, override_*)"
+    yield f"  (not shown, at their defaults: {', '.join(sorted(UNIVERSAL))}, override_*)"
 
 
 def _tells(name: str, value: object) -> bool:

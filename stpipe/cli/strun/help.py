@@ -112,13 +112,13 @@ class _Help:
         needed, optional = self.cls.reference_types, self.cls.optional_reference_types
         table = [
             [label, ", ".join(types)]
-            for label, types in (("needed", needed), ("if there is one", optional))
+            for label, types in (("needed", needed), ("optional", optional))
             if types
         ]
         if not table:
             return []
         option = f"--{self.prefix}override_{(*needed, *optional)[0]}=PATH"
-        hint = f"  {option} replaces one, N/A does without."
+        hint = f"  {option} replaces one, N/A uses none."
         return self._section("reference files:", [*rows(table), hint])
 
     def _example(self) -> str:

@@ -127,7 +127,7 @@ def _class_of(configuration: Configuration, target: str) -> str:
         sys.path.insert(0, folder)
     if configuration.target is None:
         raise ParameterError(
-            f"{target}: it does not say which step or pipeline it is for; add a line such as "
+            f"{target} does not say which step or pipeline it is for; add a line such as "
             "class = calwebb_detector1."
         )
     return configuration.target
@@ -278,7 +278,7 @@ class _Request:
     def _threads(self) -> int:
         given = self.given.options.get("threads", "1")
         if not given.isdecimal() or int(given) < 1:
-            raise UsageError(f"--threads: found {given!r}, allowed: a whole number from 1 on.")
+            raise UsageError(f"--threads: found {given!r}, allowed: an integer, at least 1.")
         return int(given)
 
     def _logging(self) -> dict[str, str]:

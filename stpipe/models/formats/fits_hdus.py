@@ -106,7 +106,7 @@ class Hdu:
             When its format is not one that is understood.
         """
         if self.is_compressed:
-            raise InputError(f"{self}: the image is compressed by tiles; unpack it with funpack.")
+            raise InputError(f"{self}: the image is tile-compressed; unpack it with funpack.")
         with _blaming(self):
             if not self.is_table:
                 raw = np.dtype(_PIXELS[self.bits])
@@ -304,7 +304,7 @@ def _finite(value: Any) -> float:
 def _column(unit: Hdu, form: str, dim: str | None) -> tuple[str, tuple[str, tuple[int, ...]]]:
     match = _FORMAT.match(form)
     if match is None or match[2] not in (*_LETTERS, "A", "X"):
-        raise InputError(f"{unit}: columns of the format {form} are not understood.")
+        raise InputError(f"{unit}: columns of the format {form} are not supported.")
     repeat, letter = int(match[1] or 1), match[2]
     if letter == "X":
         return letter, ("u1", (-(-repeat // 8),))

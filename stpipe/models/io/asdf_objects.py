@@ -138,8 +138,8 @@ def _objects(value: object, tags: set[str], what: str) -> Any:
     if unknown:
         names = sorted({name for word, name in _PACKAGES.items() if word in " ".join(unknown)})
         raise InputError(
-            f"{what} is an object of a kind that no installed package knows "
-            f"({', '.join(unknown)}); install {' and '.join(names) or 'the package it is from'}."
+            f"{what} is an object that no installed package can read "
+            f"({', '.join(unknown)}); install {' and '.join(names) or 'the package that defines it'}."
         )
     tree = {"value": copy.deepcopy(value)}
     blocks = attach_blocks(tree)

@@ -304,7 +304,7 @@ def _unpacked(block: Block) -> bytes:
     tools[b"bzp2"] = bz2.BZ2Decompressor
     if block.compression not in tools:
         name = block.compression.decode("ascii", "replace")
-        raise InputError(f"{block.source.path}: blocks compressed with {name} are not understood.")
+        raise InputError(f"{block.source.path}: the compression {name} is not supported.")
     if block.length > max(_LARGEST_CLAIM, _MOST_PACKED * block.used):
         raise InputError(
             f"{block.source.path} is damaged: a block of {block.used} bytes claims to hold "

@@ -171,7 +171,7 @@ def _as_array(field: Field, array: Any, model: str) -> Array:
 def _would_lose(array: Any) -> str:
     """What an array has beside its values."""
     if isinstance(array, np.ma.MaskedArray) and np.ma.getmaskarray(array).tobytes().strip(b"\0"):
-        return "has masked values; say what they are: array.filled(...)"
+        return "has masked values; give them values first: array.filled(...)"
     unit = str(getattr(array, "unit", None) or "")
     if unit:
         return f"has the unit {unit}; give its values in the model's unit: array.to_value(...)"

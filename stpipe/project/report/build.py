@@ -57,7 +57,7 @@ def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool
         wanted = _wanted(plan, chosen, everything=everything)
         made = [path for path in wanted if Path(path).is_file()]
         if not made:
-            raise UsageError(f"{folder}: no product is there yet: run snakemake --cores 8 cal.")
+            raise UsageError(f"{folder}: there are no products yet: run snakemake --cores 8 cal.")
         gathered = _gather(plan, config, wanted, made)
         text = page.render(gathered)
     partial = output.with_name(f".{output.name}.partial")
@@ -70,7 +70,7 @@ def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool
 def _wanted(plan: Plan, chosen: Sequence[str], *, everything: bool) -> list[str]:
     kept = [p for _, entry in plan.entries() if entry["keep"] for p in entry["outputs"].values()]
     if unknown := sorted(set(chosen) - set(plan.products())):
-        raise UsageError(f"no products of this project: {', '.join(unknown)}.")
+        raise UsageError(f"not products of this project: {', '.join(unknown)}.")
     # Marks of hooks are results of the plan, but nothing to look at.
     return list(chosen) or [p for p in (kept if everything else plan.results()) if _is_product(p)]
 
