@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Hook", "function", "is_shell", "parse", "replaces", "run", "run_all", "text"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
-# Quotes around a placeholder are ours to replace: the path comes quoted.
+# Quotes around {input} and {output} are replaced, too: the path is quoted already.
 _PLACE = re.compile(r"""(["']?)\{(input|output)\}\1""")
 _PIECE = 8192  # characters of a line that go into one record
 
@@ -45,7 +45,7 @@ class Hook:
 
 
 def parse(text: str | Callable[..., Any]) -> Hook | Callable[..., Any]:
-    """Tell Python from shell; a name never falls through to a shell."""
+    """Decide between Python and shell; a name is never passed to a shell."""
     if callable(text):
         return text
     for kind in ("python", "shell"):
@@ -55,7 +55,7 @@ def parse(text: str | Callable[..., Any]) -> Hook | Callable[..., Any]:
 
 
 def text(hook: str | Callable[..., Any]) -> str:
-    """The hook as a parameter file writes it."""
+    """The hook as it is written in a parameter file."""
     if isinstance(hook, str):
         return hook
     owner = hook if hasattr(hook, "__qualname__") else type(hook)
@@ -69,7 +69,7 @@ def is_shell(hook: str | Callable[..., Any]) -> bool:
 
 
 def replaces(hook: str | Callable[..., Any]) -> bool:
-    """Whether the hook may change the data; a command without `{output}` only looks."""
+    """Whether the hook may change the data; a command without `{output}` only inspects them."""
     return not is_shell(hook) or "{output}" in text(hook)
 
 
@@ -79,7 +79,7 @@ def run_all(
     log: logging.Logger,
     limit: float | None = None,
 ) -> DataModel:
-    """Run hooks in their order, each on what the one before left; see `run`."""
+    """Run hooks in order, each on the result of the one before; see `run`."""
     for hook in hooks:
         model = run(hook, model, log, limit)
     return model
@@ -91,7 +91,7 @@ def run(
     log: logging.Logger,
     limit: float | None = None,
 ) -> DataModel:
-    """Run one hook; return what it left.
+    """Run one hook; return its result.
 
     `limit` is the time in seconds that a command may take.
 
@@ -155,7 +155,7 @@ def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataMod
 
 
 def _same_kind(made: object, before: DataModel, what: str) -> DataModel:
-    """What a hook made, when the step can go on with it."""
+    """The result of a hook, if it is a model of the same kind."""
     if type(made) is not type(before):
         raise HookError(f"{what} a {type(made).__name__}, allowed: a {type(before).__name__}.")
     return made
@@ -224,7 +224,7 @@ def _stream(command: str, log: logging.Logger, limit: float | None) -> None:
 
 def _log_output(process: subprocess.Popen[str], log: logging.Logger) -> None:
     stream = process.stdout
-    # In pieces: a line may be as long as memory.
+    # In pieces: a line may be of any length.
     while stream is not None and (line := stream.readline(_PIECE)):
         log.info("  %s", line.rstrip())
 
@@ -247,7 +247,7 @@ def _how(code: int) -> str:
 
 
 def _read(hook: Hook, target: Path, before: DataModel) -> DataModel:
-    """What a command made, in memory: the file is about to go."""
+    """The result of a command, read into memory, as its file is temporary."""
     import numpy as np
 
     from stpipe import models

@@ -1,4 +1,4 @@
-"""Associations of stage 2: one exposure for each product, with the backgrounds that belong to it.
+"""Associations of stage 2: one exposure for each product, with its backgrounds.
 
 A pipeline that takes exposures one by one may be given such an association. Each product is a run of
 its own, named as the product is; members of the type ``background`` become the `bkg_list` of its step

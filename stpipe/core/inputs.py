@@ -38,14 +38,14 @@ def opened(step: ConfiguredStep, source: Any) -> DataModel | ModelLibrary:
 
 
 def header_of(given: DataModel | ModelLibrary) -> dict[str, Any]:
-    """Metadata by dotted name: of a library those of its first member."""
+    """Metadata by dotted name; for a library, of its first member."""
     if isinstance(given, ModelLibrary):
         return given.metadata(0).to_flat_dict()
     return given.to_flat_dict()
 
 
 def history_of(given: DataModel | ModelLibrary) -> list[Mapping[str, Any]]:
-    """How the input was made: of a library, its first member."""
+    """The history of the input; for a library, of its first member."""
     if not isinstance(given, ModelLibrary):
         return list(given.provenance or [])
     with given[0] as first:
@@ -125,7 +125,7 @@ def opened_library(step: ConfiguredStep, source: Any) -> ModelLibrary:
 
 
 def _members(source: Any) -> list[Any]:
-    """Files and models of a list; what was not made is left out."""
+    """Files and models of a list, without products that were not made."""
     flat = [m for one in source for m in (one if isinstance(one, Parts) else (one,))]
     return [cast("Path | DataModel", m) for m in flat if m is not None]
 

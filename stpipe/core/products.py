@@ -30,7 +30,7 @@ class Output:
 
     @property
     def extension(self) -> str:
-        """Of the product's file, as its model has it."""
+        """The extension of the product's file, which its model decides."""
         from stpipe.models.user_models import extension_of
 
         return extension_of(self.model)
@@ -63,7 +63,7 @@ class Placeholder:
 
 
 def first_product(given: Any) -> Any:
-    """What a step works on: of several products the first."""
+    """The input of a step: of several products the first."""
     return given[0] if isinstance(given, Products) else given
 
 

@@ -58,7 +58,7 @@ def done_by(step: ConfiguredStep, references: Mapping[str, Reference]) -> dict[s
 
 
 def _name_of(path: str | None) -> str | None:
-    """A product tells the names of files and not the machine's folders."""
+    """The name without the folder, which a product does not record."""
     return None if path is None else Path(path).name
 
 
@@ -67,7 +67,7 @@ def _without_folder(source: str) -> str:
 
 
 def skipped(step: ConfiguredStep, reason: str, source: str = "") -> dict[str, Any]:
-    """The record of a step that was left out or did nothing, why, and who asked for it."""
+    """The record of a step that was skipped, with the reason and the source of `skip`."""
     return {
         "step": step.qualified_name,
         "class": step.target(),

@@ -222,7 +222,7 @@ class PartialRun:
         return model
 
     def _path(self, place: tuple[Node, int]) -> Path:
-        """The saved file of a product: what was given, or its namesake among the products."""
+        """The saved file of a product: the input itself, or the file of that name."""
         node, index = place
         product = node.products[index]
         suffix, usual = product.suffix, product.extension
@@ -294,7 +294,7 @@ def _names(graph: Graph, start: str | None, stop: str | None) -> frozenset[str]:
         raise UsageError(
             f"--stop-step: {stop} comes before {start} (--start-step); allowed: a step after it."
         )
-    # A step that is left out is noted where the next one runs.
+    # A skipped step is recorded where the next one runs.
     left_out = (
         s.step.qualified_name
         for node in graph.nodes

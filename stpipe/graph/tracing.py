@@ -54,7 +54,7 @@ class Graph:
         return self.members[0].source
 
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
-        """Note that `step` runs; return placeholders for its products. Pipelines unfold."""
+        """Add a node for `step`; return placeholders for its products. Pipelines are unfolded."""
         given = self.placeholder_of(first_product(inputs[0]))
         if given is None:
             return nothing(step, "there is no input")
@@ -78,7 +78,7 @@ class Graph:
     def record(
         self, step: Step, given: ModelPlaceholder | PlaceholderList, more: Sequence[Any] = ()
     ) -> Any:
-        """Note that `step` runs on `given` and on `more`; return placeholders for its products."""
+        """Add a node for `step` on `given` and `more`; return placeholders for its products."""
         if isinstance(given, PlaceholderList) and not step.takes_many:
             raise TraceError(
                 f"{step.qualified_name} takes one exposure, but is given {len(given.members)} or more: "
@@ -160,7 +160,7 @@ class Graph:
     def labels(
         self, node: Node, given: ModelPlaceholder, selected: Mapping[str, Reference]
     ) -> list[str]:
-        """Labels of the parts that a node makes; one for all where only pixels tell."""
+        """Labels of the parts that a node makes; one for all if only pixels decide."""
         known = node.step.parts(given.flat_meta(), selected)
         return [ANY] if known is None else [str(label) for label in known]
 
@@ -248,7 +248,7 @@ class ModelPlaceholder(Placeholder):
         return dict(self._graph.flat(self.metadata))
 
     def skipping(self, step: Step, reason: str) -> ModelPlaceholder:
-        """The same data with a step left out; the next product will say so."""
+        """The same data with a step skipped; the next product will record it."""
         skipped = (*self.skipped, SkippedStep(step, reason))
         place = (self.node, self.index)
         return ModelPlaceholder(
@@ -256,12 +256,12 @@ class ModelPlaceholder(Placeholder):
         )
 
     def refined(self) -> ModelPlaceholder:
-        """The same data once a step has refined it, which says what was skipped before."""
+        """The same data after a step has refined it, which has recorded the skipped steps."""
         place = (self.node, self.index)
         return ModelPlaceholder(self._graph, self.metadata, place, self.model, self.root)
 
     def save(self, path: str | Path) -> str:
-        """Ask for the product under one more name."""
+        """Note that the product is saved under one more name."""
         suffix = naming.split(path).suffix or naming.split(self._graph.source).root
         root = naming.split(self._graph.source).root
         stem = Path(path).name.removesuffix(naming.split(path).extension)
@@ -286,7 +286,7 @@ class ModelPlaceholder(Placeholder):
 
 
 class _UncountedError(TraceError, TypeError):
-    """Of a type that lets `list` go on without a length."""
+    """A TypeError, so that `list` goes on without a length."""
 
 
 class PlaceholderList(Placeholder):
@@ -314,7 +314,7 @@ class PlaceholderList(Placeholder):
     def __len__(self) -> int:
         if any(member.root.endswith(f"_{ANY}") for member in self.members):
             raise _UncountedError(
-                "only pixels tell how many parts there will be: loop over them, do not count them."
+                "only pixels decide how many parts there will be: loop over them, do not count them."
             )
         return len(self.members)
 
@@ -325,7 +325,7 @@ class PlaceholderList(Placeholder):
 
     @property
     def length(self) -> int:
-        """How many files there are; -1 when only pixels tell."""
+        """How many files there are; -1 if only pixels decide."""
         return -1 if any(m.root.endswith(f"_{ANY}") for m in self.members) else len(self.places)
 
     @property
@@ -340,7 +340,7 @@ class PlaceholderList(Placeholder):
 
     @property
     def skipped(self) -> tuple[SkippedStep, ...]:
-        """Steps that were left out on the way to the first."""
+        """Steps that were skipped before the first."""
         return self.members[0].skipped if self.members else ()
 
     def flat_meta(self) -> dict[str, Any]:
@@ -348,7 +348,7 @@ class PlaceholderList(Placeholder):
         return dict(self._graph.flat(self.metadata))
 
     def skipping(self, step: Step, reason: str) -> PlaceholderList:
-        """The same with a step left out; what is made next will say so."""
+        """The same with a step skipped; the next product will record it."""
         members = [member.skipping(step, reason) for member in self.members]
         return PlaceholderList(self._graph, members, self.places, self.root)
 
@@ -447,7 +447,7 @@ def trace_many(pipeline: Step, members: Sequence[Member], root: str) -> Graph:
 
 
 def member_of(source: str | Path) -> Member:
-    """What the headers of a file tell.
+    """A member from the headers of a file.
 
     Raises
     ------

@@ -88,7 +88,7 @@ class Association:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file; names that no file can have are those of none."""
+    """Whether there is such a file; False for names that no file can have."""
     try:
         return path.is_file()
     except OSError:
@@ -96,7 +96,7 @@ def is_there(path: Path) -> bool:
 
 
 def load_association(path: str | os.PathLike[str]) -> Association:
-    """Read an association file; whether its members are there is not asked.
+    """Read an association file; members may be missing.
 
     Raises
     ------

@@ -144,7 +144,7 @@ class DataModel(HasMetadata):
         return words_of(self._content, self._field(name), UNIT)
 
     def set_units(self, name: str, units: Mapping[str, str]) -> None:
-        """Say in which unit each column of the table ``name`` is; FITS and ECSV files carry it.
+        """Set the units of columns of the table ``name``, which FITS and ECSV files store.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class DataModel(HasMetadata):
         self._describe(name, UNIT, units)
 
     def describe_columns(self, name: str, descriptions: Mapping[str, str]) -> None:
-        """Say what columns of the table ``name`` are (TCOMM); FITS and ECSV files carry it."""
+        """Set the descriptions (TCOMM) of columns of the table ``name``, in FITS and ECSV files."""
         from stpipe.models.io.units import DESCRIPTION
 
         self._describe(name, DESCRIPTION, descriptions)
@@ -186,7 +186,7 @@ class DataModel(HasMetadata):
         return {path: tuple(array.shape) for path, array in self._content.arrays.items()}
 
     def _array(self, field: Field) -> Array | None:
-        """The array, read or made on the first touch."""
+        """The array, read or made on first access."""
         path = field.path
         if path not in self._made:
             array = self._content.arrays.get(path)
@@ -218,7 +218,7 @@ class DataModel(HasMetadata):
         return np.full(shape, field.default, field.dtype)
 
     def _take(self, other: DataModel) -> None:
-        """Become another view of ``other``: metadata copied, arrays shared."""
+        """Take metadata (copied) and arrays (shared) of ``other``."""
         check_readable(type(self), type(other).__name__, other._described)
         self._adopt(other)
         if type(self) is not type(other):
@@ -288,7 +288,7 @@ class DataModel(HasMetadata):
             super().set(path, value)
             return
         if path == "dq_def" and isinstance(self._content.arrays.get("dq"), Stored):
-            # The mask keeps its meaning when the table that it is stored with changes.
+            # The mask keeps its meaning if the table that it is stored with changes.
             self.set("dq", self._array(self._schema.arrays["dq"]))
         self._made.pop(path, None)
         if value is None:
@@ -459,7 +459,7 @@ class DataModel(HasMetadata):
         return plot(self, name or self.primary, index, axes)
 
     def close(self) -> None:
-        """Forget arrays that were read; they are read again when touched."""
+        """Release arrays that were read; they are read again on the next access."""
         self._made.clear()
         for part in self._every_part():
             part.close()
@@ -484,7 +484,7 @@ class DataModel(HasMetadata):
 
 
 def is_readable(model: type[DataModel], found: str) -> bool:
-    """Whether ``model`` reads files of the model called ``found``; unknown ones it tries."""
+    """Whether ``model`` reads files of the model called ``found``; it tries unknown ones."""
     there = REGISTRY.get(found)
     if there is None or model.reads is None or found in model.reads:
         return True

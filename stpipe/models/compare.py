@@ -1,4 +1,4 @@
-"""In what two products differ: metadata, parameters, references, arrays."""
+"""The differences of two products: metadata, parameters, references, arrays."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _mappings(
 
 def _same(one: object, other: object) -> bool:
     try:
-        # Not a number is the same as itself, also within lists.
+        # NaN equals NaN, also within lists.
         return bool(one == other) or repr(one) == repr(other)
     except (TypeError, ValueError):
         return False
@@ -182,7 +182,7 @@ def _values(
 
 
 def _apart(one: Array, two: Array) -> Array:
-    """By how much values differ, where both are finite."""
+    """Absolute differences where both values are finite."""
     finite = np.isfinite(one) & np.isfinite(two)
     return np.abs(one[finite].astype(np.float64) - two[finite].astype(np.float64))
 

@@ -105,7 +105,7 @@ def plot(
     drawn = axes.imshow(image, origin="lower", vmin=low, vmax=high, interpolation="nearest")
     unit = model.get("meta.bunit_data") if name == model.primary else None
     bar = axes.figure.colorbar(drawn, ax=axes)
-    # What a file says is text, not a formula between dollars.
+    # Text of a file is not a formula between dollars.
     bar.ax.set_ylabel(unit or "", parse_math=False)
     title = f"{model.path.name if model.path else type(model).__name__}: {name}"
     axes.set_title(title, parse_math=False)

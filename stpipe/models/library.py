@@ -102,7 +102,7 @@ class ModelLibrary:
         return len(self.members)
 
     def __iter__(self) -> Iterator[DataModel]:
-        """The members, one after the other; what was read of one is forgotten at the next."""
+        """The members, one after the other; each is released when the next one is opened."""
         for number in range(len(self)):
             with self[number] as model:
                 yield model
@@ -138,7 +138,7 @@ class ModelLibrary:
             raise IndexError(f"{self!r} has no member {number}.") from None
 
     def amend(self, change: Callable[[DataModel], None]) -> None:
-        """Have every member changed when it is opened from now on, such as its metadata."""
+        """Change every member each time that it is opened from now on, such as its metadata."""
         self._amendments.append(_Amendment(None, {}, change))
 
     def amend_member(
@@ -212,7 +212,7 @@ class ModelLibrary:
         return self._replaced.get(self._place(number), self.members[number].path)
 
     def metadata(self, number: int) -> Metadata:
-        """What the headers of a member tell, without its pixels."""
+        """The metadata of a member, without its pixels."""
         place = self._place(number)
         state = (self.path(number), len(self._amendments))
         if place not in self._known or self._known[place][0] != state:

@@ -70,7 +70,7 @@ class ModelList(MutableSequence[P]):
     @overload
     def __setitem__(self, index: slice, value: Iterable[Any]) -> None: ...
     def __setitem__(self, index: int | slice, value: Any) -> None:
-        # What the tree tells about part n has to reach it while it still is part n.
+        # Metadata of part n in the tree have to be read while it still is part n.
         self._owner.complete()
         if isinstance(index, slice):
             parts = [self._kind.of(self._schema, each) for each in value]

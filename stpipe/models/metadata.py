@@ -292,7 +292,7 @@ class Node:
 
 
 class Metadata(HasMetadata):
-    """What the headers of a file tell, read without touching a pixel.
+    """Metadata of a file, read from its headers without touching a pixel.
 
     Attributes
     ----------

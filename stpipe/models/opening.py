@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # Reference types whose model has another name.
 _ALIASES = {"area": "pixelarea", "emicorr": "emi", "persat": "persistencesat"}
-# Models of arrays that do not say what they are, by number of dimensions.
+# Models of arrays without a model, by number of dimensions.
 _BY_DIMENSIONS = {2: "ImageModel", 3: "CubeModel", 4: "RampModel"}
 
 
@@ -84,7 +84,7 @@ def _class_of(file: File) -> type[DataModel]:
 
 
 def _guess(file: File) -> type[DataModel]:
-    """The class for a file that does not say: from REFTYPE, else from the array's shape."""
+    """The class for a file without DATAMODL: from REFTYPE, else from the array's shape."""
     if file.table is not None:
         return _model_of_table(file.table)
     if file.units:
@@ -106,7 +106,7 @@ def _reference_class(reftype: str, ndim: int) -> type[DataModel]:
 
 
 def _model_of_table(table: Table) -> type[DataModel]:
-    """The model of tables in text whose columns there are."""
+    """The model of tables in text that has these columns."""
     there = set(table.values.dtype.names or ())
     for model in REGISTRY.values():
         if model.extension in TABLES:

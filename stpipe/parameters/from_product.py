@@ -1,4 +1,4 @@
-"""Repeat: take the parameters that a product was made with from the product's own history."""
+"""From a product: the parameters that it was made with, as its history records them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class _Repeat:
         self.places = dict(_places(self.step))
 
     def add(self, found: Settings, record: Mapping[str, Any]) -> None:
-        """Take what one record says, over what earlier ones said about the same step."""
+        """Take the parameters of one record, which replace earlier ones of the same step."""
         for pipeline in record.get("pipelines", ()):
             place = self._place(pipeline)
             if place is not None:
@@ -151,7 +151,7 @@ class _Repeat:
                 )
 
     def _given(self, place: tuple[str, ...], name: str) -> bool:
-        """Whether the user says now which file to take, for the step or all of them."""
+        """Whether the user gives the file, for the step or for all steps."""
         node = self.given
         if name in node.values:
             return True

@@ -1,4 +1,4 @@
-"""Project: what a Snakemake project's `config/config.yaml` says, checked and made ready to trace."""
+"""Configuration: the content of a project's `config/config.yaml`, checked and ready for tracing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Project:
         Raises
         ------
         ParameterError
-            With every entry that is unknown or of the wrong type.
+            Naming every entry that is unknown or of the wrong type.
         """
         _validate(config)
         keep = config.get("keep", "all")
@@ -103,7 +103,7 @@ class Project:
             raise ParameterError(f"{CONFIG}: keep: {', '.join(self.stages)} has no step {hints}.")
 
     def settings(self, pipeline: type[Step]) -> Settings:
-        """Parameters of a pipeline from all files that are for it; the last file is heard first."""
+        """Parameters of a pipeline from all files that are for it; the last file takes precedence."""
         settings = Settings()
         for path in self.parameters:
             file = read_cfg(path)
@@ -112,7 +112,7 @@ class Project:
         return settings
 
     def resolver(self) -> Resolver:
-        """Who selects reference files: the rules of a directory, or of CRDS."""
+        """What selects reference files: the rules of a directory, or CRDS."""
         if self.references:
             return DirectoryResolver(self.references)
         return CrdsResolver(self.crds_context)
@@ -140,7 +140,7 @@ class Project:
 
 
 def _stage(path: str) -> int:
-    """Associations join what is made of exposures; those of stage 3 what is made of stage 2."""
+    """Associations come after exposures, and those of stage 3 after those of stage 2."""
     from stpipe.models.associations import load_association
 
     if not path.endswith(".json"):
@@ -150,7 +150,7 @@ def _stage(path: str) -> int:
 
 @contextlib.contextmanager
 def inside(folder: str | Path) -> Iterator[None]:
-    """Work in a project's folder; a relative CRDS_PATH keeps the meaning that it has out here."""
+    """Work in a project's folder; a relative CRDS_PATH still means the same folder."""
     if cache := os.environ.get("CRDS_PATH"):
         os.environ["CRDS_PATH"] = str(Path(cache).resolve())
     with contextlib.chdir(folder):

@@ -39,7 +39,7 @@ _SHIPPED = (
 )
 
 
-# Parameters that a project has no use for, since every product is a file that the project names.
+# Parameters without a use in a project, which names every product.
 _NAMING = ("save_results", "output_file", "output_dir", "suffix")
 
 
@@ -55,7 +55,7 @@ class Request:
 
 
 def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Make a project; yields lines that say what was made.
+    """Make a project; yields lines that describe it.
 
     A failed attempt leaves nothing behind.
 
@@ -91,7 +91,7 @@ def generate(folder: str | Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _undone_on_failure(folder: Path) -> Iterator[None]:
-    """Take away what was not there before when the block fails."""
+    """Remove everything new if the block fails."""
     before = set(folder.rglob("*")) if folder.is_dir() else None
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def _given(request: Request, options: Sequence[tuple[str, str]]) -> Settings:
 
 
 def _shared_out(stages: Sequence[type[Step]], given: Settings) -> dict[type[Step], Settings]:
-    """Parameters of each stage: those that it knows; what nobody knows goes to the first to say so."""
+    """Parameters of each stage that it knows; unknown ones go to the first, which refuses them."""
     found = {cls: Settings(where=given.where) for cls in stages}
     for name, raw in given.values.items():
         for cls in [c for c in stages if name in rules(c)] or stages[:1]:
@@ -187,7 +187,7 @@ def _cfg_name(cls: type[Step]) -> str:
 
 
 def _crds(cls: type[Step]) -> dict[str, str]:
-    """Pin the context in force, so that a project gives the same products next year."""
+    """Fix the current context, so that a project gives the same products next year."""
     if not cls.all_reference_types() or "CRDS_PATH" not in os.environ:
         return {}
     cache = str(Path(os.environ["CRDS_PATH"]).resolve())
@@ -217,7 +217,7 @@ def _write_parameters(folder: Path, cls: type[Step], given: Settings) -> None:
 
 
 def _commented(cls: type[Step], given: Settings, depth: int) -> Iterator[str]:
-    """Every parameter with its default and help, as comments; given ones as lines that count."""
+    """Every parameter with default and help as a comment; those given as plain lines."""
     from configobj import ConfigObj
 
     for name, rule in rules(cls).items():

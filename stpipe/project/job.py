@@ -38,7 +38,7 @@ __all__ = ["Job", "SkipNote", "read", "run", "save"]
 
 
 class SkipNote(NamedTuple):
-    """A step that was left out: its class, why, and who asked for it."""
+    """A step that was skipped: its class, the reason, and the source of `skip`."""
 
     target: str
     reason: str
@@ -69,7 +69,7 @@ class Job:
 
     @property
     def hash(self) -> str:
-        """Hash of parameters, references, skipped steps and code, not of where they came from."""
+        """Hash of parameters, references, skipped steps and code, but not of their sources."""
         lines = [self.target, self.code]
         lines += [f"{k}={v!r}" for k, v in sorted(self.parameters.items())]
         for reference_type, reference in sorted(self.references.items()):
@@ -88,7 +88,7 @@ class Job:
         return f"{self.name}-{self.hash}.cfg"
 
     def write(self, folder: Path) -> Path:
-        """Write the job file unless it is there: a running job may be reading it."""
+        """Write the job file unless it exists: a running job may be reading it."""
         path = folder / self.file_name
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ class Job:
             "arguments": list(map(str, self.arguments)),
             "association_metadata": dict(self.association_metadata),
         }
-        # All of them, also None: a job knows no other source of parameters.
+        # All of them, also None: a job has no other source of parameters.
         return {"name": self.name, "class": self.target, **self.parameters, "job": _filled(about)}
 
 
@@ -162,7 +162,7 @@ def save(step: Step, result: Any, source: str | Path, ends: Sequence[str] = ()) 
 
 
 def _nothing(step: Step, source: str | Path) -> Iterator[Path]:
-    """Files, or empty folders, for the products that a step has not made."""
+    """Files without data, or empty folders, for the products that a step has not made."""
     products = step.products("")
     for number, output in enumerate(products):
         exact, folder = step.output_file, Path(step.output_dir or "")
@@ -193,13 +193,13 @@ def _not_made(step: Step, source: str | Path, ends: Sequence[str]) -> Iterator[P
 
 
 def _root(step: Step) -> str:
-    """What the products of a job are named after."""
+    """The root of the names of a job's products."""
     product = Path(step.output_file or "")
     return naming.split(product, frozenset(o.suffix for o in step.products(""))).root
 
 
 def _arguments(sources: Sequence[str | Path], sizes: Sequence[int]) -> list[Any]:
-    """What a step is given: models, and lists of files in which folders stand for what they hold."""
+    """The arguments of a step: models, and lists of files, with the files of folders."""
     rest, found = list(sources), []
     for size in sizes:
         count = len(rest) if size < 0 else size or 1
@@ -214,14 +214,14 @@ def _files(path: Path) -> list[Path]:
 
 
 def _opened(path: str | Path) -> DataModel | None:
-    """A model; None where an earlier step had nothing to make."""
+    """A model; None if an earlier step made no product."""
     from stpipe import models
 
     return None if no_product.is_marked(path) else models.open(path)
 
 
 def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
-    """Run one step on what it is given, and those that refine its products."""
+    """Run one step on its input, and then those that refine its products."""
     _prepare(step, job)
     if not first:
         return step.run(None)
@@ -277,7 +277,7 @@ def _references(job: Mapping[str, Any]) -> dict[str, Reference]:
 
 
 def _note_skipped(skipped: Mapping[str, Any], models: Iterable[Any]) -> None:
-    """Write into models, of a library into every member, which steps were left out."""
+    """Record in models, or in every member of a library, which steps were skipped."""
     for name, words in skipped.items():
         note = SkipNote(*words)
         mark = partial(_mark, import_class(note.target).named(name), note)

@@ -34,7 +34,7 @@ Selection = Mapping[str, tuple[str, str]]  # name and SHA-256 of each type's fil
 
 @dataclass
 class Lock:
-    """What is held: the context, checksums by file name, and file names by exposure and type."""
+    """The recorded context, checksums by file name, and file names by exposure and type."""
 
     context: str | None = None
     files: dict[str, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Lock:
         partial.replace(LOCK)
 
     def add(self, root: str, selected: Selection) -> bool:
-        """Hold an exposure to files that are not held yet; whether there was any."""
+        """Record files of an exposure that are not recorded yet; returns whether there were any."""
         held = self.exposures.setdefault(root, {})
         new = {t: file for t, file in selected.items() if t not in held}
         held.update({t: name for t, (name, _) in new.items()})
@@ -74,7 +74,7 @@ class Lock:
         return bool(new)
 
     def drift(self, root: str, selected: Selection) -> Iterator[str]:
-        """A sentence for each file that is another than the one held."""
+        """A sentence for each selected file that differs from the recorded one."""
         held = self.exposures.get(root, {})
         for reference_type, (name, _) in selected.items():
             before = held.get(reference_type, name)
@@ -82,7 +82,7 @@ class Lock:
                 yield f"{root}: {reference_type} is {name} now, it was {before}"
 
     def altered(self, selected: Selection) -> Iterator[str]:
-        """A sentence for each file whose content is not the one held."""
+        """A sentence for each file whose content has changed."""
         for reference_type, (name, number) in selected.items():
             if number and self.files.get(name, number) != number:
                 yield (
@@ -92,7 +92,7 @@ class Lock:
 
 
 def selection(references: Mapping[str, Reference]) -> dict[str, tuple[str, str]]:
-    """What to hold of an exposure's references: all but those that the user puts in."""
+    """The references of an exposure to record: all but those that the user gives."""
     return {
         reference_type: (r.path.name, sha256(r.path)) if r.path else (NOT_APPLICABLE, "")
         for reference_type, r in references.items()
@@ -101,12 +101,12 @@ def selection(references: Mapping[str, Reference]) -> dict[str, tuple[str, str]]
 
 
 def hold(project: Project, exposures: Mapping[str, Selection]) -> None:
-    """Check exposures against the project's lock, if it has one, and add those that are new.
+    """Check exposures against the project's lock, if it has one, and record new ones.
 
     Raises
     ------
     ReferenceMissing
-        With every file that is another than the one held.
+        With every file that differs from the recorded one.
     """
     lock = Lock.read()
     if lock is None:
@@ -120,14 +120,14 @@ def hold(project: Project, exposures: Mapping[str, Selection]) -> None:
 
 
 def compare(project: Project, exposures: Mapping[str, Selection]) -> None:
-    """Refuse whatever is not as the lock of the project holds it, be it a file's content.
+    """Refuse selected files that differ from the recorded ones, in name or content.
 
     Raises
     ------
     UsageError
         When the project has no lock.
     ReferenceMissing
-        With every file that is another than the one held, or has other content.
+        With every file that differs from the recorded one, in name or content.
     """
     lock = Lock.read()
     if lock is None:
@@ -168,7 +168,7 @@ def pin(context: str) -> None:
 
 
 def update(project: Project, exposures: Mapping[str, Any]) -> Iterator[str]:
-    """Hold the project to what is selected now; yields a line for each change."""
+    """Record what is selected now; yields a line for each change."""
     before = Lock.read() or Lock(project.crds_context)
     lock = Lock(project.crds_context)
     if before.context != project.crds_context:

@@ -1,6 +1,6 @@
 """Plan: for every exposure of a project, which rules make which files from which, with which job.
 
-A Snakefile loads the plan when it is read; what it asks for are functions of wildcards. Exposures are
+A Snakefile loads the plan when it is read, and takes functions of wildcards from it. Exposures are
 traced once (`stpipe.project.planner`) and remembered (`stpipe.project.plan_cache`).
 """
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 class ExtraRule(NamedTuple):
     """A rule that does not follow from the pipeline's definition, and its products by name.
 
-    It runs a hook, saves a product on the way, or makes one under another suffix than usual.
+    It runs a hook, saves an intermediate product, or makes one under another suffix than usual.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Plan:
         return self._lookup(rule, "references")
 
     def hooks(self, rule: str) -> Callable[[Any], list[str]]:
-        """Marks of the hooks that have to end well before `rule` starts."""
+        """Marker files of the hooks that have to succeed before `rule` starts."""
         return self._lookup(rule, "hooks")
 
     def job(self, rule: str) -> Callable[[Any], str]:
@@ -92,7 +92,7 @@ class Plan:
         return self._lookup(rule, "job")
 
     def source(self, rule: str) -> Callable[[Any], str]:
-        """The files that the job of `rule` is given, as words of a shell."""
+        """The files that the job of `rule` is given, quoted for a shell."""
         given = self._lookup(rule, "source")
         return lambda wildcards: shlex.join(self._expanded(given(wildcards)))
 
@@ -137,7 +137,7 @@ class Plan:
         }
 
     def uncounted_folders(self) -> list[str]:
-        """Folders that have to be there before it is known how many parts they hold."""
+        """Folders whose number of parts is known only once they exist."""
         return list(dict.fromkeys(self._uncounted.values()))
 
     def _part(self, root: str) -> dict[str, Entry] | None:
@@ -165,14 +165,14 @@ class Plan:
             if common in path and Path(folder).is_dir():
                 end = f"_{Path(folder).name.removeprefix(common.removesuffix(ANY))}."
                 names = [f.name.rpartition(end)[0] for f in folders.files(Path(folder))]
-                # Without any part, the folder tells that there is none.
+                # Without any part, the folder itself states that there is none.
                 return [path.replace(common, name) for name in names] or [folder]
         return [path]
 
     # --- for the Snakefile: what it makes -----------------------------------------------------------
 
     def is_kept(self, rule: str) -> bool:
-        """Whether the products of `rule` stay when nothing needs them any more."""
+        """Whether the products of `rule` are kept when nothing needs them any more."""
         return rule not in self._temporary
 
     @cached_property
@@ -268,7 +268,7 @@ def _in_json(text: str) -> str:
 
 
 def freeze() -> None:
-    """Have the jobs that this run starts on a cluster follow its plan, whatever is edited later."""
+    """Let the jobs that this run starts on a cluster follow its plan, whatever is edited later."""
     plan_snapshot.freeze(plan_cache.CACHE)
 
 
@@ -287,7 +287,7 @@ def _siblings(path: str) -> list[str]:
 
 
 def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
-    """What is selected now for every exposure, whatever was remembered or held."""
+    """The reference files selected now for every exposure, whatever is cached or recorded."""
     project = Project.from_config(config)
     project.use_crds()
     planner = Planner(project)
@@ -300,7 +300,7 @@ def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
 
 
 def load(config: Mapping[str, Any]) -> Plan:
-    """The plan of the project in the working directory, traced where something changed.
+    """The plan of the project in the working directory; exposures are traced if something changed.
 
     A job on a cluster, which reads the Snakefile again, gets the plan of the run that it is part of.
     """

@@ -1,7 +1,7 @@
-"""Cache: what was planned for each exposure, and whether it still holds.
+"""Cache: the plan of each exposure, and whether it is still valid.
 
-Whatever decides a plan is compared by path, size and time; a plan for which all of that is as it was
-is taken from `.stflow/plan.json`.
+The files that decide a plan are compared by path, size and time; a plan for which none has changed is
+taken from `.stflow/plan.json`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def state(path: str | Path) -> State:
 
 
 class Holds:
-    """Whether a plan still holds: nothing that it depends on has changed since it was made.
+    """Whether a plan is still valid: nothing that it depends on has changed since it was made.
 
-    Exposures share reference files, code and jobs: each file is looked at once.
+    Exposures share reference files, code and jobs: each file is checked once.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Holds:
 
 
 def recall(project: Project) -> dict[str, list[Any]]:
-    """Plans of exposures by source; none when the cache is absent, unreadable or outdated."""
+    """Plans of exposures by source; none if the cache is absent, unreadable or outdated."""
     found: dict[str, list[Any]] = {}
     try:
         content = json.loads(CACHE.read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def recall(project: Project) -> dict[str, list[Any]]:
 
 
 def remember(project: Project, exposures: Iterable[Mapping[str, Any]]) -> None:
-    """Write the cache, at once."""
+    """Replace the cache atomically."""
     CACHE.parent.mkdir(parents=True, exist_ok=True)
     partial = CACHE.with_suffix(f".{os.getpid()}.partial")
     content = {"key": _key(project), "exposures": list(exposures)}

@@ -213,7 +213,7 @@ def _is_renamed(node: Node) -> bool:
 
 
 def _selected(graph: Graph, pipeline: Step) -> lock.Selection:
-    """Every reference and parameter file of an exposure that its user did not put in."""
+    """Every reference and parameter file of an exposure that the user did not give."""
     groups = [n.references for n in graph.nodes]
     groups += [r.references for n in graph.nodes for r in n.refinements]
     found: dict[str, tuple[str, str]] = {}
@@ -238,14 +238,14 @@ class _Namer:
         return group_of(type(self.graph.pipeline))
 
     def made_by(self, node: Node, index: int) -> str:
-        """A file or folder that a node makes; a hook that only looks leaves a mark that it passed."""
+        """A file or folder that a node makes; a hook that only inspects leaves a marker file."""
         product = node.products[index]
         if isinstance(node.step, LookStep):
             return f"{LOGS}/{node.root}_{product.suffix}.passed"
         return f"{PRODUCTS}/{node.root}_{product.suffix}{'' if product.many else product.extension}"
 
     def of(self, place: Place) -> str:
-        """What a rule depends on to have what is at a place: of a part the whole folder."""
+        """The file that a rule depends on for a place; for a part, the whole folder."""
         node, index = place
         if node is None:
             return str(self.graph.members[index].source)
@@ -273,7 +273,7 @@ def _rule_of(step: str) -> str:
 
 
 def _rule_name(node: Node) -> str:
-    """The step's name; with the suffix where that is not what the step's rule has."""
+    """The step's name, followed by the suffix if it is not the usual one."""
     return _rule_of(node.name) + (f"_{node.products[0].suffix}" if _is_renamed(node) else "")
 
 
@@ -407,7 +407,7 @@ def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.
 
 
 def _hook_prints(step: Step) -> Iterator[str]:
-    """Fingerprints of Python hooks and of files that commands name: they count as code."""
+    """Fingerprints of Python hooks and of files that commands name, which count as code."""
     for hook in _hooks(step):
         if hooks.is_shell(hook):
             yield from (sha256(path)[:16] for path in files_of(hook))

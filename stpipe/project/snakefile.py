@@ -93,7 +93,7 @@ def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
 def group_of(pipeline: type[Step]) -> str:
     """What a cluster may run as one job: the steps of an exposure, or of an association.
 
-    Else exposures that one association joins would be one job all together.
+    Otherwise all exposures of an association would be one job.
     """
     return "association" if pipeline.takes_many else "exposure"
 

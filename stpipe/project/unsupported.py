@@ -11,7 +11,7 @@ __all__ = ["refuse"]
 
 
 def refuse(pipeline: Step) -> None:
-    """Refuse what the rules of a project would leave out without a word.
+    """Refuse parameters that the rules of a project would ignore.
 
     Raises
     ------

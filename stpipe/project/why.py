@@ -180,7 +180,7 @@ def _names(job: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _notes(job: Mapping[str, Any], when: str) -> dict[str, Any]:
-    """Which steps were left out, and why; under which name their class was known does not matter."""
+    """Which steps were skipped, and why; the recorded names of their classes do not matter."""
     return {name: words[1:] for name, words in _section(job, when).items()}
 
 

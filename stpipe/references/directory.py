@@ -78,7 +78,7 @@ class DirectoryResolver:
         return self.select(meta, [t for t, rule in fitting.items() if rule and rule.path])
 
     def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
-        """What the rules ask about an exposure, and which files they choose from."""
+        """The criteria of the rules for an exposure, and the files they choose from."""
         rules = self._rules.get(reference_type, ())
         names = dict.fromkeys(name for rule in rules for name in rule.asks)
         return Explanation(
@@ -119,7 +119,7 @@ class _Rule:
     asks: Mapping[str, str]
 
     def fits(self, meta: Mapping[str, Any]) -> bool:
-        """Whether an exposure has the values that are asked for."""
+        """Whether an exposure has the values of the criteria."""
         return all(_text(meta.get(name)) in text.split("|") for name, text in self.asks.items())
 
 

@@ -38,7 +38,7 @@ class Reference:
 
     @property
     def recorded_name(self) -> str:
-        """What R_<type> says: `crds://<name>` when CRDS selected it, the bare name otherwise."""
+        """The value of R_<type>: `crds://<name>` if CRDS selected it, else the bare name."""
         if self.path is None:
             return NOT_APPLICABLE
         return f"crds://{self.path.name}" if self.context else self.path.name
@@ -53,7 +53,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that the rules choose from, with what they ask of an exposure."""
+    """A file that the rules choose from, with its criteria."""
 
     file: str
     asks: Mapping[str, str]
@@ -61,7 +61,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why the rules choose a file: what they look at in the exposure, and all they choose from."""
+    """Why the rules choose a file: the criteria, and all candidates."""
 
     rules: str  # the file that holds the rules
     criteria: Mapping[str, Any]
@@ -80,7 +80,7 @@ class Resolver(Protocol):
         ...
 
     def explain(self, meta: Mapping[str, Any], reference_type: str) -> Explanation:
-        """What decides about the file of a type."""
+        """How the file of a type is selected."""
         ...
 
 
@@ -120,7 +120,7 @@ class FixedResolver:
         return {t: self.references[t] for t in wanted}
 
     def find(self, meta: Mapping[str, Any], types: Iterable[str]) -> dict[str, Reference]:
-        """Nothing: the plan has taken parameters from them already."""
+        """None: planning has read the parameter files already."""
         del meta, types
         return {}
 

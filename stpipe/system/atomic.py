@@ -1,4 +1,4 @@
-"""Write a file so that nobody ever sees half of it."""
+"""Write a file atomically: whole or not at all."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
                 stream.flush()
                 if target.exists():
                     os.fsync(stream.fileno())
-                # While it is locked, so that nobody takes it for a file that was left behind.
+                # While it is locked, so that no process takes it for an abandoned file.
                 temporary.replace(target)
             except BaseException:
                 temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Folders of files that one step makes together: there whole or not at all, with an index."""
+"""Folders of files that one step makes together: complete or absent, with an index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PARTIAL = ".partial-"
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `target` at the end, or never when anything fails."""
+    """A new folder that replaces `target` at the end, or not at all if anything fails."""
     temporary = target.with_name(f".{target.name}{_PARTIAL}{os.urandom(4).hex()}")
     try:
         temporary.mkdir(parents=True)
@@ -39,13 +39,13 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def final(path: Path) -> Path:
-    """Where a file of a new folder is once the folder has its name."""
+    """The final path of a file in a new folder."""
     name = path.parent.name.removeprefix(".").partition(_PARTIAL)[0]
     return path.parent.with_name(name) / path.name
 
 
 def link(source: str | Path, target: str | Path) -> None:
-    """Give a file a second name; a copy where the file system knows no links."""
+    """Make a hard link, or a copy if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -53,7 +53,7 @@ def link(source: str | Path, target: str | Path) -> None:
 
 
 def write_index(folder: Path, names: Sequence[str]) -> None:
-    """Note which files there are, in their order."""
+    """Write the index: the names of the files, in order."""
     text = json.dumps({"files": list(names)}, indent=1) + "\n"
     (folder / INDEX).write_text(text, encoding="utf-8")
 

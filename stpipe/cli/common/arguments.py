@@ -58,7 +58,7 @@ class Arguments:
 
 
 def parse(words: Sequence[str], takes_value: Callable[[str], bool] = lambda _: False) -> Arguments:
-    """Sort words; `takes_value` says of a parameter written without `=` whether a value follows.
+    """Sort words; `takes_value` says whether a value follows a parameter without `=`.
 
     Names are never abbreviated. Unknown parameters are kept: the specs decide about all of them.
     """

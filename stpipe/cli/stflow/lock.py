@@ -1,4 +1,4 @@
-"""What `stflow lock` does: compare a project with its lock, or hold it to what is selected now."""
+"""`stflow lock`: compare a project with its lock, or record what is selected now."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LATEST = "latest"
 
 
 def run(folder: str | Path, *, update: bool, context: str | None) -> Iterator[str]:
-    """Check or update the lock of the project in `folder`; yields what there is to say.
+    """Check or update the lock of the project in `folder`; yields lines for the user.
 
     Raises
     ------
     ReferenceMissing
-        When something else is selected than the project is held to, and `update` is not asked for.
+        When other files are selected than those recorded, without `update`.
     """
     project_config.read(folder)
     with project_config.inside(folder):

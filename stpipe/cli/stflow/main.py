@@ -27,7 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if given[:1] == ["run"] and not {"-h", "--help"} & set(given):
         return guarded("stflow", lambda: _run(given[1:]), debug="--debug" in given)
     parser = _parser()
-    # argparse takes an option that it does not know for a file when there is a space in it.
+    # argparse takes an unknown option with a space in it for a file.
     spaced = [word for word in given if word.startswith(_MAY_HOLD_SPACES)]
     ours = [w for w in given if w != "--debug" and w not in spaced]
     options, extra = parser.parse_known_args(ours)
@@ -236,7 +236,7 @@ def _why(options: argparse.Namespace, extra: list[str]) -> None:
 
 
 def _run(words: list[str]) -> None:
-    """All words but two are snakemake's, in their order."""
+    """All words are passed to snakemake, except --debug and --directory."""
     from stpipe.cli.stflow import run
 
     rest, folder = [], "."

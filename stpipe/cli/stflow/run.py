@@ -1,4 +1,4 @@
-"""`stflow run` and `stflow verify`: run a project under Snakemake, and look after its products."""
+"""`stflow run` and `stflow verify`: run a project under Snakemake, and check its products."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CORES = re.compile(r"--cores\b|-c\d*$|--jobs\b|-j\d*$|--executor\b|-n$|--dry-ru
 _WIDTH = 30  # characters of the bar
 
 
-# What the exit codes of jobs mean, where all that failed have the same.
+# The errors behind exit codes of jobs, if all that failed have the same.
 _KINDS = {e.exit_code: e for e in (UsageError, InputError, ReferenceMissing, HookError)}
 
 
@@ -48,7 +48,7 @@ def run(folder: str, words: Sequence[str]) -> None:
 
         load(config)  # what is wrong with the project is said in one message
         _refuse_locked()
-        # A pattern that finds nothing for the shell arrives as it is; nothing at all means everything.
+        # A pattern without a match arrives unexpanded; no target at all means everything.
         cores = [] if any(_CORES.match(word) for word in words) else ["--cores", "all"]
         watched = _Watched()
         code = watched.follow([*cores, *words])
@@ -57,7 +57,7 @@ def run(folder: str, words: Sequence[str]) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
-    """Set products aside that are not as they were written; exit code 1 when there are any."""
+    """Set aside products that were truncated or changed; exit code 1 if there are any."""
     from stpipe.project import config as project_config
     from stpipe.project import integrity
     from stpipe.project.plan import load
@@ -79,7 +79,7 @@ def verify(options: argparse.Namespace) -> None:
 
 
 def _refuse_locked() -> None:
-    """Say what to do about locks: they tell neither who holds them nor since when."""
+    """Say what to do about locks, which name neither their owner nor their age."""
     from stpipe.project import integrity
 
     if integrity.LOCKS.is_dir() and any(integrity.LOCKS.iterdir()):
@@ -115,7 +115,7 @@ def _snakemake(words: Sequence[str]) -> None:
 
 @dataclass
 class _Watched:
-    """A run of snakemake: what its lines tell, as a bar on a terminal and as a summary."""
+    """A run of snakemake: its output as a progress bar and as a summary."""
 
     rule: str = ""
     job: str = ""
@@ -127,11 +127,11 @@ class _Watched:
 
     @property
     def exit_code(self) -> int:
-        """That of the jobs that failed, when it is the same for all."""
+        """The exit code of the jobs that failed, if it is the same for all."""
         return next(iter(self.codes)) if len(self.codes) == 1 else 0
 
     def follow(self, words: Sequence[str]) -> int:
-        """Run snakemake and show how far it is; returns its exit code."""
+        """Run snakemake and show its progress; returns its exit code."""
         command = [sys.executable, "-m", "snakemake", "--nocolor", *words]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -140,7 +140,7 @@ class _Watched:
                 self._read(process.stdout)
                 return process.wait()
             except KeyboardInterrupt:
-                # Snakemake has got the signal too, and ends its jobs.
+                # Snakemake has received the signal, too, and ends its jobs.
                 self._read(process.stdout)
                 process.wait()
                 raise
@@ -159,7 +159,7 @@ class _Watched:
                 return
 
     def on_rule(self, name: str) -> None:
-        """A rule is being spoken of."""
+        """The next lines are about this rule."""
         self.rule = name
 
     def on_job(self, number: str) -> None:
@@ -175,7 +175,7 @@ class _Watched:
         _show(_bar(int(done), int(total)))
 
     def on_ended(self, number: str, rule: str) -> None:
-        """A job has ended well."""
+        """A job has succeeded."""
         # Rules without an exposure only gather what is wanted.
         if root := self.roots.get(number):
             _log(f"{rule:<20} {root}")
@@ -189,7 +189,7 @@ class _Watched:
         self.codes.add(int(code))
 
     def on_restored(self, line: str) -> None:
-        """A product from before is back."""
+        """A previous product was restored."""
         self.restored.append(line)
 
     def on_idle(self) -> None:
@@ -205,7 +205,7 @@ class _Watched:
         return "\n".join([f"{counted(len(errors), 'job')} failed:", *errors, *self.restored])
 
 
-# What the lines of snakemake tell.
+# The lines of snakemake that matter.
 _LINES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = (
     (re.compile(r"^\s*(?:Error in )?(?:local)?(?:rule|checkpoint) (\S+):$"), _Watched.on_rule),
     (re.compile(r"^\s+jobid: (\d+)$"), _Watched.on_job),

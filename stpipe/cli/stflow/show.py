@@ -1,4 +1,4 @@
-"""`stflow show` and `stflow diff`: what a product holds, and in what two products differ."""
+"""`stflow show` and `stflow diff`: the content of a product, and the differences of two."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_commands(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     refuse: Callable[[list[str]], None],
 ) -> None:
-    """Add the two sub-commands; `refuse` says what is wrong with words that nobody knows."""
+    """Add the two sub-commands; `refuse` reports unknown arguments."""
     text = "show the arrays, the metadata and the history of a file"
     shown = commands.add_parser("show", help=text, description=text, allow_abbrev=False)
     shown.add_argument("files", metavar="FILE", nargs="+")
@@ -59,7 +59,7 @@ def _tolerance(text: str) -> float:
 def _without_more(
     action: Callable[[argparse.Namespace], None], refuse: Callable[[list[str]], None]
 ) -> Callable[[argparse.Namespace, list[str]], None]:
-    """The action of a command that takes no words beyond its own."""
+    """The action of a command that takes no unknown arguments."""
 
     def checked(options: argparse.Namespace, extra: list[str]) -> None:
         refuse(extra)
@@ -87,7 +87,7 @@ def show(options: argparse.Namespace) -> None:
 
 
 def diff(options: argparse.Namespace) -> None:
-    """Print in what two files differ, and exit with 1 when they do."""
+    """Print the differences of two files, and exit with 1 if there are any."""
     from stpipe import models
     from stpipe.models.compare import Tolerance, compare
     from stpipe.models.describe import printable

@@ -1,4 +1,4 @@
-"""Help for a person: the command, a step, a pipeline, a step of a pipeline."""
+"""Help texts: the command, a step, a pipeline, a step of a pipeline."""
 
 from __future__ import annotations
 

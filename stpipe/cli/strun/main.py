@@ -91,7 +91,7 @@ def _with_target(words: Sequence[str], first: arguments.Arguments) -> None:
 
 
 def _target(first: arguments.Arguments) -> str:
-    """What is to be run; with --like a product may say it."""
+    """The step or pipeline to run; with --like a product may name it."""
     product = first.options.get("like")
     if first.target is not None and not _is_exposure(first.target):
         return first.target
@@ -134,7 +134,7 @@ def _class_of(configuration: Configuration, target: str) -> str:
 
 
 def _takes_value(cls: type[Step], dotted: str) -> bool:
-    """Whether a parameter is anything but boolean; unknown ones are reported later."""
+    """Whether a parameter is not a boolean; unknown ones are reported later."""
     from stpipe.parameters.specs import rules
 
     *parents, name = dotted.split(".")
@@ -157,7 +157,7 @@ class _Request:
     inputs: tuple[str, ...]
 
     def carry_out(self) -> None:
-        """Do what the flags ask for."""
+        """Run, or do what an option asks for instead."""
         from stpipe.parameters import writer
 
         step = self.step()
@@ -169,7 +169,7 @@ class _Request:
         if missing := [path for path in self.inputs if not Path(path).exists()]:
             raise InputError(f"there is no file {', '.join(missing)} (in {Path.cwd()}).")
         if path := self.given.options.get("save-parameters"):
-            self.settled(next(iter(self.inputs), "")).export_config(path)
+            self.resolved(next(iter(self.inputs), "")).export_config(path)
         if "explain-parameters" in self.given.flags:
             self._explain()
         elif self.inputs:
@@ -180,7 +180,7 @@ class _Request:
     def step(self, lower: Settings | None = None) -> Step:
         """A fresh step with checked parameters: each input gives it names of its own.
 
-        `lower` are settings that hold where the user says nothing.
+        `lower` are settings for what the user does not set.
         """
         settings = self._settings() if lower is None else self._settings().over(lower)
         try:
@@ -210,8 +210,8 @@ class _Request:
             return DirectoryResolver(folder)
         return CrdsResolver(parameters="disable-crds-steppars" not in self.given.flags)
 
-    def settled(self, source: str) -> Step:
-        """A step with the parameters that hold for an exposure."""
+    def resolved(self, source: str) -> Step:
+        """A step with the parameters that apply to an exposure."""
         from stpipe import models
 
         step = self.step()
@@ -222,7 +222,7 @@ class _Request:
     def _explain(self) -> None:
         from stpipe.cli.strun import explain
 
-        chosen = [(self.settled(source), source) for source in self.inputs or ("",)]
+        chosen = [(self.resolved(source), source) for source in self.inputs or ("",)]
         if "json" in self.given.flags:
             import json
 

@@ -31,7 +31,7 @@ _RENEWED = {
         "unit/quantity-1.1.0": "unit/quantity-1.2.0",
     }.items()
 }
-# Trees of a thousand slits have a million nodes; beyond this somebody wants to fill the memory.
+# Trees of a thousand slits have a million nodes; a larger tree is meant to fill the memory.
 _MOST_NODES = 20_000_000
 _DEEPEST = 200
 _HEADER = b"#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n"

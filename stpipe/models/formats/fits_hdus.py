@@ -192,7 +192,7 @@ def scan(source: Source) -> list[Hdu]:
 
 
 def _check_rest(stream: BinaryIO, source: Source, at: int) -> None:
-    """Notice extensions that cannot be reached, because bytes before them are missing or too many."""
+    """Detect extensions that cannot be found, because bytes before them are missing or too many."""
     stream.seek(at)
     before = b""
     while block := stream.read(_READ_AHEAD):
@@ -205,7 +205,7 @@ def _check_rest(stream: BinaryIO, source: Source, at: int) -> None:
 
 
 def _check_count(source: Source, units: list[Hdu]) -> None:
-    """Notice a file of ours that was cut between two extensions: the last one is ``ASDF``.
+    """Detect a file of ours that was truncated between two extensions: the last one is ``ASDF``.
 
     How many there are stands in the comment of EXTEND, which no other software copies to files of
     its own, as it would a keyword.
@@ -261,7 +261,7 @@ def _check(unit: Hdu) -> None:
 
 @contextmanager
 def _blaming(unit: Hdu) -> Iterator[None]:
-    """Turn what goes wrong while a header is interpreted into one sentence about the file."""
+    """Turn any error while a header is interpreted into one sentence about the file."""
     try:
         yield
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:

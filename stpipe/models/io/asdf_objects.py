@@ -28,7 +28,7 @@ __all__ = ["comparable", "revived", "serialised"]
 
 _YAML = "tag:yaml.org,"
 _PLAIN = (str, bool, int, float, type(None))
-# Which package brings the classes of a family of tags.
+# The package that defines the classes of a family of tags.
 _PACKAGES = {"gwcs": "gwcs", "transform": "asdf-astropy", "unit": "asdf-astropy"}
 _PACKAGES |= {"astropy": "asdf-astropy", "jwst_pipeline": "stdatamodels", "time": "asdf-astropy"}
 

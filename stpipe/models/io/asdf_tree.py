@@ -46,7 +46,7 @@ _HEAD = struct.Struct(">4sHI4sQQQ16s")
 _END = re.compile(rb"\r?\n\.\.\.\r?\n")
 _SOFTWARE_KEYS = ("asdf_library", "_fits_hash")
 _EXTRA = "extra_fits"
-# What few bytes may claim to become: more than that is a bomb, not an image.
+# How large few bytes may become: more than that is a decompression bomb, not an image.
 _LARGEST_CLAIM = 1 << 28
 _MOST_PACKED = 2000
 
@@ -344,7 +344,7 @@ def _load_from_fits(unit: Hdu, text: bytes) -> dict[str, Any]:
 
 
 def _strip_fits(tree: dict[str, Any]) -> dict[str, Any]:
-    """Without what the FITS file itself tells: software, hash, and links to its extensions."""
+    """Without what the FITS file itself holds: software, hash, and links to its extensions."""
     kept = _without_links({key: tree[key] for key in tree if key not in _SOFTWARE_KEYS})
     extra = {name: dict(parts) for name, parts in kept.pop(_EXTRA, {}).items()}
     for parts in extra.values():

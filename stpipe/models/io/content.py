@@ -25,7 +25,7 @@ LOCK = threading.RLock()
 
 @dataclass(frozen=True)
 class Deferred:
-    """A metadata tree that is parsed when something is looked for that headers do not tell."""
+    """A metadata tree that is parsed when something is needed that the headers do not have."""
 
     text: bytes = field(repr=False)
     load: Callable[[], dict[str, Any]] = field(repr=False)
@@ -65,7 +65,7 @@ class Content:
     lists: dict[str, list[Content]] = field(default_factory=dict)
 
     def complete(self) -> None:
-        """Bring in the metadata that are not parsed yet; what is there already wins."""
+        """Add the metadata that are not parsed yet; existing values take precedence."""
         if self.deferred is None:
             return
         with LOCK, blaming(self.source.path) if self.source else nullcontext():
@@ -114,7 +114,7 @@ class Content:
 
 @contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Whatever is of another kind than it should be in a file is the file's fault."""
+    """Turn errors that unexpected content causes into one message about the file."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Schemas of users are checked when they are read: by the meta-schema, and for what it cannot say.
+"""Checks of users' schemas: by the meta-schema, and for what it cannot express.
 
 Those that ship with the package are checked by its tests.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["check_document", "check_places"]
 
 _COMMENTARY = ("", "COMMENT", "CONTINUE", "END", "HIERARCH", "HISTORY")
-# Extensions that every file has for something else.
+# Extensions that are reserved.
 _TAKEN = ("PRIMARY", "ASDF")
 # A slit's own source type stands where other models have that of the exposure's target.
 _SHARED = ("SCI", "SRCTYPE")

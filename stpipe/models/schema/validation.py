@@ -1,4 +1,4 @@
-"""Whether values and arrays conform to the schema, and the words for it when they do not.
+"""Whether values and arrays conform to the schema, and messages if they do not.
 
 `check_value` knows the vocabulary of `stpipe.models.schema.schema` and nothing else, so that
 assigning is cheap. Schemas may use any other keyword of JSON Schema (``pattern``, ``minimum``,
@@ -61,7 +61,7 @@ def check_value(field: Field, value: Any) -> str:
 
 
 def from_header(field: Field, value: Any, token: str) -> Any:
-    """A header's value as the schema's type where that is plainly meant, else None.
+    """A header's value in the schema's type if that is clearly meant, else None.
 
     Files exist that hold numbers as text and text as numbers; ``token`` is the text on the card.
     """
@@ -169,7 +169,7 @@ def _as_array(field: Field, array: Any, model: str) -> Array:
 
 
 def _would_lose(array: Any) -> str:
-    """What an array has beside its values."""
+    """What a plain array would lose, such as a mask or a unit."""
     if isinstance(array, np.ma.MaskedArray) and np.ma.getmaskarray(array).tobytes().strip(b"\0"):
         return "has masked values; give them values first: array.filled(...)"
     unit = str(getattr(array, "unit", None) or "")
@@ -340,7 +340,7 @@ def _safe_column(column: Array, dtype: np.dtype[Any]) -> bool:
 
 
 def accepted(value: Any, path: str) -> Any:
-    """``value`` if the asdf library can store its like.
+    """``value`` if the asdf library can store objects of its class.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Files without a name, for what does not fit into memory: gone with their process, however it ends."""
+"""Files without a name, for data that do not fit into memory; they end with their process."""
 
 from __future__ import annotations
 

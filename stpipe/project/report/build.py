@@ -1,4 +1,4 @@
-"""Run: gather what a project's report shows, and write the page."""
+"""Gather what the report of a project shows, and write the page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Job:
 
 
 def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool) -> Iterator[str]:
-    """Write the page about the project in `folder`; yields what there is to say.
+    """Write the page about the project in `folder`; yields lines for the user.
 
     It shows the products in `chosen`, or what the pipeline returns, or every product.
 
@@ -71,7 +71,7 @@ def _wanted(plan: Plan, chosen: Sequence[str], *, everything: bool) -> list[str]
     kept = [p for _, entry in plan.entries() if entry["keep"] for p in entry["outputs"].values()]
     if unknown := sorted(set(chosen) - set(plan.products())):
         raise UsageError(f"not products of this project: {', '.join(unknown)}.")
-    # Marks of hooks are results of the plan, but nothing to look at.
+    # Marker files of hooks are results of the plan, but have nothing to show.
     return list(chosen) or [p for p in (kept if everything else plan.results()) if _is_product(p)]
 
 
@@ -116,13 +116,13 @@ def _size(count: int) -> int:
 
 
 def _elapsed(found: Sequence[costs.Cost]) -> float | None:
-    """From the first start to the last end, when all happened in one go."""
+    """Time from the first start to the last end, if all jobs ran in one go."""
     times = [(c.started, c.started + c.wall) for c in found if c.started and c.wall]
     return max(e for _, e in times) - min(s for s, _ in times) if times else None
 
 
 def _missing(jobs: Sequence[_Job], wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each wanted product that is not there, and what the first job that failed for it said."""
+    """Each wanted product that is missing, with the error of the first job that failed for it."""
     errors: Mapping[str, str] = _errors(jobs)
     owner = {path: job.root for job in jobs for path in job.products}
     for path in wanted:

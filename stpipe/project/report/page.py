@@ -182,7 +182,7 @@ def _figure(image: bytes, alt: str, caption: str) -> str:
 
 
 def _legend(flags: Sequence[Flag]) -> str:
-    """What the colours mean; the list is in the order of rareness, as the map is painted."""
+    """What the colours mean, the rarest flag last, as the map is painted."""
     if not flags:
         return ": no pixel is flagged"
     items = "".join(

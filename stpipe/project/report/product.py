@@ -1,4 +1,4 @@
-"""Product: what a report shows of one file."""
+"""The facts and pictures that a report shows of one file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Equal for products that were made alike."""
+        """Equal for products that were made in the same way."""
         return json.dumps([self.records, self.software], sort_keys=True, default=str)
 
 

@@ -1,4 +1,4 @@
-"""Words of messages."""
+"""Parts of messages."""
 
 from __future__ import annotations
 
