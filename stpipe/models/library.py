@@ -289,7 +289,7 @@ class ModelLibrary:
         """Members from a list; models stay in memory, where they are already."""
         if not isinstance(source, Iterable) or isinstance(source, (bytes, Mapping)):
             raise InputError(
-                f"A library is made from an association file or a list, not a {type(source).__name__}."
+                f"A library is made from an association file or a list; found: {type(source).__name__}."
             )
         entries = list(source)
         paths = [_path_of(entry, number) for number, entry in enumerate(entries)]

@@ -132,8 +132,10 @@ def _rules_file(folder: Path) -> Path:
     for name in _NAMES:
         if (folder / name).is_file():
             return folder / name
-    what = "has neither" if folder.is_dir() else "is not a folder; it would hold"
-    raise ReferenceMissing(f"references: {folder} {what} {_NAMES[0]} nor {_NAMES[1]}.")
+    raise ReferenceMissing(
+        f"references: {folder} {'has no rules' if folder.is_dir() else 'is not a folder'}; allowed: a "
+        f"folder with {' or '.join(_NAMES)}."
+    )
 
 
 def _read(path: Path) -> dict[str, tuple[_Rule, ...]]:

@@ -301,7 +301,7 @@ def save_ramp(path: str) -> str:
     ("hook", "message"),
     [
         ("python:nosuchmodule.f", "importing it failed: ModuleNotFoundError"),
-        ("nosuch.script.sh", 'write "shell:nosuch.script.sh" where a command is meant'),
+        ("nosuch.script.sh", 'write "shell:nosuch.script.sh" if it is a command'),
         ("python:broken.f", "nosuchpackage"),
         ("python:myhooks.nosuch", "importing it failed: AttributeError"),
         ("python:myhooks.THING", "is a int, allowed: a function"),

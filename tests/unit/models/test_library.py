@@ -255,7 +255,7 @@ def test_amendments_outlive_what_was_replaced(asn: Path) -> None:
 def test_members_come_from_any_iterable(asn: Path) -> None:
     """The result of a glob is a list of files; what is neither a path nor a model is named."""
     assert 3 == len(models.ModelLibrary((asn.parent / "data").glob("*_cal.fits")))
-    for wrong, words in [(5, "not of a int"), ([None], "Member 0 is a NoneType")]:
+    for wrong, words in [(5, "or a list; found: int"), ([None], "Member 0 is a NoneType")]:
         with pytest.raises(InputError, match=words):
             models.ModelLibrary(wrong)  # type: ignore[arg-type]
 
