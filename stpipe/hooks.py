@@ -218,8 +218,9 @@ def _stream(command: str, log: logging.Logger, limit: float | None) -> None:
         raise HookError(
             f'hook "{command}" took longer than {limit:g} s (hook_timeout) and was stopped.'
         )
-    if process.returncode:
-        raise HookError(f'hook "{command}" failed with {_how(process.returncode)}.')
+    if code := process.returncode:
+        end = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+        raise HookError(f'hook "{command}" failed with {end}.')
 
 
 def _log_output(process: subprocess.Popen[str], log: logging.Logger) -> None:
@@ -240,10 +241,6 @@ def _kill(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def _how(code: int) -> str:
-    return f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
 
 
 def _read(hook: Hook, target: Path, before: DataModel) -> DataModel:

@@ -113,13 +113,10 @@ class Chain:
             stage.step.correct(band, stage.references.part(band.place))
             margin -= stage.halo
             band.crop(own.grown(margin, self.frame))
-            self._account(number, band.totals, time.perf_counter() - started)
+            with self._lock:
+                self.totals[number].update(band.totals)
+                self.seconds[number] += time.perf_counter() - started
         return band
-
-    def _account(self, number: int, totals: Counter[str], seconds: float) -> None:
-        with self._lock:
-            self.totals[number].update(totals)
-            self.seconds[number] += seconds
 
     def rectangles(self) -> list[Rectangle]:
         """Bands that cover the exposure: whole rows, or parts of them where they would be too thin."""
@@ -171,16 +168,13 @@ class Chain:
             store = ArrayStore()
             for place, band in self.map(lambda band: band):
                 for name in PLANES:
-                    array = getattr(band, name)
-                    if array is not None:
-                        self._place(store, name, array, place)
+                    if (part := getattr(band, name)) is None:
+                        continue
+                    if store.shape(name) is None:
+                        store.make(name, (*part.shape[:-2], *self.frame), part.dtype)
+                    store.fill(name, place.section, part)
             self.arrays = store.finished()
         return self.arrays
-
-    def _place(self, store: ArrayStore, name: str, part: Array, place: Rectangle) -> None:
-        if store.shape(name) is None:
-            store.make(name, (*part.shape[:-2], *self.frame), part.dtype)
-        store.fill(name, place.section, part)
 
     # --- questions that steps ask before they correct anything ------------------------------------
 

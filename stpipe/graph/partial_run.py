@@ -59,7 +59,8 @@ def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None)
     pipeline.use(runner=part)
     try:
         result = pipeline.process(part.given() if start is None else part.placeholder())
-        return part.save(_flat(result), stopped=stop)
+        results = result if isinstance(result, (tuple, list)) else (result,)
+        return part.save(results, stopped=stop)
     finally:
         pipeline.use(runner=None)
         part.close()
@@ -270,10 +271,6 @@ class PartialRun:
             members: list[Any] = [self._placeholder_for(given[n]) for n in range(len(given))]
             return PlaceholderList(graph, members, ((None, 0),), self.graph.root)
         return ModelPlaceholder(graph, given, (None, 0), type(given).__name__, self.graph.root)
-
-
-def _flat(result: Any) -> list[Any]:
-    return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
 # --- which steps -----------------------------------------------------------------------------------

@@ -461,11 +461,9 @@ class DataModel(HasMetadata):
     def close(self) -> None:
         """Release arrays that were read; they are read again on the next access."""
         self._made.clear()
-        for part in self._every_part():
-            part.close()
-
-    def _every_part(self) -> Iterator[DataModel]:
-        return (part for path in self._schema.lists for part in self._parts_of(path))
+        for path in self._schema.lists:
+            for part in self._parts_of(path):
+                part.close()
 
     def __enter__(self) -> Self:
         return self

@@ -162,7 +162,8 @@ class HasMetadata:
         values = self.to_flat_dict()
         wanted = text.lower()
         paths = {**dict.fromkeys(self._schema.metadata), **dict.fromkeys(values)}
-        found = (self._found(path, values.get(path)) for path in paths)
+        fields = ((path, self._schema.metadata.get(path, Field(path))) for path in paths)
+        found = (Found(path, f.keyword, f.title, values.get(path)) for path, f in fields)
         return [entry for entry in found if wanted in "\n".join(map(str, entry)).lower()]
 
     def __getattr__(self, name: str) -> Any:
@@ -231,10 +232,6 @@ class HasMetadata:
         self._content.complete()
         there = lookup(self._content.tree, group) if group else self._content.tree
         return sorted({*self._schema.names_in(group), *(there or ())})
-
-    def _found(self, path: str, value: object) -> Found:
-        field = self._schema.metadata.get(path, Field(path))
-        return Found(path, field.keyword, field.title, value)
 
     @property
     def _described(self) -> str:

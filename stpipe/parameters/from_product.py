@@ -114,7 +114,10 @@ class _Repeat:
         return same[0] if len(same) == 1 else None
 
     def _fill(self, node: Settings, place: tuple[str, ...], values: Mapping[str, Any]) -> None:
-        known = rules(_class_at(self.step, place))
+        cls = self.step
+        for name in place:
+            cls = cls.step_defs[name]
+        known = rules(cls)
         for name, value in values.items():
             if name in known:
                 node.values[name] = Raw(value, self.where)
@@ -174,12 +177,6 @@ def _places(
     yield place, step.target()
     for name, substep in step.step_defs.items():
         yield from _places(substep, (*place, name))
-
-
-def _class_at(step: type[Declaration], place: tuple[str, ...]) -> type[Declaration]:
-    for name in place:
-        step = step.step_defs[name]
-    return step
 
 
 def _node(settings: Settings, place: tuple[str, ...]) -> Settings:

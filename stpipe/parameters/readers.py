@@ -64,15 +64,11 @@ def _read_configobj(path: Path, text: str, depth: int) -> Configuration:
     return Configuration(
         content.get("class"),
         settings,
-        {name: _joined(value) for name, value in logging.items()},
+        # ConfigObj takes values apart at commas.
+        {n: ", ".join(v) if isinstance(v, list) else str(v) for n, v in logging.items()},
         content.get("name"),
         job,
     )
-
-
-def _joined(value: object) -> str:
-    """A value that ConfigObj took apart at its commas."""
-    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 @dataclass(frozen=True)

@@ -55,21 +55,17 @@ def restore_missing() -> list[str]:
     """Put back the products that are missing; returns their paths."""
     own = FOLDER / str(os.getpid())
     found = []
-    for path in _backed_up(own / "products"):
+    # One level below `cal`: a folder of parts is one product.
+    for copy in list((own / "products").glob("*/*")):
+        path = copy.relative_to(own / "products")
         if not path.exists():
-            _link(own / "products" / path, path)
+            _link(copy, path)
             found.append(str(path))
             record = own / "records" / _record(path)
             if record.is_file():
                 shutil.copy2(record, RECORDS)
     discard_backup()
     return found
-
-
-def _backed_up(folder: Path) -> list[Path]:
-    """Paths of products; a folder of parts is one product."""
-    found = [entry for group in folder.glob("*") for entry in group.iterdir()]
-    return [entry.relative_to(folder) for entry in found]
 
 
 def _record(path: Path) -> str:

@@ -70,7 +70,8 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
     if (folder / project_config.CONFIG).exists():
         raise UsageError(f"{folder} is a project already; edit {folder / project_config.CONFIG}.")
     stages = [load_class(name) for name in request.pipelines]
-    given = _shared_out(stages, _given(request, options))
+    lower = read_cfg(request.parameters).settings if request.parameters else Settings()
+    given = _shared_out(stages, from_options(options).over(lower))
     for cls, settings in given.items():
         resolve(cls, settings)
     exposures = [_existing(path) for path in request.inputs]
@@ -117,13 +118,6 @@ def _existing(path: str) -> str:
         raise InputError(f"there is no file {path} (in {Path.cwd()}).")
     # Patterns in the name of a file would be expanded when the configuration is read.
     return glob.escape(path)
-
-
-def _given(request: Request, options: Sequence[tuple[str, str]]) -> Settings:
-    given = from_options(options)
-    if request.parameters is not None:
-        given = given.over(read_cfg(request.parameters).settings)
-    return given
 
 
 def _shared_out(stages: Sequence[type[Step]], given: Settings) -> dict[type[Step], Settings]:

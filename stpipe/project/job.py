@@ -124,12 +124,9 @@ class Job:
             "arguments": list(map(str, self.arguments)),
             "association_metadata": dict(self.association_metadata),
         }
-        # All of them, also None: a job has no other source of parameters.
-        return {"name": self.name, "class": self.target, **self.parameters, "job": _filled(about)}
-
-
-def _filled(sections: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in sections.items() if v or isinstance(v, str)}
+        filled = {k: v for k, v in about.items() if v or isinstance(v, str)}
+        # All parameters, also None: a job has no other source of them.
+        return {"name": self.name, "class": self.target, **self.parameters, "job": filled}
 
 
 def read(configuration: Configuration) -> Settings:

@@ -172,7 +172,10 @@ class Planner:
         references = [path for n in run.nodes for path in _reference_files(n)]
         waits = [namer.made_by(n, 0) for member in run.nodes for n in member.waits_for]
         keep = isinstance(node.step, LookStep) or self.project.keeps(_rule_of(node.name))
-        side = _side_products(node)
+        side = {o.name: f"{PRODUCTS}/{node.root}_{o.suffix}{o.extension}" for o in node.side}
+        is_result = any(maker is node for r in namer.graph.results for maker, _ in r.places)
+        # The rules that follow from the pipeline's definition do not make these products.
+        is_extra = isinstance(node.step, HookStep) or _is_renamed(node)
         outputs |= side
         return {
             **namer.reads(run.first.inputs),
@@ -181,29 +184,18 @@ class Planner:
             "references": list(dict.fromkeys(references)),
             "hooks": waits,
             "mem_mb": _mem_mb(namer.graph, [n.step for n in run.nodes]),
-            "keep": keep or _is_result(node, namer.graph),
-            "extra": _patterns(outputs, node.root) if _is_extra(node) else {},
+            "keep": keep or is_result,
+            "extra": _patterns(outputs, node.root) if is_extra else {},
             "side": _patterns(side, node.root),
             "group": namer.group,
             "files": [*references, *(str(f) for n in run.nodes for f in _code_files(n))],
         }
 
 
-def _side_products(node: Node) -> dict[str, str]:
-    """Files that parameters ask for, by name."""
-    names = {o.name: f"{node.root}_{o.suffix}{o.extension}" for o in node.side}
-    return {name: f"{PRODUCTS}/{file}" for name, file in names.items()}
-
-
 def _patterns(outputs: Mapping[str, str], root: str) -> dict[str, str]:
     """Products with a wildcard for the root of their names."""
     paths = {name: Path(path) for name, path in outputs.items()}
     return {n: f"{p.parent}/{{root}}{p.name.removeprefix(root)}" for n, p in paths.items()}
-
-
-def _is_extra(node: Node) -> bool:
-    """Whether the rules that follow from the pipeline's definition do not make a node's products."""
-    return isinstance(node.step, HookStep) or _is_renamed(node)
 
 
 def _is_renamed(node: Node) -> bool:
@@ -321,10 +313,6 @@ def _uncounted(graph: Graph, namer: _Namer) -> dict[str, str]:
         for place in node.inputs
         if isinstance(maker := place[0], Part) and maker.root.endswith(f"_{ANY}")
     }
-
-
-def _is_result(node: Node, graph: Graph) -> bool:
-    return any(maker is node for r in graph.results for maker, _ in r.places)
 
 
 def _offered(result: ModelPlaceholder | PlaceholderList, namer: _Namer, first: Member) -> Member:

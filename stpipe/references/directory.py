@@ -67,7 +67,9 @@ class DirectoryResolver:
                     f"{reference_type}: {self.rules_file} names {rule.path}: no such file."
                 )
             else:
-                found[reference_type] = self._reference(reference_type, rule)
+                path = rule.path.absolute() if rule.path else None  # a link keeps its name
+                origin = self.rules_file.name
+                found[reference_type] = Reference(reference_type, path, origin=origin)
         if problems:
             raise ReferenceMissing("\n".join(problems))
         return found
@@ -90,10 +92,6 @@ class DirectoryResolver:
     def _fitting(self, meta: Mapping[str, Any], reference_type: str) -> _Rule | None:
         rules = self._rules.get(reference_type, ())
         return next((rule for rule in rules if rule.fits(meta)), None)
-
-    def _reference(self, reference_type: str, rule: _Rule) -> Reference:
-        path = rule.path.absolute() if rule.path else None  # a link keeps its name
-        return Reference(reference_type, path, origin=self.rules_file.name)
 
     def _nothing(self, meta: Mapping[str, Any], reference_type: str) -> str:
         if reference_type not in self._rules:

@@ -70,7 +70,8 @@ def parse(words: Sequence[str], takes_value: Callable[[str], bool] = lambda _: F
             found.positional += rest
             break
         if not word.startswith("--"):
-            _refuse_short(word)
+            if word.startswith("-") and len(word) > 1 and not word[1].isdigit():
+                raise UsageError(f'unknown option "{word}"; short options are -h and -v.')
             found.positional.append(word)
             continue
         name, equals, value = word[2:].partition("=")
@@ -83,11 +84,6 @@ def parse(words: Sequence[str], takes_value: Callable[[str], bool] = lambda _: F
         else:
             found.parameters.append((name, _next(rest, name) if takes_value(name) else "True"))
     return found
-
-
-def _refuse_short(word: str) -> None:
-    if word.startswith("-") and len(word) > 1 and not word[1].isdigit():
-        raise UsageError(f'unknown option "{word}"; short options are -h and -v.')
 
 
 def _next(rest: list[str], name: str) -> str:

@@ -177,8 +177,8 @@ class _Watched:
     def on_ended(self, number: str, rule: str) -> None:
         """A job has succeeded."""
         # Rules without an exposure only gather what is wanted.
-        if root := self.roots.get(number):
-            _log(f"{rule:<20} {root}")
+        if (root := self.roots.get(number)) and not sys.stderr.isatty():
+            print(f"{rule:<20} {root}")
 
     def on_failed(self, log: str) -> None:
         """A job has failed; this is its log."""
@@ -238,8 +238,3 @@ def _show(text: str, *, final: bool = False) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text}" if not final else "\r\x1b[K")
         sys.stderr.flush()
-
-
-def _log(text: str) -> None:
-    if not sys.stderr.isatty():
-        print(text)

@@ -68,11 +68,12 @@ class _Help:
     """The help of a step, alone or as a part of a pipeline."""
 
     def __init__(self, cls: type[Step], target: str, prefix: str) -> None:
-        from stpipe.parameters.specs import UNIVERSAL, rules
+        from stpipe.parameters.specs import OVERRIDE, UNIVERSAL, rules
 
         self.cls, self.target, self.prefix = cls, target, prefix
         known = rules(cls)
-        self.own = {n: r for n, r in known.items() if n not in UNIVERSAL and not _is_override(n)}
+        own = {n: r for n, r in known.items() if n not in UNIVERSAL}
+        self.own = {n: r for n, r in own.items() if not n.startswith(OVERRIDE)}
         self.universal = {n: r for n, r in known.items() if n in UNIVERSAL}
 
     def lines(self) -> list[str]:
@@ -140,10 +141,6 @@ def _example_input(cls: type[Step], prefix: str) -> str:
 
 def _first_line(step: type[Step]) -> str:
     return (inspect.getdoc(step) or step.__name__).partition("\n")[0]
-
-
-def _is_override(name: str) -> bool:
-    return name.startswith("override_")
 
 
 def _default(rule: Rule) -> str:

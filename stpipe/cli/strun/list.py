@@ -16,12 +16,9 @@ def lines() -> Iterator[str]:
     width = max(len(entry.alias) for entry in entries) + 2
     for kind, title in (("pipeline", "Pipelines:"), ("step", "Steps:")):
         yield heading(title)
-        yield from (f"  {e.alias:<{width}}{_about(e)}" for e in entries if e.kind == kind)
-
-
-def _about(entry: registry.Entry) -> str:
-    package = "" if entry.package == registry.OWN else f" ({entry.package})"
-    return f"{entry.summary}{package}"
+        for entry in (e for e in entries if e.kind == kind):
+            package = "" if entry.package == registry.OWN else f" ({entry.package})"
+            yield f"  {entry.alias:<{width}}{entry.summary}{package}"
 
 
 def as_json() -> str:

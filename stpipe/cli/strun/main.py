@@ -123,7 +123,8 @@ def _class_of(configuration: Configuration, target: str) -> str:
 
     if not target.endswith(EXTENSIONS):
         return target
-    for folder in reversed(_listed((configuration.job or {}).get("python_path", []))):
+    folders = (configuration.job or {}).get("python_path", [])
+    for folder in [folders] if isinstance(folders, str) else reversed(folders):
         sys.path.insert(0, folder)
     if configuration.target is None:
         raise ParameterError(
@@ -323,10 +324,6 @@ def _skipped_lines(skipped: Iterable[SkippedStep]) -> Iterator[str]:
 def _reference_lines(references: Mapping[str, Reference]) -> Iterator[str]:
     for reference_type, reference in references.items():
         yield f"      {reference_type}: {reference.recorded_name}"
-
-
-def _listed(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -269,7 +269,7 @@ def _field(path: str, leaf: dict[str, Any], file: Path) -> Field:
 def _dtype(path: str, spec: Any, file: Path) -> np.dtype[Any]:
     try:
         if isinstance(spec, list):
-            spec = list(_columns(spec))
+            spec = [(c["name"], c["dtype"], tuple(c.get("shape", ()))) for c in spec]
         dtype: np.dtype[Any] = np.dtype(spec)
     except ValueError as error:  # of columns
         raise InputError(f'The schema {file}: dtype {spec!r} of "{path}": {error}.') from error
@@ -282,8 +282,3 @@ def _dtype(path: str, spec: Any, file: Path) -> np.dtype[Any]:
 def _cell_ndim(spec: Any) -> dict[str, int]:
     columns = spec if isinstance(spec, list) else []
     return {column["name"]: column["ndim"] for column in columns if "ndim" in column}
-
-
-def _columns(spec: list[dict[str, Any]]) -> Iterator[Any]:
-    for column in spec:
-        yield (column["name"], column["dtype"], tuple(column.get("shape", ())))

@@ -69,7 +69,8 @@ def unpack(path: Path, packed: int) -> Source:
                     f"{RATIO} times its size; unpack it with gunzip if that is what it should be."
                 )
             if isinstance(target, io.BytesIO) and size > IN_MEMORY:
-                target = _spilled(target)
+                in_memory, target = target, Scratch()
+                _append(target, in_memory.getvalue())
             _append(target, chunk)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path} is a damaged gzip file ({error}); download it again.") from None
@@ -86,12 +87,6 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with gzip.open(path) as stream:
         while chunk := stream.read(_CHUNK):
             yield chunk
-
-
-def _spilled(buffer: io.BytesIO) -> Scratch:
-    scratch = Scratch()
-    _append(scratch, buffer.getvalue())
-    return scratch
 
 
 def _append(target: io.BytesIO | Scratch, chunk: bytes) -> None:

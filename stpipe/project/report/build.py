@@ -72,11 +72,8 @@ def _wanted(plan: Plan, chosen: Sequence[str], *, everything: bool) -> list[str]
     if unknown := sorted(set(chosen) - set(plan.products())):
         raise UsageError(f"not products of this project: {', '.join(unknown)}.")
     # Marker files of hooks are results of the plan, but have nothing to show.
-    return list(chosen) or [p for p in (kept if everything else plan.results()) if _is_product(p)]
-
-
-def _is_product(path: str) -> bool:
-    return bool(naming.split(path).extension)
+    wanted = [p for p in (kept if everything else plan.results()) if naming.split(p).extension]
+    return list(chosen) or wanted
 
 
 def _gather(

@@ -94,7 +94,8 @@ def _add_pictures(shown: Shown, model: DataModel, name: str, longest: int) -> No
 
     shown.shape = tuple(model.shapes[name])
     shown.unit = str(model.get("meta.bunit_data") or "")
-    shown.caption = _plane(shown.shape)
+    planes = {3: "last integration", 4: "last group of the last integration"}
+    shown.caption = planes.get(len(shown.shape), "")
     image = image_of(model, name, None)
     shown.image = images.brightness(image, longest)
     shown.histogram = histogram(image, shown.unit)
@@ -103,11 +104,6 @@ def _add_pictures(shown: Shown, model: DataModel, name: str, longest: int) -> No
         from stpipe.models import dqflags
 
         shown.flag_map, shown.flags = images.flag_map(flags, dqflags.pixel, longest)
-
-
-def _plane(shape: tuple[int, ...]) -> str:
-    names = {3: "last integration", 4: "last group of the last integration"}
-    return names.get(len(shape), "")
 
 
 def _flags(model: DataModel, shape: tuple[int, ...]) -> Any:

@@ -316,7 +316,10 @@ def test_shipped_files_lie_below_everything(
     (tmp_path / "calwebb_detector1.cfg").write_text(
         "[steps]\n[[jump]]\nmin_diffs_single_pass = 4\n"
     )
-    monkeypatch.setattr(defaults.package_data, "folder", lambda _: tmp_path)
+    folder = defaults.package_data.folder
+    monkeypatch.setattr(
+        defaults.package_data, "folder", lambda n: tmp_path if n == "config" else folder(n)
+    )
     defaults._shipped_file.cache_clear()
     try:
         jump = settled(Detector1Pipeline(), niriss).jump
