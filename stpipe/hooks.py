@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stpipe import naming
 from stpipe.errors import HookError, StpipeError
+from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -138,7 +139,9 @@ def _function(hook: Hook) -> Callable[..., Any]:
             f'passed to a shell; write "shell:{hook.text}" if it is a command.'
         ) from error
     if not callable(found):
-        raise HookError(f'hook "{hook.text}" is a {type(found).__name__}, allowed: a function.')
+        raise HookError(
+            f'hook "{hook.text}" is {with_article(type(found).__name__)}, allowed: a function.'
+        )
     return cast("Callable[..., Any]", found)
 
 
@@ -157,7 +160,8 @@ def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataMod
 def _same_kind(made: object, before: DataModel, what: str) -> DataModel:
     """The result of a hook, if it is a model of the same kind."""
     if type(made) is not type(before):
-        raise HookError(f"{what} a {type(made).__name__}, allowed: a {type(before).__name__}.")
+        kinds = [with_article(type(model).__name__) for model in (made, before)]
+        raise HookError(f"{what} {kinds[0]}, allowed: {kinds[1]}.")
     return made
 
 

@@ -10,6 +10,7 @@ from stpipe.core.products import Parts, Placeholder
 from stpipe.errors import InputError, TraceError
 from stpipe.models import DataModel, ModelLibrary
 from stpipe.models import open as open_model
+from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,9 +64,10 @@ def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
             "it in step_defs and call it as an attribute."
         )
     if not isinstance(source, (str, Path, DataModel)):
+        kind = with_article(type(source).__name__)
         raise InputError(
-            f"{step.qualified_name}: the input is a {type(source).__name__}, allowed: a path or a "
-            "model. Wrap an array in a model first, such as models.ImageModel(array)."
+            f"{step.qualified_name}: the input is {kind}, allowed: a path or a model. Wrap "
+            "an array in a model first, such as models.ImageModel(array)."
         )
     model = source if isinstance(source, DataModel) else open_model(source)
     _remember(step, source if isinstance(source, (str, Path)) else model.get("meta.filename"))
@@ -91,14 +93,14 @@ def _as_declared(step: ConfiguredStep, model: DataModel) -> DataModel:
     if found == no_product.MODEL:
         reason = (model.provenance or [{}])[-1].get("reason")
         raise InputError(
-            f"{step.qualified_name}: {where} holds a {found}: an earlier step made no product of this "
-            f"exposure ({reason})."
+            f"{step.qualified_name}: {where} holds {with_article(found)}: an earlier step made no "
+            f"product of this exposure ({reason})."
         )
     if (read := step.read_as(model)) is not None:
         return read
     raise InputError(
-        f"{step.qualified_name}: {where} holds a {found}, allowed: {' or '.join(step.input_models)}. "
-        "Give the product of an earlier step."
+        f"{step.qualified_name}: {where} holds {with_article(found)}, allowed: "
+        f"{' or '.join(step.input_models)}. Give the product of an earlier step."
     )
 
 
@@ -135,7 +137,7 @@ def _check_members(step: ConfiguredStep, library: ModelLibrary) -> None:
     found = [(library.path(n), library.metadata(n)) for n in range(len(library))]
     allowed = step.input_models
     wrong = [
-        f"{path} holds a {metadata.model_type}, allowed: {' or '.join(allowed)}"
+        f"{path} holds {with_article(metadata.model_type)}, allowed: {' or '.join(allowed)}"
         for path, metadata in found
         if allowed and metadata.model_type not in allowed
     ]

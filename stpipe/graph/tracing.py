@@ -22,6 +22,7 @@ from stpipe.core.step import Step
 from stpipe.errors import TraceError
 from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
 from stpipe.models import history
+from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference
@@ -104,7 +105,7 @@ class Graph:
             placeholder = self.placeholder_of(one)
             if placeholder is None:
                 raise TraceError(
-                    f"{step.qualified_name} is given a {type(one).__name__}, which is no "
+                    f"{step.qualified_name} is given {with_article(type(one).__name__)}, which is no "
                     "product. Give a step products of other steps, and all else as parameters."
                 )
             yield placeholder

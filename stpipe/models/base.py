@@ -22,6 +22,7 @@ from stpipe.models.schema import validation
 from stpipe.models.schema.fields import Field
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored, read_only
+from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from stpipe.models.protocols import Section
@@ -547,7 +548,7 @@ class Part(DataModel, register=False):
         else:
             raise ValidationError(
                 f"A part of {'.'.join(schema.inside)} is made from a model or a dictionary, "
-                f"not from a {type(value).__name__}."
+                f"not from {with_article(type(value).__name__)}."
             )
         return part
 

@@ -27,7 +27,7 @@ from stpipe.models.associations import Association, Member, is_there, load_assoc
 from stpipe.models.base import DataModel
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
-from stpipe.system.text import counted
+from stpipe.system.text import counted, with_article
 
 __all__ = ["ModelLibrary"]
 
@@ -122,7 +122,9 @@ class ModelLibrary:
         """Replace a member for the rest of this library's life; its file stays as it is."""
         place = self._place(number)
         if not isinstance(model, DataModel):
-            raise TypeError(f"A member is replaced by a model, not by a {type(model).__name__}.")
+            raise TypeError(
+                f"A member is replaced by a model, not by {with_article(type(model).__name__)}."
+            )
         folder = self._scratch / f"{place:05d}"
         folder.mkdir(parents=True, exist_ok=True)
         self._replaced[place] = model.copy().save(folder / self.members[place].path.name)
@@ -348,6 +350,6 @@ def _path_of(entry: str | os.PathLike[str] | DataModel, number: int) -> Path:
         return Path(entry.get("meta.filename") or f"member{number:05d}.fits")
     if not isinstance(entry, (str, os.PathLike)):
         raise InputError(
-            f"Member {number} is a {type(entry).__name__}; members are paths and models."
+            f"Member {number} is {with_article(type(entry).__name__)}; members are paths and models."
         )
     return Path(entry)

@@ -16,6 +16,7 @@ from stpipe.models.io.content import Content, flatten, lookup, put, remove
 from stpipe.models.schema.fields import Field
 from stpipe.models.schema.schema import Schema
 from stpipe.models.schema.validation import check_value, plain
+from stpipe.system.text import with_article
 
 __all__ = ["Found", "HasMetadata", "Metadata", "Node"]
 
@@ -113,7 +114,7 @@ class HasMetadata:
                 return f"there is no {path}, as {above} is {self._kind(above)}."
             found = lookup(self._content.tree, above)
             if not (found is None or isinstance(found, dict)):
-                return f"there is no {path}, as {above} is a {type(found).__name__}."
+                return f"there is no {path}, as {above} is {with_article(type(found).__name__)}."
         return self._problem_of_group(path, value) if path in self._schema.groups else ""
 
     def _problem_of_group(self, path: str, value: object) -> str:

@@ -34,7 +34,7 @@ class Reference:
     type: str
     path: Path | None
     context: str = ""  # CRDS context that selected it; empty for an override
-    origin: str = "override"  # who selected it when CRDS did not
+    origin: str = "override"  # what selected it, if not CRDS
 
     @property
     def recorded_name(self) -> str:

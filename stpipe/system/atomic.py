@@ -53,13 +53,13 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 
 def _hidden(target: Path) -> tuple[Path, BinaryIO]:
-    """An empty file beside the target that nobody else writes, open and locked."""
+    """An empty file beside the target that no other process writes, open and locked."""
     for number in itertools.count():
         path = target.with_name(f".{target.name}.{number}")
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except PermissionError:
-            if path.exists():  # somebody else's
+            if path.exists():  # another process's
                 continue
             raise
         stream = os.fdopen(handle, "wb")

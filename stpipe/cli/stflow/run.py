@@ -101,7 +101,7 @@ def _snakemakes() -> Iterator[str]:
             command = (entry / "cmdline").read_bytes()
             if b"snakemake" in command and (entry / "cwd").resolve() == Path.cwd():
                 yield entry.name
-        except OSError:  # it has ended, or belongs to somebody else
+        except OSError:  # it has ended, or is another user's
             continue
 
 

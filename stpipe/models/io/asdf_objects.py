@@ -1,6 +1,6 @@
 """Live objects in metadata, such as a gwcs in ``meta.wcs``.
 
-They travel as nodes of an ASDF tree and become objects when somebody asks for them. Only then is
+They travel as nodes of an ASDF tree and become objects when they are used. Only then is
 the asdf library imported, which knows the objects of astropy, gwcs and whatever else is installed.
 """
 

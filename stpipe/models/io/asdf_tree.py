@@ -23,7 +23,7 @@ from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io.content import Deferred
 from stpipe.models.storage.arrays import Array, Stored
 from stpipe.models.storage.source import Source
-from stpipe.system.text import counted
+from stpipe.system.text import counted, with_article
 
 __all__ = [
     "Block",
@@ -222,7 +222,7 @@ def _array(node: object) -> Stored | Array | None:
     if node is None or isinstance(node, list):
         return None if node is None else np.array(node)
     if not isinstance(node, asdf_yaml.TaggedDict) or not node.is_ndarray:
-        raise TypeError(f"a {type(node).__name__} stands in the place of an array")
+        raise TypeError(f"{with_article(type(node).__name__)} stands in the place of an array")
     if "data" in node:
         return np.array(node["data"])
     if node.block is None:

@@ -47,7 +47,7 @@ class Content:
     deferred
         More metadata, of lower rank than `tree`, not parsed yet.
     arrays
-        By attribute path; `Stored` until somebody touches them.
+        By attribute path; `Stored` until they are used.
     headers
         Metadata cards of every extension that the schema knows, as they were read.
     extras

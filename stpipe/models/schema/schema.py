@@ -37,6 +37,7 @@ import numpy as np
 from stpipe.errors import InputError, did_you_mean
 from stpipe.models.schema.fields import Field
 from stpipe.system import package_data
+from stpipe.system.text import with_article
 
 __all__ = ["Schema"]
 
@@ -185,7 +186,9 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The schema {path} cannot be read: {error}.") from error
     if not isinstance(document, dict):
-        raise InputError(f"The schema {path} holds a {type(document).__name__}, not an object.")
+        raise InputError(
+            f"The schema {path} holds {with_article(type(document).__name__)}, not an object."
+        )
     if not _ships(path):
         from stpipe.models.schema.checks import check_document
 

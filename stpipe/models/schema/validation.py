@@ -16,7 +16,7 @@ import numpy as np
 from stpipe.errors import ValidationError
 from stpipe.models.schema.fields import Field
 from stpipe.models.storage.arrays import Array, Stored
-from stpipe.system.text import counted
+from stpipe.system.text import counted, with_article
 
 __all__ = [
     "array_problem",
@@ -53,7 +53,7 @@ def check_value(field: Field, value: Any) -> str:
     conforms = _TYPES.get(field.type or "")
     if conforms and not conforms(value):
         found = f"{value!r} ({type(value).__name__})"
-        return f"{_named(field)} is {found}; allowed is {_a(field.type or '')}."
+        return f"{_named(field)} is {found}; allowed is {with_article(field.type or '')}."
     if field.enum and not any(_equal(value, allowed) for allowed in field.enum):
         allowed = ", ".join(map(repr, field.enum))
         return f"{_named(field)} is {value!r}; allowed is one of {allowed}."
@@ -260,10 +260,6 @@ def _named(field: Field) -> str:
     return f"{field.path} (FITS keyword {place}{field.keyword})" if field.keyword else field.path
 
 
-def _a(name: str) -> str:
-    return f"{'an' if name[0] in 'aio' else 'a'} {name}"
-
-
 def _parsed(kind: str, text: str) -> Any:
     if kind == "boolean":
         return {"T": True, "TRUE": True, "F": False, "FALSE": False}.get(text.upper())
@@ -353,6 +349,6 @@ def accepted(value: Any, path: str) -> Any:
         return value
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     raise ValidationError(
-        f"{path} is a {kind}; metadata are text, numbers, booleans, lists, dictionaries, "
+        f"{path} is {with_article(kind)}; metadata are text, numbers, booleans, lists, dictionaries, "
         "and objects that the asdf library can store."
     )

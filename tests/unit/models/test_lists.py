@@ -98,7 +98,7 @@ def test_models_become_parts_and_parts_models(slits: models.MultiSlitModel) -> N
     back = models.SlitModel(part)
     back.update(slits)
     assert ("mine", "NIRSPEC") == (back.name, back.meta.instrument.name)
-    with pytest.raises(ValidationError, match="made from a model or a dictionary, not from a int"):
+    with pytest.raises(ValidationError, match="made from a model or a dictionary, not from an int"):
         slits.slits.append(5)
 
 
