@@ -1,10 +1,10 @@
-"""Lock: the context and the reference files that a project is held to.
+"""Lock: the recorded context and reference files of a project.
 
 `config/references.lock` records for every exposure which file of each type was selected, and the
 SHA-256 of each file. If CRDS, or a directory of references, selects another file later, planning
 stops: products of one project never mix two sets of references unnoticed. A file whose content has
 changed is named, and the products that depend on it are rebuilt. Files that the user gives are not
-held.
+recorded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stpipe.project.config import CONFIG, Project
 from stpipe.references.checksums import sha256
 from stpipe.references.selection import NOT_APPLICABLE, Reference
 
-__all__ = ["LOCK", "Lock", "compare", "hold", "pin", "selection", "update"]
+__all__ = ["LOCK", "Lock", "check_and_record", "compare", "pin", "selection", "update"]
 
 log = logging.getLogger(__name__)
 
@@ -67,17 +67,17 @@ class Lock:
 
     def add(self, root: str, selected: Selection) -> bool:
         """Record files of an exposure that are not recorded yet; returns whether there were any."""
-        held = self.exposures.setdefault(root, {})
-        new = {t: file for t, file in selected.items() if t not in held}
-        held.update({t: name for t, (name, _) in new.items()})
+        recorded = self.exposures.setdefault(root, {})
+        new = {t: file for t, file in selected.items() if t not in recorded}
+        recorded.update({t: name for t, (name, _) in new.items()})
         self.files.update({name: number for name, number in new.values() if number})
         return bool(new)
 
     def drift(self, root: str, selected: Selection) -> Iterator[str]:
         """A sentence for each selected file that differs from the recorded one."""
-        held = self.exposures.get(root, {})
+        recorded = self.exposures.get(root, {})
         for reference_type, (name, _) in selected.items():
-            before = held.get(reference_type, name)
+            before = recorded.get(reference_type, name)
             if before != name:
                 yield f"{root}: {reference_type} is {name} now, it was {before}"
 
@@ -100,7 +100,7 @@ def selection(references: Mapping[str, Reference]) -> dict[str, tuple[str, str]]
     }
 
 
-def hold(project: Project, exposures: Mapping[str, Selection]) -> None:
+def check_and_record(project: Project, exposures: Mapping[str, Selection]) -> None:
     """Check exposures against the project's lock, if it has one, and record new ones.
 
     Raises

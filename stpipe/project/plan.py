@@ -313,17 +313,17 @@ def load(config: Mapping[str, Any]) -> Plan:
     planner = Planner(project)
     exposures: dict[str, Any] = {}
     offered: dict[str, Callable[[], Member]] = {}
-    holds = plan_cache.Holds()
+    is_valid = plan_cache.Validity()
     with at_once():
         for source in project.exposures():
             plans = remembered.get(source, [])
-            if not plans or not all(map(holds, plans)):
+            if not plans or not all(map(is_valid, plans)):
                 plans = planner.plan(source, offered)
             for exposure in plans:
                 _add(exposures, exposure)
                 offered.update(offered_by(exposure))
     if planner.selected:
-        lock.hold(project, planner.selected)
+        lock.check_and_record(project, planner.selected)
     if planner.selected or sum(map(len, remembered.values())) != len(exposures):
         plan_cache.remember(project, exposures.values())
     if not exposures:

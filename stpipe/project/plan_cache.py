@@ -17,7 +17,7 @@ from stpipe.project.config import Project
 from stpipe.project.fingerprint import source_files
 from stpipe.system.software import VERSION
 
-__all__ = ["Holds", "State", "recall", "remember", "state"]
+__all__ = ["State", "Validity", "recall", "remember", "state"]
 
 CACHE = Path(".stflow/plan.json")
 State = list[int]  # size and time of a file
@@ -29,7 +29,7 @@ def state(path: str | Path) -> State:
     return [status.st_size, status.st_mtime_ns]
 
 
-class Holds:
+class Validity:
     """Whether a plan is still valid: nothing that it depends on has changed since it was made.
 
     Exposures share reference files, code and jobs: each file is checked once.
