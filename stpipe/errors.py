@@ -93,7 +93,7 @@ class Skip(Exception):  # noqa: N818 - not a failure
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`' (did you mean "jump"?)'`, or nothing when no known name is close."""
     names = list(known)
-    # Who types the beginning of a long name, even misspelt, means that name.
+    # The beginning of a long name, even misspelt, stands for that name.
     beginnings = {n[: len(name)]: n for n in reversed(names)}
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6) or [
         beginnings[b] for b in difflib.get_close_matches(name, beginnings, n=1, cutoff=0.8)

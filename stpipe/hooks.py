@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stpipe import naming
 from stpipe.errors import HookError, StpipeError
+from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Hook", "function", "is_shell", "parse", "replaces", "run", "run_all", "text"]
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
-# Quotes around a placeholder are ours to replace: the path comes quoted.
+# Quotes around {input} and {output} are replaced, too: the path is quoted already.
 _PLACE = re.compile(r"""(["']?)\{(input|output)\}\1""")
 _PIECE = 8192  # characters of a line that go into one record
 
@@ -45,7 +46,7 @@ class Hook:
 
 
 def parse(text: str | Callable[..., Any]) -> Hook | Callable[..., Any]:
-    """Tell Python from shell; a name never falls through to a shell."""
+    """Decide between Python and shell; a name is never passed to a shell."""
     if callable(text):
         return text
     for kind in ("python", "shell"):
@@ -55,7 +56,7 @@ def parse(text: str | Callable[..., Any]) -> Hook | Callable[..., Any]:
 
 
 def text(hook: str | Callable[..., Any]) -> str:
-    """The hook as a parameter file writes it."""
+    """The hook as it is written in a parameter file."""
     if isinstance(hook, str):
         return hook
     owner = hook if hasattr(hook, "__qualname__") else type(hook)
@@ -69,7 +70,7 @@ def is_shell(hook: str | Callable[..., Any]) -> bool:
 
 
 def replaces(hook: str | Callable[..., Any]) -> bool:
-    """Whether the hook may change the data; a command without `{output}` only looks."""
+    """Whether the hook may change the data; a command without `{output}` only inspects them."""
     return not is_shell(hook) or "{output}" in text(hook)
 
 
@@ -79,7 +80,7 @@ def run_all(
     log: logging.Logger,
     limit: float | None = None,
 ) -> DataModel:
-    """Run hooks in their order, each on what the one before left; see `run`."""
+    """Run hooks in order, each on the result of the one before; see `run`."""
     for hook in hooks:
         model = run(hook, model, log, limit)
     return model
@@ -91,7 +92,7 @@ def run(
     log: logging.Logger,
     limit: float | None = None,
 ) -> DataModel:
-    """Run one hook; return what it left.
+    """Run one hook; return its result.
 
     `limit` is the time in seconds that a command may take.
 
@@ -120,7 +121,7 @@ def function(text: str) -> Callable[..., Any]:
     Raises
     ------
     HookError
-        When it cannot be imported or is no function.
+        When it cannot be imported or is not a function.
     """
     hook = parse(text)
     return _function(hook) if isinstance(hook, Hook) else hook
@@ -135,10 +136,12 @@ def _function(hook: Hook) -> Callable[..., Any]:
     except Exception as error:
         raise HookError(
             f'hook "{hook.text}": importing it failed: {type(error).__name__}: {error}. It was not '
-            f'handed to a shell; write "shell:{hook.text}" where a command is meant.'
+            f'passed to a shell; write "shell:{hook.text}" if it is a command.'
         ) from error
     if not callable(found):
-        raise HookError(f'hook "{hook.text}" is a {type(found).__name__}, allowed: a function.')
+        raise HookError(
+            f'hook "{hook.text}" is {with_article(type(found).__name__)}, allowed: a function.'
+        )
     return cast("Callable[..., Any]", found)
 
 
@@ -155,9 +158,10 @@ def _call(function: Callable[..., Any], model: DataModel, label: str) -> DataMod
 
 
 def _same_kind(made: object, before: DataModel, what: str) -> DataModel:
-    """What a hook made, when the step can go on with it."""
+    """The result of a hook, if it is a model of the same kind."""
     if type(made) is not type(before):
-        raise HookError(f"{what} a {type(made).__name__}, allowed: a {type(before).__name__}.")
+        kinds = [with_article(type(model).__name__) for model in (made, before)]
+        raise HookError(f"{what} {kinds[0]}, allowed: {kinds[1]}.")
     return made
 
 
@@ -228,15 +232,16 @@ def _stream(command: str, log: logging.Logger, limit: float | None, named: str) 
             timer.cancel()
     if late.is_set():
         raise HookError(
-            f'hook "{command}" took longer than {limit:g} s (hook_timeout) and was ended.'
+            f'hook "{command}" took longer than {limit:g} s (hook_timeout) and was stopped.'
         )
-    if process.returncode:
-        raise HookError(f'hook "{command}" failed with {_how(process.returncode)}.')
+    if code := process.returncode:
+        end = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+        raise HookError(f'hook "{command}" failed with {end}.')
 
 
 def _log_output(process: subprocess.Popen[str], log: logging.Logger) -> None:
     stream = process.stdout
-    # In pieces: a line may be as long as memory.
+    # In pieces: a line may be of any length.
     while stream is not None and (line := stream.readline(_PIECE)):
         log.info("  %s", line.rstrip())
 
@@ -254,12 +259,8 @@ def _kill(process: subprocess.Popen[str]) -> None:
         return
 
 
-def _how(code: int) -> str:
-    return f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-
-
 def _read(hook: Hook, target: Path, before: DataModel) -> DataModel:
-    """What a command made, in memory: the file is about to go."""
+    """The result of a command, read into memory, as its file is temporary."""
     import numpy as np
 
     from stpipe import models

@@ -108,7 +108,7 @@ def _listed(point: EntryPoint) -> Iterator[Plugin]:
             rows = point.load()()
         except Exception as error:  # noqa: BLE001 - a broken plugin must not take the rest with it
             _log.warning(
-                "plugin %s of %s is left out: %s: %s",
+                "plugin %s of %s is ignored: %s: %s",
                 point.value,
                 _package(point),
                 type(error).__name__,

@@ -1,4 +1,4 @@
-"""Associations of stage 2: one exposure for each product, with the backgrounds that belong to it.
+"""Associations of stage 2: one exposure for each product, with its backgrounds.
 
 A pipeline that takes exposures one by one may be given such an association. Each product is a run of
 its own, named as the product is; members of the type ``background`` become the `bkg_list` of its step
@@ -28,7 +28,7 @@ STEP, PARAMETER = "bkg_subtract", "bkg_list"
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one run is about: an exposure, and what its association says about it, if there is one."""
+    """The input of one run: an exposure, and what its association says about it, if it has one."""
 
     source: Any
     name: str = ""  # of what is made of it
@@ -37,7 +37,7 @@ class Assignment:
 
     @contextmanager
     def opened(self, step: ConfiguredStep) -> Iterator[Any]:
-        """The exposure as `step` takes it; of an association it knows that, and its product's name."""
+        """The exposure as `step` takes it, with what its association says about it."""
         from stpipe import models
 
         if self.association is None:
@@ -45,13 +45,13 @@ class Assignment:
             return
         step.use(source=Path(f"{self.name}.fits"))
         with models.open(self.source) as exposure:
-            for path, value in self.told.items():
+            for path, value in self.association_metadata.items():
                 exposure.set(path, value or None)
             yield exposure
 
     @property
-    def told(self) -> dict[str, str]:
-        """Metadata of the exposure that its association tells."""
+    def association_metadata(self) -> dict[str, str]:
+        """Metadata that the exposure gets from its association."""
         if self.association is None:
             return {}
         return {

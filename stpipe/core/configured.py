@@ -1,4 +1,4 @@
-"""What a step is, before it runs: its declaration, its parameters, and what a run tells it."""
+"""What a step is before it runs: its declaration, its parameters and the state of a run."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = ["BOOKKEEPING", "SET_IN_PYTHON", "SKIP_PARAMETER", "ConfiguredStep"]
 
 SET_IN_PYTHON = "set in Python"
 SKIP_PARAMETER = "skip = True"  # the reason for a step that a parameter leaves out
-# Parameters that say where things go, not what is computed.
+# Parameters that do not change what is computed.
 BOOKKEEPING = frozenset({"skip", "save_results", "output_file", "output_dir", "suffix"})
 
 
 class ConfiguredStep:
-    """What a step is, before it runs: a part of `Step`, which says what to override."""
+    """A step before it runs: the part of `Step` that holds declaration and parameters."""
 
     alias: ClassVar[str] = ""
     suffix: str = ""
@@ -78,7 +78,7 @@ class ConfiguredStep:
         self._configure(resolve(type(self), given.over(defaults.shipped(type(self)))), name)
 
     def resolve_for(self, meta: Mapping[str, Any]) -> None:
-        """Take the parameters that CRDS has for an exposure, where the user gives none."""
+        """Take the parameters that CRDS has for an exposure, except those that the user sets."""
         if self.parent is None:
             cls, before = type(self), self.parameter_files
             self.parameter_files = defaults.central_files(cls, meta, self.context.resolver)
@@ -102,7 +102,7 @@ class ConfiguredStep:
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """A step without parameters, only to put its name into a record."""
+        """A step without parameters, which only gives its name to a record."""
         step = cls.__new__(cls)
         step.name, step.parent = name, None
         return step
@@ -173,7 +173,7 @@ class ConfiguredStep:
     def side_outputs(self, meta: Mapping[str, Any]) -> tuple[Output, ...]:
         """The declared products that parameters ask for, such as `save_opt`.
 
-        Override it when the exposure decides, too, which of them there will be.
+        Override it if the exposure decides, too, which of them are made.
         """
         del meta
         return tuple(
@@ -206,7 +206,7 @@ class ConfiguredStep:
         return [*self.parent.pipelines(), own]
 
     def source_of(self, name: str) -> str:
-        """Who gave a parameter its value."""
+        """The source of a parameter's value."""
         if vars(self).get(name) != self.parameters.values[name]:
             return SET_IN_PYTHON
         return self.parameters.sources[name]
@@ -237,8 +237,8 @@ class ConfiguredStep:
     def parts(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> Any:
         """Labels of the parts that `process` will make of an exposure; None when pixels decide.
 
-        Override it where headers and reference files tell: a project then plans what comes after
-        before anything has run.
+        Override it if headers and reference files decide: a project then plans all later steps before
+        anything runs.
         """
         del meta, selected
 
@@ -291,7 +291,7 @@ class ConfiguredStep:
     def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
         """The reference types that this step uses for an exposure.
 
-        Override it when parameters or the exposure's mode leave some out: it spares the search.
+        Override it if parameters or the exposure's mode make some unnecessary.
         """
         del meta
         return (*self.reference_types, *self.optional_reference_types)
@@ -302,7 +302,7 @@ class ConfiguredStep:
         return f"no {', '.join(types)} reference applies (N/A)" if types else ""
 
     def skip_source(self, reason: str) -> str:
-        """Who asked to skip this step; empty when the exposure itself is the reason."""
+        """The source of `skip = True`; empty if the exposure is the reason."""
         return self.source_of("skip") if reason == SKIP_PARAMETER else ""
 
     def log_end(self, seconds: float) -> None:

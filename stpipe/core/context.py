@@ -1,4 +1,4 @@
-"""What holds for a whole run, handed down from the outermost call to every step of it."""
+"""The context of a run, handed down from the outermost call to every step."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Runner(Protocol):
     """
 
     def run(self, step: Any, inputs: Sequence[Any]) -> Any:
-        """The products of `step`, or what stands for them."""
+        """The products of `step`, or placeholders for them."""
         ...
 
 
 @dataclass(frozen=True)
 class Context:
-    """What holds for a whole run."""
+    """What all steps of a run have in common."""
 
     runner: Runner | None = None  # None: in memory
     resolver: Resolver = field(default_factory=CrdsResolver)
     threads: int = 1
     source: Path | None = None  # what products are named after
     output_dir: str | None = None  # folder of products that have none of their own
-    chained: bool = False  # what is made goes on in memory: its pixels may wait
-    own_names: bool = True  # parameters may name files; else all are named after the exposure
+    chained: bool = False  # products stay in memory: their pixels may be computed later
+    own_names: bool = True  # parameters may name side products (not in a project)
     pipelines: tuple[Mapping[str, Any], ...] = ()  # those of a plan that a step runs for

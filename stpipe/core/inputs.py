@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stpipe.core import headers, no_product
-from stpipe.core.products import Parts, StandIn
+from stpipe.core.products import Parts, Placeholder
 from stpipe.errors import InputError, TraceError
 from stpipe.models import DataModel, ModelLibrary
 from stpipe.models import open as open_model
+from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,14 +39,14 @@ def opened(step: ConfiguredStep, source: Any) -> DataModel | ModelLibrary:
 
 
 def header_of(given: DataModel | ModelLibrary) -> dict[str, Any]:
-    """Metadata by dotted name: of a library those of its first member."""
+    """Metadata by dotted name; for a library, of its first member."""
     if isinstance(given, ModelLibrary):
         return given.metadata(0).to_flat_dict()
     return given.to_flat_dict()
 
 
 def history_of(given: DataModel | ModelLibrary) -> list[Mapping[str, Any]]:
-    """How the input was made: of a library, its first member."""
+    """The history of the input; for a library, of its first member."""
     if not isinstance(given, ModelLibrary):
         return list(given.provenance or [])
     with given[0] as first:
@@ -57,15 +58,16 @@ def history_of(given: DataModel | ModelLibrary) -> list[Mapping[str, Any]]:
 
 def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
     """The input as a model that `step` reads, checked from its header; see `opened`."""
-    if isinstance(source, StandIn):
+    if isinstance(source, Placeholder):
         raise TraceError(
-            f"{step.qualified_name} is run while a pipeline is traced, of which it is no step: list it "
-            "in step_defs and call it as an attribute."
+            f"{step.qualified_name} is run while a pipeline is traced, but is not a step of it: list "
+            "it in step_defs and call it as an attribute."
         )
     if not isinstance(source, (str, Path, DataModel)):
+        kind = with_article(type(source).__name__)
         raise InputError(
-            f"{step.qualified_name}: the input is a {type(source).__name__}, allowed: a path or a "
-            "model. Wrap an array in a model first, such as models.ImageModel(array)."
+            f"{step.qualified_name}: the input is {kind}, allowed: a path or a model. Wrap "
+            "an array in a model first, such as models.ImageModel(array)."
         )
     model = source if isinstance(source, DataModel) else open_model(source)
     _remember(step, source if isinstance(source, (str, Path)) else model.get("meta.filename"))
@@ -75,7 +77,7 @@ def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
     if lacking := [name for name in step.prerequisites if model.get(name) is None]:
         raise InputError(
             f"{step.qualified_name}: {model.get('meta.filename')} lacks "
-            f"{', '.join(lacking)}; the step cannot run without."
+            f"{', '.join(lacking)}, which the step needs."
         )
     if wrong := list(headers.problems(model, step.prerequisites)):
         raise InputError(
@@ -101,14 +103,14 @@ def _as_declared(step: ConfiguredStep, model: DataModel) -> DataModel:
     if found == no_product.MODEL:
         reason = (model.provenance or [{}])[-1].get("reason")
         raise InputError(
-            f"{step.qualified_name}: {where} holds a {found}: an earlier step made nothing of this "
-            f"exposure ({reason})."
+            f"{step.qualified_name}: {where} holds {with_article(found)}: an earlier step made no "
+            f"product of this exposure ({reason})."
         )
     if (read := step.read_as(model)) is not None:
         return read
     raise InputError(
-        f"{step.qualified_name}: {where} holds a {found}, allowed: {' or '.join(step.input_models)}. "
-        "Give the product of an earlier step."
+        f"{step.qualified_name}: {where} holds {with_article(found)}, allowed: "
+        f"{' or '.join(step.input_models)}. Give the product of an earlier step."
     )
 
 
@@ -128,14 +130,14 @@ def opened_library(step: ConfiguredStep, source: Any) -> ModelLibrary:
     if step.member_types:
         library = library.only(*step.member_types)
     if not len(library):
-        raise InputError(f"{step.qualified_name}: there are no members to work on.")
+        raise InputError(f"{step.qualified_name}: there are no members of the types that it takes.")
     _remember(step, _name_of(library))
     _check_members(step, library)
     return library
 
 
 def _members(source: Any) -> list[Any]:
-    """Files and models of a list; what was not made is left out."""
+    """Files and models of a list, without products that were not made."""
     flat = [m for one in source for m in (one if isinstance(one, Parts) else (one,))]
     return [cast("Path | DataModel", m) for m in flat if m is not None]
 
@@ -145,7 +147,7 @@ def _check_members(step: ConfiguredStep, library: ModelLibrary) -> None:
     found = [(library.path(n), library.metadata(n)) for n in range(len(library))]
     allowed = step.input_models
     wrong = [
-        f"{path} holds a {metadata.model_type}, allowed: {' or '.join(allowed)}"
+        f"{path} holds {with_article(metadata.model_type)}, allowed: {' or '.join(allowed)}"
         for path, metadata in found
         if allowed and metadata.model_type not in allowed
     ]

@@ -37,7 +37,7 @@ def load(target: str) -> type[Step]:
         return import_class(found)
     names = [*known, *(entry.alias for entry in entries())]
     raise UsageError(
-        f'"{target}" is no step or pipeline{did_you_mean(target, names)}. '
+        f'"{target}" is not a step or pipeline{did_you_mean(target, names)}. '
         "Give an alias (see strun --list), a class path (mypkg.MyPipeline, sloper.py:SloperPipeline) "
         "or a .cfg file."
     )
@@ -66,7 +66,7 @@ def import_class(target: str) -> type[Step]:
         return found
     if isinstance(found, type):
         raise UsageError(
-            f'"{target}": it is no step of stpipe-flow. Derive it from stpipe.Step, RampStep or '
+            f'"{target}" is not a step of stpipe-flow. Derive it from stpipe.Step, RampStep or '
             f"Pipeline. {plugins.conflict()}".rstrip()
         )
     # A package exports its classes without having imported them.

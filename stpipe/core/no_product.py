@@ -1,4 +1,4 @@
-"""Nothing: the file that stands where a step of a project legitimately makes no product.
+"""No product: the file that a step of a project writes if it rightly makes no product.
 
 A project knows a product by its file. Where a step finds nothing to make (no ramp that could be
 fitted), its files are there all the same: they hold the exposure's metadata, the history, and the
@@ -22,14 +22,14 @@ MODEL = "NothingModel"
 
 
 def is_marked(path: str | Path) -> bool:
-    """Whether a file says that there is nothing."""
+    """Whether a file states that there is no product."""
     from stpipe import models
 
     return models.open_metadata(path).model_type == MODEL
 
 
 def mark(step: ConfiguredStep, source: str | Path, target: Path, reason: str) -> Path:
-    """Write that `step` has made nothing of `source`, and why."""
+    """Write a file which states that `step` makes no product of `source`, and why."""
     from stpipe import models
 
     marker = models.NothingModel()

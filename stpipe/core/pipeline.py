@@ -59,7 +59,7 @@ class Pipeline(Step):
         return Parameters(own.values, own.sources, steps)
 
     def __getattr__(self, name: str) -> Any:
-        """Steps and parameters are attributes; anything else is a slip of the pen."""
+        """Refuse names that are neither a step nor a parameter, with a suggestion."""
         if name.startswith("_") or "steps" not in vars(self):
             raise AttributeError(name)
         raise AttributeError(
@@ -79,7 +79,7 @@ class LibraryPipeline(Pipeline, LibraryStep):
 
 
 def _suffix_of(product: Any) -> str:
-    """The suffix that a product has from its step; parts and members have one together."""
+    """The suffix that a product has from its step; parts and members share one."""
     from stpipe.models import ModelLibrary
 
     if isinstance(product, (Parts, ModelLibrary)):

@@ -1,4 +1,4 @@
-"""What steps make: declared outputs, several products by name, the parts of one, and stand-ins."""
+"""What steps make: declared outputs, several products by name, the parts of one, and placeholders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-__all__ = ["Output", "Parts", "Products", "StandIn", "first_product", "listed", "model_name"]
+__all__ = ["Output", "Parts", "Placeholder", "Products", "first_product", "listed", "model_name"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Output:
 
     @property
     def extension(self) -> str:
-        """Of the product's file, as its model has it."""
+        """The extension of the product's file, which its model decides."""
         from stpipe.models.user_models import extension_of
 
         return extension_of(self.model)
@@ -56,14 +56,14 @@ class Products(tuple[Any, ...]):  # noqa: SLOT001 - names are an attribute
         raise AttributeError(f"products are {', '.join(self.names)}; there is no {name!r}")
 
 
-class StandIn:
-    """What stands for a model while a pipeline is traced; `model` is the class of that model."""
+class Placeholder:
+    """Stands for a model while a pipeline is traced; `model` is the class of that model."""
 
     model: str
 
 
 def first_product(given: Any) -> Any:
-    """What a step works on: of several products the first."""
+    """The input of a step: of several products the first."""
     return given[0] if isinstance(given, Products) else given
 
 
@@ -89,7 +89,7 @@ class Parts(tuple[Any, ...]):  # noqa: SLOT001 - labels are an attribute
 
 def model_name(product: Any) -> str:
     """The class of a product's model, or of its parts' models."""
-    if isinstance(product, StandIn):
+    if isinstance(product, Placeholder):
         return product.model
     return type(product[0] if isinstance(product, Parts) and product else product).__name__
 

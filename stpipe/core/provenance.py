@@ -46,20 +46,18 @@ def done_by(step: ConfiguredStep, references: Mapping[str, Reference]) -> dict[s
     """What decides the pixels of a step's product: its parameters and references."""
     # Hooks have records of their own, made when they ran.
     values = {n: v for n, v in step.science_parameters().items() if n not in HOOKS}
-    paths = {n for n, rule in rules(type(step)).items() if rule.kind in PATHS}
+    # A product does not record folders.
+    for name, rule in rules(type(step)).items():
+        if rule.kind in PATHS and values.get(name) is not None:
+            values[name] = Path(values[name]).name
     return {
         "step": step.qualified_name,
         "class": step.target(),
         "pipelines": step.pipelines(),
         "status": "COMPLETE",
-        "parameters": {n: _name_of(v) if n in paths else v for n, v in values.items()},
+        "parameters": values,
         "references": {t: r.record() for t, r in references.items()},
     }
-
-
-def _name_of(path: str | None) -> str | None:
-    """A product tells the names of files and not the machine's folders."""
-    return None if path is None else Path(path).name
 
 
 def _without_folder(source: str) -> str:
@@ -67,7 +65,7 @@ def _without_folder(source: str) -> str:
 
 
 def skipped(step: ConfiguredStep, reason: str, source: str = "") -> dict[str, Any]:
-    """The record of a step that was left out or did nothing, why, and who asked for it."""
+    """The record of a step that was skipped, with the reason and the source of `skip`."""
     return {
         "step": step.qualified_name,
         "class": step.target(),

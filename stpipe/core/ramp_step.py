@@ -77,7 +77,7 @@ class RampStep(Step):
     def flags_everywhere(self, bits: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """Groups (integrations, groups) of `shape` in which one of `bits` is set in all pixels.
 
-        Override it where that is certain beforehand: it spares a look at all bands.
+        Override it if that is known beforehand: no band has to be read to find out.
         """
         del bits
         return np.zeros(shape, dtype=bool)
@@ -87,6 +87,6 @@ class RampStep(Step):
         del meta, totals, known
 
     def log_end(self, seconds: float) -> None:
-        """Log that the step has run; one that is put off is logged by its chain."""
+        """Log that the step has run; a deferred one is logged by its chain."""
         if self.halo is None:
             super().log_end(seconds)

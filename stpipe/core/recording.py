@@ -1,4 +1,4 @@
-"""What a run writes into histories: steps that ran or were left out, and hooks."""
+"""What a run records in histories: steps that ran or were skipped, and hooks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]+([.+-]?[A-Za-z0-9]+)*")
 
 
 def hooked(step: ConfiguredStep, when: str, given: Any) -> Any:
-    """What the hooks `when` ("pre_hooks" or "post_hooks") leave; each that may change is recorded."""
+    """Run the hooks `when` ("pre_hooks" or "post_hooks"); record those that may change the data."""
     for hook in getattr(step, when):
         started = now()
         history = [] if isinstance(given, ModelLibrary) else list(given.provenance or [])
@@ -70,7 +70,7 @@ def refuse_commands(step: ConfiguredStep) -> None:
 
 
 def record_all(step: ConfiguredStep, result: Any, history: Sequence[Any], started: str) -> Any:
-    """Write down how what `process` returned was made, and run post-hooks on the first product.
+    """Record how the products of `process` were made, and run post-hooks on the first one.
 
     `history` is that of the input.
     """
@@ -92,7 +92,7 @@ def record_all(step: ConfiguredStep, result: Any, history: Sequence[Any], starte
 def record_side(
     step: ConfiguredStep, output: Output, product: Any, history: Sequence[Any], started: str
 ) -> Any:
-    """Write down how a product was made that a parameter asked for."""
+    """Record how a side product was made."""
     record = provenance.done(step, step.selected, started) | {"suffix": output.suffix}
     return _recorded(step, product, history, record)
 
@@ -105,7 +105,7 @@ def _recorded(
         product.amend(lambda member: _stamp(step, member, member.provenance or [], record))
         return product
     if step.takes_many and part_in(history):
-        record = {**record, "part": ""}  # what is made of all is no part of anything
+        record = {**record, "part": ""}  # what is made of all is not a part
     if not isinstance(product, Mapping):
         _stamp(step, product, history, record)
         return product
@@ -146,7 +146,7 @@ def _stamp_reference(product: DataModel, reference: Reference) -> None:
 
 
 def nothing(step: ConfiguredStep, reason: str) -> Any:
-    """What stands for the products of a step that legitimately makes none."""
+    """None for each product of a step that rightly makes none, and the reason for the record."""
     step.log.warning("Step %s makes no product: %s", step.qualified_name, reason)
     step.why_nothing = reason
     names = [output.name for output in step.main_outputs()]
@@ -154,7 +154,7 @@ def nothing(step: ConfiguredStep, reason: str) -> Any:
 
 
 def skipped(step: ConfiguredStep, given: DataModel | ModelLibrary, reason: str) -> Any:
-    """The same data, with a note that this step did nothing and why."""
+    """The same data, with a record that this step was skipped, and why."""
     step.log.info("Step %s skipped: %s", step.qualified_name, reason)
     mark = partial(mark_skipped, step, reason=reason, source=step.skip_source(reason))
     if isinstance(given, ModelLibrary):
@@ -166,7 +166,7 @@ def skipped(step: ConfiguredStep, given: DataModel | ModelLibrary, reason: str) 
 
 
 def mark_skipped(step: ConfiguredStep, product: DataModel, reason: str, source: str = "") -> None:
-    """Record in `product` that this step was left out, why and on whose word."""
+    """Record in `product` that this step was skipped, why, and the source of `skip`."""
     append(product, provenance.skipped(step, reason, source))
     if step.status and product.get(f"meta.cal_step.{step.status}") != "COMPLETE":
         product.set(f"meta.cal_step.{step.status}", "SKIPPED")

@@ -1,6 +1,6 @@
 """Run a step: the one sequence that single exposures, libraries and pipelines go through.
 
-Open the input, settle parameters, select reference files, skip, run pre-hooks, process, record, run
+Open the input, resolve parameters, select reference files, skip, run pre-hooks, process, record, run
 post-hooks, save.
 """
 
@@ -34,7 +34,7 @@ def run(step: ConfiguredStep, inputs: Sequence[Any]) -> Any:
     """Run `step` in memory; return its product, or `Products`."""
     first = first_product(inputs[0])
     if not is_there(first):
-        return recording.nothing(step, "there is nothing to work on")
+        return recording.nothing(step, "there is no input")
     given = opened(step, first)
     try:
         step.resolve_for(header_of(given))
@@ -122,7 +122,7 @@ def _save_side_products(
 
 
 def _hash_ahead(pipeline: Any, meta: Mapping[str, Any]) -> None:
-    """Begin with the checksums of reference files, which the steps will record."""
+    """Start computing the checksums of reference files, which the steps will record."""
     selected = []
     for step in pipeline.steps.values():
         if not step.skip:
@@ -132,7 +132,7 @@ def _hash_ahead(pipeline: Any, meta: Mapping[str, Any]) -> None:
 
 
 def _finish_pixels(result: Any) -> None:
-    """Compute what was put off: nobody outside meets a product that waits."""
+    """Compute deferred pixels: callers get products that are complete."""
     for product in listed(result):
         for model in product if isinstance(product, Parts) else (product,):
             if isinstance(model, DataModel):

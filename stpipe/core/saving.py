@@ -1,4 +1,4 @@
-"""Saving: the names of products, and their way into files."""
+"""Save products under their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import naming
-from stpipe.core.products import Output, Parts, StandIn, listed, model_name
+from stpipe.core.products import Output, Parts, Placeholder, listed, model_name
 from stpipe.errors import ParameterError
 from stpipe.models import ModelLibrary
 from stpipe.models.history import part_of, suffixes, suffixes_in
@@ -24,8 +24,8 @@ __all__ = ["check_output_file", "product_name", "save", "save_members", "save_si
 def save(step: ConfiguredStep, result: Any, suffix: str | None = None) -> list[Path]:
     """Write the products under their names and return the paths.
 
-    A `suffix` names one product on the way, which neither `output_file` nor the parameter `suffix` is
-    meant for.
+    With a `suffix` the product is an intermediate one: `output_file` and the parameter `suffix` do not
+    apply to it.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def save(step: ConfiguredStep, result: Any, suffix: str | None = None) -> list[P
 
 
 def save_side(step: ConfiguredStep, output: Output, product: Any) -> None:
-    """Write a product that a parameter asked for, beside the others, maybe under a name of its own."""
+    """Write a side product beside the others, or under the name that a parameter gives."""
     named = output.file and step.context.own_names
     exact = getattr(step, output.file) if named else None
     folder = step.output_dir or step.context.output_dir or Path(step.output_file or "").parent
@@ -54,16 +54,16 @@ def save_side(step: ConfiguredStep, output: Output, product: Any) -> None:
 
 
 def check_output_file(step: ConfiguredStep) -> None:
-    """Refuse names that products cannot have: better now than after an hour.
+    """Refuse invalid names of products before anything is computed.
 
     Raises
     ------
     ParameterError
-        When one has another ending than the files of its product.
+        When the extension of one does not suit its product.
     """
     outputs = step.main_outputs()
     if step.output_file and not any(output.many for output in outputs):
-        # Without declared products they are of the input's model, if not of any.
+        # Without a declaration the product is of the input's model, whatever that is.
         unknown = "" if step.input_models else naming.TABLES[0]
         extension = outputs[0].extension if outputs else unknown
         naming.output_path("", "", extension=extension, output_file=step.output_file)
@@ -128,8 +128,8 @@ def _path(step: ConfiguredStep, suffix: str, product: Any, **exact: Any) -> Path
     source = step.context.source
     if source is None:
         raise ParameterError(f"{step.name}: no name for the product; give output_file.")
-    known = frozenset() if isinstance(product, StandIn) else suffixes(product)
-    part = "" if isinstance(product, StandIn) else part_of(product)
+    known = frozenset() if isinstance(product, Placeholder) else suffixes(product)
+    part = "" if isinstance(product, Placeholder) else part_of(product)
     name = naming.of_part(naming.split(source, known).root, part) + "_uncal.fits"
     where = {"output_dir": step.output_dir or step.context.output_dir, **exact}
     extension = extension_of(model_name(product))

@@ -17,13 +17,13 @@ from typing import Any
 from stpipe.core import run, saving
 from stpipe.core.associations import assignments
 from stpipe.core.configured import SKIP_PARAMETER, ConfiguredStep
-from stpipe.core.products import Output, Products, StandIn
+from stpipe.core.products import Output, Placeholder, Products
 from stpipe.errors import Skip
 from stpipe.parameters.readers import from_keywords, read_cfg
 from stpipe.parameters.settings import Configuration, Settings
 from stpipe.system import logs
 
-__all__ = ["SKIP_PARAMETER", "Output", "Products", "Skip", "StandIn", "Step", "product_name"]
+__all__ = ["SKIP_PARAMETER", "Output", "Placeholder", "Products", "Skip", "Step", "product_name"]
 
 
 class Step(ConfiguredStep):
@@ -75,8 +75,8 @@ class Step(ConfiguredStep):
     def save(self, result: Any, suffix: str | None = None) -> list[Path]:
         """Write the products under their names and return the paths.
 
-        A `suffix` names one product on the way, which neither `output_file` nor the parameter
-        `suffix` is meant for.
+        With a `suffix` the product is an intermediate one: `output_file` and the parameter `suffix` do
+        not apply to it.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Step(ConfiguredStep):
         return saving.product_name(self, suffix)
 
     def check_output_file(self) -> None:
-        """Refuse a name that products cannot have: better now than after an hour."""
+        """Refuse invalid names of products before anything is computed."""
         saving.check_output_file(self)
 
 

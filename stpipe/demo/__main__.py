@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from stpipe.demo.observation import DEMO, DITHERS, FULL_FRAMES, SPECTRA
 from stpipe.demo.project import write_demo
+from stpipe.system.text import counted
 
 __all__ = ["main"]
 
@@ -19,21 +19,14 @@ WHAT = {"full": FULL_FRAMES, "dithers": DITHERS, "spectra": SPECTRA}
 def main(arguments: list[str] | None = None) -> int:
     """Bring a demo folder up to date and say what was written; returns the exit code."""
     options = _parser().parse_args(arguments)
-    written = Counter(_kind(path, options.folder) for path in _write(options))
+    paths = write_demo(options.folder, WHAT.get(options.what, DEMO))
+    # By the part of the demo that a file belongs to: uncal, truth, asn or crds.
+    written = Counter(path.relative_to(options.folder).parts[0] for path in paths)
     for kind, count in written.items():
-        print(f"wrote {count} files in {options.folder / kind}")
+        print(f"wrote {counted(count, 'file')} in {options.folder / kind}")
     if not written:
         print(f"Nothing to do: everything in {options.folder} is there and unchanged.")
     return 0
-
-
-def _write(options: argparse.Namespace) -> Iterator[Path]:
-    return write_demo(options.folder, WHAT.get(options.what, DEMO))
-
-
-def _kind(path: Path, folder: Path) -> str:
-    """The part of the demo that a file belongs to: uncal, truth, asn or crds."""
-    return path.relative_to(folder).parts[0]
 
 
 def _parser() -> argparse.ArgumentParser:

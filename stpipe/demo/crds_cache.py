@@ -108,7 +108,8 @@ def write_crds_cache(folder: Path, observations: Iterable[Observation]) -> Itera
     for instrument, needed in instruments.items():
         yield from _write_instrument(folder, instrument, needed)
     imaps = {name: f"jwst_{name.lower()}_0001.imap" for name in instruments}
-    yield _write_mapping(folder, CONTEXT, _pmap(imaps))
+    header = {"mapping": "PIPELINE", "name": CONTEXT, "parkey": ("META.INSTRUMENT.NAME",)}
+    yield _write_mapping(folder, CONTEXT, _mapping(header, _dictionary(imaps)))
     yield from _write_config(folder / "config" / "jwst")
 
 
@@ -146,11 +147,6 @@ def _values(reftype: str, setup: Setup) -> tuple[str, ...]:
         _EXP_TYPE: setup.exposure_type,
     }
     return tuple(known[parkey] for parkey in _PARKEYS[reftype])
-
-
-def _pmap(imaps: Mapping[str, str]) -> str:
-    header = {"mapping": "PIPELINE", "name": CONTEXT, "parkey": ("META.INSTRUMENT.NAME",)}
-    return _mapping(header, _dictionary(imaps))
 
 
 def _imap(name: str, instrument: str, rmaps: Mapping[str, str]) -> str:

@@ -126,7 +126,8 @@ def _mask(setup: Setup) -> models.DataModel:
     reference.dq = setup.pixels.dq
     if setup.detector.is_miri:
         # The file gets bits in an order of its own, and a table that says which is which.
-        reference.dq_def = _dq_def()
+        rows = [(bit, 1 << bit, name, "") for bit, name in enumerate(_MASK_BITS)]
+        reference.dq_def = np.array(rows, _DQ_DEF)
     return reference
 
 
@@ -401,8 +402,3 @@ def _good(setup: Setup) -> npt.NDArray[np.uint32]:
 def _flag_reference_pixels(setup: Setup, flag: int) -> npt.NDArray[np.uint32]:
     chosen = is_reference(setup.detector, setup.subarray)
     return np.where(chosen, flag, dqflags.GOOD).astype(np.uint32)
-
-
-def _dq_def() -> npt.NDArray[np.void]:
-    rows = [(bit, 1 << bit, name, "") for bit, name in enumerate(_MASK_BITS)]
-    return np.array(rows, _DQ_DEF)

@@ -1,7 +1,7 @@
 """The engine: corrections of ramps run band by band, one step after the other, in one pass.
 
 A `RampStep` that declares its halo is not run on the whole exposure when a pipeline calls it. It is
-added to the chain of corrections that the ramp carries, and the chain runs when somebody needs the
+added to the chain of corrections that the ramp carries, and the chain runs when something needs the
 pixels: the ramp fit, a file, or code that touches an array. Bands of rows stay in cache on their way
 through all steps, and intermediate ramps exist nowhere.
 """

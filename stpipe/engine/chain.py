@@ -76,7 +76,7 @@ class Chain:
     height: int | None = None  # rows of a band; None: what fits in cache
     totals: list[Counter[str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    arrays: dict[str, Array | Stored] | None = None  # everything, once somebody wanted it
+    arrays: dict[str, Array | Stored] | None = None  # all arrays, once computed
     answers: dict[tuple[tuple[Stage, ...], int], Array] = field(
         default_factory=dict
     )  # of `everywhere`
@@ -113,13 +113,10 @@ class Chain:
             stage.step.correct(band, stage.references.part(band.place))
             margin -= stage.halo
             band.crop(own.grown(margin, self.frame))
-            self._account(number, band.totals, time.perf_counter() - started)
+            with self._lock:
+                self.totals[number].update(band.totals)
+                self.seconds[number] += time.perf_counter() - started
         return band
-
-    def _account(self, number: int, totals: Counter[str], seconds: float) -> None:
-        with self._lock:
-            self.totals[number].update(totals)
-            self.seconds[number] += seconds
 
     def rectangles(self) -> list[Rectangle]:
         """Bands that cover the exposure: whole rows, or parts of them where they would be too thin."""
@@ -141,7 +138,7 @@ class Chain:
         yield from progress.follow(self._run(places, function), len(places), self._title())
 
     def _title(self) -> str:
-        """What a progress bar says."""
+        """The title of the progress bar."""
         names = [stage.step.qualified_name for stage in self.stages] or ["ramps"]
         return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
 
@@ -171,16 +168,13 @@ class Chain:
             store = ArrayStore()
             for place, band in self.map(lambda band: band):
                 for name in PLANES:
-                    array = getattr(band, name)
-                    if array is not None:
-                        self._place(store, name, array, place)
+                    if (part := getattr(band, name)) is None:
+                        continue
+                    if store.shape(name) is None:
+                        store.make(name, (*part.shape[:-2], *self.frame), part.dtype)
+                    store.fill(name, place.section, part)
             self.arrays = store.finished()
         return self.arrays
-
-    def _place(self, store: ArrayStore, name: str, part: Array, place: Rectangle) -> None:
-        if store.shape(name) is None:
-            store.make(name, (*part.shape[:-2], *self.frame), part.dtype)
-        store.fill(name, place.section, part)
 
     # --- questions that steps ask before they correct anything ------------------------------------
 
@@ -198,7 +192,7 @@ class Chain:
         return self.answers[asked]
 
     def scan(self, bits: int) -> Array:
-        """Look at bands until every group is refuted, or set for certain by a step."""
+        """Read bands until every group has an unflagged pixel, or a step is certain to flag it."""
         candidates = np.ones(self.shape[:2], dtype=bool)
         certain = np.zeros(self.shape[:2], dtype=bool)
         for stage in self.stages:
@@ -218,7 +212,7 @@ class Chain:
         return self._preview().evaluate(Rectangle(y0, y1, x0, x1))
 
     def _preview(self) -> Chain:
-        """The same chain, whose counts do not count."""
+        """The same chain with counts of its own, which are dropped."""
         return replace(
             self, totals=[Counter() for _ in self.stages], seconds=[0.0] * len(self.stages)
         )
@@ -261,24 +255,24 @@ class LazyArray(Stored):
 
 
 def chain_of(ramp: DataModel) -> Chain:
-    """The chain that a ramp carries; an empty one for a ramp that waits for nothing."""
+    """The chain of a ramp; an empty one if no correction is deferred."""
     chains = _waiting(ramp)
     data = _arrays(ramp).get("data")
     if isinstance(data, LazyArray) and chains == [data.chain] and data.chain.arrays is None:
         return data.chain
-    # Somebody wanted pixels or assigned some: go on from what is there.
+    # Pixels were computed or assigned: start from these.
     compute(ramp)
     return Chain(ramp.copy())
 
 
 def _waiting(ramp: DataModel) -> list[Chain]:
-    """The chains that arrays of the ramp wait for."""
+    """The chains of the ramp's lazy arrays."""
     chains = (array.chain for array in _arrays(ramp).values() if isinstance(array, LazyArray))
     return list(dict.fromkeys(chains))
 
 
 def defer(ramp: Model, step: Correction, references: Divisible) -> Model:
-    """Give the ramp one more correction to go through; the step looks at the exposure now."""
+    """Add a correction to the chain of a ramp; `prepare` of the step runs now."""
     before = replace(chain_of(ramp), threads=step.threads)
     stage = Stage(step, references, step.prepare(before, references))
     chain = replace(before, stages=(*before.stages, stage), arrays=None)
@@ -291,7 +285,7 @@ def defer(ramp: Model, step: Correction, references: Divisible) -> Model:
 
 
 def compute(ramp: DataModel) -> None:
-    """Run the chains that arrays of a ramp wait for, and let their steps finish."""
+    """Run the chains of a ramp's lazy arrays, and let their steps finish."""
     arrays = _arrays(ramp)
     for chain in _waiting(ramp):
         values = chain.materialize()
@@ -318,7 +312,7 @@ def _forms(chain: Chain) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def hold(model: DataModel, name: str, array: Array | Stored) -> None:
-    """Give a model an array, in memory or in a file."""
+    """Set an array of a model, in memory or in a file."""
     if isinstance(array, Stored):
         _arrays(model)[name] = array
     else:

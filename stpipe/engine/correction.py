@@ -17,7 +17,7 @@ __all__ = ["Correction", "Divisible"]
 
 
 class Divisible(Protocol):
-    """Reference files of which a part can be had."""
+    """Reference files that can be cut to a part."""
 
     def part(self, place: Rectangle) -> Mapping[str, Any]:
         """The same reference files, for a rectangle of the exposure."""

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["ANY", "Member", "Node", "Part", "Place", "Refinement", "SkippedStep"]
 
 
-ANY = "*"  # the label of a part that stands for all, whose number only pixels tell
+ANY = "*"  # the label of a part that stands for all, if only pixels decide how many there are
 
 
 @dataclass(frozen=True)
 class SkippedStep:
-    """A step that is not in the graph, and why; the next product says so."""
+    """A step that is skipped, and why; the next product records it."""
 
     step: Step
     reason: str
@@ -50,8 +50,8 @@ class Node:
     skipped_after: list[SkippedStep] = field(default_factory=list)
     refinements: list[Refinement] = field(default_factory=list)
     side: tuple[Output, ...] = ()  # products that parameters ask for; no step reads them
-    waits_for: tuple[Node, ...] = ()  # nodes that have to end well before this one starts
-    # For each argument of the step how many of the inputs are in its list; 0: one that is no list,
+    waits_for: tuple[Node, ...] = ()  # nodes that have to succeed before this one starts
+    # For each argument of the step how many of the inputs are in its list; 0: not a list,
     # -1: all that are left.
     arguments: tuple[int, ...] = (0,)
 
@@ -70,7 +70,7 @@ class Part(Node):
 class Member:
     """A file that a graph starts from: an exposure, or a member of an association.
 
-    It may be yet to be made: then `origin` is the file whose header tells about it.
+    If it has not been made yet, `origin` is the file whose header describes it.
     """
 
     source: Path
@@ -78,7 +78,7 @@ class Member:
     root: str
     model: str  # class of its model
     origin: Path
-    told: Mapping[str, str] = field(default_factory=dict)  # metadata, from an association
+    association_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 # A node and the index of one of its products; without a node the number of a member.

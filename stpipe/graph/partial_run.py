@@ -1,9 +1,9 @@
-"""Window: run a part of a pipeline, from one step to another, on saved products.
+"""Run a part of a pipeline, from one step to another, on saved products.
 
-The pipeline is traced on the exposure's header first, so that it is known what comes before what, also
-where `process` branches or joins. Then `process` runs with the steps of the window for real and with
-stand-ins for all others: a step that starts the window gets the saved product that it would have got,
-and a product that a step after the window would have got is saved.
+The pipeline is traced on the exposure's header first, so that it is known which steps depend on
+which, also where `process` branches or joins. Then `process` runs with the steps of the part for
+real and with placeholders for the products of all others: the first steps of the part get saved
+products, and every product that a step after the part would have got is saved.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe import naming
 from stpipe.core.inputs import is_there, opened
-from stpipe.core.products import StandIn, first_product
+from stpipe.core.products import Placeholder, first_product
 from stpipe.core.recording import hooked
 from stpipe.core.run import run as in_memory
 from stpipe.core.saving import save_members
@@ -25,14 +25,15 @@ from stpipe.engine.chain import compute
 from stpipe.errors import InputError, UsageError, did_you_mean
 from stpipe.graph import saved_products
 from stpipe.graph.nodes import ANY, Node
-from stpipe.graph.tracing import Graph, Traced, TracedMany, trace
+from stpipe.graph.tracing import Graph, ModelPlaceholder, PlaceholderList, trace
 from stpipe.models import ModelLibrary
+from stpipe.models.history import suffix_of
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
     from stpipe.references.selection import Reference
 
-__all__ = ["Window", "run"]
+__all__ = ["PartialRun", "run"]
 
 
 def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None) -> list[Path]:
@@ -46,31 +47,34 @@ def run(pipeline: Step, source: str | Path, start: str | None, stop: str | None)
     UsageError
         When there is no such step, the exposure does not take it, or `stop` comes before `start`.
     InputError
-        When a saved product is missing, or does not belong to this exposure and these parameters.
+        When a saved product is missing, or does not match this exposure and these parameters.
     """
     if not pipeline.step_defs:
         raise UsageError(
             f"{pipeline.name} is a step; --start-step and --stop-step choose a part of a pipeline."
         )
     graph = trace(pipeline, source)
-    window = Window(pipeline, graph, _names(graph, start, stop))
-    window.check()
-    pipeline.use(runner=window)
+    part = PartialRun(pipeline, graph, _names(graph, start, stop))
+    part.check()
+    pipeline.use(runner=part)
     try:
-        result = pipeline.process(window.given() if start is None else window.stand_in())
-        return window.save(_flat(result), stopped=stop)
+        result = pipeline.process(part.given() if start is None else part.placeholder())
+        results = result if isinstance(result, (tuple, list)) else (result,)
+        return part.save(results, stopped=stop)
     finally:
         pipeline.use(runner=None)
-        window.close()
+        part.close()
 
 
 @dataclass(eq=False)
 class _OnDisk(Graph):
-    """A graph that finds the parts which only pixels tell among the products that are saved."""
+    """A graph that looks for parts, if only pixels decide their number, among the saved products."""
 
-    suffixes: tuple[str, ...] = ()  # of the products of parts that the window starts from
+    suffixes: tuple[str, ...] = ()  # of the products of parts that the run starts from
 
-    def labels(self, node: Node, given: Traced, selected: Mapping[str, Reference]) -> list[str]:
+    def labels(
+        self, node: Node, given: ModelPlaceholder, selected: Mapping[str, Reference]
+    ) -> list[str]:
         """Labels of the parts that a node made."""
         known = super().labels(node, given, selected)
         if known != [ANY] or not self.suffixes:
@@ -82,14 +86,14 @@ class _OnDisk(Graph):
             raise InputError(
                 f"the run starts from {start}*{end}fits, the parts that {node.name} "
                 f"made, none of which is in {folder.resolve()}. Make them with "
-                "--stop-step, or say with --output_dir where they are."
+                "--stop-step, or name their folder with --output_dir."
             )
         return [name.removeprefix(start).rpartition(end)[0] for name in found]
 
 
 @dataclass
-class Window:
-    """The steps that run, and what goes in and out between them and the others."""
+class PartialRun:
+    """The steps that run, with the products that they get from the others and leave to them."""
 
     pipeline: Step
     graph: Graph
@@ -98,10 +102,10 @@ class Window:
     _leaving: dict[int, Any] = field(default_factory=dict)
 
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
-        """Run a step of the pipeline if it belongs to the window, else stand in for its products."""
+        """Run a step if it belongs to the part; else return placeholders for its products."""
         first, *more = first_product(inputs[0]), *inputs[1:]
         if step.composes:
-            unfolds = self.graph.stand_in_of(first) is not None and not step.skip
+            unfolds = self.graph.placeholder_of(first) is not None and not step.skip
             return step.process(first, *more) if unfolds else in_memory(step, inputs)
         if not is_there(first):
             return in_memory(step, inputs)
@@ -110,15 +114,17 @@ class Window:
         for one in (first, *more):
             self._leave(one)
         return self._on_disk().record(
-            step, self._standing_for(first), [self._standing_for(one) for one in more]
+            step, self._placeholder_for(first), [self._placeholder_for(one) for one in more]
         )
 
     def check(self) -> None:
-        """Look at every saved product that the window starts from, before anything runs."""
+        """Check every saved product that the run starts from, before anything runs."""
         reasons = [
             reason
             for place in self._entrances()
-            for reason in saved_products.reasons(self.graph, place, self._path(place), self.names)
+            for reason in saved_products.mismatches(
+                self.graph, place, self._path(place), self.names
+            )
         ]
         if reasons:
             raise InputError("\n".join(dict.fromkeys(reasons)))
@@ -132,14 +138,14 @@ class Window:
             given = self._open(self.graph.source).copy()
         return hooked(pipeline, "pre_hooks", given)
 
-    def stand_in(self) -> StandIn:
-        """What stands for the exposure, or the library, where it is not read."""
+    def placeholder(self) -> Placeholder:
+        """The placeholder for the exposure, or the library, where it is not read."""
         graph = self._on_disk()
-        return graph.stand_ins() if self.pipeline.takes_many else graph.stand_in()
+        return graph.placeholder_list() if self.pipeline.takes_many else graph.placeholder()
 
     def save(self, results: Sequence[Any], stopped: str | None) -> list[Path]:
-        """Save what the pipeline returns and what leaves the window."""
-        real = [r for r in results if not isinstance(r, StandIn) and r is not None]
+        """Save what the pipeline returns and what later steps would have got."""
+        real = [r for r in results if not isinstance(r, Placeholder) and r is not None]
         saved = []
         if len(real) == len(results):
             first, *rest = real
@@ -153,11 +159,11 @@ class Window:
 
     def _save(self, model: Any, stopped: str | None) -> list[Path]:
         if isinstance(model, ModelLibrary):
-            return save_members(self.pipeline, model, saved_products.suffix(model[0]))
+            return save_members(self.pipeline, model, suffix_of(model[0]))
         compute(model)
         if stopped:
-            saved_products.note(model, self.graph.source, self.pipeline, stopped)
-        return self.pipeline.save(model, saved_products.suffix(model))
+            saved_products.record_stop(model, self.graph.source, self.pipeline, stopped)
+        return self.pipeline.save(model, suffix_of(model))
 
     def close(self) -> None:
         """Close the files that were opened."""
@@ -167,11 +173,11 @@ class Window:
     # --- what goes in ----------------------------------------------------------------------------
 
     def _entrances(self) -> Iterator[tuple[Node, int]]:
-        """Products of steps outside that steps of the window read."""
+        """Products of earlier steps that steps of the part read."""
         for node in self.graph.nodes:
             for maker, index in node.inputs:
                 inside = node.name in self.names
-                # Parts are looked at when they are opened: maybe only now it is known which there are.
+                # Parts are checked when they are opened: which there are may be known only then.
                 if inside and maker is not None and maker.name not in self.names:
                     parted = maker.root != self.graph.root or maker.products[index].many
                     yield from () if parted else ((maker, index),)
@@ -179,7 +185,7 @@ class Window:
             yield node, index
 
     def _on_disk(self) -> _OnDisk:
-        """A graph for what runs outside the window."""
+        """A graph for the steps outside the part."""
         parts = {
             maker.products[index].suffix: None
             for node in self.graph.nodes
@@ -193,31 +199,31 @@ class Window:
         return _OnDisk(self.pipeline, graph.members, graph.root, suffixes=tuple(parts))
 
     def _refined(self) -> Iterator[tuple[Node, int]]:
-        """Products that only a step refining them has in the window."""
+        """Products whose step is outside, but which a step of the part refines."""
         for node in self.graph.nodes:
             for refinement in node.refinements:
                 if node.name not in self.names and refinement.step.qualified_name in self.names:
                     yield node, refinement.product
 
     def _real(self, given: Any) -> Any:
-        """The model, or the models, that a stand-in stands for."""
-        if isinstance(given, (list, TracedMany)):
+        """The model, or the models, behind a placeholder."""
+        if isinstance(given, (list, PlaceholderList)):
             return [self._real(one) for one in given]
-        if not isinstance(given, Traced):
+        if not isinstance(given, ModelPlaceholder):
             return given
         if given.node is None:
             return self._open(self.graph.members[given.index].source)
         place = (given.node, given.index)
         path = self._path(place)
         if given.root != self.graph.root:
-            for reason in saved_products.reasons(self.graph, place, path, self.names):
+            for reason in saved_products.mismatches(self.graph, place, path, self.names):
                 raise InputError(reason)
         model = self._open(path).copy()
-        saved_products.forget(model)
+        saved_products.remove_stop(model)
         return model
 
     def _path(self, place: tuple[Node, int]) -> Path:
-        """The saved file of a product: what was given, or its namesake among the products."""
+        """The saved file of a product: the input itself, or the file of that name."""
         node, index = place
         product = node.products[index]
         suffix, usual = product.suffix, product.extension
@@ -247,28 +253,24 @@ class Window:
     # --- what goes out ---------------------------------------------------------------------------
 
     def _leave(self, given: Any) -> None:
-        """Note a product that a step outside the window would have got."""
+        """Note a product that a step outside the part would have got."""
         if isinstance(given, ModelLibrary):
-            if saved_products.suffix(given[0]):
+            if suffix_of(given[0]):
                 self._leaving[id(given)] = given
         elif isinstance(given, (list, tuple)):
             for one in given:
                 self._leave(one)
-        elif given is not None and not isinstance(given, StandIn) and saved_products.suffix(given):
+        elif given is not None and not isinstance(given, Placeholder) and suffix_of(given):
             self._leaving[id(given)] = given
 
-    def _standing_for(self, given: Any) -> Traced | TracedMany:
-        if isinstance(given, (Traced, TracedMany)):
+    def _placeholder_for(self, given: Any) -> ModelPlaceholder | PlaceholderList:
+        if isinstance(given, (ModelPlaceholder, PlaceholderList)):
             return given
         graph = self._on_disk()
         if isinstance(given, (list, tuple, ModelLibrary)):
-            members: list[Any] = [self._standing_for(given[n]) for n in range(len(given))]
-            return TracedMany(graph, members, ((None, 0),), self.graph.root)
-        return Traced(graph, given, (None, 0), type(given).__name__, self.graph.root)
-
-
-def _flat(result: Any) -> list[Any]:
-    return list(result) if isinstance(result, (tuple, list)) else [result]
+            members: list[Any] = [self._placeholder_for(given[n]) for n in range(len(given))]
+            return PlaceholderList(graph, members, ((None, 0),), self.graph.root)
+        return ModelPlaceholder(graph, given, (None, 0), type(given).__name__, self.graph.root)
 
 
 # --- which steps -----------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ def _names(graph: Graph, start: str | None, stop: str | None) -> frozenset[str]:
         raise UsageError(
             f"--stop-step: {stop} comes before {start} (--start-step); allowed: a step after it."
         )
-    # A step that is left out is noted where the next one runs.
+    # A skipped step is recorded where the next one runs.
     left_out = (
         s.step.qualified_name
         for node in graph.nodes

@@ -1,7 +1,7 @@
-"""Belonging: whether a saved product is what a run would make itself, so that it can go on from there.
+"""Saved products: whether a run can start from one, since it would make the same itself.
 
-A product belongs when it is of the same exposure, and its history lists the same steps with the same
-parameters, references and hooks as the run would take up to there.
+A product matches a run if it is of the same exposure, and its history lists the same steps with the
+same parameters, references and hooks as the run would take up to there.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from stpipe import hooks
 from stpipe.core import provenance
 from stpipe.graph.nodes import Node, Part
 from stpipe.graph.tracing import Graph
-from stpipe.models.history import HOOK, append, now, suffix_of
+from stpipe.models.history import HOOK, append, now
 from stpipe.references.checksums import sha256
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
     from stpipe.models import DataModel
 
-__all__ = ["forget", "note", "reasons", "suffix"]
+__all__ = ["mismatches", "record_stop", "remove_stop"]
 
-STOPPED = "STOPPED"  # the status of a record that says from which exposure a stopped run came
-# What tells exposures apart, whatever was done to them.
+STOPPED = "STOPPED"  # status of the record that a stopped run leaves
+# Keywords that differ between exposures, and that no step changes.
 _IDENTITY = (
     "meta.observation.observation_id",
     "meta.observation.program_number",
@@ -47,13 +47,8 @@ _IDENTITY = (
 Record = Mapping[str, Any]
 
 
-def suffix(model: DataModel) -> str:
-    """The suffix that a product has from its step; empty for an exposure."""
-    return suffix_of(model)
-
-
-def note(model: DataModel, source: Path, pipeline: Step, stop: str) -> None:
-    """Write into a product of a stopped run which bytes it came from."""
+def record_stop(model: DataModel, source: Path, pipeline: Step, stop: str) -> None:
+    """Record in a product that the run was stopped, and the checksum of its input."""
     record = {
         "step": pipeline.name,
         "class": pipeline.target(),
@@ -65,31 +60,31 @@ def note(model: DataModel, source: Path, pipeline: Step, stop: str) -> None:
     append(model, record)
 
 
-def forget(model: DataModel) -> None:
-    """Take away what `note` wrote: the run goes on as if it had not stopped."""
+def remove_stop(model: DataModel) -> None:
+    """Remove the record of `record_stop`: the history is that of a run that did not stop."""
     model.provenance = [r for r in model.provenance or [] if r["status"] != STOPPED]
 
 
-def reasons(
-    graph: Graph, place: tuple[Node, int], path: Path, still: Collection[str]
+def mismatches(
+    graph: Graph, place: tuple[Node, int], path: Path, to_run: Collection[str]
 ) -> Iterator[str]:
-    """Why the product in `path` is not what `graph` would make at `place`; nothing when it is.
+    """Sentences on how the product in `path` differs from what `graph` would make at `place`.
 
-    Steps named in `still` are still to come, also those that refine the product.
+    Steps named in `to_run`, also those that refine the product, are not in its history yet.
     """
     from stpipe import models
 
     product = models.open_metadata(path)
     history: list[Record] = list(product.get("provenance") or [])
     own = _hooks(graph.pipeline, "pre_hooks")
-    expected = [*_before(graph, path), *own, *_expected(place, still)]
+    expected = [*_before(graph, path), *own, *_expected(place, to_run)]
     problems = [
         *_other_exposure(graph, product, history, path),
         *_other_history(expected, _comparable(history)),
     ]
     for problem in problems:
         yield (
-            f"{path} cannot be gone on from: {problem}. Make it again with --stop-step={place[0].name}."
+            f"the run cannot start from {path}: {problem}. Rebuild it with --stop-step={place[0].name}."
         )
 
 
@@ -109,16 +104,16 @@ def _other_exposure(
     stopped = [r["input"] for r in history if r["status"] == STOPPED]
     if stopped:
         if stopped[-1]["sha256"] != sha256(graph.source):
-            yield f"it was made from other bytes than {graph.source} has now"
+            yield f"it was made from {graph.source} before that file changed"
     elif graph.source.stat().st_mtime_ns > path.stat().st_mtime_ns:
-        yield f"{graph.source} was written later"
+        yield f"{graph.source} is newer"
 
 
 # --- histories -------------------------------------------------------------------------------------
 
 
 def _before(graph: Graph, path: Path) -> list[Record]:
-    """What the one input of a run went through before, such as the stage that made rates of it."""
+    """The history of the input of a run, such as the stage that made rates of it."""
     from stpipe import models
 
     if path == graph.source or len(graph.members) > 1:
@@ -126,8 +121,8 @@ def _before(graph: Graph, path: Path) -> list[Record]:
     return _comparable(models.open_metadata(graph.source).get("provenance") or [])
 
 
-def _expected(place: tuple[Node | None, int], still: Collection[str]) -> list[Record]:
-    """What the history of a product would say of its steps."""
+def _expected(place: tuple[Node | None, int], to_run: Collection[str]) -> list[Record]:
+    """The history that a product should have."""
     row: list[Record] = []
     node, index = place
     while node is not None:
@@ -137,7 +132,7 @@ def _expected(place: tuple[Node | None, int], still: Collection[str]) -> list[Re
         refinements = [
             _of_step(r.step, r.references)
             for r in node.refinements
-            if r.product == index and r.step.qualified_name not in still
+            if r.product == index and r.step.qualified_name not in to_run
         ]
         row = [*_of_node(node, index), *refinements, *row]
         node, index = node.inputs[0]
@@ -162,7 +157,7 @@ def _hooks(step: Step, when: str) -> Iterator[Record]:
 
 
 def _comparable(history: Sequence[Record]) -> list[Record]:
-    """What decides pixels, of the steps and hooks that ran; a step by hand has no pipeline's name."""
+    """What decides pixels, of the steps and hooks that ran; names of pipelines do not matter."""
     found: list[Record] = []
     for record in history:
         step = str(record["step"]).rpartition(".")[2]
@@ -181,7 +176,7 @@ def _other_history(expected: Sequence[Record], found: Sequence[Record]) -> Itera
     rows = [[_label(record) for record in row] for row in (expected, found)]
     if rows[0] != rows[1]:
         yield (
-            f"it went through {', '.join(rows[1]) or 'nothing'}; this run would take "
+            f"its steps are {', '.join(rows[1]) or 'none'}; those of this run would be "
             f"{', '.join(rows[0])}"
         )
         return

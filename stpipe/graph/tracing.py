@@ -1,6 +1,6 @@
-"""Trace: call `process` with a stand-in for the exposure and note which steps it takes.
+"""Trace: call `process` with a placeholder for the exposure and note which steps it takes.
 
-The stand-in's `meta` is the exposure's real header, so branches on metadata go the way that this
+The placeholder's `meta` is the exposure's real header, so branches on metadata go the way that this
 exposure goes. Each step that `process` calls becomes a `Node`; nested pipelines unfold. Touching
 pixels while tracing is an error that names the line.
 """
@@ -16,20 +16,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from stpipe import naming
 from stpipe.core.configured import SKIP_PARAMETER
-from stpipe.core.products import Output, Products, StandIn, first_product
+from stpipe.core.products import Output, Placeholder, Products, first_product
 from stpipe.core.recording import nothing
 from stpipe.core.step import Step
 from stpipe.errors import TraceError
 from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
 from stpipe.models import history
+from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference
 
 __all__ = [
     "Graph",
-    "Traced",
-    "TracedMany",
+    "ModelPlaceholder",
+    "PlaceholderList",
     "member_of",
     "trace",
     "trace_many",
@@ -44,8 +45,8 @@ class Graph:
     members: tuple[Member, ...]
     root: str  # of the names of what is made of all
     nodes: list[Node] = field(default_factory=list)
-    saves: list[tuple[Traced, str]] = field(default_factory=list)  # product, suffix
-    results: list[Traced | TracedMany] = field(default_factory=list)
+    saves: list[tuple[ModelPlaceholder, str]] = field(default_factory=list)  # product, suffix
+    results: list[ModelPlaceholder | PlaceholderList] = field(default_factory=list)
     _flat: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -54,30 +55,32 @@ class Graph:
         return self.members[0].source
 
     def run(self, step: Step, inputs: Sequence[Any]) -> Any:
-        """Note that `step` runs; return stand-ins for its products. Pipelines unfold."""
-        given = self.stand_in_of(first_product(inputs[0]))
+        """Add a node for `step`; return placeholders for its products. Pipelines are unfolded."""
+        given = self.placeholder_of(first_product(inputs[0]))
         if given is None:
-            return nothing(step, "there is nothing to work on")
+            return nothing(step, "there is no input")
         if step.composes and not step.skip:
             return step.process(given, *inputs[1:])
         return self.record(step, given, inputs[1:])
 
-    def stand_in_of(self, given: Any) -> Traced | TracedMany | None:
-        """What stands for the input of a step, be it a list with stand-ins in it; None for nothing."""
-        if isinstance(given, (Traced, TracedMany)):
+    def placeholder_of(self, given: Any) -> ModelPlaceholder | PlaceholderList | None:
+        """The placeholder for the input of a step, which may be a list of some; None for nothing."""
+        if isinstance(given, (ModelPlaceholder, PlaceholderList)):
             return given
         listed = given if isinstance(given, (list, tuple)) else ()
-        found = [one for one in listed if isinstance(one, (Traced, TracedMany))]
-        if len(listed) == 1 and isinstance(found[0], TracedMany):
+        found = [one for one in listed if isinstance(one, (ModelPlaceholder, PlaceholderList))]
+        if len(listed) == 1 and isinstance(found[0], PlaceholderList):
             return found[0]
-        several = (one.members if isinstance(one, TracedMany) else [one] for one in found)
+        several = (one.members if isinstance(one, PlaceholderList) else [one] for one in found)
         members = [member for group in several for member in group]
         places = tuple(member.places[0] for member in members)
-        return TracedMany(self, members, places, self.root) if members else None
+        return PlaceholderList(self, members, places, self.root) if members else None
 
-    def record(self, step: Step, given: Traced | TracedMany, more: Sequence[Any] = ()) -> Any:
-        """Note that `step` runs on `given` and on `more`; return stand-ins for its products."""
-        if isinstance(given, TracedMany) and not step.takes_many:
+    def record(
+        self, step: Step, given: ModelPlaceholder | PlaceholderList, more: Sequence[Any] = ()
+    ) -> Any:
+        """Add a node for `step` on `given` and `more`; return placeholders for its products."""
+        if isinstance(given, PlaceholderList) and not step.takes_many:
             raise TraceError(
                 f"{step.qualified_name} takes one exposure, but is given {len(given.members)} or more: "
                 "loop over them, or derive the step from LibraryStep."
@@ -88,27 +91,29 @@ class Graph:
         selected = step.select_references(meta)
         if reason := step.not_applicable(selected) or step.not_needed(meta, selected):
             return given.skipping(step, reason)
-        if step.refining and isinstance(given, Traced) and given.node is not None:
+        if step.refining and isinstance(given, ModelPlaceholder) and given.node is not None:
             refinement = Refinement(step, given.index, selected, given.skipped)
             given.node.refinements.append(refinement)
             return given.refined()
         return self._add(step, (given, *self._further(step, more)), selected)
 
-    def _further(self, step: Step, more: Sequence[Any]) -> Iterator[Traced | TracedMany]:
-        """Further arguments of a step; a list of stand-ins is one."""
+    def _further(
+        self, step: Step, more: Sequence[Any]
+    ) -> Iterator[ModelPlaceholder | PlaceholderList]:
+        """Further arguments of a step; a list of placeholders is one."""
         for one in more:
-            stand_in = self.stand_in_of(one)
-            if stand_in is None:
+            placeholder = self.placeholder_of(one)
+            if placeholder is None:
                 raise TraceError(
-                    f"{step.qualified_name} is given a {type(one).__name__}, which no file holds. A "
-                    "step takes products of other steps; give it everything else as a parameter."
+                    f"{step.qualified_name} is given {with_article(type(one).__name__)}, which is no "
+                    "product. Give a step products of other steps, and all else as parameters."
                 )
-            yield stand_in
+            yield placeholder
 
     def _add(
         self,
         step: Step,
-        arguments: Sequence[Traced | TracedMany],
+        arguments: Sequence[ModelPlaceholder | PlaceholderList],
         selected: Mapping[str, Reference],
     ) -> Any:
         given = arguments[0]
@@ -125,34 +130,38 @@ class Graph:
 
     def _made(
         self,
-        given: Traced | TracedMany,
+        given: ModelPlaceholder | PlaceholderList,
         node: Node,
         index: int,
         selected: Mapping[str, Reference],
-    ) -> Traced | TracedMany:
-        """What stands for a product of a node."""
+    ) -> ModelPlaceholder | PlaceholderList:
+        """The placeholder for a product of a node."""
         product = node.products[index]
         if not product.many:
-            return Traced(self, given.metadata, (node, index), product.model, node.root)
-        if isinstance(given, TracedMany):
+            return ModelPlaceholder(self, given.metadata, (node, index), product.model, node.root)
+        if isinstance(given, PlaceholderList):
             members = given.members
         else:
             labels = self.labels(node, given, selected)
             members = [
-                Traced(self, given.metadata, given.places[0], given.model, f"{node.root}_{label}")
+                ModelPlaceholder(
+                    self, given.metadata, given.places[0], given.model, f"{node.root}_{label}"
+                )
                 for label in labels
             ]
         parts = [self._part(node, index, member) for member in members]
-        return TracedMany(self, parts, ((node, index),), node.root)
+        return PlaceholderList(self, parts, ((node, index),), node.root)
 
-    def _part(self, node: Node, index: int, member: Traced) -> Traced:
+    def _part(self, node: Node, index: int, member: ModelPlaceholder) -> ModelPlaceholder:
         product = node.products[index]
         own = Output(product.name, product.model, product.suffix)
         part = Part(node.step, ((node, index),), member.root, (own,))
-        return Traced(self, member.metadata, (part, 0), product.model, member.root)
+        return ModelPlaceholder(self, member.metadata, (part, 0), product.model, member.root)
 
-    def labels(self, node: Node, given: Traced, selected: Mapping[str, Reference]) -> list[str]:
-        """Labels of the parts that a node makes; one for all where only pixels tell."""
+    def labels(
+        self, node: Node, given: ModelPlaceholder, selected: Mapping[str, Reference]
+    ) -> list[str]:
+        """Labels of the parts that a node makes; one for all if only pixels decide."""
         known = node.step.parts(given.flat_meta(), selected)
         return [ANY] if known is None else [str(label) for label in known]
 
@@ -162,15 +171,15 @@ class Graph:
             self._flat[id(metadata)] = metadata.to_flat_dict()
         return self._flat[id(metadata)]
 
-    def stand_in(self, number: int = 0) -> Traced:
-        """The stand-in for the exposure, or for a member."""
+    def placeholder(self, number: int = 0) -> ModelPlaceholder:
+        """The placeholder for the exposure, or for a member."""
         member = self.members[number]
-        return Traced(self, member.metadata, (None, number), member.model, member.root)
+        return ModelPlaceholder(self, member.metadata, (None, number), member.model, member.root)
 
-    def stand_ins(self) -> TracedMany:
-        """The stand-in for all members."""
-        members = [self.stand_in(number) for number in range(len(self.members))]
-        return TracedMany(self, members, tuple(m.places[0] for m in members), self.root)
+    def placeholder_list(self) -> PlaceholderList:
+        """The placeholder for all members."""
+        members = [self.placeholder(number) for number in range(len(self.members))]
+        return PlaceholderList(self, members, tuple(m.places[0] for m in members), self.root)
 
     def model_at(self, place: Place) -> str:
         """Class of the model that a node, or a member, has there."""
@@ -179,7 +188,9 @@ class Graph:
 
     def finish(self, result: Any) -> None:
         """Take what `process` returned as the pipeline's results."""
-        self.results = [r for r in _flatten(result) if isinstance(r, (Traced, TracedMany))]
+        self.results = [
+            r for r in _flatten(result) if isinstance(r, (ModelPlaceholder, PlaceholderList))
+        ]
         for product in self.results:
             for node, _ in product.places:
                 if node is not None:
@@ -194,8 +205,8 @@ def _flatten(result: Any) -> Iterator[Any]:
         yield result
 
 
-class Traced(StandIn):
-    """Stand-in for a model: real metadata, no pixels."""
+class ModelPlaceholder(Placeholder):
+    """Placeholder for a model: real metadata, no pixels."""
 
     def __init__(
         self,
@@ -214,21 +225,21 @@ class Traced(StandIn):
         self.root = root
         self.skipped = skipped
 
-    length = 0  # it is no list
+    length = 0  # it is not a list
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where what this stands for is made."""
+        """Where the product is made."""
         return ((self.node, self.index),)
 
     @property
-    def meta(self) -> TracedMeta:
+    def meta(self) -> PlaceholderMeta:
         """The exposure's metadata; read-only."""
-        return TracedMeta(self.metadata.meta)
+        return PlaceholderMeta(self.metadata.meta)
 
     @property
     def suffix(self) -> str:
-        """The suffix of the product that this stands for."""
+        """The suffix of the product."""
         if self.node is None:
             return naming.split(self._graph.members[self.index].source).suffix
         return self.node.products[self.index].suffix
@@ -237,27 +248,29 @@ class Traced(StandIn):
         """Metadata by dotted name."""
         return dict(self._graph.flat(self.metadata))
 
-    def skipping(self, step: Step, reason: str) -> Traced:
-        """The same data with a step left out; the next product will say so."""
+    def skipping(self, step: Step, reason: str) -> ModelPlaceholder:
+        """The same data with a step skipped; the next product will record it."""
         skipped = (*self.skipped, SkippedStep(step, reason))
         place = (self.node, self.index)
-        return Traced(self._graph, self.metadata, place, self.model, self.root, skipped=skipped)
+        return ModelPlaceholder(
+            self._graph, self.metadata, place, self.model, self.root, skipped=skipped
+        )
 
-    def refined(self) -> Traced:
-        """The same data once a step has refined it, which says what was skipped before."""
+    def refined(self) -> ModelPlaceholder:
+        """The same data after a step has refined it, which has recorded the skipped steps."""
         place = (self.node, self.index)
-        return Traced(self._graph, self.metadata, place, self.model, self.root)
+        return ModelPlaceholder(self._graph, self.metadata, place, self.model, self.root)
 
     def save(self, path: str | Path) -> str:
-        """Ask for the product under one more name."""
+        """Note that the product is saved under one more name."""
         suffix = naming.split(path).suffix or naming.split(self._graph.source).root
         root = naming.split(self._graph.source).root
         stem = Path(path).name.removesuffix(naming.split(path).extension)
         self._graph.saves.append((self, stem.removeprefix(f"{root}_") or suffix))
         return str(path)
 
-    def copy(self) -> Traced:
-        """The same stand-in: there is nothing to share."""
+    def copy(self) -> ModelPlaceholder:
+        """The same placeholder: there is nothing to share."""
         return self
 
     def close(self) -> None:
@@ -274,17 +287,21 @@ class Traced(StandIn):
 
 
 class _UncountedError(TraceError, TypeError):
-    """Of a type that lets `list` go on without a length."""
+    """A TypeError, so that `list` goes on without a length."""
 
 
-class TracedMany(StandIn):
-    """Stand-in for many models: the parts of an exposure, or the members of an association.
+class PlaceholderList(Placeholder):
+    """Placeholder for many models: the parts of an exposure, or the members of an association.
 
-    A loop over it takes each; where only pixels tell how many there will be, one stands for all.
+    A loop over it takes each; if only pixels decide how many there will be, one stands for all.
     """
 
     def __init__(
-        self, graph: Graph, members: Sequence[Traced], places: tuple[Place, ...], root: str
+        self,
+        graph: Graph,
+        members: Sequence[ModelPlaceholder],
+        places: tuple[Place, ...],
+        root: str,
     ) -> None:
         self._graph = graph
         self.members = list(members)
@@ -292,24 +309,24 @@ class TracedMany(StandIn):
         self.places = places
         self.root = root
 
-    def __iter__(self) -> Iterator[Traced]:
+    def __iter__(self) -> Iterator[ModelPlaceholder]:
         return iter(self.members)
 
     def __len__(self) -> int:
         if any(member.root.endswith(f"_{ANY}") for member in self.members):
             raise _UncountedError(
-                "only pixels tell how many parts there will be: loop over them, do not count them."
+                "only pixels decide how many parts there will be: loop over them, do not count them."
             )
         return len(self.members)
 
-    def __getitem__(self, number: int) -> Traced:
+    def __getitem__(self, number: int) -> ModelPlaceholder:
         if number >= len(self):
             raise IndexError(number)
         return self.members[number]
 
     @property
     def length(self) -> int:
-        """How many files there are; -1 when only pixels tell."""
+        """How many files there are; -1 if only pixels decide."""
         return -1 if any(m.root.endswith(f"_{ANY}") for m in self.members) else len(self.places)
 
     @property
@@ -324,23 +341,23 @@ class TracedMany(StandIn):
 
     @property
     def skipped(self) -> tuple[SkippedStep, ...]:
-        """Steps that were left out on the way to the first."""
+        """Steps that were skipped before the first."""
         return self.members[0].skipped if self.members else ()
 
     def flat_meta(self) -> dict[str, Any]:
         """Metadata by dotted name."""
         return dict(self._graph.flat(self.metadata))
 
-    def skipping(self, step: Step, reason: str) -> TracedMany:
-        """The same with a step left out; what is made next will say so."""
+    def skipping(self, step: Step, reason: str) -> PlaceholderList:
+        """The same with a step skipped; the next product will record it."""
         members = [member.skipping(step, reason) for member in self.members]
-        return TracedMany(self._graph, members, self.places, self.root)
+        return PlaceholderList(self._graph, members, self.places, self.root)
 
     def __getattr__(self, name: str) -> NoReturn:
         _touched(f".{name}")
 
 
-class TracedMeta:
+class PlaceholderMeta:
     """Read-only view of a metadata node."""
 
     def __init__(self, node: Any) -> None:
@@ -349,7 +366,7 @@ class TracedMeta:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._node, name)
         plain = value is None or isinstance(value, (str, int, float, bool, list))
-        return value if plain else TracedMeta(value)
+        return value if plain else PlaceholderMeta(value)
 
     def __setattr__(self, name: str, value: object) -> None:
         _touched(f"meta, by setting {name} = {value!r}")
@@ -362,7 +379,7 @@ _OPERATIONS = (
 
 
 def _operation(name: str) -> Any:
-    def touched(self: Traced, *_: object) -> NoReturn:
+    def touched(self: ModelPlaceholder, *_: object) -> NoReturn:
         del self
         _touched(f" ({name})")
 
@@ -370,7 +387,7 @@ def _operation(name: str) -> Any:
 
 
 for _name in _OPERATIONS.split():
-    setattr(Traced, f"__{_name}__", _operation(_name))
+    setattr(ModelPlaceholder, f"__{_name}__", _operation(_name))
 
 
 def _touched(what: str) -> NoReturn:
@@ -424,12 +441,14 @@ def trace_many(pipeline: Step, members: Sequence[Member], root: str) -> Graph:
     source = Path(f"{root}.fits") if len(members) > 1 else members[0].source
     pipeline.use(source=source, runner=graph)
     pipeline.resolve_for(members[0].metadata.to_flat_dict())
-    graph.finish(pipeline.run(graph.stand_ins() if pipeline.takes_many else graph.stand_in()))
+    graph.finish(
+        pipeline.run(graph.placeholder_list() if pipeline.takes_many else graph.placeholder())
+    )
     return graph
 
 
 def member_of(source: str | Path) -> Member:
-    """What the headers of a file tell.
+    """A member from the headers of a file.
 
     Raises
     ------

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.errors import InputError
+from stpipe.system.text import counted
 
 __all__ = ["Association", "Member", "Product", "is_there", "load_association"]
 
@@ -79,14 +80,15 @@ class Association:
         missing = sorted({str(m.path) for m in self.members if not is_there(m.path)})
         if missing:
             names = "".join(f"\n  {name}" for name in missing)
+            share = f"{len(missing)} of {counted(len(self.members), 'member')}"
             raise InputError(
-                f"{self.path}: {len(missing)} of {len(self.members)} members are missing:{names}\n"
+                f"{self.path}: {share} not found:{names}\n"
                 f"Paths are relative to {self.path.parent.resolve()}."
             )
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file; names that no file can have are those of none."""
+    """Whether there is such a file; False for names that no file can have."""
     try:
         return path.is_file()
     except OSError:
@@ -94,7 +96,7 @@ def is_there(path: Path) -> bool:
 
 
 def load_association(path: str | os.PathLike[str]) -> Association:
-    """Read an association file; whether its members are there is not asked.
+    """Read an association file; members may be missing.
 
     Raises
     ------
@@ -104,7 +106,9 @@ def load_association(path: str | os.PathLike[str]) -> Association:
     file = Path(path)
     tree = _read(file)
     if problems := list(_problems(tree)):
-        raise InputError(f"{file} is no association:" + "".join(f"\n  {p}" for p in problems))
+        raise InputError(
+            f"{file} is not a valid association:" + "".join(f"\n  {p}" for p in problems)
+        )
     return Association(
         path=file,
         products=tuple(_product(product, file.parent) for product in tree["products"]),
@@ -121,7 +125,7 @@ def _read(file: Path) -> Any:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no association: it is not JSON: {error}.") from None
+        raise InputError(f"{file} is not a valid association: it is not JSON: {error}.") from None
 
 
 def _problems(tree: object) -> Iterator[str]:

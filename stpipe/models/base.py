@@ -22,6 +22,7 @@ from stpipe.models.schema import validation
 from stpipe.models.schema.fields import Field
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored, read_only
+from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from stpipe.models.protocols import Section
@@ -64,7 +65,7 @@ class DataModel(HasMetadata):
     reads: ClassVar[tuple[str, ...] | None] = None
     """Names of other models that this one can be read from; None: whatever fits."""
     extension: ClassVar[str] = ".fits"
-    """Of the file that a step keeps the model in, unless it is told another name."""
+    """Of the file in which a step saves the model, unless a name is given."""
 
     def __init_subclass__(cls, *, register: bool = True, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -94,7 +95,7 @@ class DataModel(HasMetadata):
         content = file.content(self._schema)
         for name, array in content.arrays.items():
             if problem := validation.array_problem(self._schema.arrays[name], array):
-                raise InputError(f"{path} is no {type(self).__name__}: {problem}")
+                raise InputError(f"{path} is not a valid {type(self).__name__}: {problem}")
         return content
 
     @classmethod
@@ -144,7 +145,7 @@ class DataModel(HasMetadata):
         return words_of(self._content, self._field(name), UNIT)
 
     def set_units(self, name: str, units: Mapping[str, str]) -> None:
-        """Say in which unit each column of the table ``name`` is; FITS and ECSV files carry it.
+        """Set the units of columns of the table ``name``, which FITS and ECSV files store.
 
         Raises
         ------
@@ -156,7 +157,7 @@ class DataModel(HasMetadata):
         self._describe(name, UNIT, units)
 
     def describe_columns(self, name: str, descriptions: Mapping[str, str]) -> None:
-        """Say what columns of the table ``name`` are (TCOMM); FITS and ECSV files carry it."""
+        """Set the descriptions (TCOMM) of columns of the table ``name``, in FITS and ECSV files."""
         from stpipe.models.io.units import DESCRIPTION
 
         self._describe(name, DESCRIPTION, descriptions)
@@ -186,7 +187,7 @@ class DataModel(HasMetadata):
         return {path: tuple(array.shape) for path, array in self._content.arrays.items()}
 
     def _array(self, field: Field) -> Array | None:
-        """The array, read or made on the first touch."""
+        """The array, read or made on first access."""
         path = field.path
         if path not in self._made:
             array = self._content.arrays.get(path)
@@ -218,7 +219,7 @@ class DataModel(HasMetadata):
         return np.full(shape, field.default, field.dtype)
 
     def _take(self, other: DataModel) -> None:
-        """Become another view of ``other``: metadata copied, arrays shared."""
+        """Take metadata (copied) and arrays (shared) of ``other``."""
         check_readable(type(self), type(other).__name__, other._described)
         self._adopt(other)
         if type(self) is not type(other):
@@ -288,7 +289,7 @@ class DataModel(HasMetadata):
             super().set(path, value)
             return
         if path == "dq_def" and isinstance(self._content.arrays.get("dq"), Stored):
-            # The mask keeps its meaning when the table that it is stored with changes.
+            # The mask keeps its meaning if the table that it is stored with changes.
             self.set("dq", self._array(self._schema.arrays["dq"]))
         self._made.pop(path, None)
         if value is None:
@@ -372,7 +373,7 @@ class DataModel(HasMetadata):
         """Write the model to a file, whole or not at all, and return its path.
 
         The extension decides: ``.fits``, ``.fits.gz``, ``.asdf``, or ``.ecsv`` for a model that is
-        one table. The model is validated and told its file name, date and model type.
+        one table. The model is validated, and gets its file name, date and model type.
 
         Parameters
         ----------
@@ -391,11 +392,11 @@ class DataModel(HasMetadata):
         from stpipe.models.io import saving
 
         path = Path(path)
-        wishes = saving.Wishes(checksum, compression)
-        kind = saving.kind_of(path, self._schema, wishes)
+        options = saving.SaveOptions(checksum, compression)
+        kind = saving.kind_of(path, self._schema, options)
         self._stamp(path.name)
         self.validate()
-        if saving.write(self._encoded(), self._schema, path, kind, wishes):
+        if saving.write(self._encoded(), self._schema, path, kind, options):
             # The arrays that were not read yet are in the new file now.
             self._content = self._read(path)
             self._lists.clear()
@@ -459,13 +460,11 @@ class DataModel(HasMetadata):
         return plot(self, name or self.primary, index, axes)
 
     def close(self) -> None:
-        """Forget arrays that were read; they are read again when touched."""
+        """Release arrays that were read; they are read again on the next access."""
         self._made.clear()
-        for part in self._every_part():
-            part.close()
-
-    def _every_part(self) -> Iterator[DataModel]:
-        return (part for path in self._schema.lists for part in self._parts_of(path))
+        for path in self._schema.lists:
+            for part in self._parts_of(path):
+                part.close()
 
     def __enter__(self) -> Self:
         return self
@@ -484,7 +483,7 @@ class DataModel(HasMetadata):
 
 
 def is_readable(model: type[DataModel], found: str) -> bool:
-    """Whether ``model`` reads files of the model called ``found``; unknown ones it tries."""
+    """Whether ``model`` reads files of the model called ``found``; it tries unknown ones."""
     there = REGISTRY.get(found)
     if there is None or model.reads is None or found in model.reads:
         return True
@@ -549,7 +548,7 @@ class Part(DataModel, register=False):
         else:
             raise ValidationError(
                 f"A part of {'.'.join(schema.inside)} is made from a model or a dictionary, "
-                f"not from a {type(value).__name__}."
+                f"not from {with_article(type(value).__name__)}."
             )
         return part
 

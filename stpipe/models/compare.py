@@ -1,4 +1,4 @@
-"""In what two products differ: metadata, parameters, references, arrays."""
+"""The differences of two products: metadata, parameters, references, arrays."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from stpipe.models.io.content import Content
 from stpipe.models.io.units import DESCRIPTION, UNIT
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored
+from stpipe.system.text import counted
 
 __all__ = ["Difference", "Tolerance", "compare"]
 
@@ -125,7 +126,7 @@ def _mappings(
 
 def _same(one: object, other: object) -> bool:
     try:
-        # Not a number is the same as itself, also within lists.
+        # NaN equals NaN, also within lists.
         return bool(one == other) or repr(one) == repr(other)
     except (TypeError, ValueError):
         return False
@@ -173,7 +174,7 @@ def _values(
             infinite += int(np.count_nonzero(differ)) - apart.size
             largest = max(largest, float(apart.max(initial=0.0)))
     if count:
-        share = f"{count} of {int(np.prod(owner.shapes[attribute]))} differ"
+        share = _share(count, str(np.prod(owner.shapes[attribute], dtype=np.int64)))
         most = [f"by at most {largest:.6g}"] if count > infinite else []
         most += [f"{infinite} not finite in one"] if infinite else []
         place = ", ".join(map(str, where))
@@ -181,9 +182,14 @@ def _values(
 
 
 def _apart(one: Array, two: Array) -> Array:
-    """By how much values differ, where both are finite."""
+    """Absolute differences where both values are finite."""
     finite = np.isfinite(one) & np.isfinite(two)
     return np.abs(one[finite].astype(np.float64) - two[finite].astype(np.float64))
+
+
+def _share(count: int, total: str) -> str:
+    """How many of all differ."""
+    return f"{count} of {total} {'differs' if count == 1 else 'differ'}"
 
 
 def _tables(name: str, one: Array, two: Array, tolerance: Tolerance) -> Iterator[Difference]:
@@ -192,7 +198,7 @@ def _tables(name: str, one: Array, two: Array, tolerance: Tolerance) -> Iterator
         if words[0] != words[1]:
             yield Difference("array", f"{name}[{column}]", *words)
         elif count := int(np.count_nonzero(tolerance.differ(one[column], two[column]))):
-            share = f"{count} of {one[column].size} cells differ"
+            share = _share(count, counted(one[column].size, "cell"))
             yield Difference("array", f"{name}[{column}]", share, "")
 
 

@@ -1,4 +1,4 @@
-"""What a file or model holds, as plain data and as text."""
+"""The content of a file or model, as plain data and as text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 _WIDTH = 80
 _MOST_PARTS = 5
-# Who gave a value that nobody gave.
+# The source of values that were not set.
 _DEFAULT = "default"
 
 
@@ -126,7 +126,7 @@ def text(holder: Holder, *, with_statistics: bool = False) -> str:
 
 
 def printable(line: str) -> str:
-    """A line without what would steer a terminal."""
+    """A line without control characters of terminals."""
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
@@ -205,7 +205,7 @@ def _provenance_lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _changed_parameters(record: Mapping[str, Any]) -> Iterator[str]:
-    """The parameters that differ from the defaults, and who said so."""
+    """The parameters that differ from the defaults, with their sources."""
     sources = record.get("sources", {})
     for name, value in record.get("parameters", {}).items():
         source = sources.get(name, "")

@@ -11,6 +11,7 @@ import numpy as np
 
 from stpipe.errors import InputError, StpipeError
 from stpipe.models import describe
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.models.protocols import Section
@@ -52,7 +53,7 @@ def html(holder: describe.Holder) -> str:
     if records := found["provenance"]:
         steps = [(r.get("step", ""), r.get("status", ""), r.get("reason", "")) for r in records]
         table = _table(("step", "status", "reason"), steps)
-        parts.append(_folded(f"provenance ({len(steps)} steps)", table))
+        parts.append(_folded(f"provenance ({counted(len(steps), 'step')})", table))
     return "".join(parts)
 
 
@@ -67,10 +68,10 @@ def image_of(model: Images, name: str, index: int | Sequence[int] | None) -> Arr
     shape = model.shapes.get(name)
     if shape is None:
         names = ", ".join(model.shapes) or "none"
-        raise InputError(f"{model!r} has no array {name} to look at; there are: {names}.")
+        raise InputError(f"{model!r} has no array {name}; it has: {names}.")
     planes = len(shape) - _IMAGE_DIMENSIONS
     if planes < 0 or model.schema.arrays[name].is_table:
-        raise InputError(f"{name} of {model!r} is no image: its shape is {shape}.")
+        raise InputError(f"{name} of {model!r} is not an image: its shape is {shape}.")
     place = (-1,) * planes if index is None else _as_index(index)
     if len(place) != planes or not all(-n <= i < n for i, n in zip(place, shape, strict=False)):
         raise InputError(
@@ -84,7 +85,7 @@ def _as_index(index: int | Sequence[int]) -> tuple[int, ...]:
     try:
         return tuple(map(operator.index, numbers))
     except TypeError:
-        raise InputError(f"The index {index!r} is none; give numbers, such as (0, 4).") from None
+        raise InputError(f"{index!r} is not an index; give numbers, such as (0, 4).") from None
 
 
 def plot(
@@ -104,7 +105,7 @@ def plot(
     drawn = axes.imshow(image, origin="lower", vmin=low, vmax=high, interpolation="nearest")
     unit = model.get("meta.bunit_data") if name == model.primary else None
     bar = axes.figure.colorbar(drawn, ax=axes)
-    # What a file says is text, not a formula between dollars.
+    # Text of a file is not a formula between dollars.
     bar.ax.set_ylabel(unit or "", parse_math=False)
     title = f"{model.path.name if model.path else type(model).__name__}: {name}"
     axes.set_title(title, parse_math=False)

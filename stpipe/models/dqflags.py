@@ -153,7 +153,7 @@ def excluded(good: str) -> int:
         return 0
     if wrong := [word for word in words if word.upper() not in pixel and not word.isdecimal()]:
         raise ParameterError(
-            f"DQ bits: {', '.join(map(repr, wrong))} in {good!r} is no name of a bit"
+            f"DQ bits: {', '.join(map(repr, wrong))} in {good!r} is not the name of a bit"
             f"{did_you_mean(wrong[0].upper(), pixel)}, allowed: numbers, or names such as DO_NOT_USE."
         )
     named = 0

@@ -40,7 +40,7 @@ def problems(history: object) -> Iterator[str]:
 
 
 def records(history: object) -> list[Mapping[str, Any]]:
-    """The records that can be understood."""
+    """The valid records."""
     return [r for r in history if not _problem(r)] if isinstance(history, list) else []
 
 
@@ -93,5 +93,5 @@ def suffixes(model: HasHistory) -> frozenset[str]:
 
 
 def suffixes_in(history: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Every suffix that a history tells of."""
+    """Every suffix in a history."""
     return frozenset(r["suffix"] for r in history if r.get("suffix"))

@@ -27,6 +27,7 @@ from stpipe.models.associations import Association, Member, is_there, load_assoc
 from stpipe.models.base import DataModel
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
+from stpipe.system.text import counted, with_article
 
 if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
@@ -104,7 +105,7 @@ class ModelLibrary:
         return len(self.members)
 
     def __iter__(self) -> Iterator[DataModel]:
-        """The members, one after the other; what was read of one is forgotten at the next."""
+        """The members, one after the other; each is released when the next one is opened."""
         for number in range(len(self)):
             with self[number] as model:
                 yield model
@@ -124,7 +125,9 @@ class ModelLibrary:
         """Replace a member for the rest of this library's life; its file stays as it is."""
         place = self._place(number)
         if not isinstance(model, DataModel):
-            raise TypeError(f"A member is replaced by a model, not by a {type(model).__name__}.")
+            raise TypeError(
+                f"A member is replaced by a model, not by {with_article(type(model).__name__)}."
+            )
         folder = self._scratch / f"{place:05d}"
         folder.mkdir(parents=True, exist_ok=True)
         self._replaced[place] = model.copy().save(folder / self.members[place].path.name)
@@ -140,7 +143,7 @@ class ModelLibrary:
             raise IndexError(f"{self!r} has no member {number}.") from None
 
     def amend(self, change: Callable[[DataModel], None]) -> None:
-        """Have every member changed when it is opened from now on, such as its metadata."""
+        """Change every member each time that it is opened from now on, such as its metadata."""
         self._amendments.append(_Amendment(None, {}, change))
 
     def amend_member(
@@ -214,7 +217,7 @@ class ModelLibrary:
         return self._replaced.get(self._place(number), self.members[number].path)
 
     def metadata(self, number: int) -> Metadata:
-        """What the headers of a member tell, without its pixels."""
+        """The metadata of a member, without its pixels."""
         place = self._place(number)
         state = (self.path(number), len(self._amendments))
         if place not in self._known or self._known[place][0] != state:
@@ -228,7 +231,7 @@ class ModelLibrary:
         return self._known[place][1]
 
     def _about(self, number: int) -> dict[str, Any]:
-        """What a member is told of its association."""
+        """What a member's metadata say of its association."""
         if self.association is None:
             return {}
         about = {
@@ -268,7 +271,7 @@ class ModelLibrary:
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{target} cannot be a folder: {error.strerror}.") from None
+            raise InputError(f"The folder {target} cannot be made: {error.strerror}.") from None
         return [model.save(target / name) for name, model in zip(names, self, strict=True)]
 
     def close(self) -> None:
@@ -292,7 +295,7 @@ class ModelLibrary:
         """Members from a list; models stay in memory, where they are already."""
         if not isinstance(source, Iterable) or isinstance(source, (bytes, Mapping)):
             raise InputError(
-                f"A library is made of an association file or a list, not of a {type(source).__name__}."
+                f"A library is made from an association file or a list; found: {type(source).__name__}."
             )
         entries = list(source)
         paths = [_path_of(entry, number) for number, entry in enumerate(entries)]
@@ -330,7 +333,9 @@ class ModelLibrary:
 
     def __repr__(self) -> str:
         where = f" of {self.association.path.name}" if self.association else ""
-        return f"<ModelLibrary{where}: {len(self)} members, {len(self._replaced)} replaced>"
+        return (
+            f"<ModelLibrary{where}: {counted(len(self), 'member')}, {len(self._replaced)} replaced>"
+        )
 
 
 def _set(model: HasMetadata, values: FlatMetadata) -> None:
@@ -349,6 +354,6 @@ def _path_of(entry: str | os.PathLike[str] | DataModel, number: int) -> Path:
         return Path(entry.get("meta.filename") or f"member{number:05d}.fits")
     if not isinstance(entry, (str, os.PathLike)):
         raise InputError(
-            f"Member {number} is a {type(entry).__name__}; members are paths and models."
+            f"Member {number} is {with_article(type(entry).__name__)}; members are paths and models."
         )
     return Path(entry)

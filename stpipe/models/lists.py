@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self, TypeVar, overload
 
 from stpipe.models.io.content import LOCK, Content
 from stpipe.models.schema.schema import Schema
+from stpipe.system.text import counted
 
 __all__ = ["ModelList", "PartOfList"]
 
@@ -69,7 +70,7 @@ class ModelList(MutableSequence[P]):
     @overload
     def __setitem__(self, index: slice, value: Iterable[Any]) -> None: ...
     def __setitem__(self, index: int | slice, value: Any) -> None:
-        # What the tree tells about part n has to reach it while it still is part n.
+        # Metadata of part n in the tree have to be read while it still is part n.
         self._owner.complete()
         if isinstance(index, slice):
             parts = [self._kind.of(self._schema, each) for each in value]
@@ -89,4 +90,4 @@ class ModelList(MutableSequence[P]):
         self[index:index] = [value]
 
     def __repr__(self) -> str:
-        return f"<{len(self)} parts {self._parts!r}>"
+        return f"<{counted(len(self), 'part')} {self._parts!r}>"

@@ -16,6 +16,7 @@ from stpipe.models.io.content import Content, flatten, lookup, put, remove
 from stpipe.models.schema.fields import Field
 from stpipe.models.schema.schema import Schema
 from stpipe.models.schema.validation import check_value, plain
+from stpipe.system.text import with_article
 
 __all__ = ["Found", "HasMetadata", "Metadata", "Node"]
 
@@ -105,7 +106,7 @@ class HasMetadata:
             return "" if value is None else check_value(known, value)
         names = path.split(".")
         if not all(names):
-            return f'"{path}" is no dotted path such as meta.instrument.name.'
+            return f'"{path}" is not a dotted path such as meta.instrument.name.'
         for depth in range(1, len(names)):
             above = ".".join(names[:depth])
             field = self._schema.fields.get(above)
@@ -113,7 +114,7 @@ class HasMetadata:
                 return f"there is no {path}, as {above} is {self._kind(above)}."
             found = lookup(self._content.tree, above)
             if not (found is None or isinstance(found, dict)):
-                return f"there is no {path}, as {above} is a {type(found).__name__}."
+                return f"there is no {path}, as {above} is {with_article(type(found).__name__)}."
         return self._problem_of_group(path, value) if path in self._schema.groups else ""
 
     def _problem_of_group(self, path: str, value: object) -> str:
@@ -162,7 +163,8 @@ class HasMetadata:
         values = self.to_flat_dict()
         wanted = text.lower()
         paths = {**dict.fromkeys(self._schema.metadata), **dict.fromkeys(values)}
-        found = (self._found(path, values.get(path)) for path in paths)
+        fields = ((path, self._schema.metadata.get(path, Field(path))) for path in paths)
+        found = (Found(path, f.keyword, f.title, values.get(path)) for path, f in fields)
         return [entry for entry in found if wanted in "\n".join(map(str, entry)).lower()]
 
     def __getattr__(self, name: str) -> Any:
@@ -232,10 +234,6 @@ class HasMetadata:
         there = lookup(self._content.tree, group) if group else self._content.tree
         return sorted({*self._schema.names_in(group), *(there or ())})
 
-    def _found(self, path: str, value: object) -> Found:
-        field = self._schema.metadata.get(path, Field(path))
-        return Found(path, field.keyword, field.title, value)
-
     @property
     def _described(self) -> str:
         name = type(self).__name__
@@ -292,7 +290,7 @@ class Node:
 
 
 class Metadata(HasMetadata):
-    """What the headers of a file tell, read without touching a pixel.
+    """Metadata of a file, read from its headers without touching a pixel.
 
     Attributes
     ----------

@@ -18,6 +18,7 @@ from stpipe.models.metadata import Metadata
 from stpipe.models.storage.arrays import Array
 from stpipe.models.user_models import known_class
 from stpipe.naming import TABLES
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.models.io.ecsv import Table
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # Reference types whose model has another name.
 _ALIASES = {"area": "pixelarea", "emicorr": "emi", "persat": "persistencesat"}
-# Models of arrays that do not say what they are, by number of dimensions.
+# Models of arrays without a model, by number of dimensions.
 _BY_DIMENSIONS = {2: "ImageModel", 3: "CubeModel", 4: "RampModel"}
 
 
@@ -83,7 +84,7 @@ def _class_of(file: File) -> type[DataModel]:
 
 
 def _guess(file: File) -> type[DataModel]:
-    """The class for a file that does not say: from REFTYPE, else from the array's shape."""
+    """The class for a file without DATAMODL: from REFTYPE, else from the array's shape."""
     if file.table is not None:
         return _model_of_table(file.table)
     if file.units:
@@ -105,7 +106,7 @@ def _reference_class(reftype: str, ndim: int) -> type[DataModel]:
 
 
 def _model_of_table(table: Table) -> type[DataModel]:
-    """The model of tables in text whose columns there are."""
+    """The model of tables in text that has these columns."""
     there = set(table.values.dtype.names or ())
     for model in REGISTRY.values():
         if model.extension in TABLES:
@@ -120,5 +121,7 @@ def _class_for_array(array: Array | Any) -> type[DataModel]:
         return DataModel
     ndim = np.ndim(array)
     if ndim not in _BY_DIMENSIONS:
-        raise InputError(f"No model holds an array of {ndim} dimensions; 2, 3 and 4 are known.")
+        raise InputError(
+            f"No model holds an array of {counted(ndim, 'dimension')}; allowed: 2, 3 or 4."
+        )
     return REGISTRY[_BY_DIMENSIONS[ndim]]

@@ -1,4 +1,4 @@
-"""Models of users: from a schema, a file of Python, or a package's entry point.
+"""Models of users: from a schema, a Python file, or a package's entry point.
 
 A package announces its models in its ``pyproject.toml``::
 
@@ -39,7 +39,7 @@ def model_class(schema: str | os.PathLike[str]) -> type[DataModel]:
 
 
 def register(path: str | os.PathLike[str]) -> list[type[DataModel]]:
-    """Make the models of a schema (``.json``) or a file of Python known, and return them.
+    """Register the models of a schema (``.json``) or a Python file, and return them.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def register(path: str | os.PathLike[str]) -> list[type[DataModel]]:
     if file.suffix == ".json":
         return [model_class(file)]
     if file.suffix != ".py" or not file.is_file():
-        raise InputError(f"{file} is neither a schema (.json) nor a file of Python (.py).")
+        raise InputError(f"{file} is neither a schema (.json) nor a Python file (.py).")
     before = set(REGISTRY)
     _run(file.resolve())
     return [REGISTRY[name] for name in REGISTRY if name not in before]
@@ -103,7 +103,7 @@ def _run(file: Path) -> None:
 
 @functools.cache
 def _load_users() -> None:
-    """Once: the models that the environment and installed packages announce."""
+    """Register the models that the environment and installed packages name, once."""
     from importlib.metadata import entry_points
 
     for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):

@@ -1,4 +1,4 @@
-"""What parameters ask of a step: its names, its spec, its references and its substeps."""
+"""What parameters need to know of a step: names, spec, references and substeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers of parameters below what a user gives: files of CRDS, then files that ship with stpipe.
+"""Defaults: parameter files that apply where the user sets nothing, of CRDS and of this package.
 
 CRDS has parameter files for steps and pipelines (types `pars-jumpstep`, `pars-detector1pipeline`),
 chosen by the exposure's metadata like reference files. They come from outside, so they may only set
@@ -29,7 +29,7 @@ __all__ = ["below", "central_files", "central_types", "disabled", "shipped"]
 
 SWITCH = "STPIPE_DISABLE_CRDS_STEPPARS"
 _FALSE = ("", "0", "false", "f", "no", "n", "off")
-# The only one of the universal parameters that decides which science is done.
+# Of the parameters of every step, only `skip` decides which science is done.
 _FROM_OUTSIDE = UNIVERSAL - {"skip"}
 # Parameters of every step of STScI's stpipe that have no meaning here.
 _FOREIGN = frozenset(
@@ -39,7 +39,7 @@ _log = logging.getLogger("stpipe.parameters")
 
 
 def below(step: type[Declaration], files: Mapping[str, Reference]) -> Settings:
-    """Everything that holds for an exposure when the user says nothing.
+    """The parameters of an exposure for all that the user does not set.
 
     `files` are the `central_files` of the exposure.
 
@@ -107,7 +107,7 @@ def _central(step: type[Declaration], files: Mapping[str, Reference]) -> Setting
 
 
 def _allowed(step: type[Declaration], settings: Settings, where: str) -> Settings:
-    """What a file from outside may say; a warning for everything else."""
+    """The settings that a file of CRDS may have; a warning for all others."""
     for sentence in _refused(step, settings):
         _log.warning("%s: %s", where, sentence)
     known = rules(step).keys() - _FROM_OUTSIDE
@@ -134,7 +134,7 @@ def _refused(step: type[Declaration], settings: Settings) -> Iterator[str]:
                 yield f"{name} of {label} is refused: only a user may set it."
         elif name not in rules(step):
             hint = did_you_mean(name, rules(step))
-            yield f'"{name}" is no parameter of {label}{hint}; it is left out.'
+            yield f'"{name}" is not a parameter of {label}{hint}; it is ignored.'
     for name in settings.steps.keys() - step.step_defs.keys():
         hint = did_you_mean(name, step.step_defs)
-        yield f'"{name}" is no step of {label}{hint}; it is left out.'
+        yield f'"{name}" is not a step of {label}{hint}; it is ignored.'

@@ -1,4 +1,4 @@
-"""Repeat: take the parameters that a product was made with from the product's own history."""
+"""From a product: the parameters that it was made with, as its history records them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def target_of(path: str | Path) -> str:
     """
     ran = [record for record in _history(path) if record["status"] == "COMPLETE"]
     if not ran:
-        raise InputError(f"{path}: it has no history that could be repeated.")
+        raise InputError(f"{path}: it has no history to repeat.")
     pipelines = ran[-1].get("pipelines") or [ran[-1]]
     return str(pipelines[0]["class"])
 
@@ -88,7 +88,7 @@ class _Repeat:
         self.places = dict(_places(self.step))
 
     def add(self, found: Settings, record: Mapping[str, Any]) -> None:
-        """Take what one record says, over what earlier ones said about the same step."""
+        """Take the parameters of one record, which replace earlier ones of the same step."""
         for pipeline in record.get("pipelines", ()):
             place = self._place(pipeline)
             if place is not None:
@@ -114,14 +114,17 @@ class _Repeat:
         return same[0] if len(same) == 1 else None
 
     def _fill(self, node: Settings, place: tuple[str, ...], values: Mapping[str, Any]) -> None:
-        known = rules(_class_at(self.step, place))
+        cls = self.step
+        for name in place:
+            cls = cls.step_defs[name]
+        known = rules(cls)
         for name, value in values.items():
             if name in known:
                 node.values[name] = Raw(value, self.where)
             else:
                 label = ".".join((*place, name))
                 _log.warning(
-                    '%s: this version has no parameter "%s"%s; it is left out.',
+                    '%s: this version has no parameter "%s"%s; it is ignored.',
                     self.where,
                     label,
                     did_you_mean(name, known),
@@ -151,7 +154,7 @@ class _Repeat:
                 )
 
     def _given(self, place: tuple[str, ...], name: str) -> bool:
-        """Whether the user says now which file to take, for the step or all of them."""
+        """Whether the user gives the file, for the step or for all steps."""
         node = self.given
         if name in node.values:
             return True
@@ -174,12 +177,6 @@ def _places(
     yield place, step.target()
     for name, substep in step.step_defs.items():
         yield from _places(substep, (*place, name))
-
-
-def _class_at(step: type[Declaration], place: tuple[str, ...]) -> type[Declaration]:
-    for name in place:
-        step = step.step_defs[name]
-    return step
 
 
 def _node(settings: Settings, place: tuple[str, ...]) -> Settings:

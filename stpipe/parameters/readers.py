@@ -32,7 +32,7 @@ def read_cfg(path: str | Path, depth: int = 0) -> Configuration:
     """
     path = Path(path)
     if depth > _DEEPEST:
-        raise ParameterError(f"{path}: config_file leads back to the file that it stands in.")
+        raise ParameterError(f"{path}: config_file leads back to the file that contains it.")
     try:
         content = path.read_bytes()
         if path.suffix == ".asdf":
@@ -64,15 +64,11 @@ def _read_configobj(path: Path, text: str, depth: int) -> Configuration:
     return Configuration(
         content.get("class"),
         settings,
-        {name: _joined(value) for name, value in logging.items()},
+        # ConfigObj takes values apart at commas.
+        {n: ", ".join(v) if isinstance(v, list) else str(v) for n, v in logging.items()},
         content.get("name"),
         job,
     )
-
-
-def _joined(value: object) -> str:
-    """A value that ConfigObj took apart at its commas."""
-    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def _read_asdf(path: Path, content: bytes) -> Configuration:
         raise ParameterError(f"{path}: not a valid ASDF file: {error}") from None
     parameters = tree.get("parameters")
     if not isinstance(parameters, Mapping):
-        raise ParameterError(f"{path}: no parameter file: it has no `parameters`.")
+        raise ParameterError(f"{path} is not a parameter file: it has no `parameters`.")
     # The oldest files hold everything under `parameters`.
     own = tree if "class" in tree else {**parameters, "parameters": _plain(parameters)}
     return Configuration(own.get("class"), _from_tree(own, str(path), path), {}, own.get("name"))

@@ -1,8 +1,8 @@
-"""Parameters: what a step may be told, what it was told, and by whom.
+"""Resolution: the parameters of a step and its substeps, checked, with defaults and sources.
 
 A step's `spec` is configspec text (`threshold = float(min=0, default=4.0)  # help`). Every source of
-values (parameter file, command line, keywords) becomes a `Settings` tree; the trees are laid over each
-other and checked against the specs in one go, so that all mistakes are reported together.
+values (parameter file, command line, keywords) is a `Settings` tree; the trees are laid over each other
+and then checked against the specs in one go, so that all mistakes are reported together.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _resolve(
     for name, rule in known.items():
         given = settings.values.get(name)
         if given is None and rule.required:
-            problems.append(f"{prefix}{name}: required, allowed: {rule.allowed}; nobody gives it.")
+            problems.append(f"{prefix}{name}: required, but not set; allowed: {rule.allowed}.")
         values[name] = _parse(prefix + name, rule, given, problems) if given else rule.default
         sources[name] = given.where if given else "default"
     return Parameters(values, sources, _resolve_substeps(step, settings, prefix, problems))
@@ -63,7 +63,7 @@ def _unknown(step: type[Declaration], settings: Settings, prefix: str) -> Iterat
     for name, raw in settings.values.items():
         if name not in known and name in step.step_defs:
             yield (
-                f'{raw.where}: "{prefix}{name}" is a step of {label}: its parameters stand under '
+                f'{raw.where}: "{prefix}{name}" is a step of {label}: set its parameters under '
                 f"[steps] as [[{name}]], on the command line as --steps.{name}.PARAMETER=VALUE"
             )
         elif name not in known:

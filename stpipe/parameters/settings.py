@@ -1,4 +1,4 @@
-"""Settings: values of parameters as somebody gave them, each with its origin, before any check."""
+"""Settings: values of parameters as given, each with its origin, before they are checked."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Configuration", "Raw", "Settings"]
 
 @dataclass(frozen=True)
 class Raw:
-    """A value as somebody gave it, and where: `sloper.cfg:4`, `command line`, `keyword`."""
+    """A value as given, and where: `sloper.cfg:4`, `command line`, `keyword`."""
 
     value: Any
     where: str
-    folder: Path | None = None  # relative input files are looked for here; None: where we are
+    folder: Path | None = None  # of relative input files; None: the working directory
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Settings:
     where: str = ""  # the heading of a section in a file
 
     def over(self, lower: Settings) -> Settings:
-        """Both together; where both speak, this one is heard."""
+        """These settings, and those of `lower` for what they do not set."""
         names = {**lower.steps, **self.steps}
         empty = Settings()
         return Settings(
@@ -38,11 +38,11 @@ class Settings:
         )
 
     def substep(self, name: str) -> Settings:
-        """The settings of a substep, made when there are none yet."""
+        """The settings of a substep, empty ones if there are none yet."""
         return self.steps.setdefault(name, Settings())
 
     def place(self) -> str:
-        """Where these settings were first heard of."""
+        """Where the first of these settings was given."""
         inner = [step.place() for step in self.steps.values()]
         places = [self.where, *(raw.where for raw in self.values.values()), *inner]
         return next((place for place in places if place), "")

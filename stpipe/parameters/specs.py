@@ -1,4 +1,4 @@
-"""What a step's parameters may be: the lines of its `spec`."""
+"""Which values the parameters of a step may have: the lines of its `spec`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["OVERRIDE", "PATHS", "UNIVERSAL", "UNIVERSAL_SPEC", "ExplainedError", "Rule", "rules"]
 
 
-# What every step understands, whatever it computes.
+# Parameters of every step.
 UNIVERSAL_SPEC = """
-    skip = boolean(default=False)           # Leave this step out of the pipeline
+    skip = boolean(default=False)           # Skip this step
     pre_hooks = force_list(default=list())  # Run before: "python:mod.f", "shell:cmd {input} {output}"
     post_hooks = force_list(default=list()) # Run after, on the product
     hook_timeout = float(min=0, default=None) # Seconds that a hook's command may take; None: no limit
-    save_results = boolean(default=False)   # Write the product, also in the middle of a pipeline
+    save_results = boolean(default=False)   # Save the product, also within a pipeline
     output_file = output_file(default=None) # Exact name of the product
     output_dir = output_file(default=None)  # Folder of the products
     suffix = suffix(default=None)           # Replaces the suffix of the product
@@ -44,7 +44,7 @@ PATHS = ("input_file", "output_file")  # checks whose values are paths
 _LISTS = re.compile(r"\w*list\b")
 
 
-# ConfigObj leaves the comment of a spec line in the value; a # within quotes is none.
+# ConfigObj leaves the comment of a spec line in the value; a # within quotes starts no comment.
 _SPEC_LINE = re.compile(r"""(?P<check>(?:[^#"']|"[^"]*"|'[^']*')*)(?:\#(?P<help>.*))?$""")
 
 
@@ -149,7 +149,7 @@ def _validator(folder: Path | None) -> Any:
 
 
 def _input_file(folder: Path | None, value: object) -> str:
-    """An existing file; relative to the parameter file that names it, or to where we are."""
+    """An existing file; relative to the parameter file that names it, or to the working directory."""
     path = Path(_output_file(value))
     path = path if path.is_absolute() or folder is None else folder / path
     if not path.is_file():
@@ -165,14 +165,14 @@ def _output_file(value: object) -> str:
 
 
 def _suffix(value: object) -> str:
-    """A part of a file's name that leads nowhere else."""
+    """A part of a file name, without slashes."""
     if not isinstance(value, str) or not re.fullmatch(r"[\w+-]+", value, re.ASCII):
         raise ExplainedError(f"found {value!r}, allowed: {_NOUNS['suffix']}")
     return value
 
 
 class ExplainedError(ValidateError):  # type: ignore[misc]
-    """A value that is wrong in a way that the name of the check does not tell."""
+    """A wrong value, with a message that says more than the name of the check."""
 
 
 def _is_none(value: object) -> bool:
@@ -180,12 +180,12 @@ def _is_none(value: object) -> bool:
 
 
 def _python_number(value: object) -> Any:
-    """A numpy number as Python's own."""
+    """A numpy scalar as a Python number."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def rules(step: type[Declaration]) -> dict[str, Rule]:
-    """Every parameter that `step` understands; a derived class refines its base."""
+    """Every parameter of `step`; a derived class adds to those of its base."""
     found = _parse_spec(UNIVERSAL_SPEC)
     for cls in reversed(step.__mro__):
         found = found | _parse_spec(vars(cls).get("spec", ""))

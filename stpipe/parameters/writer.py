@@ -1,4 +1,4 @@
-"""Export: write parameters as a file that repeats them, as ConfigObj text or ASDF."""
+"""Write parameters to a file that repeats them, as ConfigObj text or ASDF."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def checked(path: str | Path) -> Path:
 def export(target: str, parameters: Parameters, *, only_given: bool = False) -> str:
     """Text of a parameter file that repeats `parameters` of the class `target`.
 
-    With `only_given`, what nobody asked for (the defaults) is left out.
+    With `only_given`, defaults are left out.
     """
     content = ConfigObj(interpolation=False, list_values=True)
     content["class"] = target
@@ -72,7 +72,7 @@ def export(target: str, parameters: Parameters, *, only_given: bool = False) -> 
 def _fill(section: Any, parameters: Parameters, only_given: bool) -> None:
     for name, value in parameters.values.items():
         default = parameters.sources[name] == "default"
-        # A default of None says nothing; a None that somebody gave has to be repeated.
+        # A default of None is not written; a None that was given has to be repeated.
         if not (default and (only_given or value is None)):
             section[name] = _writable(name, value)
     if parameters.steps:

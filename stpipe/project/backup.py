@@ -1,8 +1,8 @@
-"""Keeping: a product that is made again stays available until its successor is there.
+"""Backup: a product that is rebuilt stays available until its successor is there.
 
-Snakemake deletes a product before it runs the job that makes it again, and a job that fails leaves
-nothing. While a run lasts, second names of the files that it will make again are kept; what is missing
-at its end gets its old file back, with what Snakemake knew of it, so that the next run tries again.
+Snakemake deletes a product before it runs the job that rebuilds it, and a job that fails leaves
+nothing. While a run lasts, the files that it will rebuild have second names; a product that is missing
+at its end gets its old file back, with Snakemake's record of it, so that the next run tries again.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Any
 
 from stpipe.system import folders
 
-__all__ = ["forget", "give_back", "keep", "to_be_made"]
+__all__ = ["back_up", "discard_backup", "restore_missing", "to_be_made"]
 
 FOLDER = Path(".stflow/kept")
 RECORDS = Path(".snakemake/metadata")
 
 
 def to_be_made(workflow: Any, products: Iterable[str]) -> set[str]:
-    """Those of `products` that a run of Snakemake will make; all where it does not tell."""
+    """Those of `products` that a run of Snakemake will make; all of them if it does not say."""
     try:
         made = {str(file) for job in workflow.dag.needrun_jobs() for file in job.output}
-    except AttributeError:  # no promise of Snakemake's
+    except AttributeError:  # not a part of Snakemake's interface
         return set(products)
     return made & set(products)
 
 
-def keep(paths: Iterable[str]) -> None:
+def back_up(paths: Iterable[str]) -> None:
     """Give files and folders a second name for the time of this process."""
     own = FOLDER / str(os.getpid())
     shutil.rmtree(own, ignore_errors=True)
-    _forget_the_dead()
+    _discard_of_ended()
     for path in map(Path, paths):
         if path.exists() and not path.is_absolute():
             _link(path, own / "products" / path)
@@ -46,34 +46,30 @@ def keep(paths: Iterable[str]) -> None:
                 shutil.copy2(record, own / "records")
 
 
-def forget() -> None:
-    """Let go of what was kept: everything was made again."""
+def discard_backup() -> None:
+    """Remove the second names: everything was rebuilt."""
     shutil.rmtree(FOLDER / str(os.getpid()), ignore_errors=True)
 
 
-def give_back() -> list[str]:
-    """Put back what is missing; returns the paths."""
+def restore_missing() -> list[str]:
+    """Put back the products that are missing; returns their paths."""
     own = FOLDER / str(os.getpid())
     found = []
-    for path in _kept(own / "products"):
+    # One level below `cal`: a folder of parts is one product.
+    for copy in list((own / "products").glob("*/*")):
+        path = copy.relative_to(own / "products")
         if not path.exists():
-            _link(own / "products" / path, path)
+            _link(copy, path)
             found.append(str(path))
             record = own / "records" / _record(path)
             if record.is_file():
                 shutil.copy2(record, RECORDS)
-    forget()
+    discard_backup()
     return found
 
 
-def _kept(folder: Path) -> list[Path]:
-    """Products by their paths: folders of parts stand as a whole one level below `cal`."""
-    found = [entry for group in folder.glob("*") for entry in group.iterdir()]
-    return [entry.relative_to(folder) for entry in found]
-
-
 def _record(path: Path) -> str:
-    """The name under which Snakemake remembers how a file was made."""
+    """The name of Snakemake's record of how a file was made."""
     return urlsafe_b64encode(str(path).encode()).decode()
 
 
@@ -85,8 +81,8 @@ def _link(source: Path, target: Path) -> None:
         folders.link(source, target)
 
 
-def _forget_the_dead() -> None:
-    """Remove what runs left that were killed: the next run makes the missing products anyway."""
+def _discard_of_ended() -> None:
+    """Remove what killed runs left: the next run makes the missing products anyway."""
     for folder in FOLDER.glob("*"):
         if not Path("/proc", folder.name).exists() and Path("/proc").is_dir():
             shutil.rmtree(folder, ignore_errors=True)

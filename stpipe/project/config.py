@@ -1,4 +1,4 @@
-"""Project: what a Snakemake project's `config/config.yaml` says, checked and made ready to trace."""
+"""Configuration: the content of a project's `config/config.yaml`, checked and ready for tracing."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Project:
         Raises
         ------
         ParameterError
-            With every entry that is unknown or of the wrong type.
+            Naming every entry that is unknown or of the wrong type.
         """
         _validate(config)
         keep = config.get("keep", "all")
         if keep == "all" and config.get("granularity") == "fused":
             raise ParameterError(
-                f"{CONFIG}: granularity: fused leaves out products between steps, but keep is all. "
+                f"{CONFIG}: granularity: fused writes no intermediate products, but keep is all. "
                 "Say keep: products, or list the steps whose products stay."
             )
         crds = config.get("crds") or {}
@@ -76,7 +76,7 @@ class Project:
         )
 
     def keeps(self, rule: str) -> bool:
-        """Whether the products of a rule stay, though they are no results of the pipeline."""
+        """Whether the products of a rule stay, although they are not results of the pipeline."""
         return self.keep == "all" or (self.keep != "products" and rule in self.keep)
 
     def fuses(self, step: str) -> bool:
@@ -105,7 +105,7 @@ class Project:
             raise ParameterError(f"{CONFIG}: keep: {', '.join(self.stages)} has no step {hints}.")
 
     def settings(self, pipeline: type[Step]) -> Settings:
-        """Parameters of a pipeline from all files that are for it; the last file is heard first."""
+        """Parameters of a pipeline from all files that are for it; the last file takes precedence."""
         settings = Settings()
         for path in self.parameters:
             file = read_cfg(path)
@@ -114,7 +114,7 @@ class Project:
         return settings
 
     def resolver(self) -> Resolver:
-        """Who selects reference files: the rules of a directory, or of CRDS."""
+        """What selects reference files: the rules of a directory, or CRDS."""
         if self.references:
             return DirectoryResolver(self.references)
         return CrdsResolver(self.crds_context)
@@ -142,7 +142,7 @@ class Project:
 
 
 def _stage(path: str) -> int:
-    """Associations join what is made of exposures; those of stage 3 what is made of stage 2."""
+    """Associations come after exposures, and those of stage 3 after those of stage 2."""
     from stpipe.models.associations import load_association
 
     if not path.endswith(".json"):
@@ -152,7 +152,7 @@ def _stage(path: str) -> int:
 
 @contextlib.contextmanager
 def inside(folder: str | Path) -> Iterator[None]:
-    """Work in a project's folder; a relative CRDS_PATH keeps the meaning that it has out here."""
+    """Work in a project's folder; a relative CRDS_PATH still means the same folder."""
     if cache := os.environ.get("CRDS_PATH"):
         os.environ["CRDS_PATH"] = str(Path(cache).resolve())
     with contextlib.chdir(folder):
@@ -165,7 +165,9 @@ def read(folder: str | Path) -> dict[str, Any]:
 
     path = Path(folder) / CONFIG
     if not path.is_file():
-        raise UsageError(f"{folder} is no project: there is no {path}. Make one with stflow init.")
+        raise UsageError(
+            f"{folder} is not a project: there is no {path}. Make one with stflow init."
+        )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -174,17 +176,19 @@ def read(folder: str | Path) -> dict[str, Any]:
 
 
 def require_current(folder: str | Path) -> None:
-    """Refuse a project whose Snakefile was written before the modules that it imports were there.
+    """Refuse a project whose Snakefile imports other names than today's Snakefiles do.
 
     Raises
     ------
     UsageError
-        Saying how to write it again.
+        Saying how to regenerate it.
     """
     path = Path(folder) / SNAKEFILE
-    if path.is_file() and f"from {FACADE} import" not in path.read_text(encoding="utf-8"):
+    head = (package_data.folder("workflow") / "templates/head.smk").read_text(encoding="utf-8")
+    imports = head[head.index(f"from {FACADE} import (") :].partition(")")[0]
+    if path.is_file() and imports not in path.read_text(encoding="utf-8"):
         raise UsageError(
-            f"{path} was written by an earlier version of stpipe-flow. Write it again: stflow generate "
+            f"{path} was written by an earlier version of stpipe-flow. Regenerate it: stflow generate "
             f"--directory={folder}"
         )
 

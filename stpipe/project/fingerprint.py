@@ -3,7 +3,7 @@
 The policy: the module that defines the step counts, with the modules and compiled kernels that it
 imports, each as its syntax tree without comments and docstrings. Of a built-in step those count that
 are arithmetic (`stpipe.steps`, `stpipe.science`), of a user's step those of its own package, too. The
-framework does not count, nor do other packages: a change of the progress bar makes nothing again.
+framework does not count, nor do other packages: a change of the progress bar rebuilds nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|cimport\s+([\w.]+))"
 
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
-    """Look at each file once while the block runs: nobody edits code between two exposures."""
+    """Read each file once while the block runs: code does not change between two exposures."""
     _looked.clear()
     _looking.append(True)
     try:
@@ -59,7 +59,7 @@ def _once(what: str, step: type[Step], find: Callable[[], Any]) -> Any:
 
 
 def fingerprint_of(files: Iterable[Path]) -> str:
-    """Hash of what source files mean."""
+    """Hash of source files without comments and docstrings."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(_meaning(path, path.stat().st_mtime_ns).encode())
@@ -83,7 +83,7 @@ def _source_files(step: type[Step]) -> tuple[Path, ...]:
 
 
 def _is_framework(module: str) -> bool:
-    """Whether a module is ours, but no arithmetic."""
+    """Whether a module is one of this package that does not decide pixels."""
     return module.partition(".")[0] == _OWN and not module.startswith(_ARITHMETIC)
 
 

@@ -1,4 +1,4 @@
-"""Fusing: steps between products that are kept, as one job that holds all between them in memory."""
+"""Fusion: steps between products that are kept run as one job, which holds the others in memory."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Run:
 
 
 def runs(graph: Graph, fuses: Callable[[str], bool]) -> list[Run]:
-    """The jobs of a graph, in order; `fuses` says of a step's name whether its product may go.
+    """The jobs of a graph, in order; `fuses` says by the name of a step whether it may be fused.
 
-    A product goes when one node reads its first product, nobody reads the others, and neither the
-    pipeline returns nor saves it.
+    A step is fused with the next if one node reads its first product, none reads the others, and the
+    pipeline neither returns nor saves any of them.
     """
     heads = {n: n.inputs[0][0] for n in graph.nodes if _joins(graph, n, fuses)}
     inner = set(heads.values())

@@ -1,10 +1,10 @@
-"""Hooking: shell hooks of steps as nodes of their own, between the steps of a traced graph.
+"""Hook rules: shell hooks of steps as nodes of their own, between the steps of a traced graph.
 
-A command that names `{output}` stands between the file that it reads and all that read that file. One
-that only looks makes no file; what comes after waits until it has ended well. Python hooks stay in
-their step's job, unless a shell hook has to run between them and the step: hooks keep their order. So
-do hooks that change a result of the pipeline, or a product that is refined in its rule: that file has
-its name from the step.
+A command that contains `{output}` comes between the file that it reads and all steps that read that
+file. One that only inspects makes no file; later nodes wait until it has succeeded. Python hooks stay
+in the job of their step, unless a shell hook has to run between them and the step: hooks keep their
+order. So do hooks that change a result of the pipeline, or a product that is refined in its rule: the
+step gives that file its name.
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ def _split_after(given: Sequence[Hook]) -> tuple[list[Hook], list[Hook]]:
 
 
 def _split_result(given: Sequence[Hook]) -> tuple[list[Hook], list[Hook]]:
-    """Hooks up to the last one that changes the data, and those that only look at the result."""
+    """Hooks up to the last one that changes the data, and those that only inspect the result."""
     last = max((n for n, hook in enumerate(given) if hooks.replaces(hook)), default=-1)
     return list(given[: last + 1]), list(given[last + 1 :])
 
 
 def _keeps_its_name(graph: Graph, node: Node) -> bool:
-    """Whether the file of a node's first product has to hold what hooks make of it."""
+    """Whether the file of a node's first product has to hold the result of its hooks."""
     results = {r.node for r in graph.results if r.index == 0}
     return node in results or any(r.product == 0 for r in node.refinements)
 
@@ -90,7 +90,7 @@ def _keeps_its_name(graph: Graph, node: Node) -> bool:
 
 @dataclass
 class _Row:
-    """Hooks in a row: where they stand now, and the looks that what follows waits for."""
+    """Hooks in a row: the place of the last result, and the inspections that later nodes wait for."""
 
     place: Place
     model: str
@@ -99,7 +99,7 @@ class _Row:
     looks: tuple[Node, ...] = ()
 
     def add(self, step: HookStep) -> None:
-        """One more hook, behind those that are there."""
+        """Append a hook."""
         product = Output("product", self.model, step.suffix)
         node = Node(step, (self.place,), self.root, (product,), waits_for=self.looks)
         self.nodes.append(node)
@@ -117,7 +117,7 @@ def _put_before(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
     for number, hook in enumerate(given, start=1):
         row.add(_step(node.step, "pre_hooks", hook, f"pre{number}"))
     _let_read(node, place, row)
-    # The first file after steps that were left out says so.
+    # The first file after skipped steps records them.
     for made in [n for n in row.nodes if not isinstance(n.step, LookStep)][:1]:
         made.skipped_before, node.skipped_before = node.skipped_before, ()
     start = graph.nodes.index(node)
@@ -149,13 +149,13 @@ def _many_files(node: Node, hook: Hook) -> UsageError:
 
 
 def _let_read(reader: Node, place: Place, row: _Row) -> None:
-    """Let a node read what hooks leave, and wait for those that look."""
+    """Let a node read the result of hooks, and wait for those that inspect."""
     reader.inputs = tuple(row.place if i == place else i for i in reader.inputs)
     reader.waits_for = (*reader.waits_for, *row.looks)
 
 
 def _step(owner: Step, when: str, hook: Hook, label: str) -> HookStep:
-    """The step of a hook; it stands where its owner stands, also in a nested pipeline."""
+    """The step of a hook, with the parent of its owner, also in a nested pipeline."""
     values = {
         "hook": hooks.text(hook),
         "owner": owner.qualified_name,

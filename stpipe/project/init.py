@@ -27,6 +27,7 @@ from stpipe.project.snakefile import of_stages, snakefile
 from stpipe.references.crds import CrdsResolver
 from stpipe.system import package_data
 from stpipe.system.atomic import write_text
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
@@ -40,7 +41,7 @@ _SHIPPED = (
 )
 
 
-# Parameters that a project has no use for, since every product is a file that the project names.
+# Parameters without a use in a project, which names every product.
 _NAMING = ("save_results", "output_file", "output_dir", "suffix")
 
 
@@ -56,9 +57,9 @@ class Request:
 
 
 def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Make a project; yields lines that say what was made.
+    """Make a project; yields lines that describe it.
 
-    What a failed attempt wrote is taken away again.
+    A failed attempt leaves nothing behind.
 
     Raises
     ------
@@ -71,7 +72,8 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
     if (folder / project_config.CONFIG).exists():
         raise UsageError(f"{folder} is a project already; edit {folder / project_config.CONFIG}.")
     stages = [load_class(name) for name in request.pipelines]
-    given = _shared_out(stages, _given(request, options))
+    lower = read_cfg(request.parameters).settings if request.parameters else Settings()
+    given = _shared_out(stages, from_options(options).over(lower))
     for cls, settings in given.items():
         resolve(cls, settings)
     exposures = [_existing(path) for path in request.inputs]
@@ -86,13 +88,13 @@ def init(request: Request, options: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def generate(folder: str | Path) -> Iterator[str]:
-    """Write the Snakefile of an existing project again."""
+    """Regenerate the Snakefile of an existing project."""
     yield from _summary(Path(folder), _write_workflow(Path(folder), project_config.read(folder)))
 
 
 @contextlib.contextmanager
 def _undone_on_failure(folder: Path) -> Iterator[None]:
-    """Take away what was not there before when the block fails."""
+    """Remove everything new if the block fails."""
     before = set(folder.rglob("*")) if folder.is_dir() else None
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,8 +108,8 @@ def _undone_on_failure(folder: Path) -> Iterator[None]:
 
 
 def _summary(folder: Path, plan: Plan) -> Iterator[str]:
-    jobs = len(list(plan.entries()))
-    yield f"{folder / project_config.SNAKEFILE}: {len(plan.exposures)} exposures, {jobs} jobs"
+    counts = counted(len(plan.exposures), "exposure"), counted(len(list(plan.entries())), "job")
+    yield f"{folder / project_config.SNAKEFILE}: {', '.join(counts)}"
     yield f"{folder / project_config.CONFIG}: inputs; {folder / 'config'}/*.cfg: parameters"
     there = "" if folder == Path() else f"cd {folder} && "
     yield f"next: {there}snakemake --cores 8 cal/*.fits"
@@ -120,15 +122,8 @@ def _existing(path: str) -> str:
     return glob.escape(path)
 
 
-def _given(request: Request, options: Sequence[tuple[str, str]]) -> Settings:
-    given = from_options(options)
-    if request.parameters is not None:
-        given = given.over(read_cfg(request.parameters).settings)
-    return given
-
-
 def _shared_out(stages: Sequence[type[Step]], given: Settings) -> dict[type[Step], Settings]:
-    """Parameters of each stage: those that it knows; what nobody knows goes to the first to say so."""
+    """Parameters of each stage that it knows; unknown ones go to the first, which refuses them."""
     found = {cls: Settings(where=given.where) for cls in stages}
     for name, raw in given.values.items():
         for cls in [c for c in stages if name in rules(c)] or stages[:1]:
@@ -188,7 +183,7 @@ def _cfg_name(cls: type[Step]) -> str:
 
 
 def _crds(cls: type[Step]) -> dict[str, str]:
-    """Pin the context in force, so that a project gives the same products next year."""
+    """Fix the current context, so that a project gives the same products next year."""
     if not cls.all_reference_types() or "CRDS_PATH" not in os.environ:
         return {}
     cache = str(Path(os.environ["CRDS_PATH"]).resolve())
@@ -207,8 +202,8 @@ def _import_folder(cls: type[Step]) -> Path | None:
 
 def _write_parameters(folder: Path, cls: type[Step], given: Settings) -> None:
     text = [
-        f"# Parameters of {cls.alias or cls.__name__}. Take away a leading # and change a value;",
-        "# what depends on it is made again by the next run.",
+        f"# Parameters of {cls.alias or cls.__name__}. Remove a leading # and change the value;",
+        "# the next run rebuilds what depends on it.",
         f"class = {cls.target()}",
         *_commented(cls, given, 0),
     ]
@@ -218,7 +213,7 @@ def _write_parameters(folder: Path, cls: type[Step], given: Settings) -> None:
 
 
 def _commented(cls: type[Step], given: Settings, depth: int) -> Iterator[str]:
-    """Every parameter with its default and help, as comments; given ones as lines that count."""
+    """Every parameter with default and help as a comment; those given as plain lines."""
     from configobj import ConfigObj
 
     for name, rule in rules(cls).items():

@@ -1,8 +1,8 @@
-"""Seals: size and CRC-32 of every product that a job of a project wrote.
+"""Integrity: size and CRC-32 of every product that a job of a project wrote.
 
-Snakemake notices a product that is missing or older than its input, not one that was cut short or
-changed. `stflow verify` compares products with their seals and sets aside those that are not as they
-were written; the next run makes them again.
+Snakemake notices a product that is missing or older than its input, not one that was truncated or
+changed. `stflow verify` compares products with their recorded checksums and sets aside those that have
+changed since they were written; the next run rebuilds them.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from stpipe.errors import InputError, UsageError
 from stpipe.system import folders
 from stpipe.system.atomic import write_text
 
-__all__ = ["ASIDE", "content_of", "is_product", "missing", "seal", "set_aside", "verify"]
+__all__ = ["ASIDE", "content_of", "is_product", "missing", "record", "set_aside", "verify"]
 
-SEALS = Path(".stflow/made")
+RECORDS = Path(".stflow/made")
 ASIDE = Path(".stflow/aside")
 LOCKS = Path(".snakemake/locks")
 _PIECE = 1 << 22
 
 
-def seal(paths: Iterable[Path]) -> None:
-    """Note what products hold that were just written; they are still in the system's cache."""
+def record(paths: Iterable[Path]) -> None:
+    """Record the checksums of products just written, which are still in the system's cache."""
     for path in paths:
         if not path.is_absolute():
-            target = SEALS / path
+            target = RECORDS / path
             target.parent.mkdir(parents=True, exist_ok=True)
             write_text(target, content_of(path) + "\n")
 
 
 def is_product(path: str | Path) -> bool:
     """Whether a job of this project wrote the file, or the files of the folder."""
-    return not Path(path).is_absolute() and (SEALS / path).exists()
+    return not Path(path).is_absolute() and (RECORDS / path).exists()
 
 
 def verify(products: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Products that are there but not as they were written, each with what is wrong."""
+    """Products that have changed since they were written, each with what is wrong."""
     for product in products:
         for path in _files(Path(product)):
             if problem := _problem(path):
@@ -58,13 +58,13 @@ def set_aside(product: str) -> Path:
 
 
 def missing() -> set[str]:
-    """Products that were set aside and are not there again."""
+    """Products that were set aside and have not been rebuilt."""
     found = (path.relative_to(ASIDE).with_suffix("") for path in ASIDE.glob("*/*"))
     return {str(product) for product in found if not product.exists()}
 
 
 def refuse_while_running() -> None:
-    """Refuse while a run writes products, or was killed and left its locks.
+    """Refuse if a run is writing products, or was killed and left its locks.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def refuse_while_running() -> None:
     """
     if LOCKS.is_dir() and any(LOCKS.iterdir()):
         raise UsageError(
-            "a run is at work here, or was killed. Wait for its end, or unlock the project with "
+            "a run is in progress here, or was killed. Wait for its end, or unlock the project with "
             "stflow run --unlock."
         )
 
@@ -89,14 +89,14 @@ def _files(path: Path) -> list[Path]:
 
 
 def _problem(path: Path) -> str:
-    mark = SEALS / path
-    if mark.is_file():
-        return "" if mark.read_text(encoding="ascii").strip() == content_of(path) else "altered"
+    recorded = RECORDS / path
+    if recorded.is_file():
+        return "" if recorded.read_text(encoding="ascii").strip() == content_of(path) else "altered"
     return _unreadable(path) if path.name.endswith(naming.EXTENSIONS) else ""
 
 
 def _unreadable(path: Path) -> str:
-    """What is wrong with a file that no job of this project wrote, as far as its structure tells."""
+    """What is wrong with the structure of a file that no job of this project wrote."""
     from stpipe import models
 
     try:
@@ -107,7 +107,7 @@ def _unreadable(path: Path) -> str:
 
 
 def content_of(path: Path) -> str:
-    """Size and CRC-32 of a file; of one that is missing nothing that a seal could hold."""
+    """Size and CRC-32 of a file; "missing" if there is none, which equals no record."""
     if not path.is_file():
         return "missing"
     number = 0

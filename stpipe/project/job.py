@@ -38,7 +38,7 @@ __all__ = ["Job", "SkipNote", "read", "run", "save"]
 
 
 class SkipNote(NamedTuple):
-    """A step that was left out: its class, why, and who asked for it."""
+    """A step that was skipped: its class, the reason, and the source of `skip`."""
 
     target: str
     reason: str
@@ -62,14 +62,14 @@ class Job:
     pipelines: str = ""  # JSON: the pipelines around the step, for the record
     then: tuple[tuple[int, Job], ...] = ()  # steps that refine a product (by its index) in place
     before: tuple[Job, ...] = ()  # steps that run before, whose products stay in memory
-    # For each argument of the step how many of the files are in its list; 0: one that is no list,
+    # For each argument of the step how many of the files are in its list; 0: not a list,
     # -1: all that are left.
     arguments: tuple[int, ...] = (0,)
-    told: Mapping[str, str] = field(default_factory=dict)  # metadata, from an association
+    association_metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
-        """Hash of parameters, references, skipped steps and code, not of where they came from."""
+        """Hash of parameters, references, skipped steps and code, but not of their sources."""
         lines = [self.target, self.code]
         lines += [f"{k}={v!r}" for k, v in sorted(self.parameters.items())]
         for reference_type, reference in sorted(self.references.items()):
@@ -79,7 +79,7 @@ class Job:
         lines += [f"{index} {job.hash}" for index, job in self.then]
         lines += [f"before {job.hash}" for job in self.before]
         lines += [f"arguments {self.arguments}"] if self.arguments != (0,) else []
-        lines += [f"{path}: {value}" for path, value in self.told.items()]
+        lines += [f"{path}: {value}" for path, value in self.association_metadata.items()]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
@@ -88,7 +88,7 @@ class Job:
         return f"{self.name}-{self.hash}.cfg"
 
     def write(self, folder: Path) -> Path:
-        """Write the job file unless it is there: a running job may be reading it."""
+        """Write the job file unless it exists: a running job may be reading it."""
         path = folder / self.file_name
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,9 @@ class Job:
     def text(self) -> str:
         """The job file."""
         content = ConfigObj(interpolation=False, list_values=True)
-        content.initial_comment = ["# Written by stflow; named by its hash, never edited."]
+        content.initial_comment = [
+            "# Written by stflow; its name contains its hash. Do not edit it."
+        ]
         content.update(self.sections())
         return "\n".join(content.write()) + "\n"
 
@@ -118,14 +120,11 @@ class Job:
             "then": {f"{j.name} {i}": {"product": i, **j.sections()} for i, j in self.then},
             "before": {j.name: j.sections() for j in self.before},
             "arguments": list(map(str, self.arguments)),
-            "told": dict(self.told),
+            "association_metadata": dict(self.association_metadata),
         }
-        # All of them, also None: a job knows no other source of parameters.
-        return {"name": self.name, "class": self.target, **self.parameters, "job": _filled(about)}
-
-
-def _filled(sections: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in sections.items() if v or isinstance(v, str)}
+        filled = {k: v for k, v in about.items() if v or isinstance(v, str)}
+        # All parameters, also None: a job has no other source of them.
+        return {"name": self.name, "class": self.target, **self.parameters, "job": filled}
 
 
 def read(configuration: Configuration) -> Settings:
@@ -148,18 +147,18 @@ def run(step: Step, job: Mapping[str, Any], sources: Sequence[str | Path]) -> An
 
 
 def save(step: Step, result: Any, source: str | Path, ends: Sequence[str] = ()) -> None:
-    """Write and seal the products of a job; where there are none, files that say so and why.
+    """Write the products of a job, or files that state why there is none, and record their checksums.
 
-    `ends` are those of the names of products that parameters ask for: `fitopt.fits`.
+    `ends` are the ends of the names of products that parameters ask for: `fitopt.fits`.
     """
     paths = [*step.save(result), *(_nothing(step, source) if step.why_nothing else ())]
     paths += [*step.saved_aside, *_not_made(step, source, ends)]
     indices = {path.with_name(folders.INDEX) for path in paths}
-    integrity.seal([*paths, *(index for index in indices if index.is_file())])
+    integrity.record([*paths, *(index for index in indices if index.is_file())])
 
 
 def _nothing(step: Step, source: str | Path) -> Iterator[Path]:
-    """Files, or empty folders, for the products that a step has not made."""
+    """Files without data, or empty folders, for the products that a step has not made."""
     products = step.products("")
     for number, output in enumerate(products):
         exact, folder = step.output_file, Path(step.output_dir or "")
@@ -190,13 +189,13 @@ def _not_made(step: Step, source: str | Path, ends: Sequence[str]) -> Iterator[P
 
 
 def _root(step: Step) -> str:
-    """What the products of a job are named after."""
+    """The root of the names of a job's products."""
     product = Path(step.output_file or "")
     return naming.split(product, frozenset(o.suffix for o in step.products(""))).root
 
 
 def _arguments(sources: Sequence[str | Path], sizes: Sequence[int]) -> list[Any]:
-    """What a step is given: models, and lists of files in which folders stand for what they hold."""
+    """The arguments of a step: models, and lists of files, with the files of folders."""
     rest, found = list(sources), []
     for size in sizes:
         count = len(rest) if size < 0 else size or 1
@@ -211,21 +210,22 @@ def _files(path: Path) -> list[Path]:
 
 
 def _opened(path: str | Path) -> DataModel | None:
-    """A model; None where an earlier step had nothing to make."""
+    """A model; None if an earlier step made no product."""
     from stpipe import models
 
     return None if no_product.is_marked(path) else models.open(path)
 
 
 def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
-    """Run one step on what it is given, and those that refine its products."""
+    """Run one step on its input, and then those that refine its products."""
     _prepare(step, job)
     if not first:
         return step.run(None)
     if step.output_file:
         step.use(source=Path(f"{_root(step)}.fits"))
     given: Any = opened(step, first)
-    for path, value in job.get("told", {}).items():
+    # "told" is the name in job files that were written before.
+    for path, value in job.get("association_metadata", job.get("told", {})).items():
         given.set(path, value or None)
     _note_skipped(job.get("skipped", {}), [given])
     result = step.run(given, *more)
@@ -273,7 +273,7 @@ def _references(job: Mapping[str, Any]) -> dict[str, Reference]:
 
 
 def _note_skipped(skipped: Mapping[str, Any], models: Iterable[Any]) -> None:
-    """Write into models, of a library into every member, which steps were left out."""
+    """Record in models, or in every member of a library, which steps were skipped."""
     for name, words in skipped.items():
         note = SkipNote(*words)
         mark = partial(_mark, import_class(note.target).named(name), note)

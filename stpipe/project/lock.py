@@ -1,9 +1,10 @@
-"""Lock: the context and the reference files that a project is held to.
+"""Lock: the recorded context and reference files of a project.
 
-`config/references.lock` says for every exposure which file of each type was selected, and each file's
-SHA-256. When CRDS, or a directory of references, selects another file later, planning stops: products
-of one project never mix two sets of references unnoticed. A file with other content under its name is
-told of, and what depends on it is made again. Files that the user puts in are not held.
+`config/references.lock` records for every exposure which file of each type was selected, and the
+SHA-256 of each file. If CRDS, or a directory of references, selects another file later, planning
+stops: products of one project never mix two sets of references unnoticed. A file whose content has
+changed is named, and the products that depend on it are rebuilt. Files that the user gives are not
+recorded.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from stpipe.references.checksums import sha256
 from stpipe.references.selection import NOT_APPLICABLE, Reference
 from stpipe.system.atomic import write_text
 
-__all__ = ["LOCK", "Lock", "compare", "hold", "pin", "selection", "update"]
+__all__ = ["LOCK", "Lock", "check_and_record", "compare", "pin", "selection", "update"]
 
 log = logging.getLogger(__name__)
 
 LOCK = Path("config/references.lock")
-_HEADING = "Written by stflow; `stflow lock --update` takes what is selected now."
+_HEADING = "Written by stflow; `stflow lock --update` records what is selected now."
 Selection = Mapping[str, tuple[str, str]]  # name and SHA-256 of each type's file
 
 
 @dataclass
 class Lock:
-    """What is held: the context, checksums by file name, and file names by exposure and type."""
+    """The recorded context, checksums by file name, and file names by exposure and type."""
 
     context: str | None = None
     files: dict[str, str] = field(default_factory=dict)
@@ -63,23 +64,23 @@ class Lock:
         write_text(LOCK, json.dumps(content, indent=1) + "\n")
 
     def add(self, root: str, selected: Selection) -> bool:
-        """Hold an exposure to files that are not held yet; whether there was any."""
-        held = self.exposures.setdefault(root, {})
-        new = {t: file for t, file in selected.items() if t not in held}
-        held.update({t: name for t, (name, _) in new.items()})
+        """Record files of an exposure that are not recorded yet; returns whether there were any."""
+        recorded = self.exposures.setdefault(root, {})
+        new = {t: file for t, file in selected.items() if t not in recorded}
+        recorded.update({t: name for t, (name, _) in new.items()})
         self.files.update({name: number for name, number in new.values() if number})
         return bool(new)
 
     def drift(self, root: str, selected: Selection) -> Iterator[str]:
-        """A sentence for each file that is another than the one held."""
-        held = self.exposures.get(root, {})
+        """A sentence for each selected file that differs from the recorded one."""
+        recorded = self.exposures.get(root, {})
         for reference_type, (name, _) in selected.items():
-            before = held.get(reference_type, name)
+            before = recorded.get(reference_type, name)
             if before != name:
                 yield f"{root}: {reference_type} is {name} now, it was {before}"
 
     def altered(self, selected: Selection) -> Iterator[str]:
-        """A sentence for each file whose content is not the one held."""
+        """A sentence for each file whose content has changed."""
         for reference_type, (name, number) in selected.items():
             if number and self.files.get(name, number) != number:
                 yield (
@@ -89,7 +90,7 @@ class Lock:
 
 
 def selection(references: Mapping[str, Reference]) -> dict[str, tuple[str, str]]:
-    """What to hold of an exposure's references: all but those that the user puts in."""
+    """The references of an exposure to record: all but those that the user gives."""
     return {
         reference_type: (r.path.name, sha256(r.path)) if r.path else (NOT_APPLICABLE, "")
         for reference_type, r in references.items()
@@ -97,36 +98,34 @@ def selection(references: Mapping[str, Reference]) -> dict[str, tuple[str, str]]
     }
 
 
-def hold(project: Project, exposures: Mapping[str, Selection]) -> None:
-    """Check exposures against the project's lock, if it has one, and add those that are new.
+def check_and_record(project: Project, exposures: Mapping[str, Selection]) -> None:
+    """Check exposures against the project's lock, if it has one, and record new ones.
 
     Raises
     ------
     ReferenceMissing
-        With every file that is another than the one held.
+        With every file that differs from the recorded one.
     """
     lock = Lock.read()
     if lock is None:
         return
     _refuse(_drifted(lock, project, exposures))
     for sentence in _altered(lock, exposures):
-        log.warning(
-            "%s. What depends on it is made again; stflow lock --update accepts it.", sentence
-        )
+        log.warning("%s. What depends on it is rebuilt; stflow lock --update accepts it.", sentence)
     new = [root for root, chosen in exposures.items() if lock.add(root, chosen)]
     if new:
         lock.write()
 
 
 def compare(project: Project, exposures: Mapping[str, Selection]) -> None:
-    """Refuse whatever is not as the lock of the project holds it, be it a file's content.
+    """Refuse selected files that differ from the recorded ones, in name or content.
 
     Raises
     ------
     UsageError
         When the project has no lock.
     ReferenceMissing
-        With every file that is another than the one held, or has other content.
+        With every file that differs from the recorded one, in name or content.
     """
     lock = Lock.read()
     if lock is None:
@@ -150,9 +149,9 @@ def _refuse(sentences: Iterable[str]) -> None:
     problems = [f"{sentence}." for sentence in sentences]
     if problems:
         raise ReferenceMissing(
-            f"{LOCK} holds other reference files than are selected now:\n"
+            f"{LOCK} records other reference files than those selected now:\n"
             + "\n".join(problems)
-            + "\nTake what is selected now with stflow lock --update, or restore what was."
+            + "\nAccept them with stflow lock --update, or restore the previous ones."
         )
 
 
@@ -167,7 +166,7 @@ def pin(context: str) -> None:
 
 
 def update(project: Project, exposures: Mapping[str, Any]) -> Iterator[str]:
-    """Hold the project to what is selected now; yields a line for each change."""
+    """Record what is selected now; yields a line for each change."""
     before = Lock.read() or Lock(project.crds_context)
     lock = Lock(project.crds_context)
     if before.context != project.crds_context:

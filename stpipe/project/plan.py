@@ -1,6 +1,6 @@
 """Plan: for every exposure of a project, which rules make which files from which, with which job.
 
-A Snakefile loads the plan when it is read; what it asks for are functions of wildcards. Exposures are
+A Snakefile loads the plan when it is read, and takes functions of wildcards from it. Exposures are
 traced once (`stpipe.project.planner`) and remembered (`stpipe.project.plan_cache`).
 """
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 class ExtraRule(NamedTuple):
     """A rule that does not follow from the pipeline's definition, and its products by name.
 
-    It runs a hook, saves a product on the way, or makes one under another suffix than usual.
+    It runs a hook, saves an intermediate product, or makes one under another suffix than usual.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Plan:
                 if twice := known.keys() & rules.keys():
                     raise UsageError(
                         f"{root}: {', '.join(sorted(twice))} would be made for {exposure['source']} "
-                        "and for another input, under the same names. Leave one of them out."
+                        "and for another input, under the same names. Remove one of them."
                     )
                 known.update(rules)
         return found
@@ -84,7 +84,7 @@ class Plan:
         return self._lookup(rule, "references")
 
     def hooks(self, rule: str) -> Callable[[Any], list[str]]:
-        """Marks of the hooks that have to end well before `rule` starts."""
+        """Marker files of the hooks that have to succeed before `rule` starts."""
         return self._lookup(rule, "hooks")
 
     def job(self, rule: str) -> Callable[[Any], str]:
@@ -92,7 +92,7 @@ class Plan:
         return self._lookup(rule, "job")
 
     def source(self, rule: str) -> Callable[[Any], str]:
-        """The files that the job of `rule` is given, as words of a shell."""
+        """The files that the job of `rule` is given, quoted for a shell."""
         given = self._lookup(rule, "source")
         return lambda wildcards: shlex.join(self._expanded(given(wildcards)))
 
@@ -156,7 +156,7 @@ class Plan:
         }
 
     def uncounted_folders(self) -> list[str]:
-        """Folders that have to be there before it is known how many parts they hold."""
+        """Folders whose number of parts is known only once they exist."""
         return list(dict.fromkeys(self._uncounted.values()))
 
     def _part(self, root: str) -> dict[str, Entry] | None:
@@ -184,14 +184,14 @@ class Plan:
             if common in path and Path(folder).is_dir():
                 end = f"_{Path(folder).name.removeprefix(common.removesuffix(ANY))}."
                 names = [f.name.rpartition(end)[0] for f in folders.files(Path(folder))]
-                # Without any part, the folder tells that there is none.
+                # Without any part, the folder itself states that there is none.
                 return [path.replace(common, name) for name in names] or [folder]
         return [path]
 
     # --- for the Snakefile: what it makes -----------------------------------------------------------
 
     def is_kept(self, rule: str) -> bool:
-        """Whether the products of `rule` stay when nothing needs them any more."""
+        """Whether the products of `rule` are kept when nothing needs them any more."""
         return rule not in self._temporary
 
     @cached_property
@@ -231,7 +231,7 @@ class Plan:
                 f"the Snakefile has no rule for {', '.join(sorted(missing))}: run stflow generate."
             )
         wanted = [path for exposure in self.exposures.values() for path in exposure["results"]]
-        # What was set aside is made again, also where nothing else needs it.
+        # What was set aside is rebuilt, even if nothing else needs it.
         return [*wanted, *sorted(integrity.missing() & set(self.products()) - set(wanted))]
 
     def kept_products(self) -> list[str]:
@@ -299,7 +299,7 @@ def _in_json(text: str) -> str:
 
 
 def freeze() -> None:
-    """Have the jobs that this run starts on a cluster follow its plan, whatever is edited later."""
+    """Let the jobs that this run starts on a cluster follow its plan, whatever is edited later."""
     plan_snapshot.freeze(plan_cache.CACHE)
 
 
@@ -318,7 +318,7 @@ def _siblings(path: str) -> list[str]:
 
 
 def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
-    """What is selected now for every exposure, whatever was remembered or held."""
+    """The reference files selected now for every exposure, whatever is cached or recorded."""
     project = Project.from_config(config)
     project.use_crds()
     planner = Planner(project)
@@ -331,7 +331,7 @@ def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
 
 
 def load(config: Mapping[str, Any]) -> Plan:
-    """The plan of the project in the working directory, traced where something changed.
+    """The plan of the project in the working directory; exposures are traced if something changed.
 
     A job on a cluster, which reads the Snakefile again, gets the plan of the run that it is part of.
     """
@@ -344,17 +344,17 @@ def load(config: Mapping[str, Any]) -> Plan:
     planner = Planner(project)
     exposures: dict[str, Any] = {}
     offered: dict[str, Callable[[], Member]] = {}
-    holds = plan_cache.Holds()
+    is_valid = plan_cache.Validity()
     with at_once():
         for source in project.exposures():
             plans = remembered.get(source, [])
-            if not plans or not all(map(holds, plans)):
+            if not plans or not all(map(is_valid, plans)):
                 plans = planner.plan(source, offered)
             for exposure in plans:
                 _add(exposures, exposure)
                 offered.update(offered_by(exposure))
     if planner.selected:
-        lock.hold(project, planner.selected)
+        lock.check_and_record(project, planner.selected)
     if planner.selected or sum(map(len, remembered.values())) != len(exposures):
         plan_cache.remember(project, exposures.values())
     if not exposures:

@@ -1,7 +1,7 @@
-"""Cache: what was planned for each exposure, and whether it still holds.
+"""Cache: the plan of each exposure, and whether it is still valid.
 
-Whatever decides a plan is compared by path, size and times; a plan for which all of that is as it was
-is taken from `.stflow/plan.json`.
+The files that decide a plan are compared by path, size and times; a plan for which none has changed is
+taken from `.stflow/plan.json`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stpipe.project.fingerprint import source_files
 from stpipe.system.atomic import write_text
 from stpipe.system.software import VERSION
 
-__all__ = ["Holds", "State", "recall", "remember", "state"]
+__all__ = ["State", "Validity", "recall", "remember", "state"]
 
 CACHE = Path(".stflow/plan.json")
 State = list[int]  # size of a file, and the times when its content and its entry changed
@@ -30,10 +30,10 @@ def state(path: str | Path) -> State:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-class Holds:
-    """Whether a plan still holds: nothing that it depends on has changed since it was made.
+class Validity:
+    """Whether a plan is still valid: nothing that it depends on has changed since it was made.
 
-    Exposures share reference files, code and jobs: each file is looked at once.
+    Exposures share reference files, code and jobs: each file is checked once.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Holds:
 
 
 def recall(project: Project) -> dict[str, list[Any]]:
-    """Plans of exposures by source; none when the cache is absent, unreadable or outdated."""
+    """Plans of exposures by source; none if the cache is absent, unreadable or outdated."""
     found: dict[str, list[Any]] = {}
     try:
         content = json.loads(CACHE.read_text(encoding="utf-8"))
@@ -68,7 +68,7 @@ def recall(project: Project) -> dict[str, list[Any]]:
 
 
 def remember(project: Project, exposures: Iterable[Mapping[str, Any]]) -> None:
-    """Write the cache, at once."""
+    """Replace the cache atomically."""
     CACHE.parent.mkdir(parents=True, exist_ok=True)
     content = {"key": _key(project), "exposures": list(exposures)}
     write_text(CACHE, json.dumps(content))

@@ -1,4 +1,4 @@
-"""Frozen plan: what the jobs of a run follow on a cluster, whatever is edited meanwhile.
+"""Snapshot: the plan that the jobs of a run follow on a cluster, whatever is edited meanwhile.
 
 A job that a scheduler starts reads the Snakefile again, maybe hours after the run began. It must not
 plan anew from a configuration that was edited since: it would make other products than the run that
@@ -25,7 +25,7 @@ KEPT_FOR = 30 * 86400  # s; no scheduler lets a job wait and run for longer
 
 
 def freeze(remembered: Path) -> None:
-    """Have every process started from here follow the plan in the file `remembered`.
+    """Let every process that is started from here follow the plan in the file `remembered`.
 
     The file is only ever replaced as a whole, so a second name for it keeps what it holds now.
     """

@@ -21,7 +21,7 @@ from stpipe.core.associations import Assignment, assignments, subtracts
 from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
 from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
-from stpipe.graph.tracing import Graph, Traced, TracedMany, member_of, trace_many
+from stpipe.graph.tracing import Graph, ModelPlaceholder, PlaceholderList, member_of, trace_many
 from stpipe.models.associations import load_association
 from stpipe.models.user_models import extension_of
 from stpipe.parameters.settings import Settings
@@ -116,7 +116,11 @@ class Planner:
     ) -> dict[str, Any]:
         first = stages[0]
         member = member_of(assignment.source)
-        member = replace(member, root=assignment.name or member.root, told=assignment.told)
+        member = replace(
+            member,
+            root=assignment.name or member.root,
+            association_metadata=assignment.association_metadata,
+        )
         own = {first: self._settings_of(first).over(assignment.settings)}
         return self._plan([member], source, stages, own=own)
 
@@ -172,7 +176,10 @@ class Planner:
         references = [path for n in run.nodes for path in _reference_files(n)]
         waits = [namer.made_by(n, 0) for member in run.nodes for n in member.waits_for]
         keep = isinstance(node.step, LookStep) or self.project.keeps(_rule_of(node.name))
-        side = _side_products(node)
+        side = {o.name: f"{PRODUCTS}/{node.root}_{o.suffix}{o.extension}" for o in node.side}
+        is_result = any(maker is node for r in namer.graph.results for maker, _ in r.places)
+        # The rules that follow from the pipeline's definition do not make these products.
+        is_extra = isinstance(node.step, HookStep) or _is_renamed(node)
         outputs |= side
         return {
             **namer.reads(run.first.inputs),
@@ -181,29 +188,18 @@ class Planner:
             "references": list(dict.fromkeys(references)),
             "hooks": waits,
             "mem_mb": _mem_mb(namer.graph, [n.step for n in run.nodes]),
-            "keep": keep or _is_result(node, namer.graph),
-            "extra": _patterns(outputs, node.root) if _is_extra(node) else {},
+            "keep": keep or is_result,
+            "extra": _patterns(outputs, node.root) if is_extra else {},
             "side": _patterns(side, node.root),
             "group": namer.group,
             "files": [*references, *(str(f) for n in run.nodes for f in _code_files(n))],
         }
 
 
-def _side_products(node: Node) -> dict[str, str]:
-    """Files that parameters ask for, by name."""
-    names = {o.name: f"{node.root}_{o.suffix}{o.extension}" for o in node.side}
-    return {name: f"{PRODUCTS}/{file}" for name, file in names.items()}
-
-
 def _patterns(outputs: Mapping[str, str], root: str) -> dict[str, str]:
     """Products with a wildcard for the root of their names."""
     paths = {name: Path(path) for name, path in outputs.items()}
     return {n: f"{p.parent}/{{root}}{p.name.removeprefix(root)}" for n, p in paths.items()}
-
-
-def _is_extra(node: Node) -> bool:
-    """Whether the rules that follow from the pipeline's definition do not make a node's products."""
-    return isinstance(node.step, HookStep) or _is_renamed(node)
 
 
 def _is_renamed(node: Node) -> bool:
@@ -213,7 +209,7 @@ def _is_renamed(node: Node) -> bool:
 
 
 def _selected(graph: Graph, pipeline: Step) -> lock.Selection:
-    """Every reference and parameter file of an exposure that its user did not put in."""
+    """Every reference and parameter file of an exposure that the user did not give."""
     groups = [n.references for n in graph.nodes]
     groups += [r.references for n in graph.nodes for r in n.refinements]
     found: dict[str, tuple[str, str]] = {}
@@ -238,14 +234,14 @@ class _Namer:
         return group_of(type(self.graph.pipeline))
 
     def made_by(self, node: Node, index: int) -> str:
-        """A file or folder that a node makes; a hook that only looks leaves a mark that it passed."""
+        """A file or folder that a node makes; a hook that only inspects leaves a marker file."""
         product = node.products[index]
         if isinstance(node.step, LookStep):
             return f"{LOGS}/{node.root}_{product.suffix}.passed"
         return f"{PRODUCTS}/{node.root}_{product.suffix}{'' if product.many else product.extension}"
 
     def of(self, place: Place) -> str:
-        """What a rule depends on to have what is at a place: of a part the whole folder."""
+        """The file that a rule depends on for a place; for a part, the whole folder."""
         node, index = place
         if node is None:
             return str(self.graph.members[index].source)
@@ -273,7 +269,7 @@ def _rule_of(step: str) -> str:
 
 
 def _rule_name(node: Node) -> str:
-    """The step's name; with the suffix where that is not what the step's rule has."""
+    """The step's name, followed by the suffix if it is not the usual one."""
     return _rule_of(node.name) + (f"_{node.products[0].suffix}" if _is_renamed(node) else "")
 
 
@@ -345,11 +341,7 @@ def _uncounted(graph: Graph, namer: _Namer) -> dict[str, str]:
     }
 
 
-def _is_result(node: Node, graph: Graph) -> bool:
-    return any(maker is node for r in graph.results for maker, _ in r.places)
-
-
-def _offered(result: Traced | TracedMany, namer: _Namer, first: Member) -> Member:
+def _offered(result: ModelPlaceholder | PlaceholderList, namer: _Namer, first: Member) -> Member:
     """A result as the member that the next stage starts from."""
     return Member(
         Path(namer.of(result.places[0])), first.metadata, result.root, result.model, first.origin
@@ -360,7 +352,7 @@ def _offers(graph: Graph, namer: _Namer) -> dict[str, dict[str, str]]:
     """Results by file name, for associations that they are members of."""
     found = {}
     for result in graph.results:
-        if isinstance(result, Traced) and result.node is not None:
+        if isinstance(result, ModelPlaceholder) and result.node is not None:
             path = Path(namer.of(result.places[0]))
             found[path.name] = {"path": str(path), "model": result.model, "root": result.root}
     return found
@@ -396,14 +388,14 @@ def _node_job(node: Node, namer: _Namer) -> job.Job:
         skipped_after=_notes(node.skipped_after),
         then=tuple((r.product, _refining_job(r, namer)) for r in node.refinements),
         arguments=node.arguments,
-        told=_told(node, namer.graph),
+        association_metadata=_association_metadata(node, namer.graph),
     )
 
 
-def _told(node: Node, graph: Graph) -> Mapping[str, str]:
-    """What an association says of the exposure that a node reads."""
+def _association_metadata(node: Node, graph: Graph) -> Mapping[str, str]:
+    """Metadata that the exposure gets from its association, if a node reads the exposure itself."""
     first, number = node.inputs[0]
-    return graph.members[number].told if first is None else {}
+    return graph.members[number].association_metadata if first is None else {}
 
 
 def _refining_job(refinement: Refinement, namer: _Namer) -> job.Job:
@@ -429,7 +421,7 @@ def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.
 
 
 def _hook_prints(step: Step) -> Iterator[str]:
-    """Fingerprints of Python hooks and of files that commands name: they count as code."""
+    """Fingerprints of Python hooks and of files that commands name, which count as code."""
     for hook in _hooks(step):
         if hooks.is_shell(hook):
             yield from (sha256(path)[:16] for path in files_of(hook))
@@ -456,7 +448,7 @@ def _reference_files(node: Node) -> Iterator[str]:
         yield from (str(r.path) for r in group.values() if r.path)
 
 
-def _save_entry(product: Traced, suffix: str, namer: _Namer) -> Entry:
+def _save_entry(product: ModelPlaceholder, suffix: str, namer: _Namer) -> Entry:
     made = job.Job(f"save_{suffix}", SaveStep.target(), {}, {}, {}, {}, code=VERSION)
     outputs = {"product": f"{PRODUCTS}/{product.root}_{suffix}{extension_of(product.model)}"}
     return {

@@ -52,7 +52,7 @@ class RuleText:
         """The rule of the same step in two pipelines, of exposures or of associations."""
         if (self.summary, self.outputs) != (other.summary, other.outputs):
             raise UsageError(
-                f"{self.name} belongs to two pipelines of the project, and is another step in each. "
+                f"{self.name} is in two pipelines of the project, but is a different step in each. "
                 "Make a project for each, or a pipeline of your own with another name for it."
             )
         return replace(
@@ -63,7 +63,7 @@ class RuleText:
 
     def _path(self, output: Output) -> str:
         end = f"_{output.suffix}"
-        # X_group_scale.fits is no product "scale" of an exposure X_group.
+        # X_group_scale.fits is not the product "scale" of an exposure X_group.
         longer = sorted(s.removesuffix(end) for s in self.suffixes if s.endswith(end))
         root = "root" + (",[^/]+" + "".join(f"(?<!_{start})" for start in longer) if longer else "")
         path = f'"cal/{{{root}}}{end}{"" if output.many else output.extension}"'
@@ -93,7 +93,7 @@ def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
 def group_of(pipeline: type[Step]) -> str:
     """What a cluster may run as one job: the steps of an exposure, or of an association.
 
-    Else exposures that one association joins would be one job all together.
+    Otherwise all exposures of an association would be one job.
     """
     return "association" if pipeline.takes_many else "exposure"
 

@@ -1,4 +1,4 @@
-"""Rules of a project that are no steps of its pipeline: shell hooks, and products saved twice."""
+"""Rules of a project that are not steps of its pipeline: shell hooks, and products saved twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class HookStep(Step):
     when: str
 
     def run(self, *inputs: Any) -> Any:
-        """What the hook leaves of the product."""
+        """The product as the hook leaves it."""
         model = opened_model(self, inputs[0]).copy()
         history, started = list(model.provenance or []), now()
         made = hooks.run(self.hook, model, self.log, self.hook_timeout)
@@ -43,17 +43,17 @@ class HookStep(Step):
 
 
 class LookStep(HookStep):
-    """Run one hook that only looks at a product."""
+    """Run one hook that only inspects a product."""
 
     def run(self, *inputs: Any) -> None:
-        """Nothing is made; a hook that fails stops what waits for it."""
+        """No product is made; if the hook fails, the nodes that wait for it do not run."""
         hooks.run(self.hook, opened_model(self, inputs[0]).copy(), self.log, self.hook_timeout)
 
     def check_output_file(self) -> None:
-        """A mark may have any name."""
+        """A marker file may have any name."""
 
     def save(self, result: Any, suffix: str | None = None) -> list[Path]:
-        """Leave a mark that the hook has ended well."""
+        """Write a marker file: the hook has succeeded."""
         del result, suffix
         mark = Path(self.output_file or f"{self.suffix}.passed")
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ class SaveStep(Step):
     suffix = "save"
 
     def run(self, *inputs: Any) -> Any:
-        """The product as it is: saving is no step of its history."""
+        """The product as it is: saving is not a step in its history."""
         return opened_model(self, inputs[0])
 
     def process(self, model: Any) -> Any:

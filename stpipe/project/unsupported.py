@@ -11,7 +11,7 @@ __all__ = ["refuse"]
 
 
 def refuse(pipeline: Step) -> None:
-    """Refuse what the rules of a project would leave out without a word.
+    """Refuse parameters that the rules of a project would ignore.
 
     Raises
     ------
@@ -26,8 +26,8 @@ def _problems(step: Step) -> Iterator[str]:
     for name in ("output_file", "output_dir"):
         if (value := getattr(step, name)) is not None:
             yield (
-                f"{step.qualified_name}: {name} = {value} cannot be followed in a project, whose "
-                f"products are cal/<root>_<suffix>.fits. Take {name} out."
+                f"{step.qualified_name}: {name} = {value} cannot be used in a project, whose "
+                f"products are cal/<root>_<suffix>.fits. Remove {name}."
             )
     if step.step_defs:
         yield from _problems_of_whole(step)
@@ -36,7 +36,7 @@ def _problems(step: Step) -> Iterator[str]:
 
 
 def _problems_of_whole(pipeline: Step) -> Iterator[str]:
-    """A pipeline as a whole is no job: its steps are."""
+    """A pipeline as a whole is not a job; its steps are."""
     first, last = next(iter(pipeline.step_defs)), next(reversed(pipeline.step_defs))
     if pipeline.pre_hooks or pipeline.post_hooks:
         yield (
@@ -45,6 +45,6 @@ def _problems_of_whole(pipeline: Step) -> Iterator[str]:
         )
     if suffix := vars(pipeline).get("suffix"):
         yield (
-            f"{pipeline.name}: suffix = {suffix} of a whole pipeline cannot be followed in a project, "
+            f"{pipeline.name}: suffix = {suffix} of a whole pipeline cannot be used in a project, "
             f"where each step makes files. Give it to a step: --steps.{last}.suffix."
         )

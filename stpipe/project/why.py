@@ -1,4 +1,4 @@
-"""Why: say in sentences why a product will be made again, or that it will not.
+"""Why: say in sentences why a product will be rebuilt, or that it will not.
 
 Snakemake decides; this asks it for a dry run and puts its reasons in the words of the project: which
 parameter, which reference file, which code, with the values before and after.
@@ -35,7 +35,7 @@ class _Job:
 
 
 def explain(folder: str | Path, target: str) -> Iterator[str]:
-    """One sentence for each cause that has `target` made again.
+    """One sentence for each reason to rebuild `target`.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def explain(folder: str | Path, target: str) -> Iterator[str]:
     folder = Path(folder)
     jobs = _jobs(_dry_run(folder, _within(folder, target)))
     if not jobs:
-        yield f"{target} is up to date: neither its inputs, parameters, references nor code changed."
+        yield f"{target} is up to date: inputs, parameters, references and code have not changed."
         return
     for job in jobs:
         if not job.reason.startswith("Input files updated by another job"):
@@ -100,13 +100,13 @@ def _jobs(text: str) -> list[_Job]:
 def _sentences(folder: Path, job: _Job) -> Iterator[str]:
     for reason in job.reason.split("; "):
         if reason.startswith("Missing output files"):
-            yield f"{', '.join(job.outputs)} is not there."
+            yield f"{', '.join(job.outputs)} is missing."
         elif reason.startswith("Params have changed"):
             yield from _what_changed(folder, job)
         elif reason.startswith("Updated input files"):
             yield f"its input changed: {reason.partition(': ')[2]}."
         elif reason.startswith("Set of input files has changed"):
-            yield "it reads other files than before: a step was added, left out or skipped."
+            yield "it reads other files than before: a step was added, removed or skipped."
         elif reason.startswith("Code has changed"):
             yield "the rule's command in the Snakefile changed."
         elif not reason.startswith("Input files updated by another job"):
@@ -153,19 +153,19 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
     for name in _changed(before, after) - {"job", "class"}:
         source = _section(new_job, "sources").get(name, "default")
         yield f"{name} changed from {before.get(name)} to {after.get(name)} ({source})."
-    # Another folder is no change: name and content are what counts.
+    # Another folder is not a change: name and content count.
     old, new = _names(old_job), _names(new_job)
     for kind in _changed(old, new):
         files = old.get(kind, "none"), new.get(kind, "none")
-        yield f"another {kind} reference applies: {files[0]}, now {files[1]}."
+        yield f"the {kind} reference changed from {files[0]} to {files[1]}."
     for kind in _changed(_section(old_job, "checksums"), _section(new_job, "checksums")):
         if old.get(kind) == new.get(kind):
             yield f"the content of {_section(new_job, 'references')[kind]} changed."
     for when in ("skipped", "skipped_after"):
         for name in _changed(_notes(old_job, when), _notes(new_job, when)):
-            yield f"{name} is {'now' if name in _section(new_job, when) else 'no longer'} left out."
+            yield f"{name} is {'now' if name in _section(new_job, when) else 'no longer'} skipped."
     if public_name(before["class"]) != public_name(after["class"]):
-        yield f"another class does it: {before['class']}, now {after['class']}."
+        yield f"its class changed from {before['class']} to {after['class']}."
     if old_job["code"] != new_job["code"]:
         yield "the code of the step changed."
     if _section(old_job, "then") != _section(new_job, "then"):
@@ -184,7 +184,7 @@ def _names(job: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _notes(job: Mapping[str, Any], when: str) -> dict[str, Any]:
-    """Which steps were left out, and why; under which name their class was known does not matter."""
+    """Which steps were skipped, and why; the recorded names of their classes do not matter."""
     return {name: words[1:] for name, words in _section(job, when).items()}
 
 

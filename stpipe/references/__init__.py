@@ -1,1 +1,1 @@
-"""Reference files: which ones serve an exposure, from CRDS or a folder, and opening them."""
+"""Reference files: selected by the rules of CRDS or of a folder, opened, and cut to the exposure."""

@@ -1,4 +1,4 @@
-"""Checksums of reference files, known from before where the file is as it was."""
+"""Checksums of reference files, cached as long as a file does not change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stpipe.system import disk_cache
 __all__ = ["SETTLED", "State", "hash_ahead", "sha256"]
 
 
-SETTLED = 2_000_000_000  # ns after which a file's time stamps tell every change
+SETTLED = 2_000_000_000  # ns after which any change of a file shows in its time stamps
 
 
 def sha256(path: Path) -> str:
@@ -26,11 +26,11 @@ def sha256(path: Path) -> str:
 
 
 def hash_ahead(paths: Iterable[Path]) -> None:
-    """Begin with checksums that will be asked for in this order, in a thread beside the work."""
+    """Start computing checksums that will be needed, in this order, in a thread of their own."""
     ahead = {state: Future[str]() for state in map(_state, paths) if state not in _AHEAD}
     _AHEAD.update(ahead)
     if ahead:
-        # One that nobody waits for does not keep the process alive.
+        # A daemon thread does not keep the process alive.
         Thread(target=_hash, args=(ahead,), daemon=True).start()
 
 
@@ -61,7 +61,7 @@ def _sha256(path: Path, state: tuple[int, ...] | None) -> str:
     started = time.time_ns()
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-    # What was written a moment ago may be written again within a tick of the file system's clock.
+    # A file written a moment ago may change again within a tick of the file system's clock.
     settled = state is not None and started - max(state[-2:]) > SETTLED
     if settled and disk_cache.state_of(path) == list(state or ()):
         disk_cache.keep(found, "sha256", path, state)

@@ -1,4 +1,4 @@
-"""Selection of reference files by the rules of CRDS, through the stock client."""
+"""Selection of reference files by the rules of CRDS, with the stock client."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CrdsResolver:
 
     @property
     def context(self) -> str:
-        """The CRDS context (`.pmap`) in force."""
+        """The current CRDS context (`.pmap`)."""
         if self._wanted_context:
             return self._wanted_context
         client = _client()
@@ -48,7 +48,7 @@ class CrdsResolver:
             return str(client.get_context_name("jwst"))
 
     def expect(self, types: Iterable[str]) -> None:
-        """Ask for all of `types` at once when one of them is: steps ask for one exposure in turn."""
+        """Ask for all of `types` when one is needed: an exposure's steps ask one after the other."""
         self._together = frozenset(types)
 
     def select(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
@@ -57,7 +57,7 @@ class CrdsResolver:
         Raises
         ------
         ReferenceMissing
-            When the rules cannot be had, have no reference for the exposure, or name a file that
+            When the rules cannot be loaded, have no file for the exposure, or name a file that
             is not in the cache and cannot be fetched.
         """
         wanted = list(types)
@@ -71,12 +71,12 @@ class CrdsResolver:
     def find(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
         """Files of those `types` that CRDS has for the exposure, such as parameter files.
 
-        Nothing where CRDS is not set up, or where the exposure says no instrument.
+        Empty if CRDS is not set up, or the exposure names no instrument.
 
         Raises
         ------
         ReferenceMissing
-            When the rules cannot be had, or name a file that cannot be.
+            When the rules cannot be loaded, or name a file that cannot be fetched.
         """
         wanted = list(types)
         if not (
@@ -92,7 +92,7 @@ class CrdsResolver:
         return found
 
     def explain(self, meta: FlatMetadata, reference_type: str) -> Explanation:
-        """What the rules ask about an exposure, and which files they choose from."""
+        """The criteria of the rules for an exposure, and the files they choose from."""
         with _explained():
             rules = _rules(self.context, str(meta.get("meta.instrument.name")), reference_type)
         if rules is None:
@@ -118,7 +118,7 @@ class CrdsResolver:
         return self._last[1]
 
     def _ask(self, meta: FlatMetadata, types: list[str]) -> Answers:
-        """The client's recommendations; those that it gave before, as long as they hold."""
+        """The client's recommendations, or those that are cached and still valid."""
         found = self._situation()
         question = Question(meta, types, found) if found else None
         if question and (kept := question.recall()):
@@ -134,7 +134,7 @@ class CrdsResolver:
         return answers
 
     def _situation(self) -> list[Any] | None:
-        """What answers rest on; the client's configuration is looked at once for each settings."""
+        """What recommendations depend on; the client's configuration is read once for all settings."""
         settings = self._settings()
         key = tuple(sorted(settings.items()))
         if key not in self._situations:
@@ -142,7 +142,7 @@ class CrdsResolver:
         return self._situations[key]
 
     def _settings(self) -> dict[str, str]:
-        """What the environment tells the client, and the context that was asked for."""
+        """The client's environment variables, and the context that was asked for."""
         own = {k: v for k, v in os.environ.items() if k.startswith("CRDS_")}
         wanted = {} if self._wanted_context is None else {"context": self._wanted_context}
         # The client changes the case of some of its defaults as it goes.
@@ -164,7 +164,7 @@ class _UnknownInstrument(ReferenceMissing):
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what the client raises into one message."""
+    """Turn any error of the client into one message."""
     try:
         with _quiet():
             yield
@@ -188,7 +188,7 @@ def _rules(context: str, instrument: str, reference_type: str) -> Any | None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the client prints, whole tracebacks among it, for the level DEBUG."""
+    """Log what the client prints, such as tracebacks, at level DEBUG."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -199,7 +199,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _criteria(meta: FlatMetadata) -> dict[str, Any]:
-    """What rules may ask for; the client takes other names for keywords of FITS, and stops."""
+    """Metadata that rules may use; the client fails on other names."""
     plain = (str, int, float, bool)
     return {k: v for k, v in meta.items() if k.startswith("meta.") and isinstance(v, plain)}
 
@@ -223,7 +223,7 @@ def _may_have_parameters(types: Iterable[str]) -> bool:
 def _fetch(
     absent: Mapping[str, Path], criteria: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> None:
-    """Have the client download selected files."""
+    """Let the client download selected files."""
     try:
         with _quiet():
             _client().getreferences(criteria, reftypes=list(absent), **asked)
@@ -243,7 +243,7 @@ def _fetch(
 
 @contextlib.contextmanager
 def _whole_rules() -> Iterator[None]:
-    """When the client fails, let no rules stay in the cache that came down damaged."""
+    """Remove damaged rules from the cache if the client fails."""
     folder = Path(os.environ.get("CRDS_PATH", ""), "mappings")
     before = set(folder.rglob("*.*map"))
     try:
@@ -255,7 +255,7 @@ def _whole_rules() -> Iterator[None]:
 
 
 def _sound(path: Path) -> bool:
-    """Whether a download is there and whole.
+    """Whether a file was downloaded completely.
 
     The client checks after it has put a file in its place, and leaves a bad one there, where the next
     run would take it; such a file is removed.
@@ -276,7 +276,7 @@ def _sound(path: Path) -> bool:
 
 
 def _recommended(reference_type: str, answers: Answers, meta: FlatMetadata) -> Reference:
-    """What CRDS answers for one type: a file, N/A, or that there is none."""
+    """The answer of CRDS for one type: a file or N/A; an error if there is neither."""
     if answers.has(reference_type):
         return answers.reference(reference_type)
     reason = answers.names[reference_type].removeprefix(NOT_FOUND).strip()
@@ -292,7 +292,7 @@ def _recommended(reference_type: str, answers: Answers, meta: FlatMetadata) -> R
 
 
 def _places(names: Iterable[str]) -> dict[str, str]:
-    """Where the cache has, or would have, files."""
+    """The paths of files in the cache, whether they are there or not."""
     from crds.core import config
 
     found = [name for name in names if not name.startswith(NOT_FOUND)]
@@ -300,7 +300,7 @@ def _places(names: Iterable[str]) -> dict[str, str]:
 
 
 def _grounds(context: str, meta: FlatMetadata, types: Iterable[str]) -> Grounds:
-    """What answers for an exposure rest on."""
+    """What the recommendations for an exposure depend on."""
     from crds.core import config
 
     instrument = str(meta.get("meta.instrument.name")).lower()
@@ -317,7 +317,7 @@ def _grounds(context: str, meta: FlatMetadata, types: Iterable[str]) -> Grounds:
 
 
 def _client() -> Any:
-    """The client's functions, with no memory of a cache that CRDS_PATH named before."""
+    """The client's functions, without what it remembers of an earlier CRDS_PATH."""
     client, place = _loaded(), os.environ.get("CRDS_PATH", "")
     if _PLACES and _PLACES[0] != place:
         from crds.core import utils
@@ -333,7 +333,7 @@ _PLACES: list[str] = []  # the cache that was asked last
 
 @cache
 def _loaded() -> Any:
-    """The client; what it says goes to our log and not through its own handler."""
+    """The client, whose records go to our log and not to its own handler."""
     before = dict(os.environ)
     with _quiet(), _stdatamodels_for_crds(), loading():
         from crds.core import heavy_client
@@ -378,7 +378,7 @@ def _no_crds(error: BaseException) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """First line of what the client says."""
+    """The first line of the client's message."""
     if isinstance(error, SystemExit):
         return "There is neither a server nor a cache."
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".") + "."

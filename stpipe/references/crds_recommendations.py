@@ -1,11 +1,10 @@
-"""What CRDS answered, and questions that need not be asked again.
+"""Recommendations of CRDS, cached so that the client need not be asked again.
 
 The client takes half a second to be imported, more than many steps need for their work. Without a
 server its answers follow from files alone: the same exposure, or another that the rules cannot tell
-from it, gets the answer that was kept (`stpipe.system.disk_cache`), as long as everything that it
-rests on is what it was: the client's version, the CRDS settings of the environment, its
-configuration in the cache, the rules that were read, and the files that they name. With a server the
-client is always asked.
+from it, gets the cached answer (`stpipe.system.disk_cache`), as long as nothing that it depends on has
+changed: the client's version, the CRDS settings of the environment, its configuration in the cache,
+the rules that were read, and the files that they name. With a server the client is always asked.
 """
 
 from __future__ import annotations
@@ -50,14 +49,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Grounds:
-    """What answers rest on."""
+    """What recommendations depend on."""
 
     asks: list[str]  # metadata that the rules look at
     since: list[str]  # dates from which on rules name other files
     rules: list[str]  # files that hold them
 
     def exposure(self, meta: FlatMetadata) -> list[Any]:
-        """What the rules can tell of an exposure."""
+        """The metadata of an exposure that the rules use."""
         values = {name: meta.get(name) for name in self.asks}
         with contextlib.suppress(ValueError):
             values[DATE] = self._dates_before(f"{values[DATE]} {values[TIME]}")
@@ -82,7 +81,7 @@ class Question:
     situation: list[Any]
 
     def recall(self) -> Answers | None:
-        """What was answered before; None when that is not known or need not hold any more."""
+        """The cached recommendations; None if there are none or they may be outdated."""
         known = disk_cache.recall(*self._key)
         kept = (
             disk_cache.recall(*self._key, Grounds(**known).exposure(self.meta)) if known else None
@@ -94,7 +93,7 @@ class Question:
         return answers if there else None
 
     def keep(self, answers: Answers, grounds: Grounds) -> None:
-        """Keep answers and what they rest on."""
+        """Cache recommendations and what they depend on."""
         disk_cache.keep(vars(grounds), *self._key)
         content = {**vars(answers), "states": _states(grounds.rules)}
         disk_cache.keep(content, *self._key, grounds.exposure(self.meta))
@@ -106,7 +105,7 @@ class Question:
 
 
 def situation(settings: Mapping[str, str]) -> list[Any] | None:
-    """What answers rest on under `settings` of the client; None where a server may have a say."""
+    """What recommendations depend on with these `settings`; None if a server may decide."""
     cache = settings.get("CRDS_PATH")
     own_file = Path(settings.get("CRDS_INI_FILE", "~/.crds.ini")).expanduser()
     if cache is None or "CRDS_SERVER_URL" in settings or own_file.exists():

@@ -70,7 +70,9 @@ class DirectoryResolver:
                     f"{reference_type}: {self.rules_file} names {rule.path}: no such file."
                 )
             else:
-                found[reference_type] = self._reference(reference_type, rule)
+                path = rule.path.absolute() if rule.path else None  # a link keeps its name
+                origin = self.rules_file.name
+                found[reference_type] = Reference(reference_type, path, origin=origin)
         if problems:
             raise ReferenceMissing("\n".join(problems))
         return found
@@ -81,7 +83,7 @@ class DirectoryResolver:
         return self.select(meta, [t for t, rule in fitting.items() if rule and rule.path])
 
     def explain(self, meta: FlatMetadata, reference_type: str) -> Explanation:
-        """What the rules ask about an exposure, and which files they choose from."""
+        """The criteria of the rules for an exposure, and the files they choose from."""
         rules = self._rules.get(reference_type, ())
         names = dict.fromkeys(name for rule in rules for name in rule.asks)
         return Explanation(
@@ -122,7 +124,7 @@ class _Rule:
     asks: Mapping[str, str]
 
     def fits(self, meta: FlatMetadata) -> bool:
-        """Whether an exposure has the values that are asked for."""
+        """Whether an exposure has the values of the criteria."""
         return all(_text(meta.get(name)) in text.split("|") for name, text in self.asks.items())
 
 
@@ -135,8 +137,10 @@ def _rules_file(folder: Path) -> Path:
     for name in _NAMES:
         if (folder / name).is_file():
             return folder / name
-    what = "has neither" if folder.is_dir() else "is no folder; it would hold"
-    raise ReferenceMissing(f"references: {folder} {what} {_NAMES[0]} nor {_NAMES[1]}.")
+    raise ReferenceMissing(
+        f"references: {folder} {'has no rules' if folder.is_dir() else 'is not a folder'}; allowed: a "
+        f"folder with {' or '.join(_NAMES)}."
+    )
 
 
 def _read(path: Path) -> dict[str, tuple[_Rule, ...]]:
@@ -155,7 +159,7 @@ def _parse(path: Path) -> dict[str, Any]:
     if path.suffix == ".json":
         content = json.loads(text)
         if not isinstance(content, dict):
-            raise ValueError("it is no mapping of types")
+            raise ValueError("it is not a mapping of types")
         return content
     from configobj import ConfigObj, ConfigObjError
 

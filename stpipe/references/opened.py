@@ -1,4 +1,4 @@
-"""Reference files as a step sees them: opened when asked for, cut to the exposure's subarray."""
+"""Reference files as a step sees them: opened on first use, cut to the exposure's subarray."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _metadata(path: Path, size: int, mtime: int) -> Any:
 
 
 class References(Mapping[str, "CutReference"]):
-    """Opened reference models by type, each cut to the exposure's subarray; opened when asked for."""
+    """Reference models by type, opened on first use and cut to the exposure's subarray."""
 
     def __init__(self, selected: Mapping[str, Reference], exposure: DataModel) -> None:
         self.selected = selected
@@ -130,7 +130,7 @@ class CutReference:
         return self._arrays[name]
 
     def _cut_default(self, value: Any) -> Any:
-        """What is not in the file: an image of defaults, such as flags, is cut, too."""
+        """An array that is not in the file: an image of defaults, such as flags, is cut, too."""
         import numpy as np
 
         image = isinstance(value, np.ndarray) and value.shape[-2:] == self._cut.area
@@ -143,7 +143,7 @@ class CutReference:
         return CutReference(self._model, self._cut.part(place))
 
     def must_be(self, reference_type: str, path: Path) -> None:
-        """Refuse what a user put in by mistake: an exposure, or a reference file of another type."""
+        """Refuse an override that is an exposure, or a reference file of another type."""
         found = self._model.get("meta.reftype")
         kind = type(self._model).__name__
         if found is None and kind not in EXPOSURES:
@@ -224,7 +224,7 @@ def _area(reference: DataModel, frame: tuple[int, int]) -> tuple[int, int]:
 
 
 def _start(model: DataModel, name: str, area: tuple[int, int]) -> int:
-    """First row or column on the detector (1-based); 1 for full frames that do not say."""
+    """First row or column on the detector (1-based); 1 for full frames without the keyword."""
     start = model.get(f"meta.subarray.{name}")
     if start is None and area in FULL_FRAMES:
         return 1

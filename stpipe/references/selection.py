@@ -38,11 +38,11 @@ class Reference:
     type: str
     path: Path | None
     context: str = ""  # CRDS context that selected it; empty for an override
-    origin: str = "override"  # who selected it when CRDS did not
+    origin: str = "override"  # what selected it, if not CRDS
 
     @property
     def recorded_name(self) -> str:
-        """What R_<type> says: `crds://<name>` when CRDS selected it, the bare name otherwise."""
+        """The value of R_<type>: `crds://<name>` if CRDS selected it, else the bare name."""
         if self.path is None:
             return NOT_APPLICABLE
         return f"crds://{self.path.name}" if self.context else self.path.name
@@ -57,7 +57,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that the rules choose from, with what they ask of an exposure."""
+    """A file that the rules choose from, with its criteria."""
 
     file: str
     asks: Mapping[str, str]
@@ -65,7 +65,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why the rules choose a file: what they look at in the exposure, and all they choose from."""
+    """Why the rules choose a file: the criteria, and all candidates."""
 
     rules: str  # the file that holds the rules
     criteria: Mapping[str, Any]
@@ -84,7 +84,7 @@ class Resolver(Protocol):
         ...
 
     def explain(self, meta: FlatMetadata, reference_type: str) -> Explanation:
-        """What decides about the file of a type."""
+        """How the file of a type is selected."""
         ...
 
 
@@ -102,7 +102,7 @@ def override(reference_type: str, value: str) -> Reference:
     if not path.is_file():
         raise ReferenceMissing(
             f"override_{reference_type}: there is no file {path} (looked in {Path.cwd()}). "
-            "Give the path of a reference file, or N/A to do without."
+            "Give the path of a reference file, or N/A to use none."
         )
     return Reference(reference_type, located(path))
 
@@ -124,7 +124,7 @@ class FixedResolver:
         return {t: self.references[t] for t in wanted}
 
     def find(self, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
-        """Nothing: the plan has taken parameters from them already."""
+        """None: planning has read the parameter files already."""
         del meta, types
         return {}
 

@@ -1,9 +1,8 @@
-"""What earlier runs found out, kept in the user's cache folder so that later ones need not.
+"""Results of earlier runs, kept in the user's cache folder so that later runs need not repeat them.
 
-Small files of JSON in `stpipe-flow` below XDG_CACHE_HOME (else ~/.cache); STPIPE_MEMORY names another
-folder, or is `off`. Nothing depends on them: what is not there, or can not be kept, is found out again.
-Who recalls something must see for himself that it still holds: `state_of` tells whether a file is the
-one it was.
+Small JSON files in `stpipe-flow` below XDG_CACHE_HOME (else ~/.cache); STPIPE_MEMORY names another
+folder, or is `off`. Nothing depends on them: what is missing, or cannot be kept, is computed again.
+Callers have to check that a result is still valid: `state_of` shows whether a file has changed.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ SETTING = "STPIPE_MEMORY"
 
 
 def recall(*key: object) -> Any:
-    """What was kept under a key; None when nothing was."""
+    """The cached value of a key; None if there is none."""
     path = _path(key)
     if path is not None:
         with contextlib.suppress(OSError, ValueError):
@@ -34,7 +33,7 @@ def recall(*key: object) -> Any:
 
 
 def keep(content: object, *key: object) -> None:
-    """Keep something that JSON can hold."""
+    """Cache a value that JSON can represent."""
     path = _path(key)
     if path is None:
         return
@@ -44,7 +43,7 @@ def keep(content: object, *key: object) -> None:
 
 
 def state_of(path: str | Path) -> list[int] | None:
-    """What changes when a file does; None where there is none."""
+    """Numbers that change when a file changes; None if there is no file."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -53,7 +52,7 @@ def state_of(path: str | Path) -> list[int] | None:
 
 
 def _path(key: tuple[object, ...]) -> Path | None:
-    """The file of a key; None when nothing is to be kept."""
+    """The file of a key; None if the cache is switched off."""
     chosen = os.environ.get(SETTING)
     if chosen == "off":
         return None

@@ -1,4 +1,4 @@
-"""Folders of files that one step makes together: there whole or not at all, with an index."""
+"""Folders of files that one step makes together: complete or absent, with an index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PARTIAL = ".partial-"
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `target` at the end, or never when anything fails."""
+    """A new folder that replaces `target` at the end, or not at all if anything fails."""
     temporary = target.with_name(f".{target.name}{_PARTIAL}{secrets.token_hex(8)}")
     try:
         temporary.mkdir(parents=True)
@@ -41,13 +41,13 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def final(path: Path) -> Path:
-    """Where a file of a new folder is once the folder has its name."""
+    """The final path of a file in a new folder."""
     name = path.parent.name.removeprefix(".").partition(_PARTIAL)[0]
     return path.parent.with_name(name) / path.name
 
 
 def link(source: str | Path, target: str | Path) -> None:
-    """Give a file a second name; a copy where the file system knows no links."""
+    """Make a hard link, or a copy if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -55,7 +55,7 @@ def link(source: str | Path, target: str | Path) -> None:
 
 
 def write_index(folder: Path, names: Sequence[str]) -> None:
-    """Note which files there are, in their order."""
+    """Write the index: the names of the files, in order."""
     text = json.dumps({"files": list(names)}, indent=1) + "\n"
     write_text(folder / INDEX, text)
 
@@ -72,10 +72,11 @@ def files(folder: Path) -> list[Path]:
         names = json.loads((folder / INDEX).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
-            f"{folder} is no folder of products: it has no {INDEX} that can be read. Make it again."
+            f"{folder} is not a folder of products: it has no readable {INDEX}. Rebuild it."
         ) from None
     # Only names: an index never leads out of its folder.
     found = [folder / Path(name).name for name in names]
     if missing := [str(path) for path in found if not path.is_file()]:
-        raise InputError(f"{folder}: {', '.join(missing)} is missing. Make the folder again.")
+        verb = "is" if len(missing) == 1 else "are"
+        raise InputError(f"{folder}: {', '.join(missing)} {verb} missing. Rebuild the folder.")
     return found

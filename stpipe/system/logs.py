@@ -74,8 +74,8 @@ def for_call(settings: Mapping[str, str] | None = None) -> Iterator[None]:
 def noticed() -> Iterator[list[str]]:
     """Collect the warnings of a step, to be kept in its product.
 
-    Paths among the arguments of a record are cut to their names, so that a product tells nothing of
-    the machine that made it.
+    Paths among the arguments of a record are cut to their names: a product does not describe the
+    machine that made it.
     """
     collector = _Collector(logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("stpipe", "py.warnings")]
@@ -94,7 +94,7 @@ class _Collector(logging.Handler):
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the text; show the record where no other handler would."""
+        """Collect the text; show the record if no other handler does."""
         text = record.msg % tuple(map(_name, record.args)) if record.args else record.msg
         if len(self.found) < KEPT and text not in self.found:
             self.found.append(str(text))
@@ -119,7 +119,7 @@ def _name(argument: object) -> object:
 
 @contextlib.contextmanager
 def _logging_to(log: logging.Logger, settings: Mapping[str, str]) -> Iterator[None]:
-    """Give a logger handlers and a level, and take them away again."""
+    """Give a logger handlers and a level while the block runs."""
     handlers = _handlers(settings)
     level = log.level
     log.setLevel(settings.get("level", "INFO").upper())
@@ -178,13 +178,13 @@ class _Beside(logging.StreamHandler[TextIO]):
     """Writes records beside a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have the line to itself."""
+        """Erase the bar before the record."""
         progress.make_way()
         super().emit(record)
 
 
 def _formatter(settings: Mapping[str, str]) -> logging.Formatter:
-    """The formatter, when all settings are right."""
+    """The formatter, if all settings are valid."""
     problems = [
         f'[logging]: unknown setting "{name}"{did_you_mean(name, _SETTINGS)}'
         for name in settings
@@ -214,7 +214,7 @@ def _not_one_of(name: str, value: str, allowed: Sequence[str]) -> Iterator[str]:
 
 
 def log_platform(log: logging.Logger) -> None:
-    """One line that says what runs where."""
+    """Log a line about versions and platform."""
     packages = ", ".join(f"{name} {number}" for name, number in software.installed().items())
     log.info(
         "%s; Python %s on %s %s",
@@ -226,7 +226,7 @@ def log_platform(log: logging.Logger) -> None:
 
 
 def log_cost(log: logging.Logger) -> None:
-    """One line that says what this process needed, at its end."""
+    """Log a line about the time and memory that this process has used."""
     log.info(
         "Used %.2f s of processor time and at most %.0f MB of memory", time.process_time(), _peak()
     )

@@ -10,7 +10,7 @@ from stpipe.errors import InputError
 
 __all__ = ["PACKAGE", "folder"]
 
-# Asked of the package, so that this module may lie anywhere in it.
+# From the package, so that this module may be anywhere in it.
 PACKAGE = Path(str(sys.modules[__name__.partition(".")[0]].__file__)).resolve().parent
 
 

@@ -1,4 +1,4 @@
-"""What a process need not spend time on."""
+"""Settings of a process that save time: threads, garbage collection, memory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MMAP_THRESHOLD, LARGE_BYTES = -3, 30_000_000
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Load modules without threads that nobody asked for, and without looking for garbage in them.
+    """Load modules without starting threads of OpenBLAS and without garbage collection.
 
-    OpenBLAS starts its threads when numpy is imported. Commands that are run later, such as hooks, find
-    the environment as it was.
+    OpenBLAS starts its threads when numpy is imported. The environment is restored for commands that
+    run later, such as hooks.
     """
     chosen = os.environ.setdefault(BLAS_THREADS, "")
     os.environ[BLAS_THREADS] = chosen or "1"
@@ -37,12 +37,12 @@ def loading() -> Iterator[None]:
 
 
 def reuse_memory() -> None:
-    """Let memory that is freed serve what comes next, where the C library can be told to.
+    """Have the C library, if it can, keep freed memory for the next arrays.
 
-    Arrays of bands come and go. From the kernel each would come anew, to be cleared page by page.
+    Bands come and go. Each would otherwise get new memory, which the kernel clears page by page.
     """
     import ctypes
 
-    if tell := getattr(ctypes.CDLL(None), "mallopt", None):
-        tell(MMAP_THRESHOLD, LARGE_BYTES)
-        tell(TRIM_THRESHOLD, KEPT_BYTES)
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(TRIM_THRESHOLD, KEPT_BYTES)

@@ -1,7 +1,7 @@
-"""A bar on the terminal while long work goes on.
+"""A progress bar on the terminal.
 
-It is drawn on stderr when that is a terminal, never into a log or a file, and only for work that will
-take some seconds. It makes way for records of the log and is gone when the work is done.
+It is drawn on stderr if that is a terminal, never into a log or a file, and only for work that takes
+some seconds. It is erased before log records and when the work is done.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Bar:
     drawn: float = 0.0
 
     def advance(self) -> None:
-        """One more is done."""
+        """Count one more item."""
         self.done += 1
         now = time.monotonic()
         spent = now - self.started
@@ -69,7 +69,7 @@ class _Bar:
             self._draw(spent * (self.total - self.done) / self.done)
 
     def erase(self) -> None:
-        """Leave no trace."""
+        """Erase the bar."""
         if self in _drawn:
             _drawn.remove(self)
             self.stream.write(ERASE)

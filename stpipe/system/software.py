@@ -1,4 +1,4 @@
-"""Versions: of this package, and of those that make a product."""
+"""Versions of this package and of those that it computes with."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ def test_counts_that_pixels_decide_follow_the_pixels(run: Run, here: Path) -> No
     make(run, folder)
     with models.open(folder / "cal/a_total.fits") as total:
         assert "NothingModel" == type(total).__name__
-        assert "there is nothing to work on" == total.provenance[-1]["reason"]
+        assert "there is no input" == total.provenance[-1]["reason"]
 
 
 def test_parts_may_be_the_results(run: Run, here: Path) -> None:

@@ -74,7 +74,7 @@ def test_init_writes_what_it_selected(made: Path) -> None:
 def test_a_file_with_other_content_is_told_of_until_it_is_accepted(
     made: Path, cache: Path, capsys: Output, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Which file, what to do; planning goes on, since what depends on the file is made again."""
+    """Which file, what to do; planning goes on, since what depends on the file is rebuilt."""
     with changed(next(cache.rglob(GAIN))):
         assert 0 == main.main(["generate", f"--directory={made}"])
         assert f"the content of {GAIN} (gain) changed: SHA-256" in caplog.text

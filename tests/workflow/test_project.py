@@ -211,7 +211,7 @@ def test_why_an_up_to_date_product_stays(run: Run, project: Path) -> None:
     assert "is up to date" in run("stflow", "why", target, cwd=project).stdout
 
     target.unlink()
-    assert "is not there" in run("stflow", "why", target, cwd=project).stdout
+    assert "is missing" in run("stflow", "why", target, cwd=project).stdout
 
 
 def test_rules_of_ones_own_survive(run: Run, project: Path) -> None:

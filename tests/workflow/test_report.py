@@ -139,9 +139,9 @@ def test_what_is_missing_and_damaged_is_said(run: Run, project: Path) -> None:
 
     assert f"damaged: {cut.relative_to(project)}" in said
     text = page(project)
-    assert "2 products are missing" in text
+    assert "2 products missing" in text
     assert "ramp_fit: strun: error: &lt;the disk&gt; is full" in text
-    assert "1 products are damaged" in text
+    assert "1 product damaged" in text
 
 
 def test_every_step_can_be_shown(run: Run, project: Path) -> None:
@@ -159,7 +159,7 @@ def test_every_step_can_be_shown(run: Run, project: Path) -> None:
 
 def test_wrong_uses(run: Run, project: Path) -> None:
     said = run("stflow", "report", "cal/nothing.fits", cwd=project, code=2).stderr
-    assert "no products of this project: cal/nothing.fits" in said
+    assert "not products of this project: cal/nothing.fits" in said
 
     shutil.rmtree(project / "cal")
-    assert "no product is there yet" in run("stflow", "report", cwd=project, code=2).stderr
+    assert "there are no products yet" in run("stflow", "report", cwd=project, code=2).stderr

@@ -92,7 +92,7 @@ def test_a_failed_rerun_does_not_cost_the_product(
     run("stflow", "run", cwd=project)
     after = {p: p.read_bytes() for p in before}
     changed = {p for p in before if before[p] != after[p]}
-    # Whatever was made again since has other times in its history.
+    # Whatever was rebuilt since has other times in its history.
     assert {product(project, s) for s in ("dq_init", "superbias")}.isdisjoint(changed)
     assert "Nothing to be done" in run("stflow", "run", cwd=project).stdout
 
@@ -108,7 +108,7 @@ def test_a_failing_job_keeps_the_product_that_it_should_replace(run: Run, projec
 
     done = run("stflow", "run", cwd=project, code=5)
 
-    assert "is the one from before: making it again failed." in done.stderr
+    assert "is the previous one: rebuilding it failed." in done.stderr
     assert before == rate.read_bytes()
     run("stflow", "run", cwd=project, code=5)
     path.write_text(config)
@@ -141,8 +141,8 @@ def test_what_planning_finds_wrong_is_one_message(run: Run, project: Path) -> No
 
 
 def test_truncated_and_altered_products_are_set_aside(run: Run, project: Path) -> None:
-    """And made again by the next run, results or not, to the same pixels."""
-    assert "5 products are as they were written" in run("stflow", "verify", cwd=project).stdout
+    """And rebuilt by the next run, results or not, to the same pixels."""
+    assert "5 products intact" in run("stflow", "verify", cwd=project).stdout
     with models.open(product(project, "rate")) as model:
         before = np.array(model.data)
     bias, rate = product(project, "superbias"), product(project, "rate")
@@ -164,7 +164,7 @@ def test_truncated_and_altered_products_are_set_aside(run: Run, project: Path) -
         np.testing.assert_array_equal(before, model.data)
 
 
-def test_a_product_that_nobody_sealed_is_judged_by_its_structure(run: Run, project: Path) -> None:
+def test_a_product_without_a_record_is_judged_by_its_structure(run: Run, project: Path) -> None:
     shutil.rmtree(project / ".stflow/made")
     assert "5 products" in run("stflow", "verify", cwd=project).stdout
     rate = product(project, "rate")

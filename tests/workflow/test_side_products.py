@@ -1,4 +1,4 @@
-"""Products that parameters ask for: rules know them, they lie in cal/, lost ones are made again."""
+"""Products that parameters ask for: rules know them, they lie in cal/, lost ones are rebuilt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def project(exposures: list[Path], crds: Path, tmp_path: Path, run: Run) -> Path
     return tmp_path / "p"
 
 
-def test_rules_make_them_and_make_them_again(project: Path, run: Run) -> None:
+def test_rules_make_them_and_rebuild_them(project: Path, run: Run) -> None:
     run(*SNAKEMAKE, "cal/*.fits", cwd=project)
     (fitopt,), (dark,) = project.glob("cal/*_fitopt.fits"), project.glob("cal/*_dark.fits")
 

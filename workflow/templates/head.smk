@@ -1,4 +1,4 @@
-# Written by `stflow generate` from the pipeline $pipeline; it will be written again.
+# Written by `stflow generate` from the pipeline $pipeline; your changes would be overwritten.
 # Rules of your own go into workflow/rules.smk, which is read at the end and never touched.
 #
 #   snakemake --cores 8 cal/*.fits            everything
@@ -8,11 +8,11 @@ import os
 import sys
 
 from stpipe.project.snakemake import (
-    forget,
+    back_up,
+    discard_backup,
     freeze,
-    give_back,
-    keep,
     load,
+    restore_missing,
     to_be_made,
     use_own_commands,
 )
@@ -24,36 +24,36 @@ configfile: "config/config.yaml"
 # Rules call the `strun` that is installed beside this snakemake.
 use_own_commands()
 
-# Which rules each exposure takes, read from its header; traced again when something changed.
+# Which rules each exposure takes, read from its header; traced again if something changed.
 plan = load(config)
 # A job on a cluster reads this file again: it follows the plan of this run.
 freeze()
 
 
 def kept(rule, path):
-    """Products on the way may go when nothing needs them any more (keep in config.yaml)."""
+    """Intermediate products are deleted once nothing needs them (`keep` in config.yaml)."""
     return path if plan.is_kept(rule) else temp(path)
 
 
 def products(extra):
-    """The files, or folders of parts, that a rule makes that is not in the pipeline's definition."""
+    """The files, or folders of parts, of a rule that is not in the pipeline's definition."""
     files = (".fits", ".passed")
     paths = {n: p if p.endswith(files) else directory(p) for n, p in extra.outputs}
     return {name: kept(extra.name, path) for name, path in paths.items()}
 
 
-# A product that is made again is not lost when that fails.
+# A product that is rebuilt is not lost if that fails.
 onstart:
-    keep(to_be_made(workflow, plan.kept_products()))
+    back_up(to_be_made(workflow, plan.kept_products()))
 
 
 onsuccess:
-    forget()
+    discard_backup()
 
 
 onerror:
-    for path in give_back():
-        logger.info(f"{path} is the one from before: making it again failed.")
+    for path in restore_missing():
+        logger.info(f"{path} is the previous one: rebuilding it failed.")
 
 
 wildcard_constraints:

@@ -13,26 +13,26 @@ FLAGS = {
     "help": "Show this help; after a target, its parameters",
     "version": "Show the version",
     "list": "Show all steps and pipelines, one line each",
-    "explain-parameters": "Show every parameter, its value and who gave it, and stop",
+    "explain-parameters": "Show every parameter with its value and source, and stop",
     "dry-run": "Show the steps and reference files that would be used, and stop",
     "json": "With --list and --explain-parameters: as JSON",
-    "disable-crds-steppars": "Leave out the parameter files of CRDS",
+    "disable-crds-steppars": "Ignore the parameter files of CRDS",
     "verbose": "Log at level DEBUG",
     "debug": "Show the traceback of an error",
 }
 VALUED = {
-    "like": "PRODUCT   Repeat the parameters that a product was made with",
-    "save-parameters": "FILE   Write all parameters into a .cfg or .asdf that repeats them",
-    "start-step": "STEP   Start a pipeline at a step, from the saved product of the one before",
-    "stop-step": "STEP   Stop a pipeline after a step, and save what the next one would get",
-    "references": "DIR   Reference files by the rules of a directory instead of CRDS",
-    "side-products": "ENDS   In a project's job: further products, by the ends of their names",
+    "like": "PRODUCT   Use the parameters that a product was made with",
+    "save-parameters": "FILE   Write all parameters to a .cfg or .asdf file that repeats the run",
+    "start-step": "STEP   Start a pipeline at this step, from saved products",
+    "stop-step": "STEP   Stop a pipeline after this step, and save what later steps need",
+    "references": "DIR   Select reference files by the rules of a directory instead of CRDS",
+    "side-products": "ENDS   In a job of a project: side products, by the ends of their names",
     "threads": "N   Threads for corrections of ramps (default: 1)",
     "log-level": "LEVEL   DEBUG, INFO, WARNING, ERROR or CRITICAL",
-    "log-file": "FILE   Log into a file as well",
+    "log-file": "FILE   Log to a file as well",
     "log-stream": "STREAM   stderr, stdout or null",
     "log-format": "FORMAT   Fields as Python's logging names them: %(message)s",
-    "completion": "SHELL   Print what makes bash, zsh or fish complete words",
+    "completion": "SHELL   Print the completion script for bash, zsh or fish",
 }
 _SHORT = {"-h": "--help", "-v": "--verbose"}
 
@@ -58,7 +58,7 @@ class Arguments:
 
 
 def parse(words: Sequence[str], takes_value: Callable[[str], bool] = lambda _: False) -> Arguments:
-    """Sort words; `takes_value` says of a parameter written without `=` whether a value follows.
+    """Sort words; `takes_value` says whether a value follows a parameter without `=`.
 
     Names are never abbreviated. Unknown parameters are kept: the specs decide about all of them.
     """
@@ -70,7 +70,8 @@ def parse(words: Sequence[str], takes_value: Callable[[str], bool] = lambda _: F
             found.positional += rest
             break
         if not word.startswith("--"):
-            _refuse_short(word)
+            if word.startswith("-") and len(word) > 1 and not word[1].isdigit():
+                raise UsageError(f'unknown option "{word}"; short options are -h and -v.')
             found.positional.append(word)
             continue
         name, equals, value = word[2:].partition("=")
@@ -83,11 +84,6 @@ def parse(words: Sequence[str], takes_value: Callable[[str], bool] = lambda _: F
         else:
             found.parameters.append((name, _next(rest, name) if takes_value(name) else "True"))
     return found
-
-
-def _refuse_short(word: str) -> None:
-    if word.startswith("-") and len(word) > 1 and not word[1].isdigit():
-        raise UsageError(f'unknown option "{word}"; short options are -h and -v.')
 
 
 def _next(rest: list[str], name: str) -> str:

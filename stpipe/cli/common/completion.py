@@ -54,7 +54,7 @@ def script(program: str, shell: str) -> str:
     Raises
     ------
     UsageError
-        When the shell is none of those that we know.
+        When the shell is not supported.
     """
     if shell not in SCRIPTS:
         raise UsageError(
@@ -65,7 +65,7 @@ def script(program: str, shell: str) -> str:
 
 
 def words_for_strun(words: Sequence[str]) -> Iterator[str]:
-    """What may stand where the last of `words` stands."""
+    """The possible completions of the last of `words`."""
     *before, current = words or [""]
     target = next((word for word in before if not word.startswith("-")), None)
     return (word for word in _offers(target, current) if word.startswith(current))

@@ -15,7 +15,7 @@ PIPE_CLOSED = 141  # what shells report of a command that SIGPIPE has ended
 
 
 def guarded(program: str, action: Callable[[], None], *, debug: bool) -> int:
-    """Run `action`; say what went wrong in one message and return the exit code.
+    """Run `action`; print one message if it fails, and return the exit code.
 
     With `debug` the traceback is shown as well; the exit code stays the same.
     """
@@ -26,7 +26,7 @@ def guarded(program: str, action: Callable[[], None], *, debug: bool) -> int:
     except KeyboardInterrupt:
         return _report(program, "interrupted", 130, debug)
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`strun --list | head`).
+        # The reader of the output has closed the pipe (`strun --list | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except MemoryError as error:

@@ -1,4 +1,4 @@
-"""What `stflow lock` does: compare a project with its lock, or hold it to what is selected now."""
+"""`stflow lock`: compare a project with its lock, or record what is selected now."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LATEST = "latest"
 
 
 def run(folder: str | Path, *, update: bool, context: str | None) -> Iterator[str]:
-    """Check or update the lock of the project in `folder`; yields what there is to say.
+    """Check or update the lock of the project in `folder`; yields lines for the user.
 
     Raises
     ------
     ReferenceMissing
-        When something else is selected than the project is held to, and `update` is not asked for.
+        When other files are selected than those recorded, without `update`.
     """
     project_config.read(folder)
     with project_config.inside(folder):
@@ -35,14 +35,14 @@ def run(folder: str | Path, *, update: bool, context: str | None) -> Iterator[st
             yield from lock.update(checked, selected)
         else:
             lock.compare(checked, selected)
-            yield f"{lock.LOCK}: what is selected now is what the project is held to."
+            yield f"{lock.LOCK}: the selected reference files are the recorded ones."
 
 
 def _pin(context: str) -> None:
     checked = project_config.Project.from_config(project_config.read("."))
     if checked.references:
         raise UsageError(
-            f"{project_config.CONFIG} names a directory of references: it has no context."
+            f"{project_config.CONFIG} names a directory of reference files, which has no context."
         )
     checked.use_crds()
     lock.pin(CrdsResolver().context if context == LATEST else context)

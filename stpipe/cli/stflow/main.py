@@ -27,7 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if given[:1] == ["run"] and not {"-h", "--help"} & set(given):
         return guarded("stflow", lambda: _run(given[1:]), debug="--debug" in given)
     parser = _parser()
-    # argparse takes an option that it does not know for a file when there is a space in it.
+    # argparse takes an unknown option with a space in it for a file.
     spaced = [word for word in given if word.startswith(_MAY_HOLD_SPACES)]
     ours = [w for w in given if w != "--debug" and w not in spaced]
     options, extra = parser.parse_known_args(ours)
@@ -62,23 +62,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_version())
     parser.add_argument(
-        "--completion", metavar="SHELL", help="print what makes bash, zsh or fish complete words"
+        "--completion", metavar="SHELL", help="print the completion script for bash, zsh or fish"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_init(commands)
-    _add(commands, "generate", _generate, "write the Snakefile again")
+    _add(commands, "generate", _generate, "regenerate the Snakefile")
     diagram = _add(commands, "graph", _graph, "draw the steps that the exposures take")
     diagram.add_argument("--format", choices=("mermaid", "svg"), default="mermaid")
     diagram.add_argument("--output", metavar="FILE", help="write into a file")
     _add_lock(commands)
     _add_references(commands)
     _add_report(commands)
-    why = _add(commands, "why", _why, "say why a product will be made again, or why not")
+    why = _add(commands, "why", _why, "say why a product will be rebuilt, or that it will not")
     why.add_argument("target", metavar="TARGET", help="a product, such as cal/ROOT_rate.fits")
-    ran = _add(commands, "run", _generate, "run the project; more words go to snakemake")
-    ran.epilog = "--unlock takes away the locks of a run that was killed"
-    checked = _add(commands, "verify", _verify, "set products aside that were cut short or changed")
-    checked.add_argument("--keep", action="store_true", help="only tell, leave them where they are")
+    ran = _add(commands, "run", _generate, "run the project; other arguments go to snakemake")
+    ran.epilog = "--unlock removes the locks of a run that was killed"
+    checked = _add(commands, "verify", _verify, "set aside products that were truncated or changed")
+    checked.add_argument(
+        "--keep", action="store_true", help="only report them, leave them in place"
+    )
     show.add_commands(commands, _refuse)
     return parser
 
@@ -92,7 +94,7 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--pipeline",
         required=True,
         action="append",
-        help="alias, class path or file.py:Class; several times for stages that follow each other",
+        help="alias, class path or file.py:Class; repeat it for stages that follow each other",
     )
     init.add_argument("--parameters", metavar="FILE.cfg", help="a parameter file to start from")
     init.add_argument("--references", metavar="DIR", help="a directory with rules instead of CRDS")
@@ -101,19 +103,21 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_lock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "compare the reference files that are selected now with those the project is held to"
+    text = "compare the reference files that are selected now with those in the lock file"
     lock = _add(commands, "lock", _lock, text)
-    lock.add_argument("--update", action="store_true", help="hold it to those selected now")
+    lock.add_argument("--update", action="store_true", help="record those selected now")
     lock.add_argument(
         "--context", metavar="NAME", help="with --update: another CRDS context, or `latest`"
     )
 
 
 def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "write a page about a run: products at a quick look, how they were made, what they cost"
+    text = "write a page about a run: quick-look images, how products were made, run time"
     report = _add(commands, "report", _report, text)
-    report.add_argument("products", metavar="PRODUCT", nargs="*", help="show these (all results)")
-    report.add_argument("--all", action="store_true", help="show what steps on the way made, too")
+    report.add_argument(
+        "products", metavar="PRODUCT", nargs="*", help="products to show (default: all results)"
+    )
+    report.add_argument("--all", action="store_true", help="show intermediate products, too")
     report.add_argument("--output", metavar="FILE", help="default: report.html in the project")
 
 
@@ -122,9 +126,13 @@ def _add_references(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser = commands.add_parser("references", help=text, description=text, allow_abbrev=False)
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="exposures")
     parser.add_argument("--pipeline", default="calwebb_detector1", help="a step or a pipeline")
-    parser.add_argument("--references", metavar="DIR", help="a directory with rules, not CRDS")
-    parser.add_argument("--context", metavar="NAME", help="a CRDS context, not the one in force")
-    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.add_argument(
+        "--references", metavar="DIR", help="a directory with rules instead of CRDS"
+    )
+    parser.add_argument(
+        "--context", metavar="NAME", help="a CRDS context instead of the current one"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything, as JSON")
     parser.set_defaults(action=_references)
 
 
@@ -154,7 +162,7 @@ def _init(options: argparse.Namespace, extra: list[str]) -> None:
 
     words = parse(extra)
     if words.positional or words.flags or words.options:
-        raise UsageError(f"unknown words: {' '.join(extra)}. See stflow init --help.")
+        raise UsageError(f"unknown arguments: {' '.join(extra)}. See stflow init --help.")
     request = init.Request(
         options.folder,
         tuple(options.pipeline),
@@ -171,7 +179,7 @@ def _lock(options: argparse.Namespace, extra: list[str]) -> None:
 
     _refuse(extra)
     if options.context and not options.update:
-        raise UsageError("--context goes with --update.")
+        raise UsageError("--context needs --update.")
     for line in locking.run(options.directory, update=options.update, context=options.context):
         print(line)
 
@@ -229,7 +237,7 @@ def _why(options: argparse.Namespace, extra: list[str]) -> None:
 
 
 def _run(words: list[str]) -> None:
-    """All words but two are snakemake's, in their order."""
+    """All words are passed to snakemake, except --debug and --directory."""
     from stpipe.cli.stflow import run
 
     rest, folder = [], "."
@@ -252,7 +260,7 @@ def _verify(options: argparse.Namespace, extra: list[str]) -> None:
 
 def _refuse(extra: list[str]) -> None:
     if extra:
-        raise UsageError(f"unknown words: {' '.join(extra)}.")
+        raise UsageError(f"unknown arguments: {' '.join(extra)}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `stflow references` shows: the files that an exposure would be calibrated with, and why."""
+"""`stflow references`: the files that an exposure would be calibrated with, and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 6  # candidates; JSON has all
 
 @dataclass(frozen=True)
 class Request:
-    """Which exposures, for which step or pipeline, by whose rules."""
+    """The exposures, the step or pipeline, and the source of the rules."""
 
     inputs: tuple[str, ...]
     pipeline: str
@@ -111,7 +111,7 @@ def _text(values: Mapping[str, Any]) -> str:
 
 
 def as_json(request: Request) -> str:
-    """The same for programs, complete."""
+    """The same as JSON, complete."""
     import json
 
     found = [

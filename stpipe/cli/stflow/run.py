@@ -1,4 +1,4 @@
-"""`stflow run` and `stflow verify`: run a project under Snakemake, and look after its products."""
+"""`stflow run` and `stflow verify`: run a project under Snakemake, and check its products."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from stpipe.errors import HookError, InputError, ReferenceMissing, StpipeError, UsageError
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.project.plan import Plan
@@ -22,7 +23,7 @@ _CORES = re.compile(r"--cores\b|-c\d*$|--jobs\b|-j\d*$|--executor\b|-n$|--dry-ru
 _WIDTH = 30  # characters of the bar
 
 
-# What the exit codes of jobs mean, where all that failed have the same.
+# The errors behind exit codes of jobs, if all that failed have the same.
 _KINDS = {e.exit_code: e for e in (UsageError, InputError, ReferenceMissing, HookError)}
 
 
@@ -47,7 +48,7 @@ def run(folder: str, words: Sequence[str]) -> None:
 
         load(config)  # what is wrong with the project is said in one message
         _refuse_locked()
-        # A pattern that finds nothing for the shell arrives as it is; nothing at all means everything.
+        # A pattern without a match arrives unexpanded; no target at all means everything.
         cores = [] if any(_CORES.match(word) for word in words) else ["--cores", "all"]
         watched = _Watched()
         code = watched.follow([*cores, *words])
@@ -56,7 +57,7 @@ def run(folder: str, words: Sequence[str]) -> None:
 
 
 def verify(options: argparse.Namespace) -> None:
-    """Set products aside that are not as they were written; exit code 1 when there are any."""
+    """Set aside products that were truncated or changed; exit code 1 if there are any."""
     from stpipe.project import config as project_config
     from stpipe.project import integrity
     from stpipe.project.plan import load
@@ -74,25 +75,23 @@ def verify(options: argparse.Namespace) -> None:
         for path in changed:
             print(f"{path}: its content is not what products were made from")
         there = sum(Path(product).exists() for product in known)
-        print(f"{there} products are as they were written.")
+        print(f"{counted(there, 'product')} intact.")
         if found:
-            advice = "" if options.keep else " The next run makes them again."
-            raise StpipeError(f"{len(found)} products are not as they were written.{advice}")
+            advice = "" if options.keep else " The next run rebuilds what was set aside."
+            raise StpipeError(f"{counted(len(found), 'product')} truncated or changed.{advice}")
         if changed:
-            raise StpipeError(
-                "Inputs have changed. The next run makes again what was made from them."
-            )
+            raise StpipeError("Inputs have changed. The next run rebuilds what was made from them.")
 
 
 def _refuse_locked() -> None:
-    """Say what to do about locks: they tell neither who holds them nor since when."""
+    """Say what to do about locks, which name neither their owner nor their age."""
     from stpipe.project import integrity
 
     if integrity.LOCKS.is_dir() and any(integrity.LOCKS.iterdir()):
         here = list(_snakemakes())
         if here:
             raise UsageError(
-                f"another run is at work in {Path.cwd()} (process {', '.join(here)}). Wait for its end."
+                f"a run is in progress in {Path.cwd()} (process {', '.join(here)}). Wait for its end."
             )
         raise UsageError(
             f"{Path.cwd()} is locked, by a run that was killed or one on another machine. If none is "
@@ -107,7 +106,7 @@ def _snakemakes() -> Iterator[str]:
             command = (entry / "cmdline").read_bytes()
             if b"snakemake" in command and (entry / "cwd").resolve() == Path.cwd():
                 yield entry.name
-        except OSError:  # it has ended, or belongs to somebody else
+        except OSError:  # it has ended, or is another user's
             continue
 
 
@@ -123,23 +122,23 @@ def _snakemake(words: Sequence[str]) -> None:
 
 @dataclass
 class _Watched:
-    """A run of snakemake: what its lines tell, as a bar on a terminal and as a summary."""
+    """A run of snakemake: its output as a progress bar and as a summary."""
 
     rule: str = ""
     job: str = ""
     roots: dict[str, str] = field(default_factory=dict)  # exposure by number of a job
-    kept: list[str] = field(default_factory=list)  # what is said of products from before
+    restored: list[str] = field(default_factory=list)  # sentences about previous products that stay
     codes: set[int] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)  # log by rule and product
     last: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """That of the jobs that failed, when it is the same for all."""
+        """The exit code of the jobs that failed, if it is the same for all."""
         return next(iter(self.codes)) if len(self.codes) == 1 else 0
 
     def follow(self, words: Sequence[str]) -> int:
-        """Run snakemake and show how far it is; returns its exit code."""
+        """Run snakemake and show its progress; returns its exit code."""
         from stpipe.project.config import SNAKEMAKE
 
         command = [*SNAKEMAKE, "--nocolor", *words]
@@ -150,7 +149,7 @@ class _Watched:
                 self._read(process.stdout)
                 return process.wait()
             except KeyboardInterrupt:
-                # Snakemake has got the signal too, and ends its jobs.
+                # Snakemake has received the signal, too, and ends its jobs.
                 self._read(process.stdout)
                 process.wait()
                 raise
@@ -169,7 +168,7 @@ class _Watched:
                 return
 
     def on_rule(self, name: str) -> None:
-        """A rule is being spoken of."""
+        """The next lines are about this rule."""
         self.rule = name
 
     def on_job(self, number: str) -> None:
@@ -185,10 +184,10 @@ class _Watched:
         _show(_bar(int(done), int(total)))
 
     def on_ended(self, number: str, rule: str) -> None:
-        """A job has ended well."""
+        """A job has succeeded."""
         # Rules without an exposure only gather what is wanted.
-        if root := self.roots.get(number):
-            _log(f"{rule:<20} {root}")
+        if (root := self.roots.get(number)) and not sys.stderr.isatty():
+            print(f"{rule:<20} {root}")
 
     def on_failed(self, log: str) -> None:
         """A job has failed; this is its log."""
@@ -198,9 +197,9 @@ class _Watched:
         """The exit code of a job."""
         self.codes.add(int(code))
 
-    def on_kept(self, line: str) -> None:
-        """A product from before is back."""
-        self.kept.append(line)
+    def on_restored(self, line: str) -> None:
+        """A previous product was restored."""
+        self.restored.append(line)
 
     def on_idle(self) -> None:
         """There was nothing to do."""
@@ -212,10 +211,10 @@ class _Watched:
             lines = [line for line in self.last if line.strip()]
             return "snakemake ended early:\n" + "\n".join(lines[-12:])
         errors = [f"{rule}: {_last_error(Path(log))} ({log})" for log, rule in self.failed.items()]
-        return "\n".join([f"{len(errors)} jobs failed:", *errors, *self.kept])
+        return "\n".join([f"{counted(len(errors), 'job')} failed:", *errors, *self.restored])
 
 
-# What the lines of snakemake tell.
+# The lines of snakemake that matter.
 _LINES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = (
     (re.compile(r"^\s*(?:Error in )?(?:local)?(?:rule|checkpoint) (\S+):$"), _Watched.on_rule),
     (re.compile(r"^\s+jobid: (\d+)$"), _Watched.on_job),
@@ -224,7 +223,7 @@ _LINES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = (
     (re.compile(r"Finished jobid: (\d+) \(Rule: (\S+)\)"), _Watched.on_ended),
     (re.compile(r"^\s+log: (\S+) \(check log file"), _Watched.on_failed),
     (re.compile(r"returned non-zero exit status (\d+)"), _Watched.on_code),
-    (re.compile(r"^(.* making it again failed\.)$"), _Watched.on_kept),
+    (re.compile(r"^(.* rebuilding it failed\.)$"), _Watched.on_restored),
     (re.compile(r"Nothing to be done"), _Watched.on_idle),
 )
 
@@ -248,8 +247,3 @@ def _show(text: str, *, final: bool = False) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text}" if not final else "\r\x1b[K")
         sys.stderr.flush()
-
-
-def _log(text: str) -> None:
-    if not sys.stderr.isatty():
-        print(text)

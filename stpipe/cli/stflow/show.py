@@ -1,4 +1,4 @@
-"""`stflow show` and `stflow diff`: what a product holds, and in what two products differ."""
+"""`stflow show` and `stflow diff`: the content of a product, and the differences of two."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def add_commands(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     refuse: Callable[[list[str]], None],
 ) -> None:
-    """Add the two sub-commands; `refuse` says what is wrong with words that nobody knows."""
-    text = "show what a file holds: arrays, metadata, and how it was made"
+    """Add the two sub-commands; `refuse` reports unknown arguments."""
+    text = "show the arrays, the metadata and the history of a file"
     shown = commands.add_parser("show", help=text, description=text, allow_abbrev=False)
     shown.add_argument("files", metavar="FILE", nargs="+")
     shown.add_argument("--statistics", action="store_true", help="read the arrays, too")
     shown.add_argument("--verify", action="store_true", help="compare the file with its checksums")
     shown.add_argument("--json", action="store_true", help="everything, as JSON")
     shown.set_defaults(action=_without_more(show, refuse))
-    text = "show in what two products differ; exit code 1 when they do"
+    text = "show how two products differ; exit code 1 if they do"
     compared = commands.add_parser("diff", help=text, description=text, allow_abbrev=False)
     compared.add_argument("first", metavar="A")
     compared.add_argument("second", metavar="B")
@@ -52,14 +52,14 @@ def _tolerance(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 up")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 0")
     return value
 
 
 def _without_more(
     action: Callable[[argparse.Namespace], None], refuse: Callable[[list[str]], None]
 ) -> Callable[[argparse.Namespace, list[str]], None]:
-    """The action of a command that takes no words beyond its own."""
+    """The action of a command that takes no unknown arguments."""
 
     def checked(options: argparse.Namespace, extra: list[str]) -> None:
         refuse(extra)
@@ -87,7 +87,7 @@ def show(options: argparse.Namespace) -> None:
 
 
 def diff(options: argparse.Namespace) -> None:
-    """Print in what two files differ, and exit with 1 when they do."""
+    """Print the differences of two files, and exit with 1 if there are any."""
     from stpipe import models
     from stpipe.models.compare import Tolerance, compare
     from stpipe.models.describe import printable
@@ -132,7 +132,7 @@ def _verified(path: str) -> list[Verified]:
 
     found = models.verify(path)
     if wrong := [f"{each.name}: {each.problem}" for each in found if each.problem]:
-        raise InputError(f"{path} is damaged: {'; '.join(wrong)}. Get it or make it again.")
+        raise InputError(f"{path} is damaged: {'; '.join(wrong)}. Download or rebuild it.")
     return found
 
 

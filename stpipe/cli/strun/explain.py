@@ -1,4 +1,4 @@
-"""Tables of parameters: every value, and who gave it."""
+"""Tables of parameters: every value and its source."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def lines(step: Step, source: str) -> Iterator[str]:
     table = [["name", "value", "source"]]
     table += [[name, _text(value), origin] for name, value, origin in shown]
     yield from columns(table)
-    yield f"  (left out, at their defaults: {', '.join(sorted(UNIVERSAL))}, override_*)"
+    yield f"  (not shown, at their defaults: {', '.join(sorted(UNIVERSAL))}, override_*)"
 
 
 def _tells(name: str, value: object) -> bool:
-    """Whether a row says more than that a parameter of every step is as always."""
+    """Whether to show a row: parameters of every step are shown only if they are set."""
     plain = name.rpartition(".")[2]
     usual = value in (None, False, [])
     return not (usual and (plain in UNIVERSAL or plain.startswith(OVERRIDE)))
 
 
 def as_json(step: Step, source: str) -> dict[str, Any]:
-    """The same for programs, complete."""
+    """The same as JSON, complete."""
     found = {
         name: {"value": value, "source": origin}
         for name, value, origin in _rows(step.current_parameters())

@@ -1,4 +1,4 @@
-"""Help for a person: the command, a step, a pipeline, a step of a pipeline."""
+"""Help texts: the command, a step, a pipeline, a step of a pipeline."""
 
 from __future__ import annotations
 
@@ -68,11 +68,12 @@ class _Help:
     """The help of a step, alone or as a part of a pipeline."""
 
     def __init__(self, cls: type[Step], target: str, prefix: str) -> None:
-        from stpipe.parameters.specs import UNIVERSAL, rules
+        from stpipe.parameters.specs import OVERRIDE, UNIVERSAL, rules
 
         self.cls, self.target, self.prefix = cls, target, prefix
         known = rules(cls)
-        self.own = {n: r for n, r in known.items() if n not in UNIVERSAL and not _is_override(n)}
+        own = {n: r for n, r in known.items() if n not in UNIVERSAL}
+        self.own = {n: r for n, r in own.items() if not n.startswith(OVERRIDE)}
         self.universal = {n: r for n, r in known.items() if n in UNIVERSAL}
 
     def lines(self) -> list[str]:
@@ -112,13 +113,13 @@ class _Help:
         needed, optional = self.cls.reference_types, self.cls.optional_reference_types
         table = [
             [label, ", ".join(types)]
-            for label, types in (("needed", needed), ("if there is one", optional))
+            for label, types in (("needed", needed), ("optional", optional))
             if types
         ]
         if not table:
             return []
         option = f"--{self.prefix}override_{(*needed, *optional)[0]}=PATH"
-        hint = f"  {option} replaces one, N/A does without."
+        hint = f"  {option} replaces one, N/A uses none."
         return self._section("reference files:", [*rows(table), hint])
 
     def _example(self) -> str:
@@ -140,10 +141,6 @@ def _example_input(cls: type[Step], prefix: str) -> str:
 
 def _first_line(step: type[Step]) -> str:
     return (inspect.getdoc(step) or step.__name__).partition("\n")[0]
-
-
-def _is_override(name: str) -> bool:
-    return name.startswith("override_")
 
 
 def _default(rule: Rule) -> str:

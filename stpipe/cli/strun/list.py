@@ -1,4 +1,4 @@
-"""Listings of what can be run, for people and for programs."""
+"""Listings of steps and pipelines, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ __all__ = ["as_json", "lines"]
 
 
 def lines() -> Iterator[str]:
-    """All steps and pipelines, one line each; those of other packages say whose they are."""
+    """All steps and pipelines, one line each; those of other packages with the package's name."""
     entries = list(registry.entries())
     width = max(len(entry.alias) for entry in entries) + 2
     for kind, title in (("pipeline", "Pipelines:"), ("step", "Steps:")):
         yield heading(title)
-        yield from (f"  {e.alias:<{width}}{_about(e)}" for e in entries if e.kind == kind)
-
-
-def _about(entry: registry.Entry) -> str:
-    package = "" if entry.package == registry.OWN else f" ({entry.package})"
-    return f"{entry.summary}{package}"
+        for entry in (e for e in entries if e.kind == kind):
+            package = "" if entry.package == registry.OWN else f" ({entry.package})"
+            yield f"  {entry.alias:<{width}}{entry.summary}{package}"
 
 
 def as_json() -> str:
-    """The same for programs: alias, kind, class, package and summary of each."""
+    """The same as JSON: alias, kind, class, package and summary of each."""
     import json
 
     found = [

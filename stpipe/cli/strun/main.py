@@ -91,7 +91,7 @@ def _with_target(words: Sequence[str], first: arguments.Arguments) -> None:
 
 
 def _target(first: arguments.Arguments) -> str:
-    """What is to be run; with --like a product may say it."""
+    """The step or pipeline to run; with --like a product may name it."""
     product = first.options.get("like")
     if first.target is not None and not _is_exposure(first.target):
         return first.target
@@ -123,17 +123,18 @@ def _class_of(configuration: Configuration, target: str) -> str:
 
     if not target.endswith(EXTENSIONS):
         return target
-    sys.path += _listed((configuration.job or {}).get("python_path", []))
+    folders = (configuration.job or {}).get("python_path", [])
+    sys.path += [folders] if isinstance(folders, str) else list(folders)
     if configuration.target is None:
         raise ParameterError(
-            f"{target}: it does not say which step or pipeline it is for; add a line such as "
+            f"{target} does not say which step or pipeline it is for; add a line such as "
             "class = calwebb_detector1."
         )
     return configuration.target
 
 
 def _takes_value(cls: type[Step], dotted: str) -> bool:
-    """Whether a parameter is anything but boolean; unknown ones are reported later."""
+    """Whether a parameter is not a boolean; unknown ones are reported later."""
     from stpipe.parameters.specs import rules
 
     *parents, name = dotted.split(".")
@@ -156,7 +157,7 @@ class _Request:
     inputs: tuple[str, ...]
 
     def carry_out(self) -> None:
-        """Do what the flags ask for."""
+        """Run, or do what an option asks for instead."""
         from stpipe.parameters import writer
 
         step = self.step()
@@ -168,7 +169,7 @@ class _Request:
         if missing := [path for path in self.inputs if not Path(path).exists()]:
             raise InputError(f"there is no file {', '.join(missing)} (in {Path.cwd()}).")
         if path := self.given.options.get("save-parameters"):
-            self.settled(next(iter(self.inputs), "")).export_config(path)
+            self.resolved(next(iter(self.inputs), "")).export_config(path)
         if "explain-parameters" in self.given.flags:
             self._explain()
         elif self.inputs:
@@ -179,7 +180,7 @@ class _Request:
     def step(self, lower: Settings | None = None) -> Step:
         """A fresh step with checked parameters: each input gives it names of its own.
 
-        `lower` are settings that hold where the user says nothing.
+        `lower` are settings for what the user does not set.
         """
         settings = self._settings() if lower is None else self._settings().over(lower)
         try:
@@ -209,8 +210,8 @@ class _Request:
             return DirectoryResolver(folder)
         return CrdsResolver(parameters="disable-crds-steppars" not in self.given.flags)
 
-    def settled(self, source: str) -> Step:
-        """A step with the parameters that hold for an exposure."""
+    def resolved(self, source: str) -> Step:
+        """A step with the parameters that apply to an exposure."""
         from stpipe import models
 
         step = self.step()
@@ -221,7 +222,7 @@ class _Request:
     def _explain(self) -> None:
         from stpipe.cli.strun import explain
 
-        chosen = [(self.settled(source), source) for source in self.inputs or ("",)]
+        chosen = [(self.resolved(source), source) for source in self.inputs or ("",)]
         if "json" in self.given.flags:
             import json
 
@@ -277,7 +278,7 @@ class _Request:
     def _threads(self) -> int:
         given = self.given.options.get("threads", "1")
         if not given.isdecimal() or int(given) < 1:
-            raise UsageError(f"--threads: found {given!r}, allowed: a whole number from 1 on.")
+            raise UsageError(f"--threads: found {given!r}, allowed: an integer, at least 1.")
         return int(given)
 
     def _logging(self) -> dict[str, str]:
@@ -291,7 +292,7 @@ class _Request:
 
 
 def _with_option(problem: str) -> str:
-    """A hint to an option of the command, for a name that is no parameter."""
+    """A hint to an option of the command, for a name that is not a parameter."""
     start = 'command line: unknown parameter "'
     if not problem.startswith(start) or "did you mean" in problem:
         return problem
@@ -322,10 +323,6 @@ def _skipped_lines(skipped: Iterable[SkippedStep]) -> Iterator[str]:
 def _reference_lines(references: Mapping[str, Reference]) -> Iterator[str]:
     for reference_type, reference in references.items():
         yield f"      {reference_type}: {reference.recorded_name}"
-
-
-def _listed(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The words of FITS and ASDF: cards, headers and data units, YAML tags."""
+"""The elements of FITS and ASDF: cards, headers and data units, YAML tags."""

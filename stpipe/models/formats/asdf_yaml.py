@@ -31,7 +31,7 @@ _RENEWED = {
         "unit/quantity-1.1.0": "unit/quantity-1.2.0",
     }.items()
 }
-# Trees of a thousand slits have a million nodes; beyond this somebody wants to fill the memory.
+# Trees of a thousand slits have a million nodes; a larger tree is meant to fill the memory.
 _MOST_NODES = 20_000_000
 _DEEPEST = 200
 _HEADER = b"#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n"
@@ -80,13 +80,13 @@ class TaggedStr(Tagged, str):  # noqa: SLOT000 - it has a tag
 
 
 def load(text: bytes) -> dict[str, Any]:
-    """The tree of an ASDF document; raises `yaml.YAMLError` when it is none."""
+    """The tree of an ASDF document; raises `yaml.YAMLError` when the text is not one."""
     import yaml
 
     _check_depth(text)
     tree = yaml.load(text, Loader=_loader()) or {}  # noqa: S506 - derives from the safe loader
     if not isinstance(tree, dict):
-        raise yaml.YAMLError("it is no mapping")
+        raise yaml.YAMLError("it is not a mapping")
     if _weight(tree) > _MOST_NODES:
         raise yaml.YAMLError("its aliases unfold into too many nodes, or into themselves")
     return dict(tree)

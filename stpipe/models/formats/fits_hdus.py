@@ -19,6 +19,7 @@ from stpipe.errors import InputError
 from stpipe.models.formats.fits_cards import BLOCK, Header, parse_header
 from stpipe.models.storage.arrays import Array, Scaling, Stored
 from stpipe.models.storage.source import Source
+from stpipe.system.text import counted
 
 __all__ = ["Hdu", "scan"]
 
@@ -105,7 +106,7 @@ class Hdu:
             When its format is not one that is understood.
         """
         if self.is_compressed:
-            raise InputError(f"{self}: the image is compressed by tiles; unpack it with funpack.")
+            raise InputError(f"{self}: the image is tile-compressed; unpack it with funpack.")
         with _blaming(self):
             if not self.is_table:
                 raw = np.dtype(_PIXELS[self.bits])
@@ -191,20 +192,20 @@ def scan(source: Source) -> list[Hdu]:
 
 
 def _check_rest(stream: BinaryIO, source: Source, at: int) -> None:
-    """Notice extensions that cannot be reached, because bytes before them are missing or too many."""
+    """Detect extensions that cannot be found, because bytes before them are missing or too many."""
     stream.seek(at)
     before = b""
     while block := stream.read(_READ_AHEAD):
         if _EXTENSION in before + block:
             raise InputError(
                 f"{source.path} is damaged: no extension begins at byte {at}, but one does further "
-                "on; get it or make it again."
+                "on; download or rebuild it."
             )
         before = block[-len(_EXTENSION) :]
 
 
 def _check_count(source: Source, units: list[Hdu]) -> None:
-    """Notice a file of ours that was cut between two extensions: the last one is ``ASDF``.
+    """Detect a file of ours that was truncated between two extensions: the last one is ``ASDF``.
 
     How many there are stands in the comment of EXTEND, which no other software copies to files of
     its own, as it would a keyword.
@@ -213,8 +214,8 @@ def _check_count(source: Source, units: list[Hdu]) -> None:
     match = _COUNT.match(card.comment) if card else None
     if match and int(match[1]) > len(units) - 1 and units[-1].name != "ASDF":
         raise InputError(
-            f"{source.path} is incomplete: it should have {match[1]} extensions and has "
-            f"{len(units) - 1}; get it or make it again (or correct EXTEND, if you removed some)."
+            f"{source.path} is incomplete: it should have {counted(int(match[1]), 'extension')}, but "
+            f"has {len(units) - 1}; download or rebuild it (or correct EXTEND, if you removed some)."
         )
 
 
@@ -229,13 +230,13 @@ def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, i
         if not more:
             raise InputError(
                 f"{source.path} is damaged: the header at byte {at} has no END before byte "
-                f"{at + len(text)}; get it or make it again."
+                f"{at + len(text)}; download or rebuild it."
             )
         text += more
     if wrong := _CONTROL.search(match[0]):
         raise InputError(
             f"{source.path} is damaged: the header at byte {at} has the control character "
-            f"{wrong[0]!r} at byte {at + wrong.start()}; get it or make it again."
+            f"{wrong[0]!r} at byte {at + wrong.start()}; download or rebuild it."
         )
     length = match.end()
     return parse_header(match[0].decode("latin-1")), at + length + -length % BLOCK
@@ -254,19 +255,19 @@ def _check(unit: Hdu) -> None:
     if end > unit.source.size:
         raise InputError(
             f"{unit.source.path} is incomplete: the data of extension {unit.name} should end at "
-            f"byte {end}, but the file ends at byte {unit.source.size}; get it or make it again."
+            f"byte {end}, but the file ends at byte {unit.source.size}; download or rebuild it."
         )
 
 
 @contextmanager
 def _blaming(unit: Hdu) -> Iterator[None]:
-    """Turn what goes wrong while a header is interpreted into one sentence about the file."""
+    """Turn any error while a header is interpreted into one sentence about the file."""
     try:
         yield
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{unit.source.path} is damaged: the header at byte {unit.start} does not describe its "
-            f"data ({type(error).__name__}: {error}); get it or make it again."
+            f"data ({type(error).__name__}: {error}); download or rebuild it."
         ) from None
 
 
@@ -303,7 +304,7 @@ def _finite(value: Any) -> float:
 def _column(unit: Hdu, form: str, dim: str | None) -> tuple[str, tuple[str, tuple[int, ...]]]:
     match = _FORMAT.match(form)
     if match is None or match[2] not in (*_LETTERS, "A", "X"):
-        raise InputError(f"{unit}: columns of the format {form} are not understood.")
+        raise InputError(f"{unit}: columns of the format {form} are not supported.")
     repeat, letter = int(match[1] or 1), match[2]
     if letter == "X":
         return letter, ("u1", (-(-repeat // 8),))

@@ -1,6 +1,6 @@
 """Live objects in metadata, such as a gwcs in ``meta.wcs``.
 
-They travel as nodes of an ASDF tree and become objects when somebody asks for them. Only then is
+They travel as nodes of an ASDF tree and become objects when they are used. Only then is
 the asdf library imported, which knows the objects of astropy, gwcs and whatever else is installed.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["comparable", "revived", "serialised"]
 
 _YAML = "tag:yaml.org,"
 _PLAIN = (str, bool, int, float, type(None))
-# Which package brings the classes of a family of tags.
+# The package that defines the classes of a family of tags.
 _PACKAGES = {"gwcs": "gwcs", "transform": "asdf-astropy", "unit": "asdf-astropy"}
 _PACKAGES |= {"astropy": "asdf-astropy", "jwst_pipeline": "stdatamodels", "time": "asdf-astropy"}
 
@@ -138,8 +138,8 @@ def _objects(value: object, tags: set[str], what: str) -> Any:
     if unknown:
         names = sorted({name for word, name in _PACKAGES.items() if word in " ".join(unknown)})
         raise InputError(
-            f"{what} is an object of a kind that no installed package knows "
-            f"({', '.join(unknown)}); install {' and '.join(names) or 'the package it is from'}."
+            f"{what} is an object that no installed package can read "
+            f"({', '.join(unknown)}); install {' and '.join(names) or 'the package that defines it'}."
         )
     tree = {"value": copy.deepcopy(value)}
     blocks = attach_blocks(tree)

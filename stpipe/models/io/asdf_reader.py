@@ -46,7 +46,7 @@ def read_text(source: Source) -> bytes:
     if end is None:
         raise InputError(
             f"{source.path} is incomplete: its tree has no end before byte {len(text)}; "
-            "get it or make it again."
+            "download or rebuild it."
         )
     return text[:end]
 

@@ -23,6 +23,7 @@ from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io.content import Deferred
 from stpipe.models.storage.arrays import Array, Stored
 from stpipe.models.storage.source import Source
+from stpipe.system.text import counted, with_article
 
 __all__ = [
     "Block",
@@ -45,7 +46,7 @@ _HEAD = struct.Struct(">4sHI4sQQQ16s")
 _END = re.compile(rb"\r?\n\.\.\.\r?\n")
 _SOFTWARE_KEYS = ("asdf_library", "_fits_hash")
 _EXTRA = "extra_fits"
-# What few bytes may claim to become: more than that is a bomb, not an image.
+# How large few bytes may become: more than that is a decompression bomb, not an image.
 _LARGEST_CLAIM = 1 << 28
 _MOST_PACKED = 2000
 
@@ -111,7 +112,7 @@ def in_fits(unit: Hdu) -> Deferred | None:
         text = stream.read(unit.size)
     end = document_end(text)
     if end is None:
-        raise InputError(f"{unit} is damaged: its tree has no end; get it or make it again.")
+        raise InputError(f"{unit} is damaged: its tree has no end; download or rebuild it.")
     return Deferred(text[:end], functools.partial(_load_from_fits, unit, text[:end]))
 
 
@@ -140,8 +141,8 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
 def _block_of(number: int, blocks: list[Block], source: Source) -> Block:
     if not -len(blocks) <= number < len(blocks):
         raise InputError(
-            f"{source.path} is incomplete: an array should be in block {number}, but there are "
-            f"{len(blocks)} blocks; get it or make it again."
+            f"{source.path} is incomplete: an array should be in block {number}, but it has "
+            f"{counted(len(blocks), 'block')}; download or rebuild it."
         )
     return blocks[number]
 
@@ -160,7 +161,7 @@ def stored_array(node: object, source: Source) -> Stored | Array | None:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{source.path} is damaged: its ASDF tree describes an array wrongly "
-            f"({type(error).__name__}: {error}); get it or make it again."
+            f"({type(error).__name__}: {error}); download or rebuild it."
         ) from None
 
 
@@ -221,11 +222,11 @@ def _array(node: object) -> Stored | Array | None:
     if node is None or isinstance(node, list):
         return None if node is None else np.array(node)
     if not isinstance(node, asdf_yaml.TaggedDict) or not node.is_ndarray:
-        raise TypeError(f"a {type(node).__name__} stands in the place of an array")
+        raise TypeError(f"{with_article(type(node).__name__)} stands in the place of an array")
     if "data" in node:
         return np.array(node["data"])
     if node.block is None:
-        raise ValueError(f"its source {node.get('source')!r} is no block of this file")
+        raise ValueError(f"its source {node.get('source')!r} is not a block of this file")
     return _in_block(node, node.block)
 
 
@@ -269,13 +270,13 @@ def blocks_between(source: Source, at: int, end: int) -> Iterator[Block]:
             if used > allocated or head_size < _HEAD.size - 6 or (used != length and not packed):
                 raise InputError(
                     f"{source.path} is damaged: the header of the block at byte {at} contradicts "
-                    "itself; get it or make it again."
+                    "itself; download or rebuild it."
                 )
             if offset + allocated > end:
                 raise InputError(
                     f"{source.path} is incomplete: a block should end at byte "
                     f"{offset + allocated}, but the file ends at byte {end}; "
-                    "get it or make it again."
+                    "download or rebuild it."
                 )
             yield Block(source, at, offset, allocated, used, length, compression, sum_)
             at = offset + allocated
@@ -303,11 +304,11 @@ def _unpacked(block: Block) -> bytes:
     tools[b"bzp2"] = bz2.BZ2Decompressor
     if block.compression not in tools:
         name = block.compression.decode("ascii", "replace")
-        raise InputError(f"{block.source.path}: blocks compressed with {name} are not understood.")
+        raise InputError(f"{block.source.path}: the compression {name} is not supported.")
     if block.length > max(_LARGEST_CLAIM, _MOST_PACKED * block.used):
         raise InputError(
             f"{block.source.path} is damaged: a block of {block.used} bytes claims to hold "
-            f"{block.length}; get it or make it again."
+            f"{block.length}; download or rebuild it."
         )
     with block.source.open() as stream:
         stream.seek(block.offset)
@@ -322,7 +323,7 @@ def _unpacked(block: Block) -> bytes:
     if len(data) != block.length or not tool.eof:
         raise InputError(
             f"{block.source.path} is damaged: a block of it should hold {block.length} bytes and "
-            f"does not; get it or make it again."
+            f"does not; download or rebuild it."
         )
     return data
 
@@ -343,7 +344,7 @@ def _load_from_fits(unit: Hdu, text: bytes) -> dict[str, Any]:
 
 
 def _strip_fits(tree: dict[str, Any]) -> dict[str, Any]:
-    """Without what the FITS file itself tells: software, hash, and links to its extensions."""
+    """Without what the FITS file itself holds: software, hash, and links to its extensions."""
     kept = _without_links({key: tree[key] for key in tree if key not in _SOFTWARE_KEYS})
     extra = {name: dict(parts) for name, parts in kept.pop(_EXTRA, {}).items()}
     for parts in extra.values():

@@ -125,7 +125,7 @@ def _node(number: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> asdf_yam
 
 
 def _fits(content: Content, first: int) -> tuple[dict[str, Any], list[ArrayBlock]]:
-    """Headers and unknown extensions, so that a FITS file can be made again."""
+    """Headers and unknown extensions, so that a FITS file can be written from it."""
     bytes_ = np.dtype("u1")
     extensions = []
     for number, unit in enumerate(content.extras, start=first):

@@ -31,7 +31,7 @@ _ZERO = "0" * 16
 
 
 class Verified(NamedTuple):
-    """What became of the checksum of one extension of FITS, or block of ASDF.
+    """The result of verifying one extension of FITS, or block of ASDF.
 
     ``problem`` is empty when the bytes are those that were written, or nothing tells.
     """

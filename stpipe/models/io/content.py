@@ -25,7 +25,7 @@ LOCK = threading.RLock()
 
 @dataclass(frozen=True)
 class Deferred:
-    """A metadata tree that is parsed when something is looked for that headers do not tell."""
+    """A metadata tree that is parsed when something is needed that the headers do not have."""
 
     text: bytes = field(repr=False)
     load: Callable[[], dict[str, Any]] = field(repr=False)
@@ -47,7 +47,7 @@ class Content:
     deferred
         More metadata, of lower rank than `tree`, not parsed yet.
     arrays
-        By attribute path; `Stored` until somebody touches them.
+        By attribute path; `Stored` until they are used.
     headers
         Metadata cards of every extension that the schema knows, as they were read.
     extras
@@ -65,7 +65,7 @@ class Content:
     lists: dict[str, list[Content]] = field(default_factory=dict)
 
     def complete(self) -> None:
-        """Bring in the metadata that are not parsed yet; what is there already wins."""
+        """Add the metadata that are not parsed yet; existing values take precedence."""
         if self.deferred is None:
             return
         with LOCK, blaming(self.source.path) if self.source else nullcontext():
@@ -114,13 +114,13 @@ class Content:
 
 @contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Whatever is of another kind than it should be in a file is the file's fault."""
+    """Turn errors that unexpected content causes into one message about the file."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is damaged: something in it is not what it should be "
-            f"({type(error).__name__}: {error}); get it or make it again."
+            f"({type(error).__name__}: {error}); download or rebuild it."
         ) from error
 
 

@@ -73,7 +73,7 @@ def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
         named = "" if type(error) is ValueError else f"{type(error).__name__}: "
         words = f"{named}{error}".splitlines()[0]
         raise InputError(
-            f"{source.path} is damaged: it is no table in ECSV ({words}); get it or make it again."
+            f"{source.path} is damaged: it is not a table in ECSV ({words}); download or rebuild it."
         ) from error
     return {name: value for name, value in tree.items() if not name.startswith("__")}, table
 
@@ -168,7 +168,7 @@ def _checked(column: Mapping[str, Any], cells: Iterable[str]) -> Array:
     try:
         return _column(kind, cells)
     except (ValueError, LookupError, OverflowError, TypeError) as error:
-        raise ValueError(f"a cell of {name} is no {kind}") from error
+        raise ValueError(f"a cell of {name} is not of the type {kind}") from error
 
 
 def _column(kind: str, cells: Iterable[str]) -> Array:

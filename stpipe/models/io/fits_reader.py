@@ -19,7 +19,7 @@ from stpipe.models.storage.source import Source
 __all__ = ["ASDF_EXTENSION", "conforming", "read_fits", "tree_of"]
 
 ASDF_EXTENSION = "ASDF"
-# Written for "unknown" where a number or truth value should stand; no reason to warn.
+# Written for "unknown" in place of a number or truth value; no reason to warn.
 _PLACEHOLDERS = ("", "N/A", "NONE", "#TODO", "UNKNOWN", "UNDEFINED")
 
 log = logging.getLogger(__name__)

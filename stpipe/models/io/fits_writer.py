@@ -375,7 +375,7 @@ def _write(stream: BinaryIO, header: Header, unit: _Unit, *, checksum: bool) -> 
     if checksum:
         header = checksums.with_checksum(header, unit.pieces())
     elif header != unit.template:
-        # The checksum of an extension that is carried along holds as long as nothing changes.
+        # The checksum of an extension that is copied is valid as long as nothing changes.
         header = Header(card for card in header if card.keyword not in checksums.KEYWORDS)
     stream.write(header.to_bytes())
     stream.writelines(unit.pieces() if unit.size < LARGE else ahead(unit.pieces()))

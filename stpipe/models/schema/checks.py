@@ -1,4 +1,4 @@
-"""Schemas of users are checked when they are read: by the meta-schema, and for what it cannot say.
+"""Checks of users' schemas: by the meta-schema, and for what it cannot express.
 
 Those that ship with the package are checked by its tests.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["check_document", "check_places"]
 
 _COMMENTARY = ("", "COMMENT", "CONTINUE", "END", "HIERARCH", "HISTORY")
-# Extensions that every file has for something else.
+# Extensions that are reserved.
 _TAKEN = ("PRIMARY", "ASDF")
 # A slit's own source type stands where other models have that of the exposure's target.
 _SHARED = ("SCI", "SRCTYPE")
@@ -98,9 +98,9 @@ def check_places(schema: Checked) -> None:
 def _problems(field: Field, taken: dict[tuple[str, str], str], at: str) -> Iterator[str]:
     place = (field.hdu, field.keyword or "")
     if field.is_array and field.hdu in _TAKEN:
-        yield f"cannot be in the extension {field.hdu}, which every file has for something else"
+        yield f"cannot be in the extension {field.hdu}, which is reserved"
     if field.keyword and _belongs_to_fits(field.keyword):
-        yield f"cannot have the keyword {field.keyword}, which is one of FITS itself"
+        yield f"cannot have the keyword {field.keyword}, which FITS reserves"
     has_place = (field.is_array or field.keyword) and place != _SHARED
     path = f"{at}{field.path}"
     if has_place and taken.setdefault(place, path) != path:
@@ -119,17 +119,17 @@ def _belongs_to_fits(keyword: str) -> bool:
 def _default_problem(field: Field) -> str:
     if field.is_array:
         is_number = isinstance(field.default, (bool, int, float)) and not field.is_table
-        return "" if is_number else f"{field.default!r} is no number for every item"
+        return "" if is_number else f"{field.default!r} is not one number for all items"
     return check_value(field, field.default).rstrip(".")
 
 
 def _words(error: Any, limit: int = 300) -> str:
     if error.validator == "not":  # {}
-        return "this word has no meaning here"
+        return "this keyword is not allowed here"
     if error.validator == "additionalProperties":
         known = error.schema["properties"]
         unknown = next(name for name in error.instance if name not in known)
-        return f"there is an unknown word {unknown}{did_you_mean(unknown, known)}"
+        return f"the keyword {unknown} is unknown{did_you_mean(unknown, known)}"
     line = " ".join(error.message.split())
     return line if len(line) <= limit else f"{line[:limit]}..."
 

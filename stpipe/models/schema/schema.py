@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -37,6 +37,7 @@ import numpy as np
 from stpipe.errors import InputError, did_you_mean
 from stpipe.models.schema.fields import Field
 from stpipe.system import package_data
+from stpipe.system.text import with_article
 
 __all__ = ["Schema"]
 
@@ -185,7 +186,9 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The schema {path} cannot be read: {error}.") from error
     if not isinstance(document, dict):
-        raise InputError(f"The schema {path} holds a {type(document).__name__}, not an object.")
+        raise InputError(
+            f"The schema {path} holds {with_article(type(document).__name__)}, not an object."
+        )
     if not _ships(path):
         from stpipe.models.schema.checks import check_document
 
@@ -240,7 +243,7 @@ def _point(document: dict[str, Any], pointer: str, file: Path) -> dict[str, Any]
                 f'The schema {file} refers to "#{pointer}", which is absent.'
             ) from None
     if not isinstance(node, dict):
-        raise InputError(f'The schema {file} refers to "#{pointer}", which is no schema.')
+        raise InputError(f'The schema {file} refers to "#{pointer}", which is not a schema.')
     return node
 
 
@@ -269,7 +272,7 @@ def _field(path: str, leaf: dict[str, Any], file: Path) -> Field:
 def _dtype(path: str, spec: Any, file: Path) -> np.dtype[Any]:
     try:
         if isinstance(spec, list):
-            spec = list(_columns(spec))
+            spec = [(c["name"], c["dtype"], tuple(c.get("shape", ()))) for c in spec]
         dtype: np.dtype[Any] = np.dtype(spec)
     except ValueError as error:  # of columns
         raise InputError(f'The schema {file}: dtype {spec!r} of "{path}": {error}.') from error
@@ -282,8 +285,3 @@ def _dtype(path: str, spec: Any, file: Path) -> np.dtype[Any]:
 def _cell_ndim(spec: Any) -> dict[str, int]:
     columns = spec if isinstance(spec, list) else []
     return {column["name"]: column["ndim"] for column in columns if "ndim" in column}
-
-
-def _columns(spec: list[dict[str, Any]]) -> Iterator[Any]:
-    for column in spec:
-        yield (column["name"], column["dtype"], tuple(column.get("shape", ())))

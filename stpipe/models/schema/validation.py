@@ -1,4 +1,4 @@
-"""Whether values and arrays conform to the schema, and the words for it when they do not.
+"""Whether values and arrays conform to the schema, and messages if they do not.
 
 `check_value` knows the vocabulary of `stpipe.models.schema.schema` and nothing else, so that
 assigning is cheap. Schemas may use any other keyword of JSON Schema (``pattern``, ``minimum``,
@@ -16,6 +16,7 @@ import numpy as np
 from stpipe.errors import ValidationError
 from stpipe.models.schema.fields import Field
 from stpipe.models.storage.arrays import Array, Stored
+from stpipe.system.text import counted, with_article
 
 __all__ = [
     "array_problem",
@@ -52,7 +53,7 @@ def check_value(field: Field, value: Any) -> str:
     conforms = _TYPES.get(field.type or "")
     if conforms and not conforms(value):
         found = f"{value!r} ({type(value).__name__})"
-        return f"{_named(field)} is {found}; allowed is {_a(field.type or '')}."
+        return f"{_named(field)} is {found}; allowed is {with_article(field.type or '')}."
     if field.enum and not any(_equal(value, allowed) for allowed in field.enum):
         allowed = ", ".join(map(repr, field.enum))
         return f"{_named(field)} is {value!r}; allowed is one of {allowed}."
@@ -60,7 +61,7 @@ def check_value(field: Field, value: Any) -> str:
 
 
 def from_header(field: Field, value: Any, token: str) -> Any:
-    """A header's value as the schema's type where that is plainly meant, else None.
+    """A header's value in the schema's type if that is clearly meant, else None.
 
     Files exist that hold numbers as text and text as numbers; ``token`` is the text on the card.
     """
@@ -163,14 +164,14 @@ def _as_array(field: Field, array: Any, model: str) -> Array:
         if not (problem := _would_lose(table)):
             return np.asarray(table)
     except (TypeError, ValueError) as error:
-        problem = f"is no array: {error}"
+        problem = f"is not an array: {error}"
     raise ValidationError(f"{model}: {_named(field)} {problem}.")
 
 
 def _would_lose(array: Any) -> str:
-    """What an array has beside its values."""
+    """What a plain array would lose, such as a mask or a unit."""
     if isinstance(array, np.ma.MaskedArray) and np.ma.getmaskarray(array).tobytes().strip(b"\0"):
-        return "has masked values; say what they are: array.filled(...)"
+        return "has masked values; give them values first: array.filled(...)"
     unit = str(getattr(array, "unit", None) or "")
     if unit:
         return f"has the unit {unit}; give its values in the model's unit: array.to_value(...)"
@@ -212,10 +213,10 @@ def shape_problem(field: Field, shape: tuple[int, ...]) -> str:
         return f"{_named(field)} is a single value; allowed are arrays of one dimension and more."
     ndim = 1 if field.is_table else field.ndim
     if ndim is not None and len(shape) != ndim:
-        return f"{_named(field)} has shape {shape}; allowed are {ndim} dimensions."
+        return f"{_named(field)} has shape {shape}; allowed: {counted(ndim, 'dimension')}."
     most = field.max_ndim
     if most is not None and len(shape) > most:
-        return f"{_named(field)} has shape {shape}; allowed are at most {most} dimensions."
+        return f"{_named(field)} has shape {shape}; allowed: at most {counted(most, 'dimension')}."
     return ""
 
 
@@ -257,10 +258,6 @@ def _named(field: Field) -> str:
     if field.is_array:
         return f"{field.path} (extension {field.hdu})"
     return f"{field.path} (FITS keyword {place}{field.keyword})" if field.keyword else field.path
-
-
-def _a(name: str) -> str:
-    return f"{'an' if name[0] in 'aio' else 'a'} {name}"
 
 
 def _parsed(kind: str, text: str) -> Any:
@@ -316,7 +313,7 @@ def _cast_table(field: Field, array: Array, model: str) -> Array:
         if table.dtype[name].ndim != ndim:
             raise ValidationError(
                 f"{model}: {_named(field)} has in column {name} cells of the shape "
-                f"{table.dtype[name].shape}; allowed are {ndim} dimensions."
+                f"{table.dtype[name].shape}; allowed: {counted(ndim, 'dimension')}."
             )
     for name in (*wanted, *rest):
         column = array[theirs[name.lower()]]
@@ -348,7 +345,7 @@ def _safe_column(column: Array, dtype: np.dtype[Any]) -> bool:
 
 
 def accepted(value: Any, path: str) -> Any:
-    """``value`` if the asdf library can store its like.
+    """``value`` if the asdf library can store objects of its class.
 
     Raises
     ------
@@ -361,6 +358,6 @@ def accepted(value: Any, path: str) -> Any:
         return value
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     raise ValidationError(
-        f"{path} is a {kind}; metadata are text, numbers, booleans, lists, dictionaries, "
+        f"{path} is {with_article(kind)}; metadata are text, numbers, booleans, lists, dictionaries, "
         "and objects that the asdf library can store."
     )

@@ -1,1 +1,1 @@
-"""Where arrays lie: in memory, in a file, in a scratch file; read when they are asked for."""
+"""Where arrays are: in memory, in a file, in a scratch file; read on first use."""

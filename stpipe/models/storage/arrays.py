@@ -1,4 +1,4 @@
-"""Arrays that stay in their file until somebody touches them.
+"""Arrays that stay in their file until they are used.
 
 No file handle stays open: every access opens the file, checks that it is still the one that was
 described, reads and closes it.
@@ -149,7 +149,7 @@ class Stored:
 
     def _mapped(self) -> tuple[mmap.mmap, int]:
         """The part of the file that has the array, and where the array starts in it."""
-        # A mapping must start on a page. It lasts, with its file handle, while somebody refers to it.
+        # A mapping must start on a page. It lasts, with its file handle, while it is referenced.
         start = self.offset - self.offset % mmap.ALLOCATIONGRANULARITY
         length = self.offset - start + self.nbytes
         with self.source.open() as stream:
@@ -159,7 +159,7 @@ class Stored:
 
     def _check(self, complete: bool) -> None:
         if not complete:
-            raise InputError(f"{self.source.path} ends within an array; get it again.")
+            raise InputError(f"{self.source.path} ends within an array; download it again.")
 
     def _at(self, whole: Array, first: int, key: Any) -> Array:
         """The stored items at ``key``: a view of the bytes of a file."""

@@ -34,7 +34,7 @@ def source_of(path: Path) -> Source:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) and not path.is_dir():
-            raise InputError(f"{path} is no file, but a pipe or device; copy it into a file.")
+            raise InputError(f"{path} is not a file but a pipe or device; copy it into a file.")
         with path.open("rb") as stream:
             packed = stream.read(2) == _GZIP
     except FileNotFoundError:
@@ -69,10 +69,11 @@ def unpack(path: Path, packed: int) -> Source:
                     f"{RATIO} times its size; unpack it with gunzip if that is what it should be."
                 )
             if isinstance(target, io.BytesIO) and size > IN_MEMORY:
-                target = _spilled(target)
+                in_memory, target = target, Scratch()
+                _append(target, in_memory.getvalue())
             _append(target, chunk)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is a damaged gzip file ({error}); get it again.") from None
+        raise InputError(f"{path} is a damaged gzip file ({error}); download it again.") from None
     except OSError as error:
         raise InputError(
             f"{path} cannot be unpacked: {error.strerror or error}; large files need room in TMPDIR."
@@ -86,12 +87,6 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with gzip.open(path) as stream:
         while chunk := stream.read(_CHUNK):
             yield chunk
-
-
-def _spilled(buffer: io.BytesIO) -> Scratch:
-    scratch = Scratch()
-    _append(scratch, buffer.getvalue())
-    return scratch
 
 
 def _append(target: io.BytesIO | Scratch, chunk: bytes) -> None:

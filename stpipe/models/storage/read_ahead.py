@@ -1,4 +1,4 @@
-"""Use a second core where the interpreter is free: while numpy converts and the kernel copies."""
+"""Use a second core while the interpreter is free: numpy converts and the kernel copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files without a name, for what does not fit into memory: gone with their process, however it ends."""
+"""Files without a name, for data that do not fit into memory; they end with their process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Scratch", "Unnamed"]
 
 
 class Scratch:
-    """An empty file in TMPDIR, to be written by its `handle`; closed when nobody uses it any more."""
+    """An empty file in TMPDIR, to be written by its `handle`; closed when it is no longer used."""
 
     def __init__(self) -> None:
         self.handle, name = tempfile.mkstemp(prefix="stpipe-")

@@ -49,5 +49,5 @@ class Source:
 
 
 def identity_of(status: os.stat_result) -> tuple[int, int, int]:
-    """What tells a file from another, and from what it was before."""
+    """Numbers that identify a file and its state."""
     return (status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""Run: gather what a project's report shows, and write the page."""
+"""Gather what the report of a project shows, and write the page."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class _Job:
 
 
 def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool) -> Iterator[str]:
-    """Write the page about the project in `folder`; yields what there is to say.
+    """Write the page about the project in `folder`; yields lines for the user.
 
     It shows the products in `chosen`, or what the pipeline returns, or every product.
 
     Raises
     ------
     UsageError
-        When a chosen file is no product of the project, or nothing was made yet.
+        When a chosen file is not a product of the project, or nothing was made yet.
     """
     output = output.resolve()
     config = project_config.read(folder)
@@ -58,7 +58,7 @@ def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool
         wanted = _wanted(plan, chosen, everything=everything)
         made = [path for path in wanted if Path(path).is_file()]
         if not made:
-            raise UsageError(f"{folder}: no product is there yet: run snakemake --cores 8 cal.")
+            raise UsageError(f"{folder}: there are no products yet: run snakemake --cores 8 cal.")
         gathered = _gather(plan, config, wanted, made)
         text = page.render(gathered)
     write_text(output, text)
@@ -69,13 +69,10 @@ def write(folder: Path, output: Path, chosen: Sequence[str], *, everything: bool
 def _wanted(plan: Plan, chosen: Sequence[str], *, everything: bool) -> list[str]:
     kept = [p for _, entry in plan.entries() if entry["keep"] for p in entry["outputs"].values()]
     if unknown := sorted(set(chosen) - set(plan.products())):
-        raise UsageError(f"no products of this project: {', '.join(unknown)}.")
-    # Marks of hooks are results of the plan, but nothing to look at.
-    return list(chosen) or [p for p in (kept if everything else plan.results()) if _is_product(p)]
-
-
-def _is_product(path: str) -> bool:
-    return bool(naming.split(path).extension)
+        raise UsageError(f"not products of this project: {', '.join(unknown)}.")
+    # Marker files of hooks are results of the plan, but have nothing to show.
+    wanted = [p for p in (kept if everything else plan.results()) if naming.split(p).extension]
+    return list(chosen) or wanted
 
 
 def _gather(
@@ -115,13 +112,13 @@ def _size(count: int) -> int:
 
 
 def _elapsed(found: Sequence[costs.Cost]) -> float | None:
-    """From the first start to the last end, when all happened in one go."""
+    """Time from the first start to the last end, if all jobs ran in one go."""
     times = [(c.started, c.started + c.wall) for c in found if c.started and c.wall]
     return max(e for _, e in times) - min(s for s, _ in times) if times else None
 
 
 def _missing(jobs: Sequence[_Job], wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each wanted product that is not there, and what the first job that failed for it said."""
+    """Each wanted product that is missing, with the error of the first job that failed for it."""
     errors: Mapping[str, str] = _errors(jobs)
     owner = {path: job.root for job in jobs for path in job.products}
     for path in wanted:

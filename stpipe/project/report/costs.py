@@ -25,7 +25,7 @@ METADATA = Path(".snakemake/metadata")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one job cost; None where nothing is noted."""
+    """The cost of one job; None where it is unknown."""
 
     rule: str
     started: float | None = None  # s since 1970
@@ -36,7 +36,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class RuleCost:
-    """What all jobs of a rule cost."""
+    """The cost of all jobs of a rule."""
 
     rule: str
     jobs: int
@@ -65,7 +65,7 @@ def _record(product: str) -> dict[str, Any]:
 
 
 def last_error(log: str) -> str:
-    """What a job that failed said last; empty when its log says nothing of an error."""
+    """The last error in the log of a job; empty if there is none."""
     lines = [line for line in _tail(log).splitlines() if "error:" in line]
     return lines[-1] if lines else ""
 

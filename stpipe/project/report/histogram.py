@@ -32,7 +32,7 @@ def histogram(image: npt.NDArray[Any], unit: str) -> str:
             f'<svg class="histogram" role="img" viewBox="0 0 {_WIDTH} {_HEIGHT + _MARGIN}">',
             f"<title>{text} {unit}</title>",
             f'<path class="bars" d="{_outline(heights)}"/>',
-            _marker((median - low) / (high - low)),
+            f'<path class="median" d="M{_WIDTH * (median - low) / (high - low):.1f} 0V{_HEIGHT}"/>',
             _label(0, "start", low),
             _label(_WIDTH, "end", high),
             "</svg>",
@@ -54,11 +54,6 @@ def _outline(heights: npt.NDArray[np.float64]) -> str:
     tops = (_HEIGHT * (1 - h) for h in heights)
     steps = "".join(f"V{top:.1f}H{width * (i + 1):.1f}" for i, top in enumerate(tops))
     return f"M0 {_HEIGHT}{steps}V{_HEIGHT}Z"
-
-
-def _marker(place: float) -> str:
-    x = _WIDTH * place
-    return f'<path class="median" d="M{x:.1f} 0V{_HEIGHT}"/>'
 
 
 def _label(x: float, anchor: str, value: float) -> str:

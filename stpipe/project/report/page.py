@@ -15,6 +15,7 @@ from stpipe.project.report.images import BACKGROUND, Flag
 from stpipe.project.report.product import Recipe, Shown
 from stpipe.system import package_data
 from stpipe.system.software import VERSION
+from stpipe.system.text import counted
 
 __all__ = ["Page", "render"]
 
@@ -75,8 +76,8 @@ def _summary(page: Page) -> Iterator[str]:
         ("products", f"{there} of {page.wanted}"),
         ("jobs", str(sum(r.jobs for r in page.rules))),
         ("time of all jobs", _seconds(total)),
-        ("first start to last end", _seconds(page.elapsed)),
-        ("most memory of a job", _megabytes(peak)),
+        ("elapsed time", _seconds(page.elapsed)),
+        ("peak memory of a job", _megabytes(peak)),
     ):
         yield f"<div><dt>{name}</dt><dd>{value}</dd></div>"
 
@@ -84,15 +85,15 @@ def _summary(page: Page) -> Iterator[str]:
 def _problems(page: Page) -> Iterator[str]:
     if page.missing:
         rows = page.missing.items()
-        heads = ("product", "what its exposure's first failed job said")
+        heads = ("product", "error of the first failed job of its exposure")
         table = _table("Missing products", heads, rows)
-        yield _problem(f"{len(page.missing)} products are missing", table)
+        yield _problem(f"{counted(len(page.missing), 'product')} missing", table)
     if page.damaged:
         items = "".join(f"<li>{escape(sentence)}</li>" for sentence in page.damaged)
-        yield _problem(f"{len(page.damaged)} products are damaged", f"<ul>{items}</ul>")
+        yield _problem(f"{counted(len(page.damaged), 'product')} damaged", f"<ul>{items}</ul>")
     if page.left_out:
-        words = "Name products on the command line to see others: stflow report cal/X_rate.fits"
-        yield _problem(f"{page.left_out} more products are not shown", f"<p>{words}</p>")
+        words = "To see others, name them on the command line: stflow report cal/X_rate.fits"
+        yield _problem(f"{counted(page.left_out, 'product')} not shown", f"<p>{words}</p>")
 
 
 def _problem(heading: str, content: str) -> str:
@@ -181,9 +182,9 @@ def _figure(image: bytes, alt: str, caption: str) -> str:
 
 
 def _legend(flags: Sequence[Flag]) -> str:
-    """What the colours mean; the list is in the order of rareness, as the map is painted."""
+    """What the colours mean, the rarest flag last, as the map is painted."""
     if not flags:
-        return ": no pixel has any"
+        return ": no pixel is flagged"
     items = "".join(
         f'<li><span class="swatch" style="background:rgb{flag.colour}"></span>{flag.name} '
         f"<small>{flag.count} ({_percent(flag.share)})</small></li>"
@@ -212,7 +213,7 @@ def _recipe(number: int, recipe: Recipe, products: Sequence[Shown]) -> str:
         for r in recipe.records
         for kind, ref in r.get("references", {}).items()
     ]  # fmt: skip
-    made = ("step", "status", "why", "parameters that are not the default")
+    made = ("step", "status", "why", "non-default parameters")
     files = ("step", "reference", "file", "selected by", "SHA-256")
     return (
         f'<section class="recipe" id="recipe-{number}"><h3>Recipe {number}</h3>'

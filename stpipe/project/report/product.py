@@ -1,4 +1,4 @@
-"""Product: what a report shows of one file."""
+"""The facts and pictures that a report shows of one file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Equal for products that were made alike."""
+        """Equal for products that were made in the same way."""
         return json.dumps([self.records, self.software], sort_keys=True, default=str)
 
 
@@ -94,7 +94,8 @@ def _add_pictures(shown: Shown, model: DataModel, name: str, longest: int) -> No
 
     shown.shape = tuple(model.shapes[name])
     shown.unit = str(model.get("meta.bunit_data") or "")
-    shown.caption = _plane(shown.shape)
+    planes = {3: "last integration", 4: "last group of the last integration"}
+    shown.caption = planes.get(len(shown.shape), "")
     image = image_of(model, name, None)
     shown.image = images.brightness(image, longest)
     shown.histogram = histogram(image, shown.unit)
@@ -103,11 +104,6 @@ def _add_pictures(shown: Shown, model: DataModel, name: str, longest: int) -> No
         from stpipe.models import dqflags
 
         shown.flag_map, shown.flags = images.flag_map(flags, dqflags.pixel, longest)
-
-
-def _plane(shape: tuple[int, ...]) -> str:
-    names = {3: "last integration", 4: "last group of the last integration"}
-    return names.get(len(shape), "")
 
 
 def _flags(model: DataModel, shape: tuple[int, ...]) -> Any:

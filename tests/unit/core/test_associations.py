@@ -118,7 +118,7 @@ def test_associations_that_cannot_be(rates: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the product one has 2 science members, allowed: 1"):
         assignments(Image2Pipeline, str(two))
     lost = association(tmp_path, one=[(tmp_path / "lost.fits", "science")])
-    with pytest.raises(InputError, match=r"1 of 1 members are missing:\n.*lost\.fits"):
+    with pytest.raises(InputError, match=r"1 of 1 member not found:\n.*lost\.fits"):
         assignments(Image2Pipeline, str(lost))
     asn = with_backgrounds(rates, tmp_path)
     with pytest.raises(InputError, match="Detector1Pipeline has no step bkg_subtract"):

@@ -85,9 +85,7 @@ def test_command_says_what_it_wrote_and_that_nothing_is_left_to_do(
     second = capsys.readouterr().out
 
     # An exposure and its truth are one part, written together.
-    assert [
-        f"wrote 1 files in {folder / part}" for part in ("truth", "uncal")
-    ] == first.splitlines()
+    assert [f"wrote 1 file in {folder / part}" for part in ("truth", "uncal")] == first.splitlines()
     assert f"Nothing to do: everything in {folder} is there and unchanged.\n" == second
 
 

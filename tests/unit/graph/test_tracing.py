@@ -167,5 +167,5 @@ def test_a_step_of_two_stages_is_one_rule() -> None:
     rules = of_stages([First, Second])
     assert ["halve", "split"] == [rule.name for rule in rules]
     assert {"halve", "low", "high"} == rules[0].suffixes
-    with pytest.raises(UsageError, match=r"split belongs to two pipelines .* another step in each"):
+    with pytest.raises(UsageError, match=r"split is in two pipelines .* different step in each"):
         of_stages([First, Third])

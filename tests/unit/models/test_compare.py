@@ -62,7 +62,7 @@ def test_differences_in_parts_and_tables() -> None:
     found = [(each.kind, each.name, each.first) for each in compare(first, second)]
     assert [
         ("metadata", "spec.0.name", "one"),
-        ("array", "spec.0.spec_table[FLUX]", "1 of 3 cells differ"),
+        ("array", "spec.0.spec_table[FLUX]", "1 of 3 cells differs"),
     ] == found
     second.spec = []
     assert ("array", "spec.0.spec_table", "table 3") in [

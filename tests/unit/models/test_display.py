@@ -75,8 +75,8 @@ def test_a_quick_look(ramp: models.RampModel, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "index", "message"),
     [
-        ("dta", None, "has no array dta to look at; there are: data"),
-        ("int_times", None, "is no image: its shape is"),
+        ("dta", None, "has no array dta; it has: data"),
+        ("int_times", None, "is not an image: its shape is"),
         ("data", (0,), r"the index \(0,\) is not that of an image"),
         ("data", (0, 3), r"the index \(0, 3\) is not that of an image"),
     ],

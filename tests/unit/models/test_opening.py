@@ -64,7 +64,9 @@ def test_other_models_are_refused(image: models.ImageModel, tmp_path: Path) -> N
     with fits.open(path, mode="update") as units:
         units[0].header["DATAMODL"] = "StrangeModel"
     assert (5, 7) == models.ImageModel(path).shape
-    with pytest.raises(InputError, match=r"x.fits is no CubeModel: data .* allowed are 3 dimens"):
+    with pytest.raises(
+        InputError, match=r"x.fits is not a valid CubeModel: data .* allowed: 3 dimens"
+    ):
         models.CubeModel(path)
 
 
@@ -79,7 +81,7 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
 def test_pipes_and_names_that_no_file_can_have(tmp_path: Path) -> None:
     """Nothing waits for somebody who writes into a pipe."""
     os.mkfifo(tmp_path / "x.fits")
-    with pytest.raises(InputError, match=r"x\.fits is no file, but a pipe or device"):
+    with pytest.raises(InputError, match=r"x\.fits is not a file but a pipe or device"):
         models.open(tmp_path / "x.fits")
     for name in ("a\0.fits", "a" * 5000):
         with pytest.raises(InputError, match=r"a.* cannot be read: "):

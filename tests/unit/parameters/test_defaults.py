@@ -205,7 +205,8 @@ def test_hooks_and_names_from_outside_are_refused(
     for name in ("pre_hooks", "post_hooks", "output_dir", "override_gain"):
         assert f"{name} of jump is refused: only a user may set it." in text
     assert (
-        '"rejection_treshold" is no parameter of jump (did you mean "rejection_threshold"?)' in text
+        '"rejection_treshold" is not a parameter of jump (did you mean "rejection_threshold"?)'
+        in text
     )
     assert "search_output_file" not in text
     assert not marker.exists()
@@ -315,7 +316,10 @@ def test_shipped_files_lie_below_everything(
     (tmp_path / "calwebb_detector1.cfg").write_text(
         "[steps]\n[[jump]]\nmin_diffs_single_pass = 4\n"
     )
-    monkeypatch.setattr(defaults.package_data, "folder", lambda _: tmp_path)
+    folder = defaults.package_data.folder
+    monkeypatch.setattr(
+        defaults.package_data, "folder", lambda n: tmp_path if n == "config" else folder(n)
+    )
     defaults._shipped_file.cache_clear()
     try:
         jump = settled(Detector1Pipeline(), niriss).jump

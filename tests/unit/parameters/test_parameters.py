@@ -111,7 +111,9 @@ def test_all_mistakes_are_reported_together_with_place_and_way_out(tmp_path: Pat
 
 def test_a_required_parameter_must_be_given() -> None:
     """Without a default somebody has to say it."""
-    with pytest.raises(ParameterError, match=r"seed: required, allowed: integer\(min=1\)"):
+    with pytest.raises(
+        ParameterError, match=r"seed: required, but not set; allowed: integer\(min=1\)"
+    ):
         resolve(Needy, Settings())
     assert resolve(Needy, from_keywords({"seed": 3})).values["seed"] == 3
 
@@ -239,7 +241,7 @@ def test_names_of_steps_are_pointed_out_where_parameters_stand(tmp_path: Path) -
     assert (
         f'{path}:1: unknown parameter "width" of scene (did you mean --steps.blur.width?)' == width
     )
-    assert f'{path}:2: "blur" is a step of scene: its parameters stand under [steps]' in section
+    assert f'{path}:2: "blur" is a step of scene: set its parameters under [steps]' in section
     assert f'{path}:5: scene has no step "blurr" (did you mean "blur"?)' == step
 
 
@@ -291,12 +293,15 @@ def test_asdf_files_of_either_age_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"#ASDF 1.0.0\n--- {\n", "not a valid ASDF file"), (b"#ASDF 1.0.0\n--- {a: 1}\n", "has no")],
+    [
+        (b"#ASDF 1.0.0\n--- {\n", ": not a valid ASDF file"),
+        (b"#ASDF 1.0.0\n--- {a: 1}\n", " is not a parameter file: it has no `parameters`"),
+    ],
 )
 def test_a_damaged_asdf_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.asdf"
     path.write_bytes(content)
-    with pytest.raises(ParameterError, match=f"bad.asdf: .*{message}"):
+    with pytest.raises(ParameterError, match=f"bad.asdf{message}"):
         read_cfg(path)
 
 

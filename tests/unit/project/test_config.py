@@ -17,6 +17,11 @@ def test_a_snakefile_of_an_earlier_version_has_to_be_written_again(tmp_path: Pat
     file.write_text((package_data.folder("workflow") / "Snakefile").read_text())
     require_current(tmp_path)
 
-    file.write_text("from stpipe.generate.plan import load\n")
-    with pytest.raises(UsageError, match=r"earlier version of stpipe-flow.*stflow generate"):
-        require_current(tmp_path)
+    old = (
+        "from stpipe.generate.plan import load\n",
+        file.read_text().replace("    discard_backup,\n", "    forget,\n"),
+    )
+    for text in old:
+        file.write_text(text)
+        with pytest.raises(UsageError, match=r"earlier version of stpipe-flow.*stflow generate"):
+            require_current(tmp_path)

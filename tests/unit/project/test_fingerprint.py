@@ -13,7 +13,7 @@ from stpipe.registry import STEPS
 
 
 def test_a_step_counts_arithmetic_and_nothing_of_the_framework() -> None:
-    """Only what decides pixels has products made again: a progress bar does not."""
+    """Only what decides pixels causes a rebuild: a progress bar does not."""
     home = Path(stpipe.__file__).parent
     arithmetic = ("steps", "science", "pipelines")
     framework = {p for p in home.rglob("*.py") if p.relative_to(home).parts[0] not in arithmetic}

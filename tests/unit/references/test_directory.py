@@ -111,9 +111,11 @@ def test_rules_that_cannot_be_understood_are_named(tmp_path: Path, text: str) ->
 
 
 def test_a_folder_without_rules_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ReferenceMissing, match=r"has neither rules\.json nor rules\.cfg"):
+    with pytest.raises(
+        ReferenceMissing, match=r"has no rules; allowed: a folder with rules\.json or rules\.cfg"
+    ):
         DirectoryResolver(tmp_path)
-    with pytest.raises(ReferenceMissing, match="is no folder"):
+    with pytest.raises(ReferenceMissing, match="is not a folder"):
         DirectoryResolver(tmp_path / "nowhere")
 
 

@@ -116,7 +116,7 @@ def test_differences_on_the_command_line(
         with pytest.raises(SystemExit) as caught:
             main(["diff", *paths, f"--rtol={wrong}"])
         assert 2 == caught.value.code
-        assert f"--rtol: {wrong} is not a number from 0 up" in capsys.readouterr().err
+        assert f"--rtol: {wrong} is not a number of at least 0" in capsys.readouterr().err
     assert 2 == main(["diff", *paths, "--rtoll=5"])
 
 

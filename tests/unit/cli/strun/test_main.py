@@ -106,7 +106,7 @@ def test_whoever_has_read_enough_may_go(run: Run, tmp_path: Path) -> None:
         (["--like"], 2, "--like needs a value"),
         (["jump", "a.fits", "b.fits", "--output_file=c.fits"], 2, "several inputs"),
         (["stpipe.steps.stage1.jump.step:JumpSetp"], 2, 'did you mean "JumpStep"'),
-        (["stpipe.steps.stage1.jump.step:JumpRules"], 2, "it is no step of stpipe-flow"),
+        (["stpipe.steps.stage1.jump.step:JumpRules"], 2, "is not a step of stpipe-flow"),
     ],
 )
 def test_a_newcomers_mistakes(

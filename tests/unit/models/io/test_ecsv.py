@@ -86,9 +86,9 @@ def test_tables_of_astropy_open_as_catalogues(tmp_path: Path) -> None:
     ("before", "after", "words"),
     [
         ("\n2 ", "\n2 3 ", "row 2 has 9 of 8 cells"),
-        ("\n2 ", "\n2.5 ", "a cell of label is no int32"),
-        ("True", "Truth", "a cell of is_extended is no bool"),
-        ("float64", "float65", "a cell of xcentroid is no float65"),
+        ("\n2 ", "\n2.5 ", "a cell of label is not of the type int32"),
+        ("True", "Truth", "a cell of is_extended is not of the type bool"),
+        ("float64", "float65", "a cell of xcentroid is not of the type float65"),
         ("label xc", "labels xc", "names of columns do not agree"),
         ("# meta:", "# meta: {", "ParserError"),
         ("_rows: 2", "_rows: 3", "it has 2 of 3 rows"),
@@ -100,7 +100,7 @@ def test_damage_is_noticed(tmp_path: Path, before: str, after: str, words: str) 
     text = path.read_text(encoding="utf-8")
     assert before in text
     path.write_text(text.replace(before, after, 1), encoding="utf-8")
-    found = rf"x_cat.ecsv is damaged: it is no table in ECSV \(({words}).*\); get it"
+    found = rf"x_cat.ecsv is damaged: it is not a table in ECSV \(({words}).*\); download or"
     with pytest.raises(InputError, match=found):
         models.open(path)
 

@@ -219,12 +219,12 @@ def test_assignment_keeps_the_array_and_casts_safely() -> None:
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("data", np.zeros(3), r"data \(extension SCI\) has shape \(3,\); allowed are 2 dim"),
+        ("data", np.zeros(3), r"data \(extension SCI\) has shape \(3,\); allowed: 2 dim"),
         ("dq", np.uint32(5), r"dq \(extension DQ\) is a single value; allowed are arrays of one"),
         ("data", np.zeros((2, 2), complex), r"is an array of complex128; allowed is float32"),
         ("dq", np.zeros((2, 2)), r"dq \(extension DQ\) is an array of float64; allowed is uint32"),
         ("dq", np.full((2, 2), -1), r"an array of int64; allowed is uint32"),
-        ("var_flat", np.zeros((1, 1, 1, 1)), r"allowed are at most 3 dimensions"),
+        ("var_flat", np.zeros((1, 1, 1, 1)), r"allowed: at most 3 dimensions"),
     ],
 )
 def test_wrong_arrays_are_refused(name: str, array: Any, message: str) -> None:
@@ -379,7 +379,7 @@ def test_arrays_choose_their_model(shape: tuple[int, ...]) -> None:
 
 def test_arrays_without_model() -> None:
     """Other dimensions have no model."""
-    with pytest.raises(InputError, match="No model holds an array of 1 dimensions"):
+    with pytest.raises(InputError, match="No model holds an array of 1 dimension;"):
         models.open(np.zeros(3))
 
 
@@ -387,7 +387,7 @@ def test_arrays_without_model() -> None:
     ("value", "words"),
     [
         (3, "is a single value"),
-        ([[1], [1, 2]], "err .extension ERR. is no array"),
+        ([[1], [1, 2]], "err .extension ERR. is not an array"),
         (np.ma.array([[1.0, 2.0]], mask=[[0, 1]]), "has masked values"),
         (units.Quantity([[1.0]], "m"), "has the unit m"),
     ],

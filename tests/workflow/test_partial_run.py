@@ -73,7 +73,7 @@ def test_what_an_exposure_went_through_before_is_no_part_of_the_run(
         assert same(Path(f"whole/{root}_{suffix}.fits"), here / f"{root}_{suffix}.fits")
 
 
-def test_the_window_may_be_anywhere_and_products_of_single_steps_do(
+def test_the_part_may_be_anywhere_and_products_of_single_steps_do(
     here: Path, exposures: list[Path]
 ) -> None:
     """From a step to a later one; a product that was made by hand or in a project serves."""
@@ -98,7 +98,7 @@ def test_the_window_may_be_anywhere_and_products_of_single_steps_do(
         (["--steps.jump.rejection_threshold=5"], "jump: rejection_threshold was 4.0, now 5.0"),
         (
             ["--steps.linearity.skip"],
-            "would take dq_init, saturation, superbias, refpix, dark",
+            "would be dq_init, saturation, superbias, refpix, dark",
         ),
         (["--steps.jump.pre_hooks=shell:cp {input} {output}"], "jump (pre_hooks shell:cp"),
         (
@@ -148,7 +148,7 @@ def test_a_product_of_another_exposure_is_refused(
         raw.data = np.array(raw.data) + np.uint16(1)
         raw.save("x_uncal.fits")
     assert 3 == main(["calwebb_detector1", "x_uncal.fits", "--start-step=ramp_fit", QUIET])
-    assert "it was made from other bytes than x_uncal.fits has now" in capsys.readouterr().err
+    assert "it was made from x_uncal.fits before that file changed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_cannot_be_started_or_stopped_is_said(
     assert not list(here.iterdir())
 
 
-def test_a_single_step_has_no_window(here: Path, exposures: list[Path]) -> None:
+def test_a_single_step_has_no_parts(here: Path, exposures: list[Path]) -> None:
     del here
     assert 2 == main(["jump", str(exposures[0]), "--stop-step=jump", QUIET])
 
