@@ -180,7 +180,7 @@ def _run_shell(hook: Hook, model: DataModel, log: logging.Logger, limit: float |
 
 def _file_name(model: DataModel) -> str:
     """The name of the exposure: tools derive names of their own from it."""
-    name = Path(model.get("meta.filename") or "input").name
+    name = naming.writable(Path(model.get("meta.filename") or "input").name)
     return name if name.endswith(naming.EXTENSIONS) else f"{name}{model.extension}"
 
 

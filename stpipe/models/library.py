@@ -27,6 +27,7 @@ from stpipe.models.associations import Association, Member, is_there, load_assoc
 from stpipe.models.base import DataModel
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
+from stpipe.naming import writable
 
 __all__ = ["ModelLibrary"]
 
@@ -124,7 +125,7 @@ class ModelLibrary:
             raise TypeError(f"A member is replaced by a model, not by a {type(model).__name__}.")
         folder = self._scratch / f"{place:05d}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._replaced[place] = model.copy().save(folder / self.members[place].path.name)
+        self._replaced[place] = model.copy().save(folder / writable(self.members[place].path.name))
         self._amended[place] = len(self._amendments)
         self._held.pop(place, None)
         self._known.pop(place, None)
@@ -256,7 +257,7 @@ class ModelLibrary:
             When two members have the same name, or the folder is that of an input.
         """
         target = Path(folder)
-        names = [member.path.name for member in self.members]
+        names = [writable(member.path.name) for member in self.members]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{target}: two members have the name {', '.join(twice)}.")
         here = [m.path for m in self.members if m.path.resolve().parent == target.resolve()]

@@ -18,5 +18,5 @@ def test_a_snakefile_of_an_earlier_version_has_to_be_written_again(tmp_path: Pat
     require_current(tmp_path)
 
     file.write_text("from stpipe.generate.plan import load\n")
-    with pytest.raises(UsageError, match="earlier version of stpipe-flow.*stflow generate"):
+    with pytest.raises(UsageError, match=r"earlier version of stpipe-flow.*stflow generate"):
         require_current(tmp_path)
