@@ -24,6 +24,7 @@ from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored, read_only
 
 if TYPE_CHECKING:
+    from stpipe.models.io.reading import File
     from stpipe.models.protocols import Section
 
 __all__ = ["REGISTRY", "DataModel", "Init", "Part", "check_readable", "is_readable"]
@@ -89,7 +90,18 @@ class DataModel(HasMetadata):
         """What the file at ``path`` holds, as this model sees it."""
         from stpipe.models.io.reading import inspect
 
-        file = inspect(path)
+        return self._content_of(inspect(path), path)
+
+    @classmethod
+    def _opened(cls, file: File, path: Path) -> Self:
+        """The model in a file whose headers or tree have been read already."""
+        if cls.__init__ is not DataModel.__init__:
+            return cls(path)  # it may do more than we know
+        model = cls()
+        model._content = model._content_of(file, path)
+        return model
+
+    def _content_of(self, file: File, path: Path) -> Content:
         check_readable(type(self), file.model_type, str(path))
         content = file.content(self._schema)
         for name, array in content.arrays.items():

@@ -20,7 +20,7 @@ from stpipe.models.user_models import known_class
 from stpipe.naming import TABLES
 
 if TYPE_CHECKING:
-    from stpipe.models.io.ecsv import Table
+    from stpipe.models.io.columns import Table
 
 __all__ = ["open_metadata", "open_model"]
 
@@ -46,10 +46,11 @@ def open_model(init: Init) -> DataModel:
     if isinstance(init, DataModel):
         return type(init)(init)
     if isinstance(init, (str, os.PathLike)):
-        file = inspect(Path(init))
-        with blaming(file.source.path):
+        path = Path(init)
+        file = inspect(path)
+        with blaming(path):
             model = _class_of(file)
-        return model(init)
+        return model._opened(file, path)  # noqa: SLF001 - ours: what was read is not read again
     if isinstance(init, Mapping):
         name = str(lookup(init, "meta.model_type") or "")
         fits = init.get("data", init.get("dq"))

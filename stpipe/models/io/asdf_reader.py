@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stpipe.errors import InputError
 from stpipe.models.formats.fits_cards import (
     Card,
     Header,
@@ -15,40 +14,15 @@ from stpipe.models.formats.fits_cards import (
 )
 from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io import asdf_tree
+from stpipe.models.io.asdf_blocks import read_text, unpacked
 from stpipe.models.io.content import Content, lookup, remove
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.source import Source
 
-__all__ = ["FITS_KEY", "read_text", "read_tree", "sort_tree"]
+__all__ = ["FITS_KEY", "read_tree", "sort_tree"]
 
 FITS_KEY = "_fits"
 """Where a tree keeps what a FITS file held beyond the schema: headers and extensions."""
-
-_READ_AHEAD = 1 << 16
-_LONGEST_TREE = 1 << 28
-
-
-def read_text(source: Source) -> bytes:
-    """The YAML at the start of an ASDF file, up to its blocks.
-
-    Raises
-    ------
-    InputError
-        When it has no end.
-    """
-    text, step = b"", _READ_AHEAD
-    with source.open() as stream:
-        while (end := asdf_tree.document_end(text)) is None and len(text) < _LONGEST_TREE:
-            more = stream.read(step)
-            if not more:
-                break
-            text, step = text + more, 2 * step
-    if end is None:
-        raise InputError(
-            f"{source.path} is incomplete: its tree has no end before byte {len(text)}; "
-            "get it or make it again."
-        )
-    return text[:end]
 
 
 def read_tree(source: Source) -> dict[str, Any]:
@@ -94,7 +68,7 @@ def _cards(cards: list[Any]) -> Iterator[Card]:
 def _extra(unit: dict[str, Any]) -> Hdu:
     block = unit["data"].block
     header = _header(unit["header"])
-    source, offset, size = asdf_tree.unpacked(block)
+    source, offset, size = unpacked(block)
     found = Hdu(source, header, 0 if header.find("SIMPLE") else block.start, offset)
     if found.size > size:
         raise ValueError(f"extension {found.name} has {size} of {found.size} bytes")

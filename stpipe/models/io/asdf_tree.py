@@ -1,18 +1,15 @@
-"""The parts of an ASDF file: a YAML tree, then binary blocks.
+"""The tree of an ASDF file, and the arrays that it describes.
 
 The same layout stands on its own in ``.asdf`` files and, as a byte column, in the ``ASDF``
-extension of FITS files. ASDF Standard 1.6.0, chapter "Low-level file layout".
+extension of FITS files.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import re
-import struct
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -20,88 +17,16 @@ import numpy as np
 from stpipe.errors import InputError
 from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io.asdf_blocks import Block, block_of, blocks_between, document_end, unpacked
 from stpipe.models.io.content import Deferred
 from stpipe.models.storage.arrays import Array, Stored
 from stpipe.models.storage.source import Source
 
-__all__ = [
-    "Block",
-    "CarriedBlock",
-    "attach_blocks",
-    "block_header",
-    "blocks_between",
-    "datatype",
-    "document_end",
-    "in_fits",
-    "numpy_dtype",
-    "parse",
-    "pop_extra_headers",
-    "stored_array",
-    "unpacked",
-]
+__all__ = ["datatype", "in_fits", "numpy_dtype", "parse", "pop_extra_headers", "stored_array"]
 
-_MAGIC = b"\xd3BLK"
-_HEAD = struct.Struct(">4sHI4sQQQ16s")
-_END = re.compile(rb"\r?\n\.\.\.\r?\n")
 _SOFTWARE_KEYS = ("asdf_library", "_fits_hash")
 _EXTRA = "extra_fits"
-# What few bytes may claim to become: more than that is a bomb, not an image.
-_LARGEST_CLAIM = 1 << 28
-_MOST_PACKED = 2000
-
-
-@dataclass(frozen=True)
-class Block:
-    """A binary block of ``source``; its header starts at byte ``start``.
-
-    ``size`` bytes are set aside, ``used`` of them hold the data, which are ``length`` bytes when
-    they are unpacked.
-    """
-
-    source: Source
-    start: int
-    offset: int
-    size: int
-    used: int
-    length: int
-    compression: bytes
-    checksum: bytes = b""
-
-    @property
-    def nbytes(self) -> int:
-        """Length with its header."""
-        return self.offset - self.start + self.size
-
-
-@dataclass(frozen=True)
-class CarriedBlock:
-    """A block of another file, written as it is."""
-
-    block: Block
-
-    @property
-    def nbytes(self) -> int:
-        """Length with header."""
-        return self.block.nbytes
-
-    def pieces(self) -> Iterator[Any]:
-        """The bytes of the block."""
-        block = self.block
-        return Stored(block.source, block.start, np.dtype("u1"), (block.nbytes,)).pieces()
-
-
-def attach_blocks(tree: dict[str, Any], first: int = 0) -> list[CarriedBlock]:
-    """The blocks that nodes of ``tree`` bring along, and their new numbers in the nodes."""
-    blocks: list[CarriedBlock] = []
-    numbers: dict[Block, int] = {}
-    for node in asdf_yaml.nodes(tree):
-        block = getattr(node, "block", None)
-        if block is not None:
-            if block not in numbers:
-                numbers[block] = first + len(blocks)
-                blocks.append(CarriedBlock(block))
-            node["source"] = numbers[block]
-    return blocks
+_LARGEST_CLAIM = 1 << 28  # bytes that few bytes may become by strides
 
 
 def in_fits(unit: Hdu) -> Deferred | None:
@@ -132,18 +57,29 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
         raise InputError(f"{source.path} is damaged: its ASDF tree is not YAML: {reason}") from None
     blocks = list(blocks_between(source, first_block, end))
     for node in asdf_yaml.nodes(tree):
-        if isinstance(node, asdf_yaml.TaggedDict) and type(node.get("source")) is int:
-            node.block = _block_of(node["source"], blocks, source)
+        if isinstance(node, asdf_yaml.TaggedDict) and _refers_to_block(node):
+            node.block = block_of(node["source"], blocks, source)
+            _count_rows(node, node.block)
     return tree
 
 
-def _block_of(number: int, blocks: list[Block], source: Source) -> Block:
-    if not -len(blocks) <= number < len(blocks):
-        raise InputError(
-            f"{source.path} is incomplete: an array should be in block {number}, but there are "
-            f"{len(blocks)} blocks; get it or make it again."
-        )
-    return blocks[number]
+def _refers_to_block(node: asdf_yaml.TaggedDict) -> bool:
+    """Whether a node names a block: by its number or, of an array, by the file that it is in."""
+    place = node.get("source")
+    return type(place) is int or (type(place) is str and node.is_ndarray and not _is_link(node))
+
+
+def _count_rows(node: asdf_yaml.TaggedDict, block: Block) -> None:
+    """Say how many rows there are where the first axis of an array is open, as in streams."""
+    shape = node.get("shape")
+    if not isinstance(shape, list) or shape[:1] != ["*"]:
+        return
+    with suppress(KeyError, TypeError, ValueError, OverflowError):  # said when it is touched
+        raw = numpy_dtype(node["datatype"], node.get("byteorder", "big"))
+        steps = node.get("strides")
+        size = int(steps[0]) if steps else raw.itemsize * math.prod(int(n) for n in shape[1:])
+        if size > 0:
+            node["shape"] = [(block.length - int(node.get("offset", 0))) // size, *shape[1:]]
 
 
 def stored_array(node: object, source: Source) -> Stored | Array | None:
@@ -152,8 +88,7 @@ def stored_array(node: object, source: Source) -> Stored | Array | None:
     Raises
     ------
     InputError
-        When the description is incomplete or contradicts the block, or the array stands in another
-        file.
+        When the description is incomplete or contradicts the block.
     """
     try:
         return _array(node)
@@ -192,15 +127,6 @@ def datatype(dtype: np.dtype[Any], byteorder: str) -> Any:
     return "bool8" if dtype.kind == "b" else dtype.name
 
 
-def block_header(
-    size: int, used: int | None = None, compression: str = "", checksum: bytes = b""
-) -> bytes:
-    """Header of a block of ``size`` bytes, ``used`` of them in the file when it is compressed."""
-    used = size if used is None else used
-    name = compression.encode("ascii")
-    return _HEAD.pack(_MAGIC, _HEAD.size - 6, 0, name, used, used, size, checksum)
-
-
 def pop_extra_headers(tree: dict[str, Any]) -> dict[str, list[Any]]:
     """Take the unknown FITS keywords out of the tree that the peer keeps them in, by extension."""
     extra = tree.get(_EXTRA, {})
@@ -209,12 +135,6 @@ def pop_extra_headers(tree: dict[str, Any]) -> dict[str, list[Any]]:
     if not tree[_EXTRA]:
         del tree[_EXTRA]
     return found
-
-
-def document_end(text: bytes) -> int | None:
-    """Where the tree ends and blocks may begin; None when it has no end."""
-    match = _END.search(text)
-    return match.end() if match else None
 
 
 def _array(node: object) -> Stored | Array | None:
@@ -253,78 +173,6 @@ def _column(entry: Mapping[str, Any], byteorder: str) -> Any:
     entry = dict(entry)
     order = entry.get("byteorder", byteorder)
     return (entry["name"], numpy_dtype(entry["datatype"], order), tuple(entry.get("shape", ())))
-
-
-def blocks_between(source: Source, at: int, end: int) -> Iterator[Block]:
-    """The binary blocks between two bytes of a file."""
-    with source.open() as stream:
-        while at + _HEAD.size <= end:
-            stream.seek(at)
-            head = stream.read(_HEAD.size)
-            if not head.startswith(_MAGIC):
-                return
-            _, head_size, _, compression, allocated, used, length, sum_ = _HEAD.unpack(head)
-            offset = at + 6 + head_size
-            packed = any(compression)
-            if used > allocated or head_size < _HEAD.size - 6 or (used != length and not packed):
-                raise InputError(
-                    f"{source.path} is damaged: the header of the block at byte {at} contradicts "
-                    "itself; get it or make it again."
-                )
-            if offset + allocated > end:
-                raise InputError(
-                    f"{source.path} is incomplete: a block should end at byte "
-                    f"{offset + allocated}, but the file ends at byte {end}; "
-                    "get it or make it again."
-                )
-            yield Block(source, at, offset, allocated, used, length, compression, sum_)
-            at = offset + allocated
-
-
-def unpacked(block: Block) -> tuple[Source, int, int]:
-    """Where the data of a block are, where they start there, and how many bytes they are.
-
-    Raises
-    ------
-    InputError
-        When they are compressed and damaged.
-    """
-    source = block.source
-    if not block.compression.strip(b"\0"):
-        return source, block.offset, block.used
-    data = _unpacked(block)
-    return Source(source.path, source.identity, 0, data), 0, len(data)
-
-
-def _unpacked(block: Block) -> bytes:
-    import bz2
-
-    tools: dict[bytes, Callable[[], Any]] = {b"zlib": zlib.decompressobj}
-    tools[b"bzp2"] = bz2.BZ2Decompressor
-    if block.compression not in tools:
-        name = block.compression.decode("ascii", "replace")
-        raise InputError(f"{block.source.path}: blocks compressed with {name} are not understood.")
-    if block.length > max(_LARGEST_CLAIM, _MOST_PACKED * block.used):
-        raise InputError(
-            f"{block.source.path} is damaged: a block of {block.used} bytes claims to hold "
-            f"{block.length}; get it or make it again."
-        )
-    with block.source.open() as stream:
-        stream.seek(block.offset)
-        packed = stream.read(block.used)
-    tool = tools[block.compression]()
-    try:
-        # No more than the header says, whatever the packed bytes would become.
-        data: bytes = tool.decompress(packed, block.length + 1)
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise InputError(f"{block.source.path} is damaged: a block of it: {error}.") from None
-    # Only at the end of the packed bytes their own checksum has been compared.
-    if len(data) != block.length or not tool.eof:
-        raise InputError(
-            f"{block.source.path} is damaged: a block of it should hold {block.length} bytes and "
-            f"does not; get it or make it again."
-        )
-    return data
 
 
 def _strided(stored: Stored, strides: list[int]) -> Array:

@@ -16,7 +16,7 @@ from stpipe.models.storage.source import Source
 from stpipe.naming import EXTENSIONS
 
 if TYPE_CHECKING:
-    from stpipe.models.io.ecsv import Table
+    from stpipe.models.io.columns import Table
 
 __all__ = ["File", "inspect"]
 
