@@ -92,10 +92,20 @@ def _guess(file: File) -> type[DataModel]:
         shape = next((unit.shape for unit in file.units if unit.name == "SCI"), ())
     else:
         reftype = str(lookup(file.tree, "meta.reftype") or "").lower()
-        shape = tuple((lookup(file.tree, "data") or {}).get("shape", ()))
+        shape = _shape_in_tree(lookup(file.tree, "data"))
     if reftype:
         return _reference_class(reftype, len(shape))
     return REGISTRY.get(_BY_DIMENSIONS.get(len(shape), ""), DataModel)
+
+
+def _shape_in_tree(node: Any) -> tuple[int, ...]:
+    """The shape of an array in a tree, as far as can be told without reading it."""
+    if isinstance(node, Mapping) and "value" in node:
+        node = node["value"]  # of a quantity
+    if isinstance(node, Mapping) and "data" not in node:
+        return tuple(node.get("shape", ()))
+    inline = node["data"] if isinstance(node, Mapping) else node
+    return np.shape(inline) if isinstance(inline, list) else ()
 
 
 def _reference_class(reftype: str, ndim: int) -> type[DataModel]:

@@ -41,7 +41,7 @@ def revived(value: object, path: str, source: Source | None) -> Any:
     InputError
         When a package is missing that knows the objects, or they are damaged.
     """
-    if isinstance(value, TaggedDict) and value.is_ndarray:
+    if isinstance(value, TaggedDict) and value.is_ndarray and asdf_tree.is_plain(value):
         return _array(value, source)
     tags = {node.tag for node in asdf_yaml.nodes(value) if isinstance(node, Tagged)}
     if tags and not all(tag.startswith(_YAML) for tag in tags):

@@ -15,6 +15,7 @@ from stpipe.models.formats.fits_cards import (
 from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io import asdf_tree
 from stpipe.models.io.asdf_blocks import read_text, unpacked
+from stpipe.models.io.asdf_values import Value, put_units, value_of
 from stpipe.models.io.content import Content, lookup, remove
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.source import Source
@@ -36,10 +37,12 @@ def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:
     tree.pop("asdf_library", None)
     fits = tree.pop(FITS_KEY, {})
     content = Content(source, tree)
+    found: dict[str, Value] = {}
     for path in schema.arrays:
-        array = asdf_tree.stored_array(lookup(tree, path), source)
-        if array is not None:
-            content.arrays[path] = array
+        value = value_of(lookup(tree, path), path, source)
+        if value is not None:
+            content.arrays[path] = value.array
+            found[path] = value
             remove(tree, path)
     for path, part in schema.lists.items():
         trees = lookup(tree, path) or []
@@ -50,6 +53,8 @@ def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:
         name: Header(_cards(cards)) for name, cards in asdf_tree.pop_extra_headers(tree).items()
     } | {name: _header(images) for name, images in headers.items()}
     content.extras = [_extra(unit) for unit in fits.get("extensions", [])]
+    for path, value in found.items():
+        put_units(content, schema, path, value)
     return content
 
 

@@ -22,7 +22,15 @@ from stpipe.models.io.content import Deferred
 from stpipe.models.storage.arrays import Array, Stored
 from stpipe.models.storage.source import Source
 
-__all__ = ["datatype", "in_fits", "numpy_dtype", "parse", "pop_extra_headers", "stored_array"]
+__all__ = [
+    "datatype",
+    "in_fits",
+    "is_plain",
+    "numpy_dtype",
+    "parse",
+    "pop_extra_headers",
+    "stored_array",
+]
 
 _SOFTWARE_KEYS = ("asdf_library", "_fits_hash")
 _EXTRA = "extra_fits"
@@ -80,6 +88,20 @@ def _count_rows(node: asdf_yaml.TaggedDict, block: Block) -> None:
         size = int(steps[0]) if steps else raw.itemsize * math.prod(int(n) for n in shape[1:])
         if size > 0:
             node["shape"] = [(block.length - int(node.get("offset", 0))) // size, *shape[1:]]
+
+
+def is_plain(node: asdf_yaml.Tagged) -> bool:
+    """Whether a node is an array in a block, or one of numbers in the tree."""
+    if not node.is_ndarray or isinstance(node, asdf_yaml.TaggedStr):
+        return False
+    inline: Any = node
+    if isinstance(node, asdf_yaml.TaggedDict):
+        inline = node.get("data")
+        is_table = inline is not None and isinstance(node.get("datatype"), list)
+        if "mask" in node or is_table:
+            return False
+    values = asdf_yaml.nodes([*inline]) if inline else ()
+    return not any(each is None or isinstance(each, asdf_yaml.Tagged) for each in values)
 
 
 def stored_array(node: object, source: Source) -> Stored | Array | None:
@@ -143,7 +165,8 @@ def _array(node: object) -> Stored | Array | None:
     if not isinstance(node, asdf_yaml.TaggedDict) or not node.is_ndarray:
         raise TypeError(f"a {type(node).__name__} stands in the place of an array")
     if "data" in node:
-        return np.array(node["data"])
+        values = np.array(node["data"])
+        return values.astype(numpy_dtype(node["datatype"], "=")) if "datatype" in node else values
     if node.block is None:
         raise ValueError(f"its source {node.get('source')!r} is no block of this file")
     return _in_block(node, node.block)
@@ -156,17 +179,21 @@ def _in_block(node: asdf_yaml.TaggedDict, block: Block) -> Stored | Array:
     source, start, size = unpacked(block)
     offset = int(node.get("offset", 0))
     stored = Stored(source, start + offset, raw, shape)
-    if min(shape, default=0) < 0 or not 0 <= offset <= size - _extent(stored, strides):
+    before, after = _extent(stored, strides)
+    if min(shape, default=0) < 0 or not before <= offset <= size - after:
         raise ValueError(f"shape {shape} of {raw} at {offset} in a block of {size} bytes")
-    return _strided(stored, strides) if strides else stored
+    return _strided(stored, strides, before, after) if strides else stored
 
 
-def _extent(stored: Stored, strides: list[int]) -> int:
-    """Bytes from the first to the last item."""
+def _extent(stored: Stored, strides: list[int]) -> tuple[int, int]:
+    """Bytes from the first item back to the foremost one, and on to the end of the last one."""
     if not strides:
-        return math.prod(stored.shape) * stored.raw.itemsize
-    steps = zip(stored.shape, strides, strict=True)
-    return sum((size - 1) * step for size, step in steps) + stored.raw.itemsize
+        return 0, math.prod(stored.shape) * stored.raw.itemsize
+    if 0 in stored.shape:
+        return 0, 0
+    steps = [(size - 1) * step for size, step in zip(stored.shape, strides, strict=True)]
+    after = sum(step for step in steps if step > 0) + stored.raw.itemsize
+    return -sum(step for step in steps if step < 0), after
 
 
 def _column(entry: Mapping[str, Any], byteorder: str) -> Any:
@@ -175,14 +202,13 @@ def _column(entry: Mapping[str, Any], byteorder: str) -> Any:
     return (entry["name"], numpy_dtype(entry["datatype"], order), tuple(entry.get("shape", ())))
 
 
-def _strided(stored: Stored, strides: list[int]) -> Array:
-    if min(strides, default=0) < 0:
-        raise ValueError(f"strides {strides}")
-    length = _extent(stored, strides)
+def _strided(stored: Stored, strides: list[int], before: int, after: int) -> Array:
+    length = before + after
     if stored.nbytes > max(_LARGEST_CLAIM, length):
         raise ValueError(f"{stored.nbytes} bytes of values in {length} bytes of the file")
-    flat = Stored(stored.source, stored.offset, np.dtype("u1"), (length,)).read()
-    return np.array(np.ndarray(stored.shape, stored.raw, flat.data, strides=strides), stored.dtype)
+    flat = Stored(stored.source, stored.offset - before, np.dtype("u1"), (length,)).read()
+    view: Array = np.ndarray(stored.shape, stored.raw, flat.data, offset=before, strides=strides)
+    return np.array(view, stored.dtype)
 
 
 def _load_from_fits(unit: Hdu, text: bytes) -> dict[str, Any]:

@@ -130,9 +130,9 @@ def _rectangular(column: Any, where: str) -> Any:
     if len(cells) * int(np.prod(shape, dtype=float)) * dtype.itemsize > _LARGEST:
         raise InputError(f"{where}: one cell is much longer than the others; leave it out.")
     found = np.ma.MaskedArray(np.zeros((len(cells), *shape), dtype), mask=True)
-    for row, cell in enumerate(cells):
+    for row, cell in zip(found, cells, strict=True):
         if cell is not None:
-            found[(row, *(slice(size) for size in cell.shape))] = cell
+            row[tuple(slice(size) for size in cell.shape)] = cell
     if dtype.kind in "fc" and found.mask.any():
         log.warning("%s: cells differ in length; short ones are filled up with NaN", where)
     return found
