@@ -107,6 +107,8 @@ class DataModel(HasMetadata):
         for name, array in content.arrays.items():
             if problem := validation.array_problem(self._schema.arrays[name], array):
                 raise InputError(f"{path} is no {type(self).__name__}: {problem}")
+        if problems := list(_different_shapes(self._schema, content)):
+            raise InputError(f"{path}: {' '.join(problems)} Make these extensions again.")
         return content
 
     @classmethod
@@ -441,6 +443,7 @@ class DataModel(HasMetadata):
         for path, array in self._content.arrays.items():
             if problem := validation.array_problem(self._schema.arrays[path], array):
                 yield problem
+        yield from validation.different_shapes(self._schema.arrays, self._content.arrays)
         for path in self._schema.lists:
             for number, part in enumerate(self._parts_of(path)):
                 problems = part._problems()  # noqa: SLF001 - a model, too
@@ -493,6 +496,16 @@ class DataModel(HasMetadata):
     def __repr__(self) -> str:
         where = f" from {self.path.name}" if self.path else ""
         return f"<{type(self).__name__}{self.shape or ''}{where}>"
+
+
+def _different_shapes(schema: Schema, content: Content) -> Iterator[str]:
+    """Arrays whose shapes contradict each other, those of parts included."""
+    yield from validation.different_shapes(schema.arrays, content.arrays)
+    for path, parts in content.lists.items():
+        arrays = schema.lists[path].arrays
+        for number, part in enumerate(parts, start=1):
+            problems = validation.different_shapes(arrays, part.arrays)
+            yield from (f"{path} {number}: {problem}" for problem in problems)
 
 
 def is_readable(model: type[DataModel], found: str) -> bool:
