@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.errors import InputError
+from stpipe.system.safe_yaml import whole_number
 
 __all__ = ["Association", "Member", "Product", "is_there", "load_association"]
 
@@ -115,7 +116,7 @@ def load_association(path: str | os.PathLike[str]) -> Association:
 
 def _read(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        return json.loads(file.read_text(encoding="utf-8-sig"), parse_int=whole_number)
     except FileNotFoundError:
         raise InputError(f"There is no file {file}; check the name and the folder.") from None
     except OSError as error:

@@ -27,6 +27,7 @@ from typing import Any
 
 from stpipe.errors import ReferenceMissing, did_you_mean
 from stpipe.references.selection import NOT_APPLICABLE, Candidate, Explanation, Reference
+from stpipe.system.safe_yaml import whole_number
 
 __all__ = ["DirectoryResolver"]
 
@@ -150,7 +151,7 @@ def _read(path: Path) -> dict[str, tuple[_Rule, ...]]:
 def _parse(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
-        content = json.loads(text)
+        content = json.loads(text, parse_int=whole_number)
         if not isinstance(content, dict):
             raise ValueError("it is no mapping of types")
         return content

@@ -40,6 +40,7 @@ import numpy as np
 from stpipe.errors import InputError, did_you_mean
 from stpipe.models.schema.fields import Field
 from stpipe.system import package_data
+from stpipe.system.safe_yaml import whole_number
 
 __all__ = ["Schema"]
 
@@ -185,7 +186,7 @@ def _find(name: str, here: Path) -> Path:
 @functools.cache
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"), parse_int=whole_number)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The schema {path} cannot be read: {error}.") from error
     if not isinstance(document, dict):
