@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -156,6 +155,8 @@ def block_of(place: int | str, blocks: Sequence[Block], source: Source) -> Block
 
 def _external(name: str, source: Source) -> Block:
     """The first block of another ASDF file; only of one beside it: a file is no way into others."""
+    from urllib.parse import unquote
+
     file = unquote(name)
     if file != Path(file).name or file in (".", ".."):
         raise InputError(
