@@ -192,7 +192,7 @@ def _file_name(model: DataModel) -> str:
     name = re.sub(
         r"[^\w.+-]", "_", Path(model.get("meta.filename") or "input").name, flags=re.ASCII
     )
-    name = name[-200:].lstrip("-.") or "input"
+    name = naming.writable(name[-200:].lstrip("-.") or "input")
     return name if name.endswith(naming.EXTENSIONS) else f"{name}{model.extension}"
 
 

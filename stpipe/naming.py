@@ -11,6 +11,7 @@ from stpipe.registry import STEPS
 __all__ = [
     "ANY_MODEL",
     "EXTENSIONS",
+    "ONLY_READ",
     "PRODUCT_SUFFIXES",
     "TABLES",
     "Name",
@@ -18,11 +19,17 @@ __all__ = [
     "of_part",
     "output_path",
     "split",
+    "writable",
 ]
 
 ANY_MODEL = (".fits.gz", ".fits", ".asdf")
 TABLES = (".ecsv",)  # hold a model that is one table
 EXTENSIONS = (*ANY_MODEL, *TABLES)
+ONLY_READ = (
+    ".fits.fz",
+    ".fits.bz2",
+    ".fits.xz",
+)  # compressed by others; products are written plainly
 
 PRODUCT_SUFFIXES = frozenset(
     """uncal ramp rate rateints fitopt likely_chisq cal calints crf crfints bsub bsubints dark o1d
@@ -51,13 +58,19 @@ def split(path: str | Path, also: frozenset[str] = frozenset()) -> Name:
     only after an underscore: `a-cat.fits` keeps its `cat`.
     """
     name = Path(path).name
-    extension = next((e for e in EXTENSIONS if name.lower().endswith(e)), "")
+    extension = next((e for e in (*EXTENSIONS, *ONLY_READ) if name.lower().endswith(e)), "")
     stem = name[: len(name) - len(extension)] if extension else name
     # Underscores occur in suffixes too (dark_current): try the longest first.
     for known in sorted((*STEPS, *PRODUCT_SUFFIXES, *also), key=len, reverse=True):
         if stem.endswith(f"_{known}") and len(stem) > len(known) + 1:
             return Name(stem[: -len(known) - 1], known, extension)
     return Name(stem, "", extension)
+
+
+def writable(name: str) -> str:
+    """The name that a copy of a file can have: what is only read is written as plain FITS."""
+    ending = next((e for e in ONLY_READ if name.lower().endswith(e)), "")
+    return f"{name[: len(name) - len(ending)]}.fits" if ending else name
 
 
 def located(path: str | Path) -> Path:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stpipe.core.inputs import is_association
 from stpipe.errors import InputError
 from stpipe.parameters.settings import Raw, Settings
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Assignment", "assignments", "subtracts"]
 
+_USED = ("science", "background")  # members of other types need not be there
 STEP, PARAMETER = "bkg_subtract", "bkg_list"
 
 
@@ -76,11 +78,10 @@ def assignments(cls: type[ConfiguredStep], source: Any) -> list[Assignment]:
     """
     from stpipe.models import load_association
 
-    is_association = isinstance(source, (str, Path)) and Path(source).suffix == ".json"
-    if cls.takes_many or not is_association:
+    if cls.takes_many or not is_association(source):
         return [Assignment(source)]
     association = load_association(source)
-    association.require_members()
+    association.require_members(_USED)
     return [_of_product(cls, association, product) for product in association.products]
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stpipe.core import headers, no_product
 from stpipe.core.products import Parts, Placeholder
 from stpipe.errors import InputError, TraceError
-from stpipe.models import DataModel, ModelLibrary
+from stpipe.models import Association, DataModel, ModelLibrary
 from stpipe.models import open as open_model
 from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from stpipe.core.configured import ConfiguredStep
 
-__all__ = ["header_of", "history_of", "is_there", "opened", "opened_library", "opened_model"]
+__all__ = [
+    "header_of",
+    "history_of",
+    "is_association",
+    "is_there",
+    "opened",
+    "opened_library",
+    "opened_model",
+]
 
 
 def is_there(given: Any) -> bool:
@@ -25,6 +32,13 @@ def is_there(given: Any) -> bool:
     if isinstance(given, (list, tuple)):
         return any(one is not None for one in given)
     return given is not None
+
+
+def is_association(source: Any) -> bool:
+    """Whether an input is an association: its file, what the file says, or what was read from it."""
+    if isinstance(source, (str, Path)):
+        return Path(source).suffix == ".json"
+    return isinstance(source, (Association, Mapping))
 
 
 def opened(step: ConfiguredStep, source: Any) -> DataModel | ModelLibrary:
@@ -118,15 +132,16 @@ def _as_declared(step: ConfiguredStep, model: DataModel) -> DataModel:
 
 
 def opened_library(step: ConfiguredStep, source: Any) -> ModelLibrary:
-    """The input as a library: an association file, files, models, parts, or a library; see `opened`."""
+    """The input as a library: an association, files, models, parts, or a library; see `opened`."""
     if isinstance(source, ModelLibrary):
         library = source.copy()
-    elif isinstance(source, (str, Path)) and Path(source).suffix != ".json":
-        library = ModelLibrary([str(source)])
-    elif isinstance(source, DataModel):
+    elif is_association(source):
+        # Members that the step does not work on need not be there.
+        library = ModelLibrary(source, exptypes=step.member_types)
+    elif isinstance(source, (str, Path, DataModel)):
         library = ModelLibrary([source])
     else:
-        library = ModelLibrary(source if isinstance(source, (str, Path)) else _members(source))
+        library = ModelLibrary(_members(source))
     if step.member_types:
         library = library.only(*step.member_types)
     if not len(library):

@@ -430,8 +430,10 @@ def trace(pipeline: Step, source: str | Path) -> Graph:
     from stpipe.models import load_association
 
     association = load_association(source)
-    association.require_members()
-    members = [member_of(member.path) for member in association.members]
+    wanted = pipeline.member_types
+    association.require_members(wanted)
+    listed = [m.path for m in association.members if not wanted or m.exptype in wanted]
+    members = [member_of(path) for path in listed]
     return trace_many(pipeline, members, association.products[0].name)
 
 

@@ -11,18 +11,24 @@ The archive ships them as JSON; paths of members are relative to the association
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stpipe import naming
 from stpipe.errors import InputError
+from stpipe.system.safe_yaml import whole_number
 from stpipe.system.text import counted
 
 __all__ = ["Association", "Member", "Product", "is_there", "load_association"]
 
 _OWN = ("asn_type", "asn_rule", "asn_id", "asn_pool", "program", "products")
+_IN_MEMORY = "association"  # what messages and products call one without a file
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,18 +75,19 @@ class Association:
         """Whether each product is of one exposure, as ``image2`` and ``spec2`` are."""
         return self.asn_type.lower().endswith("2")
 
-    def require_members(self) -> None:
-        """Check that all members are there.
+    def require_members(self, exptypes: Collection[str] = ()) -> None:
+        """Check that all members are there, or those of the types that somebody uses.
 
         Raises
         ------
         InputError
             Naming every member that is missing.
         """
-        missing = sorted({str(m.path) for m in self.members if not is_there(m.path)})
+        used = [m for m in self.members if not exptypes or m.exptype in exptypes]
+        missing = sorted({str(m.path) for m in used if not is_there(m.path)})
         if missing:
             names = "".join(f"\n  {name}" for name in missing)
-            share = f"{len(missing)} of {counted(len(self.members), 'member')}"
+            share = f"{len(missing)} of {counted(len(used), 'member')}"
             raise InputError(
                 f"{self.path}: {share} not found:{names}\n"
                 f"Paths are relative to {self.path.parent.resolve()}."
@@ -95,23 +102,33 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def load_association(path: str | os.PathLike[str]) -> Association:
+def load_association(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Association,
+) -> Association:
     """Read an association file; members may be missing.
+
+    Parameters
+    ----------
+    source
+        The file; or what such a file says, as a dictionary whose paths are relative to the current
+        folder; or an association, which is returned as it is.
 
     Raises
     ------
     InputError
         When it is missing, is not JSON, or is not an association; with every problem.
     """
-    file = Path(path)
-    tree = _read(file)
+    if isinstance(source, Association):
+        return source
+    file = Path(_IN_MEMORY) if isinstance(source, Mapping) else Path(source)
+    tree = dict(source) if isinstance(source, Mapping) else _read(file)
     if problems := list(_problems(tree)):
         raise InputError(
             f"{file} is not a valid association:" + "".join(f"\n  {p}" for p in problems)
         )
     return Association(
         path=file,
-        products=tuple(_product(product, file.parent) for product in tree["products"]),
+        products=tuple(_product(product, file) for product in tree["products"]),
         **{name: str(tree.get(name) or "") for name in _OWN[:-1]},
         more={name: value for name, value in tree.items() if name not in _OWN},
     )
@@ -119,7 +136,7 @@ def load_association(path: str | os.PathLike[str]) -> Association:
 
 def _read(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        return json.loads(file.read_text(encoding="utf-8-sig"), parse_int=whole_number)
     except FileNotFoundError:
         raise InputError(f"There is no file {file}; check the name and the folder.") from None
     except OSError as error:
@@ -144,7 +161,6 @@ def _product_problems(product: Any) -> Iterator[str]:
         return
     if not isinstance(product.get("name") or "", str):
         yield f' has the "name" {product["name"]!r}; allowed is text'
-    found = set()
     for place, member in enumerate(members):
         name = member.get("expname") if isinstance(member, dict) else None
         if not isinstance(name, str) or not name:
@@ -153,15 +169,28 @@ def _product_problems(product: Any) -> Iterator[str]:
         exptype = member.get("exptype", "science")
         if not isinstance(exptype, str):
             yield f'.members[{place}] has the "exptype" {exptype!r}; allowed is text'
-        elif (name, exptype.lower()) in found:
-            yield f'.members[{place}] is "{name}" ({exptype}) again; leave it out'
-        else:
-            found.add((name, exptype.lower()))
 
 
-def _product(product: Mapping[str, Any], folder: Path) -> Product:
-    members = tuple(_member(member, folder) for member in product["members"])
-    return Product(str(product.get("name") or ""), members)
+def _product(product: Mapping[str, Any], file: Path) -> Product:
+    members: dict[str, Member] = {}
+    twice: dict[str, None] = {}
+    for listed in product["members"]:
+        member = _member(listed, file.parent)
+        key = json.dumps(
+            [str(member.path), member.exptype, member.more], sort_keys=True, default=str
+        )
+        if members.setdefault(key, member) is not member:
+            twice[member.path.name] = None
+    if twice:
+        log.warning("%s lists %s more than once; each counts once", file, ", ".join(twice))
+    name = str(product.get("name") or "")
+    if not name and members:
+        # Its exposures are what an unnamed product is known by.
+        listing = list(members.values())
+        first = next((m for m in listing if m.exptype == "science"), listing[0])
+        name = naming.split(first.path).root
+        log.warning("%s: a product has no name; it is named %s after its first member", file, name)
+    return Product(name, tuple(members.values()))
 
 
 def _member(member: Mapping[str, Any], folder: Path) -> Member:

@@ -25,6 +25,7 @@ from stpipe.models.storage.arrays import Array, Stored, read_only
 from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
+    from stpipe.models.io.reading import File
     from stpipe.models.protocols import Section
 
 __all__ = ["REGISTRY", "DataModel", "Init", "Part", "check_readable", "is_readable"]
@@ -90,12 +91,25 @@ class DataModel(HasMetadata):
         """What the file at ``path`` holds, as this model sees it."""
         from stpipe.models.io.reading import inspect
 
-        file = inspect(path)
+        return self._content_of(inspect(path), path)
+
+    @classmethod
+    def _opened(cls, file: File, path: Path) -> Self:
+        """The model in a file whose headers or tree have been read already."""
+        if cls.__init__ is not DataModel.__init__:
+            return cls(path)  # it may do more than we know
+        model = cls()
+        model._content = model._content_of(file, path)
+        return model
+
+    def _content_of(self, file: File, path: Path) -> Content:
         check_readable(type(self), file.model_type, str(path))
         content = file.content(self._schema)
         for name, array in content.arrays.items():
             if problem := validation.array_problem(self._schema.arrays[name], array):
                 raise InputError(f"{path} is not a valid {type(self).__name__}: {problem}")
+        if problems := list(_different_shapes(self._schema, content)):
+            raise InputError(f"{path}: {' '.join(problems)} Rebuild these extensions.")
         return content
 
     @classmethod
@@ -430,6 +444,7 @@ class DataModel(HasMetadata):
         for path, array in self._content.arrays.items():
             if problem := validation.array_problem(self._schema.arrays[path], array):
                 yield problem
+        yield from validation.different_shapes(self._schema.arrays, self._content.arrays)
         for path in self._schema.lists:
             for number, part in enumerate(self._parts_of(path)):
                 problems = part._problems()  # noqa: SLF001 - a model, too
@@ -480,6 +495,16 @@ class DataModel(HasMetadata):
     def __repr__(self) -> str:
         where = f" from {self.path.name}" if self.path else ""
         return f"<{type(self).__name__}{self.shape or ''}{where}>"
+
+
+def _different_shapes(schema: Schema, content: Content) -> Iterator[str]:
+    """Arrays whose shapes contradict each other, those of parts included."""
+    yield from validation.different_shapes(schema.arrays, content.arrays)
+    for path, parts in content.lists.items():
+        arrays = schema.lists[path].arrays
+        for number, part in enumerate(parts, start=1):
+            problems = validation.different_shapes(arrays, part.arrays)
+            yield from (f"{path} {number}: {problem}" for problem in problems)
 
 
 def is_readable(model: type[DataModel], found: str) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import operator
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from stpipe.models.associations import Association, Member, is_there, load_assoc
 from stpipe.models.base import DataModel
 from stpipe.models.metadata import HasMetadata, Metadata
 from stpipe.models.opening import open_metadata, open_model
+from stpipe.naming import writable
 from stpipe.system.text import counted, with_article
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelLibrary"]
 
-Source = str | os.PathLike[str] | Association | Iterable[str | os.PathLike[str] | DataModel]
+Source = (
+    str
+    | os.PathLike[str]
+    | Association
+    | Mapping[str, Any]
+    | Iterable[str | os.PathLike[str] | DataModel]
+)
 _PLAIN = (str, int, float, bool, type(None))
 # What tells exposures apart: detectors that saw the sky together have all of it in common.
 _EXPOSURE = (
@@ -74,7 +81,11 @@ class ModelLibrary:
     Parameters
     ----------
     source
-        An association file (``.json``), an `Association`, or a list of paths and models.
+        An association file (``.json``), an `Association`, a dictionary with what such a file says, or
+        a list of paths and models.
+    exptypes
+        The types of members that are wanted, such as ``science``; without them all. Others need not
+        be there.
     scratch
         Folder for members that are replaced; without it, a temporary one that goes away with
         `close`.
@@ -85,7 +96,13 @@ class ModelLibrary:
         When the association cannot be read, or members are missing: all of them are named.
     """
 
-    def __init__(self, source: Source, *, scratch: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        exptypes: Collection[str] = (),
+        scratch: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._given = None if scratch is None else Path(scratch)
         self._own: Path | _Folder | None = self._given
         self._shared: tuple[object, ...] = ()  # folders of libraries that this is a copy of
@@ -96,8 +113,9 @@ class ModelLibrary:
         self._amended: dict[int, int] = {}  # how many amendments a replaced member has already
         self.association = _association(source)
         if self.association is not None:
-            self.association.require_members()
-            self.members = self.association.members
+            self.association.require_members(exptypes)
+            members = self.association.members
+            self.members = tuple(m for m in members if not exptypes or m.exptype in exptypes)
         else:
             self.members = self._listed(source)
 
@@ -130,7 +148,7 @@ class ModelLibrary:
             )
         folder = self._scratch / f"{place:05d}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._replaced[place] = model.copy().save(folder / self.members[place].path.name)
+        self._replaced[place] = model.copy().save(folder / writable(self.members[place].path.name))
         self._amended[place] = len(self._amendments)
         self._held.pop(place, None)
         self._known.pop(place, None)
@@ -262,7 +280,7 @@ class ModelLibrary:
             When two members have the same name, or the folder is that of an input.
         """
         target = Path(folder)
-        names = [member.path.name for member in self.members]
+        names = [writable(member.path.name) for member in self.members]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{target}: two members have the name {', '.join(twice)}.")
         here = [m.path for m in self.members if m.path.resolve().parent == target.resolve()]
@@ -293,7 +311,7 @@ class ModelLibrary:
 
     def _listed(self, source: object) -> tuple[Member, ...]:
         """Members from a list; models stay in memory, where they are already."""
-        if not isinstance(source, Iterable) or isinstance(source, (bytes, Mapping)):
+        if not isinstance(source, Iterable) or isinstance(source, bytes):
             raise InputError(
                 f"A library is made from an association file or a list; found: {type(source).__name__}."
             )
@@ -344,9 +362,9 @@ def _set(model: HasMetadata, values: FlatMetadata) -> None:
 
 
 def _association(source: Source) -> Association | None:
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, os.PathLike, Association, Mapping)):
         return load_association(source)
-    return source if isinstance(source, Association) else None
+    return None
 
 
 def _path_of(entry: str | os.PathLike[str] | DataModel, number: int) -> Path:

@@ -21,7 +21,7 @@ from stpipe.naming import TABLES
 from stpipe.system.text import counted
 
 if TYPE_CHECKING:
-    from stpipe.models.io.ecsv import Table
+    from stpipe.models.io.columns import Table
 
 __all__ = ["open_metadata", "open_model"]
 
@@ -47,10 +47,11 @@ def open_model(init: Init) -> DataModel:
     if isinstance(init, DataModel):
         return type(init)(init)
     if isinstance(init, (str, os.PathLike)):
-        file = inspect(Path(init))
-        with blaming(file.source.path):
+        path = Path(init)
+        file = inspect(path)
+        with blaming(path):
             model = _class_of(file)
-        return model(init)
+        return model._opened(file, path)  # noqa: SLF001 - ours: what was read is not read again
     if isinstance(init, Mapping):
         name = str(lookup(init, "meta.model_type") or "")
         fits = init.get("data", init.get("dq"))
@@ -92,10 +93,20 @@ def _guess(file: File) -> type[DataModel]:
         shape = next((unit.shape for unit in file.units if unit.name == "SCI"), ())
     else:
         reftype = str(lookup(file.tree, "meta.reftype") or "").lower()
-        shape = tuple((lookup(file.tree, "data") or {}).get("shape", ()))
+        shape = _shape_in_tree(lookup(file.tree, "data"))
     if reftype:
         return _reference_class(reftype, len(shape))
     return REGISTRY.get(_BY_DIMENSIONS.get(len(shape), ""), DataModel)
+
+
+def _shape_in_tree(node: Any) -> tuple[int, ...]:
+    """The shape of an array in a tree, as far as can be told without reading it."""
+    if isinstance(node, Mapping) and "value" in node:
+        node = node["value"]  # of a quantity
+    if isinstance(node, Mapping) and "data" not in node:
+        return tuple(node.get("shape", ()))
+    inline = node["data"] if isinstance(node, Mapping) else node
+    return np.shape(inline) if isinstance(inline, list) else ()
 
 
 def _reference_class(reftype: str, ndim: int) -> type[DataModel]:

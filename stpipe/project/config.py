@@ -17,7 +17,7 @@ from stpipe.parameters.readers import read_cfg
 from stpipe.parameters.settings import Settings
 from stpipe.references.crds import CrdsResolver
 from stpipe.references.directory import DirectoryResolver
-from stpipe.system import package_data
+from stpipe.system import package_data, safe_yaml
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
@@ -169,10 +169,20 @@ def read(folder: str | Path) -> dict[str, Any]:
             f"{folder} is not a project: there is no {path}. Make one with stflow init."
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = safe_yaml.load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ParameterError(f"{path}: not valid YAML: it is no text in UTF-8.") from None
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be read: {error.strerror}.") from None
     except yaml.YAMLError as error:
         raise ParameterError(f"{path}: not valid YAML: {error}") from None
-    return dict(content or {})
+    if content is not None and not isinstance(content, dict):
+        found = "a list" if isinstance(content, list) else f"{content!r:.60}"
+        raise ParameterError(
+            f"{path}: found {found}, allowed: names with values, such as `inputs: [x_uncal.fits]`. "
+            "stflow init writes such a file."
+        )
+    return content or {}
 
 
 def require_current(folder: str | Path) -> None:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.errors import ReferenceMissing, did_you_mean
 from stpipe.references.selection import NOT_APPLICABLE, Candidate, Explanation, Reference
+from stpipe.system.safe_yaml import whole_number
 
 if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
@@ -157,7 +158,7 @@ def _read(path: Path) -> dict[str, tuple[_Rule, ...]]:
 def _parse(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
-        content = json.loads(text)
+        content = json.loads(text, parse_int=whole_number)
         if not isinstance(content, dict):
             raise ValueError("it is not a mapping of types")
         return content

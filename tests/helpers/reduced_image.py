@@ -12,7 +12,7 @@ __all__ = ["changed", "reduced_image"]
 def reduced_image() -> models.ImageModel:
     """An image with the history of two steps."""
     model = models.ImageModel(np.arange(12, dtype=np.float32).reshape(3, 4))
-    model.dq = np.zeros((3, 4), np.uint32)
+    model.mask = np.zeros((3, 4), np.uint32)
     model.meta.instrument.name = "MIRI"
     model.meta.program.title = (
         "A title that is so long that it does not fit on a line of a terminal"
@@ -36,7 +36,7 @@ def changed(image: models.ImageModel) -> models.ImageModel:
     data[2, 0] += 0.5
     other.data = data
     other.err = np.ones((3, 4))
-    other.dq = np.zeros((2, 4), np.uint32)
+    other.mask = np.zeros((2, 4), np.uint32)
     other.meta.instrument.name = "FGS"
     other.provenance[0]["parameters"]["rejection_threshold"] = 4.0
     other.provenance[0]["references"]["gain"]["sha256"] = "f" * 64

@@ -34,6 +34,9 @@ def test_split_takes_off_exactly_one_known_suffix(root: str, suffix: str, extens
         ("my_galaxy.fits", "my_galaxy_jump.fits"),
         ("_cal.fits", "_cal_jump.fits"),
         ("x.asdf", "x_jump.fits"),
+        ("t_uncal.fits.fz", "t_jump.fits"),
+        ("t_uncal.fits.bz2", "t_jump.fits"),
+        ("t_uncal.FITS.XZ", "t_jump.fits"),
     ],
 )
 def test_only_registered_suffixes_are_replaced(file: str, expected: str) -> None:

@@ -108,7 +108,9 @@ def _target(first: arguments.Arguments) -> str:
 
 
 def _is_exposure(word: str) -> bool:
-    return word.lower().endswith((".fits", ".fits.gz"))
+    from stpipe.naming import ONLY_READ
+
+    return word.lower().endswith((".fits", ".fits.gz", *ONLY_READ))
 
 
 def _configuration(target: str) -> Configuration:

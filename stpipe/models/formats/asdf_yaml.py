@@ -12,6 +12,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
+from stpipe.system.safe_yaml import guarded
+
 __all__ = ["NDARRAY", "Tagged", "TaggedDict", "TaggedList", "TaggedStr", "dump", "load", "nodes"]
 
 _PREFIX = "tag:stsci.edu:asdf/"
@@ -180,7 +182,7 @@ def _loader() -> Any:
     # Dates stay text with their tag, so that they are written as they were read.
     del Loader.yaml_constructors["tag:yaml.org,2002:timestamp"]
     del Loader.yaml_constructors[None]
-    return Loader
+    return guarded(Loader)
 
 
 @functools.cache

@@ -23,6 +23,7 @@ __all__ = [
 
 BLOCK = 2880
 _WIDTH = 80
+_LARGEST = 10**69  # with its sign a larger number is longer than the card
 _STRING = re.compile(r" *'((?:[^']|'')*)'")
 _INTEGER = re.compile(r"[+-]?\d+$")
 # What describes the bytes of an array belongs to the array, not to the metadata; checksums would
@@ -134,7 +135,7 @@ def is_representable(value: object) -> bool:
         return value.isascii() and (not value or value.isprintable()) and value == value.rstrip()
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, (bool, int))
+    return isinstance(value, (bool, int)) and -_LARGEST < value < _LARGEST
 
 
 def text_cards(lines: Iterable[str]) -> Iterator[Card]:

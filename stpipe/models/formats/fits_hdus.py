@@ -6,11 +6,12 @@ FITS Standard 4.0, sections 3.3 (files), 7.1 (images) and 7.3 (binary tables).
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,19 +22,32 @@ from stpipe.models.storage.arrays import Array, Scaling, Stored
 from stpipe.models.storage.source import Source
 from stpipe.system.text import counted
 
-__all__ = ["Hdu", "scan"]
+__all__ = ["VARIABLE", "Columns", "Hdu", "blaming_header", "form_of", "scan"]
 
 _CARDS = re.compile(rb"(?:.{80})*?END {77}", re.DOTALL)
 # Text, and the white space that careless writers leave in comments.
 _CONTROL = re.compile(rb"[^\t\n\r -~\x80-\xff]")
 _COUNT = re.compile(r"(\d+) extensions follow")
 _FORMAT = re.compile(r"(\d*)([A-Z])")
+VARIABLE = re.compile(r"\s*\d*[PQ]([A-Z])")
+"""The format of a column whose cells differ in length (FITS standard 7.3.5)."""
+
+# What describes the tiles of a compressed image, or belongs to the program fpack (FITS standard 10).
+_OF_TILES = re.compile(
+    r"(Z(IMAGE|TABLE|CMPTYPE|BITPIX|NAXIS\d*|TILE\d+|NAME\d+|VAL\d+|MASKCMP|QUANTIZ|DITHER0|SIMPLE"
+    r"|TENSION|EXTEND|BLOCKED|PCOUNT|GCOUNT|HECKSUM|DATASUM|BLANK|SCALE|ZERO)"
+    r"|FZ(ALGOR|TILE|QMETHD|QVALUE|DTHRSD|INT2F|HSCALE)"
+    r"|T(NULL|UNIT|DISP|COMM)\d+)$"
+)
 _EXTENSION = b"XTENSION= '"
+_COMMENTARY = ("", "COMMENT", "HISTORY")
 _READ_AHEAD = 8 * BLOCK
 # Far beyond any header that means something; without a limit a large damaged file would be read whole.
 _LONGEST_HEADER = 5000 * BLOCK
 _MOST_COLUMNS = 999  # FITS standard 7.3.1
 _LARGEST_EMPTY = 1 << 28
+log = logging.getLogger(__name__)
+
 # Bits per pixel, and the letters of table columns, to numpy.
 _PIXELS = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _LETTERS = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8"}
@@ -62,13 +76,27 @@ class Hdu:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape in Python order; of a table the number of rows."""
-        axes = tuple(int(self._values[f"NAXIS{n}"]) for n in range(self._values["NAXIS"], 0, -1))
-        return axes[:1] if self.is_table else axes
+        axis = "ZNAXIS" if self.is_compressed else "NAXIS"
+        axes = tuple(int(self._values[f"{axis}{n}"]) for n in range(self._values[axis], 0, -1))
+        return axes[:1] if self.is_table or self.is_ascii_table else axes
 
     @property
     def bits(self) -> int:
-        """BITPIX."""
-        return int(self._values["BITPIX"])
+        """BITPIX: of the image, be it compressed."""
+        return int(self._values["ZBITPIX" if self.is_compressed else "BITPIX"])
+
+    @property
+    def raw(self) -> np.dtype[Any]:
+        """How pixels are stored, once they are unpacked."""
+        return np.dtype(_PIXELS[self.bits])
+
+    @functools.cached_property
+    def metadata(self) -> Header:
+        """The cards that do not describe how the data are stored."""
+        bare = self.header.without_structure()
+        if not self.is_compressed:
+            return bare
+        return Header(card for card in bare if not _OF_TILES.match(card.keyword))
 
     @property
     def size(self) -> int:
@@ -80,7 +108,7 @@ class Hdu:
         if values.get("GROUPS") is True and not axes[0]:
             del axes[0]  # random groups (FITS standard 6)
         pixels = math.prod(axes) + int(values.get("PCOUNT") or 0)
-        return abs(self.bits) // 8 * int(values.get("GCOUNT") or 1) * pixels
+        return abs(int(values["BITPIX"])) // 8 * int(values.get("GCOUNT") or 1) * pixels
 
     @property
     def has_data(self) -> bool:
@@ -89,34 +117,59 @@ class Hdu:
 
     @property
     def is_table(self) -> bool:
-        """Whether this is a binary table."""
-        return self._values.get("XTENSION") == "BINTABLE"
+        """Whether this is a binary table that holds no compressed image."""
+        return self._values.get("XTENSION") == "BINTABLE" and not self.is_compressed
+
+    @property
+    def is_ascii_table(self) -> bool:
+        """Whether this is a table of text (FITS standard 7.2)."""
+        return self._values.get("XTENSION") == "TABLE"
 
     @property
     def is_compressed(self) -> bool:
         """Whether this is a tile-compressed image."""
-        return bool(self._values.get("ZIMAGE"))
+        return self._values.get("ZIMAGE") is True
+
+    @property
+    def is_compressed_table(self) -> bool:
+        """Whether this is a tile-compressed table."""
+        return self._values.get("ZTABLE") is True
+
+    @functools.cached_property
+    def is_variable(self) -> bool:
+        """Whether this is a table with columns whose cells differ in length."""
+        forms = (card.value for card in self.header if card.keyword.startswith("TFORM"))
+        return self.is_table and any(VARIABLE.match(str(form)) for form in forms)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the data are an image or a binary table, as it is."""
+        unusual = self.is_compressed or self.is_ascii_table or self.is_compressed_table
+        return not unusual and not self.is_variable
 
     def data(self) -> Stored:
-        """The array or table, left in the file.
+        """The array or table, left in the file, when its bytes are plain ones.
 
         Raises
         ------
         InputError
             When its format is not one that is understood.
         """
-        if self.is_compressed:
-            raise InputError(f"{self}: the image is tile-compressed; unpack it with funpack.")
-        with _blaming(self):
+        with blaming_header(self):
             if not self.is_table:
-                raw = np.dtype(_PIXELS[self.bits])
-                return Stored(self.source, self.offset, raw, self.shape, self._scaling())
-            raw, columns = _columns(self)
-            if raw.itemsize != self._values["NAXIS1"]:
-                raise ValueError(f"columns of {raw.itemsize} bytes in rows of NAXIS1 bytes")
+                return Stored(self.source, self.offset, self.raw, self.shape, self.scaling())
+            raw, columns = self.columns()
             return Stored(self.source, self.offset, raw, self.shape, columns)
 
-    def _scaling(self) -> Scaling | None:
+    def columns(self) -> tuple[np.dtype[Any], Columns]:
+        """The rows of a table as they are stored, and how they become values."""
+        raw, columns = _columns(self)
+        if raw.itemsize != self._values["NAXIS1"]:
+            raise ValueError(f"columns of {raw.itemsize} bytes in rows of NAXIS1 bytes")
+        return raw, columns
+
+    def scaling(self) -> Scaling | None:
+        """How stored pixels become values."""
         scale, zero = _finite(self._values.get("BSCALE", 1)), _finite(self._values.get("BZERO", 0))
         # Only integers have a value that stands for none (FITS standard 4.4.2.5).
         blank = self._values.get("BLANK") if self.bits > 0 else None
@@ -127,7 +180,7 @@ class Hdu:
         return {
             card.keyword: card.value
             for card in reversed(self.header)
-            if card.is_structural or card.keyword == "ZIMAGE"
+            if card.is_structural or card.keyword.startswith("Z")
         }
 
     def __str__(self) -> str:
@@ -188,7 +241,16 @@ def scan(source: Source) -> list[Hdu]:
             units.append(unit)
             at = offset + unit.size + -unit.size % BLOCK
     _check_count(source, units)
-    return units
+    return [_with_header_of_image(units[0], units[1]), *units[1:]] if units[1:] else units
+
+
+def _with_header_of_image(primary: Hdu, first: Hdu) -> Hdu:
+    """The primary unit with the keywords that fpack moved along with its image, if it had one."""
+    if not first.is_compressed or first.header.get("ZSIMPLE") is not True:
+        return primary
+    known = {card.keyword for card in primary.header if card.keyword not in _COMMENTARY}
+    moved = [card for card in first.metadata if card.keyword not in known]
+    return replace(primary, header=Header([*primary.header, *moved]))
 
 
 def _check_rest(stream: BinaryIO, source: Source, at: int) -> None:
@@ -243,24 +305,32 @@ def _header(stream: BinaryIO, source: Source, at: int) -> tuple[Header | None, i
 
 
 def _check(unit: Hdu) -> None:
-    with _blaming(unit):
-        axes = int(unit._values["NAXIS"]), *unit.shape, unit.size, unit.version  # noqa: SLF001 - ours
+    with blaming_header(unit):
+        values = unit._values  # noqa: SLF001 - ours
+        axes = int(values["NAXIS"]), *unit.shape, unit.size, unit.version
         if min(axes) < 0 or unit.bits not in _PIXELS:
             raise ValueError(f"BITPIX is {unit.bits}, the axes are {unit.shape}")
-        if unit.is_table and (unit.bits, axes[0]) != (8, 2):
-            raise ValueError(f"a table has BITPIX {unit.bits}, NAXIS {axes[0]}")
+        is_table = values.get("XTENSION") in ("BINTABLE", "TABLE")
+        if is_table and (values["BITPIX"], axes[0]) != (8, 2):
+            raise ValueError(f"a table has BITPIX {values['BITPIX']}, NAXIS {axes[0]}")
         if not unit.size and math.prod(axis or 1 for axis in unit.shape) > _LARGEST_EMPTY:
             raise ValueError(f"there are no data, and the axes are {unit.shape}")
-    end = unit.offset + unit.size + -unit.size % BLOCK
-    if end > unit.source.size:
+    end, found = unit.offset + unit.size, unit.source.size
+    if end > found:
         raise InputError(
             f"{unit.source.path} is incomplete: the data of extension {unit.name} should end at "
-            f"byte {end}, but the file ends at byte {unit.source.size}; download or rebuild it."
+            f"byte {end}, but the file ends at byte {found}; download or rebuild it."
         )
+    if end + -end % BLOCK > found:
+        log.warning(
+            "%s: the last block is not filled up: the file ends at byte %d and should end at byte %d, "
+            "a multiple of %d. All data of %s are there",
+            unit.source.path, found, end + -end % BLOCK, BLOCK, unit.name,
+        )  # fmt: skip
 
 
 @contextmanager
-def _blaming(unit: Hdu) -> Iterator[None]:
+def blaming_header(unit: Hdu) -> Iterator[None]:
     """Turn any error while a header is interpreted into one sentence about the file."""
     try:
         yield
@@ -286,7 +356,7 @@ def _columns(unit: Hdu) -> tuple[np.dtype[Any], Columns]:
         letter, column = _column(unit, str(get(f"TFORM{number}")), get(f"TDIM{number}"))
         scale, zero = _finite(get(f"TSCAL{number}", 1)), _finite(get(f"TZERO{number}", 0))
         blank = get(f"TNULL{number}") if letter in "BIJK" else None
-        plain = (scale, zero) == (1, 0) or letter in "AL"
+        plain = (scale, zero) == (1, 0) or letter in "ALPQ"
         raw.append((name, *column))
         names.append(name)
         decoders.append(None if plain else Scaling(scale, zero, blank))
@@ -303,9 +373,18 @@ def _finite(value: Any) -> float:
 
 def _column(unit: Hdu, form: str, dim: str | None) -> tuple[str, tuple[str, tuple[int, ...]]]:
     match = _FORMAT.match(form)
-    if match is None or match[2] not in (*_LETTERS, "A", "X"):
+    if match is None or match[2] not in (*_LETTERS, *"AXPQ"):
         raise InputError(f"{unit}: columns of the format {form} are not supported.")
     repeat, letter = int(match[1] or 1), match[2]
+    if letter in "PQ":  # how many items a cell has, and where they are
+        return letter, (">i4" if letter == "P" else ">i8", (2,) if repeat else (0,))
+    return form_of(letter, repeat, dim)
+
+
+def form_of(
+    letter: str, repeat: int, dim: str | None = None
+) -> tuple[str, tuple[str, tuple[int, ...]]]:
+    """How numpy has cells of so many items: their letter, dtype and shape."""
     if letter == "X":
         return letter, ("u1", (-(-repeat // 8),))
     shape = tuple(int(n) for n in reversed(re.findall(r"\d+", dim or ""))) or (repeat,)

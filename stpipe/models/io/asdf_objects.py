@@ -20,7 +20,7 @@ from stpipe.errors import InputError, ValidationError
 from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.asdf_yaml import Tagged, TaggedDict
 from stpipe.models.io import asdf_tree
-from stpipe.models.io.asdf_tree import attach_blocks
+from stpipe.models.io.asdf_blocks import attach_blocks, document_end
 from stpipe.models.storage.arrays import Stored, read_only
 from stpipe.models.storage.source import Source
 
@@ -41,7 +41,7 @@ def revived(value: object, path: str, source: Source | None) -> Any:
     InputError
         When a package is missing that knows the objects, or they are damaged.
     """
-    if isinstance(value, TaggedDict) and value.is_ndarray:
+    if isinstance(value, TaggedDict) and value.is_ndarray and asdf_tree.is_plain(value):
         return _array(value, source)
     tags = {node.tag for node in asdf_yaml.nodes(value) if isinstance(node, Tagged)}
     if tags and not all(tag.startswith(_YAML) for tag in tags):
@@ -125,7 +125,7 @@ def _nodes(objects: list[Any]) -> list[Any]:
         raise ValidationError(f"metadata hold an object that cannot be stored: {error}") from error
     content = stream.getvalue()
     source = Source(Path("memory"), (0, 0, 0), len(content), content)
-    end = asdf_tree.document_end(content) or len(content)
+    end = document_end(content) or len(content)
     nodes: list[Any] = asdf_tree.parse(source, content[:end], end, len(content))["objects"]
     return nodes
 

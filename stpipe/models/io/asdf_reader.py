@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from stpipe.errors import InputError
 from stpipe.models.formats.fits_cards import (
     Card,
     Header,
@@ -15,40 +14,16 @@ from stpipe.models.formats.fits_cards import (
 )
 from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io import asdf_tree
+from stpipe.models.io.asdf_blocks import read_text, unpacked
+from stpipe.models.io.asdf_values import Value, put_units, value_of
 from stpipe.models.io.content import Content, lookup, remove
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.source import Source
 
-__all__ = ["FITS_KEY", "read_text", "read_tree", "sort_tree"]
+__all__ = ["FITS_KEY", "read_tree", "sort_tree"]
 
 FITS_KEY = "_fits"
 """Where a tree keeps what a FITS file held beyond the schema: headers and extensions."""
-
-_READ_AHEAD = 1 << 16
-_LONGEST_TREE = 1 << 28
-
-
-def read_text(source: Source) -> bytes:
-    """The YAML at the start of an ASDF file, up to its blocks.
-
-    Raises
-    ------
-    InputError
-        When it has no end.
-    """
-    text, step = b"", _READ_AHEAD
-    with source.open() as stream:
-        while (end := asdf_tree.document_end(text)) is None and len(text) < _LONGEST_TREE:
-            more = stream.read(step)
-            if not more:
-                break
-            text, step = text + more, 2 * step
-    if end is None:
-        raise InputError(
-            f"{source.path} is incomplete: its tree has no end before byte {len(text)}; "
-            "download or rebuild it."
-        )
-    return text[:end]
 
 
 def read_tree(source: Source) -> dict[str, Any]:
@@ -62,10 +37,12 @@ def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:
     tree.pop("asdf_library", None)
     fits = tree.pop(FITS_KEY, {})
     content = Content(source, tree)
+    found: dict[str, Value] = {}
     for path in schema.arrays:
-        array = asdf_tree.stored_array(lookup(tree, path), source)
-        if array is not None:
-            content.arrays[path] = array
+        value = value_of(lookup(tree, path), path, source)
+        if value is not None:
+            content.arrays[path] = value.array
+            found[path] = value
             remove(tree, path)
     for path, part in schema.lists.items():
         trees = lookup(tree, path) or []
@@ -76,6 +53,8 @@ def sort_tree(source: Source, tree: dict[str, Any], schema: Schema) -> Content:
         name: Header(_cards(cards)) for name, cards in asdf_tree.pop_extra_headers(tree).items()
     } | {name: _header(images) for name, images in headers.items()}
     content.extras = [_extra(unit) for unit in fits.get("extensions", [])]
+    for path, value in found.items():
+        put_units(content, schema, path, value)
     return content
 
 
@@ -94,7 +73,7 @@ def _cards(cards: list[Any]) -> Iterator[Card]:
 def _extra(unit: dict[str, Any]) -> Hdu:
     block = unit["data"].block
     header = _header(unit["header"])
-    source, offset, size = asdf_tree.unpacked(block)
+    source, offset, size = unpacked(block)
     found = Hdu(source, header, 0 if header.find("SIMPLE") else block.start, offset)
     if found.size > size:
         raise ValueError(f"extension {found.name} has {size} of {found.size} bytes")

@@ -1,18 +1,15 @@
-"""The parts of an ASDF file: a YAML tree, then binary blocks.
+"""The tree of an ASDF file, and the arrays that it describes.
 
 The same layout stands on its own in ``.asdf`` files and, as a byte column, in the ``ASDF``
-extension of FITS files. ASDF Standard 1.6.0, chapter "Low-level file layout".
+extension of FITS files.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import re
-import struct
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -20,89 +17,25 @@ import numpy as np
 from stpipe.errors import InputError
 from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io.asdf_blocks import Block, block_of, blocks_between, document_end, unpacked
 from stpipe.models.io.content import Deferred
 from stpipe.models.storage.arrays import Array, Stored
 from stpipe.models.storage.source import Source
-from stpipe.system.text import counted, with_article
+from stpipe.system.text import with_article
 
 __all__ = [
-    "Block",
-    "CarriedBlock",
-    "attach_blocks",
-    "block_header",
-    "blocks_between",
     "datatype",
-    "document_end",
     "in_fits",
+    "is_plain",
     "numpy_dtype",
     "parse",
     "pop_extra_headers",
     "stored_array",
-    "unpacked",
 ]
 
-_MAGIC = b"\xd3BLK"
-_HEAD = struct.Struct(">4sHI4sQQQ16s")
-_END = re.compile(rb"\r?\n\.\.\.\r?\n")
 _SOFTWARE_KEYS = ("asdf_library", "_fits_hash")
 _EXTRA = "extra_fits"
-# How large few bytes may become: more than that is a decompression bomb, not an image.
-_LARGEST_CLAIM = 1 << 28
-_MOST_PACKED = 2000
-
-
-@dataclass(frozen=True)
-class Block:
-    """A binary block of ``source``; its header starts at byte ``start``.
-
-    ``size`` bytes are set aside, ``used`` of them hold the data, which are ``length`` bytes when
-    they are unpacked.
-    """
-
-    source: Source
-    start: int
-    offset: int
-    size: int
-    used: int
-    length: int
-    compression: bytes
-    checksum: bytes = b""
-
-    @property
-    def nbytes(self) -> int:
-        """Length with its header."""
-        return self.offset - self.start + self.size
-
-
-@dataclass(frozen=True)
-class CarriedBlock:
-    """A block of another file, written as it is."""
-
-    block: Block
-
-    @property
-    def nbytes(self) -> int:
-        """Length with header."""
-        return self.block.nbytes
-
-    def pieces(self) -> Iterator[Any]:
-        """The bytes of the block."""
-        block = self.block
-        return Stored(block.source, block.start, np.dtype("u1"), (block.nbytes,)).pieces()
-
-
-def attach_blocks(tree: dict[str, Any], first: int = 0) -> list[CarriedBlock]:
-    """The blocks that nodes of ``tree`` bring along, and their new numbers in the nodes."""
-    blocks: list[CarriedBlock] = []
-    numbers: dict[Block, int] = {}
-    for node in asdf_yaml.nodes(tree):
-        block = getattr(node, "block", None)
-        if block is not None:
-            if block not in numbers:
-                numbers[block] = first + len(blocks)
-                blocks.append(CarriedBlock(block))
-            node["source"] = numbers[block]
-    return blocks
+_LARGEST_CLAIM = 1 << 28  # bytes that few bytes may become by strides
 
 
 def in_fits(unit: Hdu) -> Deferred | None:
@@ -133,18 +66,43 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
         raise InputError(f"{source.path} is damaged: its ASDF tree is not YAML: {reason}") from None
     blocks = list(blocks_between(source, first_block, end))
     for node in asdf_yaml.nodes(tree):
-        if isinstance(node, asdf_yaml.TaggedDict) and type(node.get("source")) is int:
-            node.block = _block_of(node["source"], blocks, source)
+        if isinstance(node, asdf_yaml.TaggedDict) and _refers_to_block(node):
+            node.block = block_of(node["source"], blocks, source)
+            _count_rows(node, node.block)
     return tree
 
 
-def _block_of(number: int, blocks: list[Block], source: Source) -> Block:
-    if not -len(blocks) <= number < len(blocks):
-        raise InputError(
-            f"{source.path} is incomplete: an array should be in block {number}, but it has "
-            f"{counted(len(blocks), 'block')}; download or rebuild it."
-        )
-    return blocks[number]
+def _refers_to_block(node: asdf_yaml.TaggedDict) -> bool:
+    """Whether a node names a block: by its number or, of an array, by the file that it is in."""
+    place = node.get("source")
+    return type(place) is int or (type(place) is str and node.is_ndarray and not _is_link(node))
+
+
+def _count_rows(node: asdf_yaml.TaggedDict, block: Block) -> None:
+    """Say how many rows there are where the first axis of an array is open, as in streams."""
+    shape = node.get("shape")
+    if not isinstance(shape, list) or shape[:1] != ["*"]:
+        return
+    with suppress(KeyError, TypeError, ValueError, OverflowError):  # said when it is touched
+        raw = numpy_dtype(node["datatype"], node.get("byteorder", "big"))
+        steps = node.get("strides")
+        size = int(steps[0]) if steps else raw.itemsize * math.prod(int(n) for n in shape[1:])
+        if size > 0:
+            node["shape"] = [(block.length - int(node.get("offset", 0))) // size, *shape[1:]]
+
+
+def is_plain(node: asdf_yaml.Tagged) -> bool:
+    """Whether a node is an array in a block, or one of numbers in the tree."""
+    if not node.is_ndarray or isinstance(node, asdf_yaml.TaggedStr):
+        return False
+    inline: Any = node
+    if isinstance(node, asdf_yaml.TaggedDict):
+        inline = node.get("data")
+        is_table = inline is not None and isinstance(node.get("datatype"), list)
+        if "mask" in node or is_table:
+            return False
+    values = asdf_yaml.nodes([*inline]) if inline else ()
+    return not any(each is None or isinstance(each, asdf_yaml.Tagged) for each in values)
 
 
 def stored_array(node: object, source: Source) -> Stored | Array | None:
@@ -153,8 +111,7 @@ def stored_array(node: object, source: Source) -> Stored | Array | None:
     Raises
     ------
     InputError
-        When the description is incomplete or contradicts the block, or the array stands in another
-        file.
+        When the description is incomplete or contradicts the block.
     """
     try:
         return _array(node)
@@ -193,15 +150,6 @@ def datatype(dtype: np.dtype[Any], byteorder: str) -> Any:
     return "bool8" if dtype.kind == "b" else dtype.name
 
 
-def block_header(
-    size: int, used: int | None = None, compression: str = "", checksum: bytes = b""
-) -> bytes:
-    """Header of a block of ``size`` bytes, ``used`` of them in the file when it is compressed."""
-    used = size if used is None else used
-    name = compression.encode("ascii")
-    return _HEAD.pack(_MAGIC, _HEAD.size - 6, 0, name, used, used, size, checksum)
-
-
 def pop_extra_headers(tree: dict[str, Any]) -> dict[str, list[Any]]:
     """Take the unknown FITS keywords out of the tree that the peer keeps them in, by extension."""
     extra = tree.get(_EXTRA, {})
@@ -212,19 +160,14 @@ def pop_extra_headers(tree: dict[str, Any]) -> dict[str, list[Any]]:
     return found
 
 
-def document_end(text: bytes) -> int | None:
-    """Where the tree ends and blocks may begin; None when it has no end."""
-    match = _END.search(text)
-    return match.end() if match else None
-
-
 def _array(node: object) -> Stored | Array | None:
     if node is None or isinstance(node, list):
         return None if node is None else np.array(node)
     if not isinstance(node, asdf_yaml.TaggedDict) or not node.is_ndarray:
         raise TypeError(f"{with_article(type(node).__name__)} stands in the place of an array")
     if "data" in node:
-        return np.array(node["data"])
+        values = np.array(node["data"])
+        return values.astype(numpy_dtype(node["datatype"], "=")) if "datatype" in node else values
     if node.block is None:
         raise ValueError(f"its source {node.get('source')!r} is not a block of this file")
     return _in_block(node, node.block)
@@ -237,17 +180,21 @@ def _in_block(node: asdf_yaml.TaggedDict, block: Block) -> Stored | Array:
     source, start, size = unpacked(block)
     offset = int(node.get("offset", 0))
     stored = Stored(source, start + offset, raw, shape)
-    if min(shape, default=0) < 0 or not 0 <= offset <= size - _extent(stored, strides):
+    before, after = _extent(stored, strides)
+    if min(shape, default=0) < 0 or not before <= offset <= size - after:
         raise ValueError(f"shape {shape} of {raw} at {offset} in a block of {size} bytes")
-    return _strided(stored, strides) if strides else stored
+    return _strided(stored, strides, before, after) if strides else stored
 
 
-def _extent(stored: Stored, strides: list[int]) -> int:
-    """Bytes from the first to the last item."""
+def _extent(stored: Stored, strides: list[int]) -> tuple[int, int]:
+    """Bytes from the first item back to the foremost one, and on to the end of the last one."""
     if not strides:
-        return math.prod(stored.shape) * stored.raw.itemsize
-    steps = zip(stored.shape, strides, strict=True)
-    return sum((size - 1) * step for size, step in steps) + stored.raw.itemsize
+        return 0, math.prod(stored.shape) * stored.raw.itemsize
+    if 0 in stored.shape:
+        return 0, 0
+    steps = [(size - 1) * step for size, step in zip(stored.shape, strides, strict=True)]
+    after = sum(step for step in steps if step > 0) + stored.raw.itemsize
+    return -sum(step for step in steps if step < 0), after
 
 
 def _column(entry: Mapping[str, Any], byteorder: str) -> Any:
@@ -256,86 +203,13 @@ def _column(entry: Mapping[str, Any], byteorder: str) -> Any:
     return (entry["name"], numpy_dtype(entry["datatype"], order), tuple(entry.get("shape", ())))
 
 
-def blocks_between(source: Source, at: int, end: int) -> Iterator[Block]:
-    """The binary blocks between two bytes of a file."""
-    with source.open() as stream:
-        while at + _HEAD.size <= end:
-            stream.seek(at)
-            head = stream.read(_HEAD.size)
-            if not head.startswith(_MAGIC):
-                return
-            _, head_size, _, compression, allocated, used, length, sum_ = _HEAD.unpack(head)
-            offset = at + 6 + head_size
-            packed = any(compression)
-            if used > allocated or head_size < _HEAD.size - 6 or (used != length and not packed):
-                raise InputError(
-                    f"{source.path} is damaged: the header of the block at byte {at} contradicts "
-                    "itself; download or rebuild it."
-                )
-            if offset + allocated > end:
-                raise InputError(
-                    f"{source.path} is incomplete: a block should end at byte "
-                    f"{offset + allocated}, but the file ends at byte {end}; "
-                    "download or rebuild it."
-                )
-            yield Block(source, at, offset, allocated, used, length, compression, sum_)
-            at = offset + allocated
-
-
-def unpacked(block: Block) -> tuple[Source, int, int]:
-    """Where the data of a block are, where they start there, and how many bytes they are.
-
-    Raises
-    ------
-    InputError
-        When they are compressed and damaged.
-    """
-    source = block.source
-    if not block.compression.strip(b"\0"):
-        return source, block.offset, block.used
-    data = _unpacked(block)
-    return Source(source.path, source.identity, 0, data), 0, len(data)
-
-
-def _unpacked(block: Block) -> bytes:
-    import bz2
-
-    tools: dict[bytes, Callable[[], Any]] = {b"zlib": zlib.decompressobj}
-    tools[b"bzp2"] = bz2.BZ2Decompressor
-    if block.compression not in tools:
-        name = block.compression.decode("ascii", "replace")
-        raise InputError(f"{block.source.path}: the compression {name} is not supported.")
-    if block.length > max(_LARGEST_CLAIM, _MOST_PACKED * block.used):
-        raise InputError(
-            f"{block.source.path} is damaged: a block of {block.used} bytes claims to hold "
-            f"{block.length}; download or rebuild it."
-        )
-    with block.source.open() as stream:
-        stream.seek(block.offset)
-        packed = stream.read(block.used)
-    tool = tools[block.compression]()
-    try:
-        # No more than the header says, whatever the packed bytes would become.
-        data: bytes = tool.decompress(packed, block.length + 1)
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise InputError(f"{block.source.path} is damaged: a block of it: {error}.") from None
-    # Only at the end of the packed bytes their own checksum has been compared.
-    if len(data) != block.length or not tool.eof:
-        raise InputError(
-            f"{block.source.path} is damaged: a block of it should hold {block.length} bytes and "
-            f"does not; download or rebuild it."
-        )
-    return data
-
-
-def _strided(stored: Stored, strides: list[int]) -> Array:
-    if min(strides, default=0) < 0:
-        raise ValueError(f"strides {strides}")
-    length = _extent(stored, strides)
+def _strided(stored: Stored, strides: list[int], before: int, after: int) -> Array:
+    length = before + after
     if stored.nbytes > max(_LARGEST_CLAIM, length):
         raise ValueError(f"{stored.nbytes} bytes of values in {length} bytes of the file")
-    flat = Stored(stored.source, stored.offset, np.dtype("u1"), (length,)).read()
-    return np.array(np.ndarray(stored.shape, stored.raw, flat.data, strides=strides), stored.dtype)
+    flat = Stored(stored.source, stored.offset - before, np.dtype("u1"), (length,)).read()
+    view: Array = np.ndarray(stored.shape, stored.raw, flat.data, offset=before, strides=strides)
+    return np.array(view, stored.dtype)
 
 
 def _load_from_fits(unit: Hdu, text: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.fits_cards import Header
 from stpipe.models.io import asdf_objects, asdf_tree
+from stpipe.models.io.asdf_blocks import attach_blocks, block_header
 from stpipe.models.io.asdf_reader import FITS_KEY
 from stpipe.models.io.content import Content, put
 from stpipe.models.schema.schema import Schema
@@ -41,7 +42,7 @@ class ArrayBlock:
         """Header and values; the header again when length and checksum are known."""
         size = int(np.prod(self.array.shape, dtype=np.int64)) * self.dtype.itemsize
         start = stream.tell()
-        stream.write(asdf_tree.block_header(size))
+        stream.write(block_header(size))
         digest = hashlib.md5(usedforsecurity=False) if checksum else None
         for piece in _packed(self._pieces(size), compression):
             stream.write(piece)
@@ -49,10 +50,10 @@ class ArrayBlock:
                 digest.update(piece)
         if digest or compression:
             end = stream.tell()
-            used = end - start - len(asdf_tree.block_header(size))
+            used = end - start - len(block_header(size))
             sum_ = digest.digest() if digest else b""
             stream.seek(start)
-            stream.write(asdf_tree.block_header(size, used, compression, sum_))
+            stream.write(block_header(size, used, compression, sum_))
             stream.seek(end)
 
     def _pieces(self, size: int) -> Iterator[Any]:
@@ -90,7 +91,7 @@ def write_asdf(
     content.complete()
     blocks: list[ArrayBlock] = []
     tree = {"asdf_library": software(), **_tree(content, schema, blocks)}
-    carried = asdf_tree.attach_blocks(tree, len(blocks))
+    carried = attach_blocks(tree, len(blocks))
     stream.write(asdf_yaml.dump(tree))
     for block in blocks:
         block.write(stream, compression, checksum=checksum)

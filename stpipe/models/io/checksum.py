@@ -16,8 +16,7 @@ import numpy as np
 
 from stpipe.models.formats.fits_cards import Card, Header, format_card
 from stpipe.models.formats.fits_hdus import Hdu
-from stpipe.models.io import asdf_tree
-from stpipe.models.io.asdf_tree import Block
+from stpipe.models.io.asdf_blocks import Block, blocks_between, read_text
 from stpipe.models.storage.arrays import Stored
 from stpipe.models.storage.source import Source
 
@@ -99,9 +98,7 @@ def _verified(unit: Hdu) -> Verified:
 
 
 def _blocks(source: Source) -> Iterator[Block]:
-    from stpipe.models.io.asdf_reader import read_text
-
-    return asdf_tree.blocks_between(source, len(read_text(source)), source.size)
+    return blocks_between(source, len(read_text(source)), source.size)
 
 
 def _verified_block(number: int, block: Block) -> Verified:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,6 +23,7 @@ from stpipe.models.formats import asdf_yaml
 from stpipe.models.io import asdf_objects
 from stpipe.models.io.asdf_reader import FITS_KEY
 from stpipe.models.io.asdf_writer import images
+from stpipe.models.io.columns import NULL, Table, null_value
 from stpipe.models.io.content import Content
 from stpipe.models.io.units import DESCRIPTION, UNIT, put_words, words_of
 from stpipe.models.schema.fields import Field
@@ -39,14 +41,7 @@ _SUM = re.compile(rb"^# +(?:- \{)?_md5: '([0-9a-f]{32})'\}?$", re.MULTILINE)
 _LARGEST = 1 << 28  # bytes of a column of texts, which is as wide as the longest of them
 _RA, _DEC = ".ra", ".dec"
 
-
-@dataclass(frozen=True)
-class Table:
-    """The columns of a file, before it is known which model they are of."""
-
-    values: Array
-    units: Mapping[str, str]
-    descriptions: Mapping[str, str]
+log = logging.getLogger(__name__)
 
 
 def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
@@ -55,7 +50,7 @@ def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
     Raises
     ------
     InputError
-        When it is damaged, or a column has cells that are arrays.
+        When it is damaged.
     """
     import yaml
 
@@ -66,9 +61,9 @@ def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
         count = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
         head = asdf_yaml.load("\n".join(line[2:] for line in lines[1:count]).encode())
         tree = _untagged(dict(head.get("meta") or {}))
-        table = _table(head, "\n".join(lines[count:]))
+        table = _table(head, "\n".join(lines[count:]), str(source.path))
         tree.pop(_MD5, None)
-        _check_rows(tree.pop(_ROWS, None), table)
+        _compare_rows(tree.pop(_ROWS, None), table, source)
     except (ValueError, LookupError, TypeError, AttributeError, csv.Error, yaml.YAMLError) as error:
         named = "" if type(error) is ValueError else f"{type(error).__name__}: "
         words = f"{named}{error}".splitlines()[0]
@@ -84,6 +79,7 @@ def put_table(content: Content, schema: Schema, table: Table) -> None:
         content.arrays[path] = table.values
         put_words(content, field, UNIT, table.units)
         put_words(content, field, DESCRIPTION, table.descriptions)
+        put_words(content, field, NULL, table.nulls)
 
 
 def checksum_of(text: bytes) -> tuple[str, str]:
@@ -137,7 +133,26 @@ def write_ecsv(
 # --- reading ---------------------------------------------------------------------------------------
 
 
-def _table(head: Mapping[str, Any], text: str) -> Table:
+def _table(head: Mapping[str, Any], text: str, where: str) -> Table:
+    """The columns: plain ones are read here, whatever is unusual by astropy."""
+    try:
+        return _plain_table(head, text)
+    except (ValueError, csv.Error) as problem:
+        from stpipe.models.io.ecsv_astropy import by_astropy
+
+        try:
+            table = by_astropy(head, text, where)
+        except InputError:
+            raise
+        except Exception:  # noqa: BLE001 - neither can read it, and we can say why
+            raise problem from None
+        columns = head["datatype"]
+        return replace(
+            table, units=_words(columns, "unit"), descriptions=_words(columns, "description")
+        )
+
+
+def _plain_table(head: Mapping[str, Any], text: str) -> Table:
     columns = head["datatype"]
     names = [column["name"] for column in columns]
     lines = io.StringIO(text, newline="")
@@ -155,9 +170,15 @@ def _table(head: Mapping[str, Any], text: str) -> Table:
     return Table(values, _words(columns, "unit"), _words(columns, "description"))
 
 
-def _check_rows(count: int | None, table: Table) -> None:
+def _compare_rows(count: object, table: Table, source: Source) -> None:
+    """Say that rows were added or taken out, as users do with catalogues."""
     if count is not None and count != len(table.values):
-        raise ValueError(f"it has {len(table.values)} of {count} rows")
+        log.warning(
+            "%s: it has %d rows and had %s when it was written",
+            source.path,
+            len(table.values),
+            count,
+        )
 
 
 def _checked(column: Mapping[str, Any], cells: Iterable[str]) -> Array:
@@ -212,21 +233,18 @@ def _metadata(content: Content, schema: Schema) -> dict[str, Any]:
 
 def _fill(table: Any, values: Any, field: Field, content: Content) -> None:
     array = values if isinstance(values, np.ndarray) else values.read()
-    if deep := [name for name in array.dtype.names or () if array.dtype[name].shape]:
-        raise UsageError(
-            f"the cells of {', '.join(deep)} are arrays, which have no place in ECSV; "
-            "write a .fits file."
-        )
     units = words_of(content, field, UNIT)
     descriptions = words_of(content, field, DESCRIPTION)
-    for name, flat, column in _mixins(array, units):
+    nulls = words_of(content, field, NULL)
+    for name, flat, column in _mixins(array, units, nulls):
         table[name] = column
         table[name].info.description = descriptions.get(flat)
 
 
-def _mixins(array: Array, units: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+def _mixins(
+    array: Array, units: Mapping[str, str], nulls: Mapping[str, str]
+) -> Iterator[tuple[str, str, Any]]:
     """Columns as astropy has them: the name, that of the model's first column, and the values."""
-    from astropy import units as u
     from astropy.coordinates import SkyCoord
 
     names = array.dtype.names or ()
@@ -235,10 +253,21 @@ def _mixins(array: Array, units: Mapping[str, str]) -> Iterator[tuple[str, str, 
         if name.endswith(_RA) and stem + _DEC in names:
             yield stem, name, SkyCoord(array[name], array[stem + _DEC], unit="deg")
         elif not (name.endswith(_DEC) and name.removesuffix(_DEC) + _RA in names):
-            column = array[name]
-            if column.dtype.kind == "S":
-                column = np.char.decode(column, "utf-8")
-            # Units that astropy does not know stay words, and integers stay integers.
-            unit = u.Unit(units[name], parse_strict="silent") if name in units else None
-            values = column if unit is None else u.Quantity(column, unit, dtype=column.dtype)
-            yield name, name, values
+            yield name, name, _column_of(array[name], units.get(name), nulls.get(name))
+
+
+def _column_of(column: Array, unit: str | None, null: str | None) -> Any:
+    from astropy import units as u
+    from astropy.table import MaskedColumn
+    from astropy.utils.masked import Masked
+
+    if column.dtype.kind == "S":
+        column = np.char.decode(column, "utf-8")
+    # Units that astropy does not know stay words, and integers stay integers.
+    known = None if unit is None else u.Unit(unit, parse_strict="silent")
+    none = null_value(column.dtype, null) if column.dtype.kind in "iu" and null else None
+    mask = column == none if none is not None else None
+    if known is None:
+        return column if mask is None else MaskedColumn(column, mask=mask)
+    quantity = u.Quantity(column, known, dtype=column.dtype)
+    return quantity if mask is None else Masked(quantity, mask=mask)

@@ -7,13 +7,17 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from stpipe.errors import InputError
 from stpipe.models.formats.fits_cards import Card
 from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.formats.fits_variable import rectangular
 from stpipe.models.io import asdf_tree
 from stpipe.models.io.content import Content, lookup, put
 from stpipe.models.schema.fields import Field
 from stpipe.models.schema.schema import Schema
-from stpipe.models.schema.validation import from_header
+from stpipe.models.schema.validation import cast_array, from_header
+from stpipe.models.storage.arrays import Array, Stored
+from stpipe.models.storage.late import Shelf
 from stpipe.models.storage.source import Source
 
 __all__ = ["ASDF_EXTENSION", "conforming", "read_fits", "tree_of"]
@@ -29,11 +33,12 @@ def read_fits(source: Source, units: list[Hdu], schema: Schema) -> Content:
     """Sort what a FITS file holds into what the schema knows and the rest."""
     content = Content(source)
     parts, rest = _split(units, schema)
-    _sort(content, rest, schema, 1)
+    shelf = Shelf(source.path)
+    _sort(content, rest, shelf, schema, 1)
     for path, members in parts.items():
         content.lists[path] = [Content(source) for _ in range(max(members))]
         for version, part in enumerate(content.lists[path], start=1):
-            _sort(part, members.get(version, []), schema.lists[path], version)
+            _sort(part, members.get(version, []), shelf, schema.lists[path], version)
     if content.deferred is not None:
         content.deferred = replace(content.deferred, lists=tuple(schema.lists))
         content.defer_parts()
@@ -75,21 +80,43 @@ def _listed(units: list[Hdu], path: str, numbers: Collection[int]) -> bool:
     return isinstance(there, list) and min(numbers) > 0 and max(numbers) <= len(there)
 
 
-def _sort(content: Content, units: list[Hdu], schema: Schema, version: int) -> None:
+def _sort(content: Content, units: list[Hdu], shelf: Shelf, schema: Schema, version: int) -> None:
     homes = {field.hdu: path for path, field in schema.arrays.items()}
     for unit in units:
         if unit.name == ASDF_EXTENSION:
+            _check_plain(unit)
             content.deferred = asdf_tree.in_fits(unit)
         elif unit.name in content.headers or not (unit.start == 0 or unit.name in homes):
             content.extras.append(unit)
             _metadata(content, unit, schema, version)
         else:
-            content.headers[unit.name] = unit.header.without_structure()
+            content.headers[unit.name] = unit.metadata
             _metadata(content, unit, schema, version)
             if unit.start == 0 and unit.has_data:
                 content.extras.append(unit)
             if unit.has_data and unit.name in homes:
-                content.arrays[homes[unit.name]] = unit.data()
+                path = homes[unit.name]
+                content.arrays[path] = _array_of(unit, schema.arrays[path], shelf)
+
+
+def _array_of(unit: Hdu, field: Field, shelf: Shelf) -> Array | Stored:
+    """The data of an extension: plain ones stay in the file, others become plain when touched."""
+    if unit.is_plain:
+        return unit.data()
+    _check_plain(unit)
+    if unit.is_variable:
+        return rectangular(unit, shelf)
+    from stpipe.models.io import fits_astropy
+
+    if unit.is_compressed:
+        return fits_astropy.unpacked_image(unit, shelf)
+    return cast_array(field, fits_astropy.text_table(unit), str(unit))
+
+
+def _check_plain(unit: Hdu) -> None:
+    """Refuse what neither we nor astropy can read."""
+    if unit.is_compressed_table:
+        raise InputError(f"{unit}: the table is compressed by tiles; unpack the file with funpack.")
 
 
 def _metadata(content: Content, unit: Hdu, schema: Schema, version: int) -> None:

@@ -29,7 +29,7 @@ from stpipe.models.formats.fits_cards import (
 from stpipe.models.formats.fits_hdus import Hdu
 from stpipe.models.io import asdf_objects, asdf_tree
 from stpipe.models.io import checksum as checksums
-from stpipe.models.io.asdf_tree import attach_blocks
+from stpipe.models.io.asdf_blocks import attach_blocks
 from stpipe.models.io.asdf_writer import software
 from stpipe.models.io.content import Content, lookup, merge, put, remove
 from stpipe.models.io.fits_reader import ASDF_EXTENSION, conforming

@@ -11,12 +11,12 @@ from stpipe.errors import InputError
 from stpipe.models.formats.fits_hdus import Hdu, scan
 from stpipe.models.io.content import Content, blaming, lookup
 from stpipe.models.schema.schema import Schema
-from stpipe.models.storage.gzipped import source_of
+from stpipe.models.storage.packed import source_of
 from stpipe.models.storage.source import Source
 from stpipe.naming import EXTENSIONS
 
 if TYPE_CHECKING:
-    from stpipe.models.io.ecsv import Table
+    from stpipe.models.io.columns import Table
 
 __all__ = ["File", "inspect"]
 

@@ -38,8 +38,8 @@ def words_of(content: Content, field: Field, keyword: str) -> dict[str, str]:
     return _words(header, keyword, _columns(content, field))
 
 
-def put_words(content: Content, field: Field, keyword: str, words: Mapping[str, str]) -> None:
-    """Give columns their units or descriptions; others that the table had are dropped."""
+def put_words(content: Content, field: Field, keyword: str, words: Mapping[str, str | int]) -> None:
+    """Give columns their units, descriptions or nulls; others that the table had are dropped."""
     header = content.headers.get(field.hdu, Header())
     content.headers[field.hdu] = _with_words(header, keyword, _columns(content, field), words)
 
@@ -93,7 +93,7 @@ def _words(header: Header, keyword: str, columns: Sequence[str]) -> dict[str, st
 
 
 def _with_words(
-    header: Header, keyword: str, columns: Sequence[str], words: Mapping[str, str]
+    header: Header, keyword: str, columns: Sequence[str], words: Mapping[str, str | int]
 ) -> Header:
     cards = [
         format_card(f"{keyword}{number}", words[name], "")

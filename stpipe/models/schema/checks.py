@@ -84,7 +84,7 @@ def check_places(schema: Checked) -> None:
     for at, each in (("", schema), *((f"{path}.", part) for path, part in schema.lists.items())):
         taken = dict(extensions)
         for field in each.fields.values():
-            for problem in _problems(field, taken, at):
+            for problem in (*_problems(field, taken, at), *_shape_problems(field, each)):
                 raise InputError(f'The schema {schema.path}: "{at}{field.path}" {problem}.')
         extensions |= {place: path for place, path in taken.items() if not place[1]}
         if at and (each.lists or not each.arrays):
@@ -108,6 +108,13 @@ def _problems(field: Field, taken: dict[tuple[str, str], str], at: str) -> Itera
         yield f'has the {named}, which "{taken[place]}" has, too'
     if field.default is not None and (problem := _default_problem(field)):
         yield f"has a default that it does not allow: {problem}"
+
+
+def _shape_problems(field: Field, schema: Checked) -> Iterator[str]:
+    like = field.shape_like
+    if like is not None and like not in schema.arrays:
+        hint = did_you_mean(like, schema.arrays)
+        yield f'should have the shape of "{like}", which is no array{hint}'
 
 
 def _belongs_to_fits(keyword: str) -> bool:

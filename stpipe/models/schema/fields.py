@@ -17,7 +17,8 @@ class Field:
     """One attribute: a metadata value or an array.
 
     ``cell_ndim`` is the number of dimensions of the cells of those columns whose shape is open.
-    ``extra`` holds the JSON Schema keywords beyond this dialect, such as ``pattern``.
+    ``shape_like`` names the array whose shape this one must have. ``extra`` holds the JSON Schema
+    keywords beyond this dialect, such as ``pattern``.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Field:
     dtype: np.dtype[Any] | None = None
     ndim: int | None = None
     max_ndim: int | None = None
+    shape_like: str | None = None
     cell_ndim: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 

@@ -12,6 +12,9 @@ A schema file is JSON. Beside ``type``, ``properties``, ``allOf``, ``$ref``, ``e
     the extension of an array, or the one whose header holds the keyword (default: primary)
 ``ndim``, ``max_ndim``, ``dtype``
     number of dimensions and numpy dtype of an array
+``shape_like``
+    the array, such as ``data``, whose shape this one must have: its last two axes, and with as many
+    dimensions all of them (before the last two an axis of length 1 stands for all)
 
 ``$ref`` names a file relative to the file it stands in, or one that ships with the package,
 optionally with a JSON pointer (``dq_def.schema.json#/properties/dq_def``).
@@ -37,6 +40,7 @@ import numpy as np
 from stpipe.errors import InputError, did_you_mean
 from stpipe.models.schema.fields import Field
 from stpipe.system import package_data
+from stpipe.system.safe_yaml import whole_number
 from stpipe.system.text import with_article
 
 __all__ = ["Schema"]
@@ -55,6 +59,7 @@ _OWN = frozenset(
         "max_ndim",
         "ndim",
         "required",
+        "shape_like",
         "title",
         "type",
     ]
@@ -182,7 +187,7 @@ def _find(name: str, here: Path) -> Path:
 @functools.cache
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"), parse_int=whole_number)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The schema {path} cannot be read: {error}.") from error
     if not isinstance(document, dict):
@@ -264,6 +269,7 @@ def _field(path: str, leaf: dict[str, Any], file: Path) -> Field:
         dtype=_dtype(path, leaf["dtype"], file) if is_array else None,
         ndim=leaf.get("ndim"),
         max_ndim=leaf.get("max_ndim"),
+        shape_like=leaf.get("shape_like"),
         cell_ndim=_cell_ndim(leaf.get("dtype")),
         extra={key: value for key, value in leaf.items() if key not in _OWN},
     )

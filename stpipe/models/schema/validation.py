@@ -22,6 +22,7 @@ __all__ = [
     "array_problem",
     "cast_array",
     "check_value",
+    "different_shapes",
     "extra_problems",
     "from_header",
     "plain",
@@ -218,6 +219,33 @@ def shape_problem(field: Field, shape: tuple[int, ...]) -> str:
     if most is not None and len(shape) > most:
         return f"{_named(field)} has shape {shape}; allowed: at most {counted(most, 'dimension')}."
     return ""
+
+
+def different_shapes(
+    fields: Mapping[str, Field], arrays: Mapping[str, Array | Stored]
+) -> Iterator[str]:
+    """Arrays of another shape than the one whose shape they must have: a sentence for each."""
+    for path, array in arrays.items():
+        like = fields[path].shape_like if path in fields else None
+        if (
+            like is not None
+            and like in arrays
+            and not _agree(tuple(array.shape), tuple(arrays[like].shape))
+        ):
+            yield (
+                f"{path} in the extension {fields[path].hdu} has the shape {tuple(array.shape)}; "
+                f"allowed is that of {like} in {fields[like].hdu}, {tuple(arrays[like].shape)}."
+            )
+
+
+def _agree(shape: tuple[int, ...], like: tuple[int, ...]) -> bool:
+    """Whether the images are of one size, and there are as many of them, or one for all."""
+    if shape == like:
+        return True
+    if shape[-2:] != like[-2:]:
+        return False
+    leading = zip(shape[:-2], like[:-2], strict=True) if len(shape) == len(like) else ()
+    return all(size in (1, expected) for size, expected in leading)
 
 
 def _column_problem(field: Field, table: np.dtype[Any]) -> str:

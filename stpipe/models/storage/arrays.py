@@ -65,6 +65,8 @@ class Scaling:
             return np.dtype(f"u{raw.itemsize}")
         if offset and raw == np.uint8 and self.zero == -128:  # noqa: PLR2004 - FITS standard 5.2.5
             return np.dtype("i1")
+        if raw.kind == "c":
+            return np.dtype(f"c{raw.itemsize}")
         return np.dtype("f4" if raw.itemsize <= 2 else "f8")  # noqa: PLR2004 - 16 bits fit in f4
 
     def decode(self, block: Array, values: Array) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from stpipe.science.arrays import Doubles, Item
+from stpipe.system.safe_yaml import whole_number
 
 __all__ = [
     "Aperture",
@@ -292,7 +293,7 @@ def find_aperture(
         When the file is no EXTRACT1D reference file, or has no aperture of that name.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["apertures"]
+        entries = json.loads(path.read_text(encoding="utf-8"), parse_int=whole_number)["apertures"]
         named = [entry for entry in entries if _is_for(entry, name)]
         fits = [entry for entry in named if entry.get("spectral_order", order) in (order, ANY)]
         if not named:

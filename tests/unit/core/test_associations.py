@@ -133,3 +133,35 @@ def test_what_is_no_association_of_stage_2(rates: list[Path], tmp_path: Path) ->
     step, other = assignments(BackgroundStep, asn)
     assert list(map(str, rates[1:])) == step.settings.values["bkg_list"].value
     assert {} == other.settings.values
+
+
+@pytest.mark.usefixtures("crds")
+@pytest.mark.parametrize("form", ["file", "path", "read", "dictionary"])
+def test_whatever_an_association_is_given_as(
+    rates: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Pipelines that take many and those that take one; members of other kinds need not be there."""
+    monkeypatch.chdir(tmp_path)
+    members = [(rates[0], "science"), (Path("nobody_fetched_it.fits"), "target_acquisition")]
+    path = association(tmp_path, one=members)
+    forms = {"file": str(path), "path": path, "read": models.load_association(path)}
+    given = (forms | {"dictionary": json.loads(path.read_text())})[form]
+    (products,) = Image2Pipeline.call(given)
+    products.image.save(tmp_path / "one_cal.fits")
+    again = association(tmp_path, all=[(tmp_path / "one_cal.fits", "science"), members[1]])
+    forms = {"file": str(again), "path": again, "read": models.load_association(again)}
+    given = (forms | {"dictionary": json.loads(again.read_text())})[form]
+    left = {name: {"skip": True} for name in ("tweakreg", "outlier_detection", "source_catalog")}
+    mosaic = Image3Pipeline.call(given, steps=left)
+    assert "ImageModel" == type(mosaic).__name__
+
+
+@pytest.mark.usefixtures("crds")
+def test_a_plan_asks_for_the_members_that_are_used(
+    rates: list[Path], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """As a run does: a dry run names what is missing among those, and nothing else."""
+    members = [(rates[0], "science"), (rates[1], "science"), (Path("no.fits"), "background")]
+    path = association(tmp_path, one=members)
+    done = run("strun", "calwebb_image3", path, "--dry-run", cwd=tmp_path)
+    assert "no.fits" not in done.stdout

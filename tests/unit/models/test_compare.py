@@ -26,8 +26,8 @@ def test_every_difference_is_found(image: models.ImageModel) -> None:
         Difference("parameter", "jump.rejection_threshold", 5.0, 4.0),
         Difference("reference", "jump.gain", f"{gain}0123456789ab", f"{gain}ffffffffffff"),
         Difference("array", "data", "2 of 12 differ", most, "first at [1, 2]"),
-        Difference("array", "dq", "uint32 3 x 4", "uint32 2 x 4"),
         Difference("array", "err", "absent", "float32 3 x 4"),
+        Difference("array", "mask", "uint32 3 x 4", "uint32 2 x 4"),
     ] == sorted(compare(image, changed(image)), key=rank)
 
 
@@ -42,10 +42,10 @@ def test_tolerances(image: models.ImageModel) -> None:
     assert [] != compare(image, other)
     assert [] == compare(image, other, Tolerance(relative=0.01))
     assert [] == compare(image, other, Tolerance(absolute=0.1))
-    other.dq = np.ones((3, 4), np.uint32)
-    assert ["dq"] == [each.name for each in compare(image, other, Tolerance(absolute=10))]
+    other.mask = np.ones((3, 4), np.uint32)
+    assert ["mask"] == [each.name for each in compare(image, other, Tolerance(absolute=10))]
     image.data = other.data = np.full((3, 4), np.nan)
-    other.dq = image.dq
+    other.mask = image.mask
     assert [] == compare(image, other)
 
 

@@ -285,7 +285,7 @@ def test_members_are_models_with_numbers(asn: Path, tmp_path: Path) -> None:
 
 
 def test_slips_in_an_association_are_all_named(tmp_path: Path) -> None:
-    """Names that are no text or too long, and members twice; a mark of byte order is none."""
+    """Names that are no text or too long; a mark of byte order is none."""
     path = tmp_path / "x_asn.json"
     twice = {"expname": "a.fits", "exptype": "science"}
     members = [twice, twice | {"exptype": "background"}, twice, {"expname": "b", "exptype": 5}, {}]
@@ -295,7 +295,6 @@ def test_slips_in_an_association_are_all_named(tmp_path: Path) -> None:
     assert [
         f"{path} is not a valid association:",
         "  products[0] has the \"name\" ['x']; allowed is text",
-        '  products[0].members[2] is "a.fits" (science) again; leave it out',
         '  products[0].members[3] has the "exptype" 5; allowed is text',
         '  products[0].members[4] has no "expname"',
         '  products[1] has no list "members"',
@@ -304,3 +303,60 @@ def test_slips_in_an_association_are_all_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(good), encoding="utf-8-sig")
     with pytest.raises(InputError, match="1 of 1 member not found"):
         models.load_association(path).require_members()
+
+
+def test_a_member_listed_twice_counts_once(asn: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As associations of the archive have it; with another group it is another exposure."""
+    tree = json.loads(asn.read_text())
+    members = tree["products"][0]["members"]
+    tree["products"][0]["members"] = [*members, members[0], {**members[1], "group_id": "7"}]
+    asn.write_text(json.dumps(tree))
+    found = models.load_association(asn)
+    assert 5 == len(found.members) == len(models.ModelLibrary(asn))
+    assert f"{asn} lists a_cal.fits more than once; each counts once" == caplog.records[0].message
+
+
+def test_members_that_nobody_uses_need_not_be_there(asn: Path) -> None:
+    """Those of the types that are wanted have to be."""
+    (asn.parent / "background.fits").unlink()
+    with models.ModelLibrary(asn, exptypes=["science"]) as library:
+        assert 3 == len(library)
+        assert "combined" == library.association.products[0].name
+    with pytest.raises(InputError, match=r"1 of 4 members are missing:\n.*background.fits"):
+        models.ModelLibrary(asn)
+    (asn.parent / "data" / "a_cal.fits").unlink()
+    with pytest.raises(InputError, match="1 of 3 members are missing"):
+        models.ModelLibrary(asn, exptypes=["science"])
+
+
+def test_associations_that_are_no_files(asn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a file says, with paths relative to the current folder, and what was read before."""
+    monkeypatch.chdir(asn.parent)
+    tree = json.loads(asn.read_text())
+    found = models.load_association(tree)
+    assert found is models.load_association(found)
+    assert [m.path for m in found.members] == [
+        m.path for m in models.load_association(asn.name).members
+    ]
+    with models.ModelLibrary(tree) as library:
+        assert (4, "combined") == (len(library), library.association.products[0].name)
+    for wrong in ({}, {"data": 5}):
+        with pytest.raises(
+            InputError, match=r'association is no association:\n.*no list "products"'
+        ):
+            models.ModelLibrary(wrong)
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_product_without_a_name(
+    asn: Path, name: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is named after its first exposure, which the log says."""
+    tree = json.loads(asn.read_text())
+    product = tree["products"][0]
+    product |= {"name": name, "members": [product["members"][n] for n in (3, 1, 2)]}
+    asn.write_text(json.dumps(tree))
+    assert "b" == models.load_association(asn).products[0].name
+    assert (
+        f"{asn}: a product has no name; it is named b after its first" in caplog.records[0].message
+    )

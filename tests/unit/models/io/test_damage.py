@@ -237,8 +237,11 @@ def test_no_damaged_file_crashes_hangs_or_is_accepted(tmp_path: Path) -> None:
 
 
 def harmless(name: str, damaged: Files, files: Files) -> bool:
-    """Whether a change says the same as before: a value that was already there, spelt otherwise."""
+    """Whether a change says the same as before: spelt otherwise, or without zeros that mean nothing."""
     original = files.get(name.rpartition(" ")[2], b"")
+    if name.startswith("cut at") and name.endswith(".fits"):
+        rest = original[len(damaged[name]) :]
+        return len(rest) < 2880 and not rest.strip(b"\0")  # noticed in the log
     before, after = (re.sub(rb"\s+", b" ", content) for content in (original, damaged[name]))
     return before == after
 

@@ -91,7 +91,6 @@ def test_tables_of_astropy_open_as_catalogues(tmp_path: Path) -> None:
         ("float64", "float65", "a cell of xcentroid is not of the type float65"),
         ("label xc", "labels xc", "names of columns do not agree"),
         ("# meta:", "# meta: {", "ParserError"),
-        ("_rows: 2", "_rows: 3", "it has 2 of 3 rows"),
     ],
 )
 def test_damage_is_noticed(tmp_path: Path, before: str, after: str, words: str) -> None:
@@ -136,15 +135,6 @@ def test_odd_texts_units_and_integers(tmp_path: Path, way: list[str]) -> None:
     assert np.int64 == model.catalog["large"].dtype
     np.testing.assert_array_equal(large, model.catalog["large"])
     assert units == {name: model.units("catalog")[name] for name in units}
-
-
-def test_cells_that_are_arrays_do_not_fit(tmp_path: Path) -> None:
-    """Nothing is written that could not be read."""
-    model = catalog([1.0])
-    model.catalog = np.zeros(1, [*model.catalog.dtype.descr, ("deep", "f8", (2,))])
-    with pytest.raises(UsageError, match=r"the cells of deep are arrays.*write a \.fits file"):
-        model.save(tmp_path / "x_cat.ecsv")
-    assert not list(tmp_path.iterdir())
 
 
 def test_only_tables_fit(tmp_path: Path) -> None:

@@ -50,15 +50,6 @@ def test_header_wins_over_the_tree(image: models.ImageModel, tmp_path: Path) -> 
     assert "Vera" == read.meta.observer.name
 
 
-def test_structures_that_are_not_understood(tmp_path: Path) -> None:
-    """Known extensions in a form that cannot be read are refused with a way out."""
-    path = tmp_path / "x.fits"
-    data = np.zeros((20, 20), np.float32)
-    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(data, name="SCI")]).writeto(path)
-    with pytest.raises(InputError, match="tile-compressed; unpack it with funpack"):
-        models.ImageModel(path)
-
-
 @pytest.mark.parametrize(
     ("keyword", "value", "message"),
     [

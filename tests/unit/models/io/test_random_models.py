@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import asdf
 import hypothesis
 import hypothesis.extra.numpy as arrays
 import hypothesis.strategies as st
@@ -109,6 +110,42 @@ def same(one: models.DataModel, other: models.DataModel) -> None:
             same(first, second)
 
 
+def as_astropy_has_it(model: models.DataModel, path: Path) -> None:
+    """Assert that a FITS file is valid, and that astropy finds the arrays of the model in it."""
+    with fits.open(path, checksum=True) as units:
+        units.verify("exception")
+        for name in model.shapes:
+            alike(attrgetter(name)(model), units[model.schema.arrays[name].hdu].data)
+        for list_ in model.schema.lists:
+            for number, part in enumerate(attrgetter(list_)(model), 1):
+                for name in part.shapes:
+                    place = part.schema.arrays[name].hdu, number
+                    alike(attrgetter(name)(part), units[place].data)
+
+
+def as_asdf_has_it(model: models.DataModel, path: Path) -> None:
+    """Assert that an ASDF file is valid, and that asdf finds the arrays of the model in it."""
+    with asdf.open(path) as found:
+        for name in model.shapes:
+            alike(attrgetter(name)(model), np.asarray(found[name]))
+        for list_ in model.schema.lists:
+            for part, theirs in zip(attrgetter(list_)(model), found[list_], strict=True):
+                for name in part.shapes:
+                    alike(attrgetter(name)(part), np.asarray(theirs[name]))
+
+
+def alike(ours: np.ndarray, theirs: Any) -> None:
+    """Assert that both have the same values; astropy has no arrays without items."""
+    if theirs is None:
+        assert 0 == ours.size
+        return
+    for column in ours.dtype.names or [...]:
+        one, other = ours[column], np.asarray(theirs[column])
+        if one.dtype.kind == "S" and other.dtype.kind == "U":
+            other = np.char.encode(other, "latin-1")
+        np.testing.assert_array_equal(one.reshape(-1), other.reshape(-1))
+
+
 @hypothesis.given(data=st.data())
 @hypothesis.settings(
     max_examples=30, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
@@ -119,15 +156,16 @@ def test_nothing_is_lost(tmp_path_factory: pytest.TempPathFactory, data: st.Data
     model = data.draw(filled(folder))
     path = model.save(folder / "a.fits", checksum=True)
     same(model, type(model)(path))
-    with fits.open(path, checksum=True) as units:
-        units.verify("exception")
+    as_astropy_has_it(model, path)
     straight = type(model)(path).save(folder / "b.fits")
     same(model, type(model)(straight))
     compression = data.draw(st.sampled_from(["", "zlib", "bzp2"]))
     around = type(model)(path).save(folder / "c.asdf", compression=compression)
     same(model, type(model)(around))
+    as_asdf_has_it(model, around)
     last = type(model)(around).save(folder / "d.fits.gz")
     same(model, type(model)(last))
+    as_astropy_has_it(model, last)
 
 
 @hypothesis.given(
