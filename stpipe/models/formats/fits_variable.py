@@ -92,9 +92,8 @@ def _extended(column: _Column, cells: Array, heap: int) -> _Column:
     counts, offsets = (cells[:, n].astype("i8") for n in (0, 1))
     there = counts > 0
     # Sizes are computed once it is certain that they are no larger than the heap.
-    is_within = (
-        counts.min() >= 0 and counts.max() <= 8 * heap and offsets[there].min(initial=0) >= 0
-    )
+    is_within = counts.min() >= 0 and counts.max() <= 8 * heap
+    is_within = is_within and np.all((offsets[there] >= 0) & (offsets[there] <= heap))
     if not is_within or (offsets + column.size(counts))[there].max(initial=0) > heap:
         raise ValueError(f"a cell of {column.name} is not within the heap of {heap} bytes")
     shortest, longest = int(counts.min()), int(counts.max())

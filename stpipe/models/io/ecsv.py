@@ -65,8 +65,9 @@ def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
         tree.pop(_MD5, None)
         _compare_rows(tree.pop(_ROWS, None), table, source)
     except (ValueError, LookupError, TypeError, AttributeError, csv.Error, yaml.YAMLError) as error:
-        named = "" if type(error) is ValueError else f"{type(error).__name__}: "
-        words = f"{named}{error}".splitlines()[0]
+        is_said = type(error) is ValueError or isinstance(error, yaml.YAMLError)
+        named = "" if is_said else f"{type(error).__name__}: "
+        words = " ".join(f"{named}{error}".split())[:300]
         raise InputError(
             f"{source.path} is damaged: it is not a table in ECSV ({words}); download or rebuild it."
         ) from error
@@ -135,6 +136,10 @@ def write_ecsv(
 
 def _table(head: Mapping[str, Any], text: str, where: str) -> Table:
     """The columns: plain ones are read here, whatever is unusual by astropy."""
+    columns = head.get("datatype")
+    known = [c for c in columns if isinstance(c, Mapping)] if isinstance(columns, list) else []
+    if columns != known or not all("name" in c and "datatype" in c for c in known):
+        raise ValueError("its header does not say name and datatype of every column")
     try:
         return _plain_table(head, text)
     except (ValueError, csv.Error) as problem:
@@ -144,8 +149,9 @@ def _table(head: Mapping[str, Any], text: str, where: str) -> Table:
             table = by_astropy(head, text, where)
         except InputError:
             raise
-        except Exception:  # noqa: BLE001 - neither can read it, and we can say why
-            raise problem from None
+        except Exception as error:  # noqa: BLE001 - neither can read it, and one of them says why
+            words = " ".join(str(error).split())
+            raise ValueError(f"{problem}; astropy: {words:.200}") from None
         columns = head["datatype"]
         return replace(
             table, units=_words(columns, "unit"), descriptions=_words(columns, "description")

@@ -195,6 +195,23 @@ def test_tables_of_astropy(tmp_path: Path) -> None:
     assert [False, True, False] == found["n"].mask.tolist()
 
 
+@pytest.mark.parametrize("form", ["inline", "plain list", "quantity", "stream"])
+def test_files_that_name_no_model(tmp_path: Path, form: str) -> None:
+    """The model follows from the dimensions, whatever form the array has."""
+    path = tmp_path / "x.asdf"
+    value = {"plain list": DATA.tolist(), "quantity": DATA * u.Jy, "stream": Stream([4], "f4")}
+    file = asdf.AsdfFile({"data": value.get(form, DATA)})
+    if form == "stream":
+        with path.open("wb") as stream:
+            file.write_to(stream)
+            stream.write(DATA.tobytes())
+    else:
+        file.write_to(path, all_array_storage="inline" if form == "inline" else "internal")
+    model = models.open(path)
+    assert isinstance(model, models.ImageModel)
+    np.testing.assert_array_equal(DATA, model.data)
+
+
 def test_what_is_no_array(tmp_path: Path) -> None:
     """Named for what it is, with what is allowed."""
     path = tmp_path / "x.asdf"

@@ -267,6 +267,37 @@ def test_cells_beyond_the_heap_and_absurd_ones(tmp_path: Path) -> None:
         table_model(tmp_path, [{"name": "v", "dtype": "uint8"}])(tmp_path / "long.fits")
 
 
+@pytest.mark.parametrize("heap", ["P", "Q"])
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("value", [-1, 13, 2**31 - 1, 2**62])
+def test_descriptors_that_lie(tmp_path: Path, heap: str, place: int, value: int) -> None:
+    """Counts and places beyond the heap, negative, or so large that their sum is not."""
+    column = fits.Column("v", f"{heap}E()", array=cells([[1, 2], [3]], "f4"))
+    path = tmp_path / "x.fits"
+    table = fits.BinTableHDU.from_columns([column], name="T")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(path)
+    width = 4 if heap == "P" else 8
+    at = 2 * 2880 + place * width
+    lie = (value % (1 << 8 * width)).to_bytes(width, "big")
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + lie + content[at + width :])
+    if lie == bytes(width):  # of 2**62 in four bytes nothing is left
+        return
+    with pytest.raises(InputError, match=r"x.fits is damaged: .*not within the heap of 12 bytes"):
+        table_model(tmp_path, [{"name": "v", "dtype": "float32"}])(path)
+
+
+def test_integers_are_filled_up_with_tnull(tmp_path: Path) -> None:
+    """When the column has one, whoever reads the product sees that there is nothing."""
+    column = fits.Column("v", "PJ()", null=-99, array=cells([[1, 2], [3], []], "i4"))
+    table = fits.BinTableHDU.from_columns([column], name="T")
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "x.fits")
+    model = table_model(tmp_path, [{"name": "v", "dtype": "int32"}])(tmp_path / "x.fits")
+    assert [[1, 2], [3, -99], [-99, -99]] == model.table["v"].tolist()
+    again = saved_plainly(model.save(tmp_path / "again.fits"))
+    assert -99 == again["T"].header["TNULL1"]
+
+
 def test_complex_columns(tmp_path: Path) -> None:
     """C and M, also scaled, which complex numbers may be."""
     values = np.array([1 + 2j, -3.5j])
