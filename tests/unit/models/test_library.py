@@ -322,7 +322,7 @@ def test_members_that_nobody_uses_need_not_be_there(asn: Path) -> None:
     with models.ModelLibrary(asn, exptypes=["science"]) as library:
         assert 3 == len(library)
         assert "combined" == library.association.products[0].name
-    with pytest.raises(InputError, match=r"1 of 4 members are missing:\n.*background.fits"):
+    with pytest.raises(InputError, match=r"1 of 4 members not found:\n.*background.fits"):
         models.ModelLibrary(asn)
     (asn.parent / "data" / "a_cal.fits").unlink()
     with pytest.raises(InputError, match="1 of 3 members are missing"):
@@ -342,7 +342,7 @@ def test_associations_that_are_no_files(asn: Path, monkeypatch: pytest.MonkeyPat
         assert (4, "combined") == (len(library), library.association.products[0].name)
     for wrong in ({}, {"data": 5}):
         with pytest.raises(
-            InputError, match=r'association is no association:\n.*no list "products"'
+            InputError, match=r'association is not a valid association:\n.*no list "products"'
         ):
             models.ModelLibrary(wrong)
 
