@@ -325,7 +325,7 @@ def test_members_that_nobody_uses_need_not_be_there(asn: Path) -> None:
     with pytest.raises(InputError, match=r"1 of 4 members not found:\n.*background.fits"):
         models.ModelLibrary(asn)
     (asn.parent / "data" / "a_cal.fits").unlink()
-    with pytest.raises(InputError, match="1 of 3 members are missing"):
+    with pytest.raises(InputError, match="1 of 3 members not found"):
         models.ModelLibrary(asn, exptypes=["science"])
 
 
