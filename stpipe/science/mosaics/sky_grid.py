@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Grid",
+    "GridOptions",
     "Limits",
-    "Wishes",
     "common_grid",
     "corners_of",
     "fiducial",
@@ -42,8 +42,8 @@ SMALLEST = 2  # pixels along a side of a mosaic
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the user wants of a mosaic's pixels; None where the exposures decide."""
+class GridOptions:
+    """What the user asks of a mosaic's pixels; None where the exposures decide."""
 
     shape: tuple[int, int] | None = None  # rows, columns
     crpix: tuple[float, float] | None = None  # x, y of the reference point, from 0
@@ -86,7 +86,7 @@ class Grid:
         return pixel_map(wcs, self, shape)
 
 
-def common_grid(library: ModelLibrary, members: Sequence[int], wishes: Wishes) -> Grid:
+def common_grid(library: ModelLibrary, members: Sequence[int], options: GridOptions) -> Grid:
     """The pixels of a mosaic of members of a library.
 
     Parameters
@@ -94,7 +94,7 @@ def common_grid(library: ModelLibrary, members: Sequence[int], wishes: Wishes) -
     library : ModelLibrary
     members : sequence of int
         Numbers of those that the mosaic is made of.
-    wishes : Wishes
+    options : GridOptions
         What is asked for.
 
     Returns
@@ -113,14 +113,14 @@ def common_grid(library: ModelLibrary, members: Sequence[int], wishes: Wishes) -
         wcs = first.meta.wcs
         if wcs is None:
             raise InputError(f"{library.path(members[0])} has no gwcs. Run assign_wcs.")
-        if wishes.output_wcs is None:
-            return grid_for(first.to_flat_dict(), wcs, regions, wishes)
+        if options.output_wcs is None:
+            return grid_for(first.to_flat_dict(), wcs, regions, options)
         area = first.meta.photometry.pixelarea_steradians
         own = float(np.sqrt(area / ARCSEC2)) if area else mean_scale(wcs) * 3600
-        return from_file(wishes.output_wcs, own, wishes.shape)
+        return from_file(options.output_wcs, own, options.shape)
 
 
-def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], wishes: Wishes) -> Grid:
+def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], options: GridOptions) -> Grid:
     """Pixels that hold all exposures, oriented as the first one.
 
     Parameters
@@ -131,7 +131,7 @@ def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], wishes: Wishe
         Of the first exposure.
     regions : sequence of str
         S_REGION of every exposure.
-    wishes : Wishes
+    options : GridOptions
         What is asked for.
 
     Returns
@@ -140,16 +140,16 @@ def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], wishes: Wishe
     """
     info = {name.rpartition(".")[2]: v for name, v in meta.items() if "wcsinfo" in name}
     corners = [corners_of(region) for region in regions]
-    crval = wishes.crval or fiducial(np.vstack(corners))
+    crval = options.crval or fiducial(np.vstack(corners))
     own = scale_at(wcs, (info["ra_ref"], info["dec_ref"]))
-    if wishes.pixel_scale is None:
-        scale, ratio = own * wishes.pixel_scale_ratio, wishes.pixel_scale_ratio
+    if options.pixel_scale is None:
+        scale, ratio = own * options.pixel_scale_ratio, options.pixel_scale_ratio
     else:
-        scale = wishes.pixel_scale / 3600
+        scale = options.pixel_scale / 3600
         ratio = scale / mean_scale(wcs)
-    turn = rotation_matrix(info, wishes.rotation)
+    turn = rotation_matrix(info, options.rotation)
     made = _projection(crval, scale, turn)
-    box, shape, crpix = _extent(made, corners, crval, wishes)
+    box, shape, crpix = _extent(made, corners, crval, options)
     return Grid(_fits_wcs(wcs, (crval, crpix, scale, turn), box, shape), shape, scale * 3600, ratio)
 
 
@@ -311,19 +311,19 @@ def _projection(crval: tuple[float, float], scale: float, turn: Doubles) -> Mode
 
 
 def _extent(
-    projection: Model, corners: Sequence[Doubles], crval: tuple[float, float], wishes: Wishes
+    projection: Model, corners: Sequence[Doubles], crval: tuple[float, float], options: GridOptions
 ) -> tuple[Limits, tuple[int, int], tuple[float, float]]:
     """Bounding box (x, y), shape and reference pixel of a grid that holds all corners."""
     places = np.hstack([projection.inverse(*c.T) for c in corners])
     low, high = places.min(axis=1), places.max(axis=1)
     here = np.array(projection.inverse(*crval))
-    shift = here - low if wishes.crpix is None else np.array(wishes.crpix) - here
+    shift = here - low if options.crpix is None else np.array(options.crpix) - here
     low, high = low + shift, high + shift
-    if wishes.shape is None:
+    if options.shape is None:
         columns, rows = (int(edge + 0.5) for edge in high)
         box = ((-0.5, columns - 0.5), (-0.5, rows - 0.5))
     else:
-        rows, columns = wishes.shape
+        rows, columns = options.shape
         ends = zip(low, high, (columns, rows), strict=True)
         box = tuple((max(0, int(a + 0.5)) - 0.5, min(int(b + 0.5), n) - 0.5) for a, b, n in ends)  # type: ignore[assignment] # two
     if min(rows, columns) < SMALLEST:

@@ -14,7 +14,14 @@ import numpy as np
 
 from stpipe.errors import InputError
 from stpipe.science.dispersion import HORIZONTAL
-from stpipe.science.mosaics.sky_grid import Grid, Wishes, corners_of, inside, separation, stored_wcs
+from stpipe.science.mosaics.sky_grid import (
+    Grid,
+    GridOptions,
+    corners_of,
+    inside,
+    separation,
+    stored_wcs,
+)
 
 if TYPE_CHECKING:
     from gwcs import WCS
@@ -114,7 +121,7 @@ def slit_scale(wcs: WCS, direction: int, world: tuple[float, ...] | None = None)
     return separation(ra, dec, 1)
 
 
-def slit_grid(wcs: WCS, direction: int, wishes: Wishes) -> SlitGrid:
+def slit_grid(wcs: WCS, direction: int, options: GridOptions) -> SlitGrid:
     """Pixels that hold the slit of an exposure.
 
     Parameters
@@ -123,7 +130,7 @@ def slit_grid(wcs: WCS, direction: int, wishes: Wishes) -> SlitGrid:
         Of the exposure, to right ascension, declination and wavelength, with a bounding box.
     direction : {1, 2}
         DISPAXIS: 1 along rows, 2 along columns.
-    wishes : Wishes
+    options : GridOptions
         What is asked for: the scale along the slit, or the ratio to it, and the shape.
 
     Returns
@@ -137,14 +144,14 @@ def slit_grid(wcs: WCS, direction: int, wishes: Wishes) -> SlitGrid:
     """
     from gwcs.wcstools import grid_from_bounding_box
 
-    ratio = wishes.pixel_scale_ratio
-    if wishes.pixel_scale is not None:
-        ratio = slit_scale(wcs, direction) * 3600 / wishes.pixel_scale
+    ratio = options.pixel_scale_ratio
+    if options.pixel_scale is not None:
+        ratio = slit_scale(wcs, direction) * 3600 / options.pixel_scale
     ra, dec, waves = wcs(*grid_from_bounding_box(wcs.bounding_box))
     lower, upper = (float(edge) for edge in wcs.bounding_box[1])
     table = _wavelengths(waves)
     line = _line(ra, dec, int((upper - lower) / 2), ratio)
-    shape = wishes.shape or (table.size, line.size)
+    shape = options.shape or (table.size, line.size)
     made = _rectified(line, table, shape)
     return SlitGrid(made, shape, slit_scale(made, direction) * 3600, ratio)
 

@@ -9,7 +9,7 @@ from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
 from stpipe.science.mosaics.drizzle import VARIANCES, Drizzling, Mosaic, exposure_of, fill_value
 from stpipe.science.mosaics.headers import blended, combined_times, header_of, header_table
-from stpipe.science.mosaics.sky_grid import ARCSEC2, Grid, Wishes, common_grid
+from stpipe.science.mosaics.sky_grid import ARCSEC2, Grid, GridOptions, common_grid
 from stpipe.science.wcs.keywords import replaced_keywords
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class ResampleStep(LibraryStep):
     def process(self, library: ModelLibrary) -> ImageModel:
         """Drizzle the science members, one after the other."""
         members = library.of_type("science")
-        grid = common_grid(library, members, self.wishes())
+        grid = common_grid(library, members, self.options())
         mosaic = Mosaic(grid, self.drizzling(), len(members))
         headers = {}
         for number in members:
@@ -111,10 +111,10 @@ class ResampleStep(LibraryStep):
             self.kernel, self.pixfrac, fill_value(self.fillval), self.weight_type, *extras
         )
 
-    def wishes(self) -> Wishes:
+    def options(self) -> GridOptions:
         """What the parameters say about the pixels of the mosaic."""
         shape = None if self.output_shape is None else (self.output_shape[1], self.output_shape[0])
-        return Wishes(
+        return GridOptions(
             shape,
             _pair(self.crpix),
             _pair(self.crval),

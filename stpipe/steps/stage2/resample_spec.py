@@ -9,7 +9,7 @@ from stpipe.errors import InputError
 from stpipe.science.exposure_types import SLIT, supported_type
 from stpipe.science.mosaics.drizzle import Drizzling, Mosaic, exposure_of, fill_value
 from stpipe.science.mosaics.headers import combined_times
-from stpipe.science.mosaics.sky_grid import ARCSEC2, Wishes
+from stpipe.science.mosaics.sky_grid import ARCSEC2, GridOptions
 from stpipe.science.mosaics.slit_grid import SlitGrid, slit_grid, slit_grid_of_file, slit_outline
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ class ResampleSpecStep(Step):
         shape = None if self.output_shape is None else (self.output_shape[1], self.output_shape[0])
         if self.output_wcs is not None:
             return slit_grid_of_file(self.output_wcs, wcs, direction, shape)
-        wishes = Wishes(
+        options = GridOptions(
             shape, pixel_scale=self.pixel_scale, pixel_scale_ratio=self.pixel_scale_ratio
         )
-        return slit_grid(wcs, direction, wishes)
+        return slit_grid(wcs, direction, options)
 
 
 def _described(exposure: ImageModel | SlitModel, rectified: Mosaic) -> SlitModel:

@@ -17,7 +17,7 @@ from stpipe.models import dqflags
 from stpipe.science.exposure_types import refuse_moving_target
 from stpipe.science.invalid_pixels import assign, values_of
 from stpipe.science.mosaics.drizzle import Drizzling, Exposure, Mosaic, Window, exposure_of, weights
-from stpipe.science.mosaics.sky_grid import Wishes, common_grid
+from stpipe.science.mosaics.sky_grid import GridOptions, common_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,7 +115,7 @@ class OutlierDetectionStep(LibraryStep):
         if not self.resample_data:
             return None, [self._undrizzled(library, numbers, scratch) for numbers in groups]
         members = [n for numbers in groups for n in numbers]
-        grid = common_grid(library, members, Wishes())
+        grid = common_grid(library, members, GridOptions())
         how = Drizzling(
             self.kernel,
             self.pixfrac,

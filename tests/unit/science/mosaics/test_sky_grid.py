@@ -10,7 +10,7 @@ import pytest
 from stpipe import models
 from stpipe.errors import InputError
 from stpipe.science.mosaics.sky_grid import (
-    Wishes,
+    GridOptions,
     common_grid,
     corners_of,
     fiducial,
@@ -24,7 +24,7 @@ def test_pixel_maps_are_exact(field: Path) -> None:
     """Splines between the points agree with the coordinates of every pixel to 1e-6."""
     path = next(field.glob("cal/*_cal.fits"))
     with models.open(path) as image:
-        grid = common_grid(models.ModelLibrary([path]), [0], Wishes())
+        grid = common_grid(models.ModelLibrary([path]), [0], GridOptions())
         found = pixel_map(image.meta.wcs, grid, image.shape)
         rows, columns = np.indices(image.shape)
         x, y = grid.wcs.invert(*image.meta.wcs(columns, rows), with_bounding_box=False)
