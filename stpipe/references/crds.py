@@ -7,6 +7,7 @@ import importlib.util
 import io
 import logging
 import os
+import socket
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -186,14 +187,24 @@ def _rules(context: str, instrument: str, reference_type: str) -> Any | None:
         return None
 
 
+# How long a server may be silent, and how often it is asked; the client's own would be an hour.
+_PATIENCE = {"CRDS_CLIENT_TIMEOUT_SECONDS": "60", "CRDS_CLIENT_RETRY_COUNT": "2"}
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Log what the client prints, such as tracebacks, at level DEBUG."""
+    """Log what the client prints, such as tracebacks, at level DEBUG; it does not wait for ever."""
     printed = io.StringIO()
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    before = socket.getdefaulttimeout()
+    # The client limits its questions, but no downloads.
+    socket.setdefaulttimeout(float(os.environ["CRDS_CLIENT_TIMEOUT_SECONDS"]))
     try:
         with contextlib.redirect_stderr(printed):
             yield
     finally:
+        socket.setdefaulttimeout(before)
         for line in printed.getvalue().splitlines():
             _log.debug("crds: %s", line)
 
@@ -380,5 +391,11 @@ def _no_crds(error: BaseException) -> str:
 def _reason(error: BaseException) -> str:
     """The first line of the client's message."""
     if isinstance(error, SystemExit):
+        if server := os.environ.get("CRDS_SERVER_URL"):
+            limit = os.environ["CRDS_CLIENT_TIMEOUT_SECONDS"]
+            return (
+                f"The server {server} does not answer (within {limit} s, "
+                "CRDS_CLIENT_TIMEOUT_SECONDS), and the cache is empty."
+            )
         return "There is neither a server nor a cache."
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".") + "."

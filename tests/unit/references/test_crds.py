@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,6 +140,21 @@ def test_no_server_and_no_cache_is_one_message(
     done = run("strun", "superbias", niriss, cwd=tmp_path, code=4)
 
     assert "CRDS_PATH is" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_server_that_never_answers_is_not_waited_for(
+    niriss: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts, reads and is silent: asked again, then said. A hang would be ended after a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("CRDS_SERVER_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("CRDS_CLIENT_TIMEOUT_SECONDS", "1")
+        words = ("timeout", "60", "strun", "superbias", niriss)
+        done = run(*words, cwd=tmp_path, code=4)
+
+    assert "does not answer (within 1 s" in done.stderr
     assert "Traceback" not in done.stderr
 
 
