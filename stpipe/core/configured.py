@@ -118,6 +118,8 @@ class ConfiguredStep:
         self.selected: Mapping[str, Reference] = {}
         self.warnings: list[str] = []
         self.why_nothing = ""
+        self.why_skipped = ""
+        self.has_run = False
         self.side_products: dict[str, Any] = {}
         self.saved_aside: list[Path] = []
         for parameter, value in parameters.values.items():

@@ -156,6 +156,7 @@ def nothing(step: ConfiguredStep, reason: str) -> Any:
 def skipped(step: ConfiguredStep, given: DataModel | ModelLibrary, reason: str) -> Any:
     """The same data, with a record that this step was skipped, and why."""
     step.log.info("Step %s skipped: %s", step.qualified_name, reason)
+    step.why_skipped = reason
     mark = partial(mark_skipped, step, reason=reason, source=step.skip_source(reason))
     if isinstance(given, ModelLibrary):
         given.amend(mark)

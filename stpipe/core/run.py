@@ -67,6 +67,7 @@ def _run(step: ConfiguredStep, given: DataModel | ModelLibrary, more: Sequence[A
 def _process(step: ConfiguredStep, given: DataModel | ModelLibrary, more: Sequence[Any]) -> Any:
     """Run a step that computes, and record how its products were made."""
     started, meta = now(), header_of(given)
+    step.why_skipped, step.has_run = "", False
     step.selected = step.select_references(meta)
     if reason := step.not_applicable(step.selected) or step.not_needed(meta, step.selected):
         raise Skip(reason)
@@ -78,6 +79,7 @@ def _process(step: ConfiguredStep, given: DataModel | ModelLibrary, more: Sequen
             given = recording.hooked(step, "pre_hooks", _own(given))
             history = history_of(given)
             result = step.process(given, *more)
+        step.has_run = True
         _save_side_products(step, meta, history, started)
         return recording.record_all(step, result, history, started)
     finally:
@@ -93,11 +95,25 @@ def _compose(pipeline: ConfiguredStep, given: DataModel | ModelLibrary, more: Se
     result = pipeline.process(given, *more)
     if result is None:
         raise NoProduct("process returned nothing")
+    _warn_if_nothing_was_done(pipeline)
     if not pipeline.post_hooks:
         return result
     first, *rest = result if isinstance(result, tuple) else (result,)
     first = recording.hooked(pipeline, "post_hooks", first)
     return Products(result.names, (first, *rest)) if isinstance(result, Products) else first
+
+
+def _warn_if_nothing_was_done(pipeline: Any) -> None:
+    """Say that the products are the input as it was: none of the steps applied."""
+    steps = pipeline.steps
+    reasons = {name: step.why_skipped for name, step in steps.items() if step.why_skipped}
+    pipeline.has_run = any(step.has_run for step in steps.values())
+    if reasons and not pipeline.has_run:
+        pipeline.log.warning(
+            "%s did nothing: every step was skipped (%s)",
+            pipeline.qualified_name,
+            "; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
+        )
 
 
 def _own(given: DataModel | ModelLibrary) -> DataModel | ModelLibrary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from stpipe.demo.truth import Truth
 from stpipe.models import dqflags
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.steps.stage2.flat_field import FlatFieldStep
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_images_show_the_light(rate: Path, demo_folder: Path) -> None:
@@ -37,3 +41,23 @@ def test_images_show_the_light(rate: Path, demo_folder: Path) -> None:
     unknown = image.dq & dqflags.NO_FLAT_FIELD > 0
     assert unknown.any()
     assert np.isnan(image.data[unknown]).all()
+
+
+def test_where_no_reference_applies_it_says_that_nothing_was_done(
+    rate: Path, crds: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The product is the rate as it was, and says of each step that it was skipped."""
+    del crds
+    references = {f"override_{name}": "N/A" for name in ("distortion", "flat", "photom", "area")}
+    known = Image2Pipeline.all_reference_types()
+    given = {n: v for n, v in references.items() if n.removeprefix("override_") in known}
+    with caplog.at_level("WARNING", "stpipe"):
+        made = Image2Pipeline(steps={"resample": {"skip": True}}, **given).run(rate)
+
+    assert "calwebb_image2 did nothing: every step was skipped" in caplog.text
+    assert {"SKIPPED"} == {
+        made[0].get(f"meta.cal_step.{name}") for name in ("assign_wcs", "flat_field", "photom")
+    }
+    caplog.clear()
+    Image2Pipeline().run(rate)
+    assert "did nothing" not in caplog.text
