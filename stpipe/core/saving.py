@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import naming
 from stpipe.core.products import Output, Parts, Placeholder, listed, model_name
-from stpipe.errors import ParameterError
-from stpipe.models import ModelLibrary
-from stpipe.models.history import part_of, suffixes, suffixes_in
+from stpipe.errors import InputError, ParameterError
+from stpipe.models import ModelLibrary, open_metadata
+from stpipe.models.history import part_of, steps_in, suffixes, suffixes_in
 from stpipe.models.user_models import extension_of
 from stpipe.system import folders
 
@@ -150,6 +151,20 @@ def _write(step: ConfiguredStep, product: Any, path: Path) -> Path:
             f"{step.name}: the product {path} cannot be written: {error.strerror}: "
             f"{error.filename}. Give another output_dir."
         ) from None
+    _tell_what_is_lost(step, product, path)
     product.save(path)
     step.log.info("Saved %s", path)
     return path
+
+
+def _tell_what_is_lost(step: ConfiguredStep, product: Any, path: Path) -> None:
+    """Warn where a product replaces one that more steps had worked on."""
+    if not path.is_file():
+        return
+    with suppress(InputError):  # a damaged file is no loss
+        before = steps_in(open_metadata(path).get("provenance") or [])
+        now = steps_in(product.provenance or [])
+        if lost := [name for name in before if name not in now]:
+            step.log.warning(
+                "%s replaces a product that had gone through %s, too", path, ", ".join(lost)
+            )

@@ -14,6 +14,7 @@ __all__ = [
     "part_of",
     "problems",
     "records",
+    "steps_in",
     "suffix_of",
     "suffixes",
     "suffixes_in",
@@ -95,3 +96,9 @@ def suffixes(model: HasHistory) -> frozenset[str]:
 def suffixes_in(history: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """Every suffix in a history."""
     return frozenset(r["suffix"] for r in history if r.get("suffix"))
+
+
+def steps_in(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Steps that ran, in order, each once."""
+    ran = (record for record in history if record.get("status") == "COMPLETE")
+    return list(dict.fromkeys(str(record["step"]) for record in ran if "step" in record))
