@@ -91,7 +91,7 @@ def test_asdf_is_checked_as_well(tmp_path: Path) -> None:
 def test_every_uncertainty_and_mask_names_its_array() -> None:
     """No schema of the package has flags, errors or variances of any shape beside data."""
     for model in REGISTRY.values():
-        if not model.__module__.startswith("stpipe.models."):
+        if not model.__module__.startswith("stpipe.models.classes."):
             continue  # of other tests
         schema = model.load_schema()
         for each in (schema, *schema.lists.values()):
