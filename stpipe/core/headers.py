@@ -9,7 +9,7 @@ from typing import Any
 
 from stpipe.models import DataModel
 
-__all__ = ["problems"]
+__all__ = ["named", "problems"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def problems(model: DataModel, needed: Sequence[str]) -> Iterator[str]:
     for name in names:
         bounds, value = READOUT.get(name) or PLACE[name], model.get(name)
         if value is not None and value not in bounds:
-            yield f"{_named(model, name)} is {value}, allowed: {bounds}"
+            yield f"{named(model, name)} is {value}, allowed: {bounds}"
     if len(shape) == _RAMP:
         yield from _counts(model, shape)
 
@@ -91,7 +91,7 @@ def _counts(model: DataModel, shape: Sequence[int]) -> Iterator[str]:
     integrations, groups = shape[:2]
     said = model.get("meta.exposure.ngroups")
     if said is not None and said != groups:
-        yield f"{_named(model, 'meta.exposure.ngroups')} is {said}, but the array has {groups} groups"
+        yield f"{named(model, 'meta.exposure.ngroups')} is {said}, but the array has {groups} groups"
     name = "meta.exposure.nints"
     if (model.get("meta.exposure.segment_total") or 1) > 1:
         # A part of the exposure: NINTS counts those of all parts.
@@ -103,11 +103,11 @@ def _counts(model: DataModel, shape: Sequence[int]) -> Iterator[str]:
         said = model.get(name)
     if said is not None and said != integrations:
         yield (
-            f"{_named(model, name)} tells of {said} integrations, but the array has {integrations}"
+            f"{named(model, name)} tells of {said} integrations, but the array has {integrations}"
         )
 
 
-def _named(model: DataModel, path: str) -> str:
+def named(model: DataModel, path: str) -> str:
     """An attribute with its keyword."""
     keyword: Any = getattr(model.schema.fields.get(path), "keyword", None)
     return f"{keyword} ({path})" if keyword else path

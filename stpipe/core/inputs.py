@@ -90,8 +90,8 @@ def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
     model = _as_declared(step, model)
     if lacking := [name for name in step.prerequisites if model.get(name) is None]:
         raise InputError(
-            f"{step.qualified_name}: {model.get('meta.filename')} lacks "
-            f"{', '.join(lacking)}, which the step needs."
+            f"{step.qualified_name}: {_name(model)} lacks "
+            f"{', '.join(headers.named(model, name) for name in lacking)}, which the step needs."
         )
     if wrong := list(headers.problems(model, step.prerequisites)):
         raise InputError(

@@ -75,6 +75,13 @@ class _Folder:
         self._keeper = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
+def _keep_alive(model: DataModel, folders: tuple[object, ...]) -> None:
+    """Keep folders as long as arrays of a model are still to be read from them."""
+    source = model._content.source  # noqa: SLF001 - a part of the same package
+    if source is not None:
+        object.__setattr__(source, "owner", folders)
+
+
 class ModelLibrary:
     """Exposures from an association file, or a list of files and models.
 
@@ -132,6 +139,8 @@ class ModelLibrary:
         """Open a member; it knows its association and what it is for."""
         held = self._held.get(self._place(number))
         model = open_model(self.path(number)) if held is None else held.copy()
+        if self._place(number) in self._replaced:
+            _keep_alive(model, (*self._shared, self._own))
         _set(model, self._about(number))
         for amendment in self._amendments_of(number):
             _set(model, amendment.values)

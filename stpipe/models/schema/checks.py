@@ -115,6 +115,8 @@ def _shape_problems(field: Field, schema: Checked) -> Iterator[str]:
     if like is not None and like not in schema.arrays:
         hint = did_you_mean(like, schema.arrays)
         yield f'should have the shape of "{like}", which is no array{hint}'
+    if like is not None and field.is_table:
+        yield f'is a table; only images have the shape of another array, such as "{like}"'
 
 
 def _belongs_to_fits(keyword: str) -> bool:

@@ -25,6 +25,8 @@ class Source:
     unpacked: bytes | None = field(default=None, repr=False)
     place: Path | None = field(default=None, repr=False, compare=False)
     """Where the file is, whatever folder the process goes to."""
+    owner: object = field(default=None, repr=False, compare=False)
+    """What keeps a temporary file there, such as the folder of a library's replaced members."""
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

@@ -165,8 +165,9 @@ def rate_models(ramp: RampModel, exposure: Chain, fit: Fit | LikelyFit) -> list[
     for product, arrays in zip(products, made, strict=True):
         product.update(ramp)
         assign(product, arrays)
-    for product in products[:2]:
+    for product in products:
         exposure.finish(product.meta)
+    for product in products[:2]:
         product.meta.bunit_data = product.meta.bunit_err = DN_PER_SECOND
         if fit.gain_factor is not None:
             product.meta.exposure.gain_factor = fit.gain_factor
@@ -198,6 +199,7 @@ def segments_model(ramp: RampModel, exposure: Chain, fit: Fit) -> RampFitOutputM
     room = np.max([found for _, found in exposure.map(fit.room)], axis=0)
     described = exposure.map(lambda band: (fit.segments(band, tuple(room)),))
     assign(segments, *assemble(described, exposure.frame))
+    exposure.finish(segments.meta)
     return segments
 
 

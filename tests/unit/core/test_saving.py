@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 
 from stpipe import Pipeline, Step, models
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Twice(Step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
 from pathlib import Path
@@ -360,3 +361,20 @@ def test_a_product_without_a_name(
     assert (
         f"{asn}: a product has no name; it is named b after its first" in caplog.records[0].message
     )
+
+
+def test_what_a_library_gave_outlives_it(asn: Path, tmp_path: Path) -> None:
+    """Arrays of a replaced member that were not read yet are still there when the library is gone."""
+    library = models.ModelLibrary(asn)
+    model = library[0]
+    expected = np.array(model.data) + 1
+    model.data = expected
+    library[0] = model
+    given = library[0].copy()
+    alone = models.ImageModel(library[0])
+    del library, model
+    gc.collect()
+
+    given.save(tmp_path / "x_cal.fits")
+    np.testing.assert_array_equal(expected, models.open(tmp_path / "x_cal.fits").data)
+    np.testing.assert_array_equal(expected, alone.data)

@@ -80,9 +80,9 @@ def test_asdf_with_compression_and_sums(
     image: models.ImageModel, tmp_path: Path, compression: str, with_sum: bool
 ) -> None:
     """The asdf library reads and verifies such files, and we; changed bytes are noticed."""
-    flags = np.zeros((500, 500), np.uint32)
-    flags[:50, :71] = image.dq
-    image.data, image.dq = np.zeros(flags.shape, np.float32), flags
+    mask = np.zeros((500, 500), np.uint32)
+    mask[:50, :71] = image.dq
+    image.data, image.dq = np.zeros((500, 500), np.float32), mask
     path = image.save(tmp_path / "x.asdf", compression=compression, checksum=with_sum)
     assert (path.stat().st_size < 100_000) == bool(compression)
     with asdf.open(path, validate_checksums=True, lazy_load=False) as tree:

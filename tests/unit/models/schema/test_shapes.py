@@ -12,7 +12,6 @@ from astropy.io import fits
 from stpipe import models
 from stpipe.errors import InputError, ValidationError
 from stpipe.models.base import REGISTRY
-from stpipe.system import package_data
 
 
 def written(path: Path, model: str, **arrays: np.ndarray) -> Path:
@@ -92,11 +91,14 @@ def test_asdf_is_checked_as_well(tmp_path: Path) -> None:
 def test_every_uncertainty_and_mask_names_its_array() -> None:
     """No schema of the package has flags, errors or variances of any shape beside data."""
     for model in REGISTRY.values():
+        if not model.__module__.startswith("stpipe.models.classes."):
+            continue  # of other tests
         schema = model.load_schema()
-        if schema.path.parent != package_data.folder("schemas").resolve():
-            continue
         for each in (schema, *schema.lists.values()):
             for path, field in each.arrays.items():
+                like = field.shape_like
+                assert like is None or like in each.arrays, (model.__name__, path)
+                assert like is None or not field.is_table, (model.__name__, path)
                 demanded = path in ("err", "dq", "pixeldq", "groupdq") or path.startswith("var_")
                 if demanded and "data" in each.arrays and not field.is_table:
                     assert "data" == field.shape_like, (model.__name__, path)
