@@ -100,7 +100,8 @@ def _jobs(text: str) -> list[_Job]:
 def _sentences(folder: Path, job: _Job) -> Iterator[str]:
     for reason in job.reason.split("; "):
         if reason.startswith("Missing output files"):
-            yield f"{', '.join(job.outputs)} is missing."
+            files = reason.partition(": ")[2] or ", ".join(job.outputs)
+            yield f"{files} {'are' if ', ' in files else 'is'} missing."
         elif reason.startswith("Params have changed"):
             yield from _what_changed(folder, job)
         elif reason.startswith("Updated input files"):

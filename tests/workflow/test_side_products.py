@@ -39,6 +39,8 @@ def test_rules_make_them_and_rebuild_them(project: Path, run: Run) -> None:
     assert "0 of" not in run("stflow", "verify", cwd=project).stdout
 
     fitopt.unlink()
+    why = run("stflow", "why", f"cal/{fitopt.name}", cwd=project).stdout
+    assert f"ramp_fit: cal/{fitopt.name} is missing." in why
     run("snakemake", "--cores", "2", cwd=project)
     assert fitopt.is_file()
     assert "Nothing to be done" in run("snakemake", "--cores", "2", cwd=project).stderr
