@@ -258,8 +258,9 @@ class Plan:
         existing = [p for p in given if naming.split(p).extension and Path(p).is_file()]
         whole = set(existing) == set(_siblings(existing[0])) if existing else False
         results = self.results() if whole else []
-        found |= dict.fromkeys((*existing[: int(whole)], *self._left_over(existing)), results)
-        wanted = {a: paths for a, paths in found.items() if paths or a in existing}
+        left = self._left_over(existing)
+        found |= dict.fromkeys((*existing[: int(whole)], *left), results)
+        wanted = {a: paths for a, paths in found.items() if paths or a in left}
         return {argument: self._awaiting(paths) for argument, paths in wanted.items()}
 
     def _left_over(self, existing: Sequence[str]) -> list[str]:
