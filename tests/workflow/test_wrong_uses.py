@@ -273,7 +273,10 @@ def test_files_that_are_no_files(
         (["jump", "NIRISS", "--log-file=no/where.log"], "no/where.log: No such file"),
         (["jump", "NIRISS", "--log-format=%(nosuch)s"], "log format"),
         (["jump", "NIRISS", "--save-parameters=x.txt"], ".cfg or .asdf"),
-        (["jump", "NIRISS", "--save-parameters=no/x.cfg"], "no/x.cfg cannot be written: No such file"),
+        (
+            ["jump", "NIRISS", "--save-parameters=no/x.cfg"],
+            "no/x.cfg cannot be written: No such file",
+        ),
         (["jump", "NIRISS", "--output_file=x"], "a name that ends in .fits.gz, .fits, .asdf"),
         (["jump", "NIRISS", "--output_file=x.jpg"], "a name that ends in .fits.gz, .fits, .asdf"),
         (["jump", "NIRISS", "NIRISS", "--output_file=x.fits"], "several inputs"),
