@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from astropy.modeling import Model
     from gwcs import WCS
-    from gwcs.coordinate_frames import Frame2D
+    from gwcs.coordinate_frames import CelestialFrame, Frame2D
 
     from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Doubles
@@ -54,20 +54,30 @@ def imaging_wcs(
     gwcs.WCS
         To right ascension and declination in degrees.
     """
-    from astropy.coordinates import ICRS
     from gwcs import WCS
-    from gwcs.coordinate_frames import CelestialFrame
 
     aberration, sky = to_sky(meta)
-    world = CelestialFrame(reference_frame=ICRS(), name="world")
     return WCS(
         [
             (detector_frame(), to_v2v3(meta, shape, distortion, filters)),
             (v2v3_frame("v2v3"), aberration),
             (v2v3_frame("v2v3vacorr"), sky),
-            (world, None),
+            (sky_frame(), None),
         ]
     )
+
+
+def sky_frame() -> CelestialFrame:
+    """Right ascension and declination in degrees.
+
+    Returns
+    -------
+    gwcs.coordinate_frames.CelestialFrame
+    """
+    from astropy.coordinates import ICRS
+    from gwcs.coordinate_frames import CelestialFrame
+
+    return CelestialFrame(reference_frame=ICRS(), name="world")
 
 
 def detector_frame() -> Frame2D:

@@ -77,9 +77,9 @@ def lrs_wcs(meta: FlatMetadata, distortion: Model, specwcs: CutReference) -> WCS
     return WCS(
         [
             (detector_frame(), to_slit(slit)),
-            (_with_wavelength("alpha_beta"), from_slit(slit)),
-            (_with_wavelength("v2v3"), aberration & Identity(1)),
-            (_with_wavelength("v2v3vacorr"), sky & Identity(1)),
+            (with_wavelength("alpha_beta"), from_slit(slit)),
+            (with_wavelength("v2v3"), aberration & Identity(1)),
+            (with_wavelength("v2v3vacorr"), sky & Identity(1)),
             (world_frame(), None),
         ]
     )
@@ -227,7 +227,7 @@ def from_slit(slit: Slit) -> Model:
     return transform
 
 
-def _with_wavelength(name: str) -> CompositeFrame:
+def with_wavelength(name: str) -> CompositeFrame:
     """A frame of two angles in arcsec and a wavelength in um."""
     from astropy import units
     from gwcs.coordinate_frames import CompositeFrame, Frame2D
