@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.opened import CutReference
-    from stpipe.science.arrays import Doubles
 
 __all__ = ["Disperser", "Grating", "Prism", "disperser_of", "wheel_angles"]
 
@@ -110,7 +109,14 @@ class Prism:
         if self.temperature - at < ROOM_TEMPERATURES:
             return SellmeierGlass(strengths, resonances)
         return SellmeierZemax(
-            self.temperature, at, pressure, pressure, strengths, resonances, thermal[:3], thermal[3:]
+            self.temperature,
+            at,
+            pressure,
+            pressure,
+            strengths,
+            resonances,
+            thermal[:3],
+            thermal[3:],
         )
 
     def directions(self) -> Model:

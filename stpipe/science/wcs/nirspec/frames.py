@@ -1,7 +1,11 @@
-"""The planes of NIRSpec, as frames of gwcs: their names, axes and units are those of jwst."""
+"""The planes of NIRSpec, as frames of gwcs: their names, axes and units are those of jwst.
+
+Slits share them, so that a file holds each once.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["focus", "pixels", "plane", "shutters", "slicer", "slit", "wheel"]
 
 
+@cache
 def pixels(name: str) -> Frame2D:
     """Pixels, from 0: of the array (`detector`) or of the detector as it was built (`sca`).
 
@@ -46,6 +51,7 @@ def plane(name: str, axes: tuple[str, str], unit: str) -> Frame2D:
     return Frame2D(name=name, axes_order=(0, 1), axes_names=axes, unit=both)
 
 
+@cache
 def wheel() -> CoordinateFrame:
     """Direction cosines of the light that leaves the grating wheel for the camera.
 
@@ -66,6 +72,7 @@ def wheel() -> CoordinateFrame:
     )
 
 
+@cache
 def slit() -> CompositeFrame:
     """Places within a slit, in its widths and heights from its centre, and the wavelength in m.
 
@@ -76,6 +83,7 @@ def slit() -> CompositeFrame:
     return _with_wavelength("slit_frame", ("x_slit", "y_slit"))
 
 
+@cache
 def slicer() -> CompositeFrame:
     """Places (m) at the image slicer, and the wavelength in m.
 
@@ -86,6 +94,7 @@ def slicer() -> CompositeFrame:
     return _with_wavelength("slicer", ("x_slicer", "y_slicer"), "m")
 
 
+@cache
 def shutters() -> CompositeFrame:
     """Places (m) in the plane of the shutters, and the wavelength in m.
 
@@ -96,6 +105,7 @@ def shutters() -> CompositeFrame:
     return _with_wavelength("msa_frame", ("x_msa", "y_msa"), "m")
 
 
+@cache
 def focus(name: str) -> CompositeFrame:
     """Places (degrees) at the focus of the telescope, and the wavelength in m.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from stpipe.science.wcs.nirspec import frames
 from stpipe.science.wcs.nirspec.slit_wcs import Entrance, bounding_box, place_of_row, slit_wcs
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from gwcs import WCS
 
     from stpipe.references.opened import CutReference
-    from stpipe.science.arrays import Integers
     from stpipe.science.wcs.nirspec.optics import Link, Optics
 
 __all__ = ["SLICES", "ifu_wcs", "slice_entrances"]
+
+Labels: TypeAlias = npt.NDArray[np.int32]
 
 SLICES = 30
 DETECTOR = (2048, 2048)
@@ -76,7 +78,7 @@ def _behind(post: CutReference) -> Model:
     return post.linear & Identity(1) | Mapping((0, 1, 2, 0, 1, 2)) | x & y
 
 
-def ifu_wcs(entrances: list[Entrance], optics: Optics) -> tuple[WCS, Integers]:
+def ifu_wcs(entrances: list[Entrance], optics: Optics) -> tuple[WCS, Labels]:
     """One gwcs for all slices, which tells by the pixel which slice it sees.
 
     Parameters
@@ -110,7 +112,7 @@ def ifu_wcs(entrances: list[Entrance], optics: Optics) -> tuple[WCS, Integers]:
     return WCS(links), regions
 
 
-def _mark(regions: Integers, number: int, wcs: WCS, entrance: Entrance, optics: Optics) -> bool:
+def _mark(regions: Labels, number: int, wcs: WCS, entrance: Entrance, optics: Optics) -> bool:
     """Give the pixels that a slice lights its number; false when there are none."""
     (left, right), (low, high) = bounding_box(wcs, entrance, optics)
     if right - left < 1 or high - low < 1:
@@ -122,7 +124,7 @@ def _mark(regions: Integers, number: int, wcs: WCS, entrance: Entrance, optics: 
     return bool(lit.any())
 
 
-def _by_slice(regions: Integers, transforms: dict[int, Model]) -> Model:
+def _by_slice(regions: Labels, transforms: dict[int, Model]) -> Model:
     """From pixels to the slicer by the transform of the slice, and back by the place there."""
     from astropy.modeling.models import Const1D, Mapping
     from gwcs.selector import LabelMapperArray, LabelMapperDict, RegionsSelector

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["image_wcs"]
 
 
-def image_wcs(
-    meta: FlatMetadata, references: Mapping[str, CutReference], optics: Optics
-) -> WCS:
+def image_wcs(meta: FlatMetadata, references: Mapping[str, CutReference], optics: Optics) -> WCS:
     """The gwcs of an image: detector, sca, gwa, msa_frame, oteip, v2v3, v2v3vacorr, world.
 
     Parameters

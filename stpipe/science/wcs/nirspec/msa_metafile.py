@@ -6,7 +6,7 @@ those of a slitlet share its number. SOURCE_INFO has a row for every source.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,10 @@ class Shutters:
 
 
 def open_shutters(
-    path: Path, meta: FlatMetadata, limits: tuple[float, float], scales: Callable[[int], tuple[float, float]]
+    path: Path,
+    meta: FlatMetadata,
+    limits: tuple[float, float],
+    scales: Callable[[int], tuple[float, float]],
 ) -> list[OpenSlit]:
     """The slitlets of an exposure, and the fixed slits that hold a source in it.
 
@@ -89,9 +92,11 @@ def open_shutters(
     slits = []
     for group in _slitlets(rows):
         slit = _slit(group, where, limits)
-        if slit is not None:
-            dither = wanted["PATT_NUM"]
-            slits.append(_described(slit, group, names, program, dither, scales(slit.quadrant)))
+        if slit is None:
+            continue
+        x, y = scales(slit.quadrant)
+        placed = replace(slit, dither_position=wanted["PATT_NUM"], slit_xscale=x, slit_yscale=y)
+        slits.append(_described(placed, group, names, program))
     return sorted(slits, key=lambda slit: slit.quadrant)
 
 
@@ -126,7 +131,9 @@ def _rows(table: Any) -> list[dict[str, Any]]:
         name.lower(): [v.strip() if isinstance(v, str) else v for v in table[name].tolist()]
         for name in table.names
     }
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
 
 
 def _slitlets(rows: list[dict[str, Any]]) -> Iterator[Shutters]:
@@ -150,7 +157,9 @@ def _slit(group: Shutters, where: str, limits: tuple[float, float]) -> OpenSlit 
         )
     if isinstance(group.key, str):
         if len(group.rows) > 1:
-            raise InputError(f"{where}: the fixed slit {group.key} has {len(group.rows)} rows, allowed: 1.")
+            raise InputError(
+                f"{where}: the fixed slit {group.key} has {len(group.rows)} rows, allowed: 1."
+            )
         number = FIXED.index(group.key)
         fixed = OpenSlit(group.key, number, FIXED_QUADRANT, *limits, shutter_id=number)
         return fixed if group.primary else None
@@ -171,7 +180,8 @@ def _slit(group: Shutters, where: str, limits: tuple[float, float]) -> OpenSlit 
         xcen=x,
         ycen=y,
         shutter_state="".join(
-            "x" if column == y else str(int(column in group.columns)) for column in range(low, high + 1)
+            "x" if column == y else str(int(column in group.columns))
+            for column in range(low, high + 1)
         ),
     )
 
@@ -190,20 +200,13 @@ def _main(group: Shutters, where: str) -> Mapping[str, Any]:
 
 
 def _described(
-    slit: OpenSlit,
-    group: Shutters,
-    sources: Mapping[int, Mapping[str, Any]],
-    program: str,
-    dither: int,
-    scales: tuple[float, float],
+    slit: OpenSlit, group: Shutters, sources: Mapping[int, Mapping[str, Any]], program: str
 ) -> OpenSlit:
     """A slit with the source in it: a real one, a virtual one or the background."""
-    from dataclasses import replace
-
-    slit = replace(slit, dither_position=dither, slit_xscale=scales[0], slit_yscale=scales[1])
     if not group.primary:
         alias = f"BKG{group.key}"
-        return replace(slit, source_id=slit.slitlet_id, source_name=f"{program}_{alias}", source_alias=alias)
+        name = f"{program}_{alias}"
+        return replace(slit, source_id=slit.slitlet_id, source_name=name, source_alias=alias)
     number = int(group.primary[0]["source_id"])
     main = _main(group, "")
     x, y = (

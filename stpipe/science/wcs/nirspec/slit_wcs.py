@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from stpipe.science.wcs.nirspec.optics import Link, Optics
     from stpipe.science.wcs.nirspec.slits import OpenSlit
 
-__all__ = ["Box", "Entrance", "bounding_box", "falls_on_detector", "place_of_row", "shutter_entrance"]
+__all__ = [
+    "Box",
+    "Entrance",
+    "bounding_box",
+    "falls_on_detector",
+    "place_of_row",
+    "shutter_entrance",
+]
 
 Box = tuple[tuple[float, float], tuple[float, float]]  # limits of x, then of y
 
@@ -34,6 +41,7 @@ SAMPLES, DEGREE = 101, 5  # of the polynomials along a slit: 1e-13 of what they 
 STEP = 1e-10  # m, between the wavelengths that trace the outline of a slit
 MARGINS = ((11, 9), (3, 1))  # pixels below and above the light, along x and y
 LAST = 2047
+FEWEST_COLUMNS = 2  # that a spectrum has
 
 
 @dataclass(frozen=True)
@@ -199,7 +207,8 @@ def falls_on_detector(wcs: WCS, entrance: Entrance, optics: Optics) -> bool:
     """
     x, y = _outline(wcs, entrance, optics)
     (left, right), (low, high) = _padded(x, y)
-    return left <= LAST and low <= LAST and right > 0 and high > 0 and right - left >= 2 and high - low >= 1
+    meets = left <= LAST and low <= LAST and right > 0 and high > 0
+    return meets and right - left >= FEWEST_COLUMNS and high - low >= 1
 
 
 def bounding_box(wcs: WCS, entrance: Entrance, optics: Optics) -> Box:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from stpipe.models.protocols import FlatMetadata
 
-__all__ = ["FIXED", "FIXED_QUADRANT", "OpenSlit", "fixed_slits", "nominal_scale"]
+__all__ = ["FIXED", "FIXED_QUADRANT", "OpenSlit", "fixed_slits"]
 
 # The fixed slits, in the order of their rows in the MSA reference.
 FIXED = ("S200A1", "S200A2", "S400A1", "S1600A1", "S200B1")
