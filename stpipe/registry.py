@@ -49,7 +49,7 @@ STEPS: dict[str, str] = {
     "ramp_fit": "stpipe.steps.stage1.ramp_fit:RampFitStep",
     "gain_scale": "stpipe.steps.stage1.gain_scale:GainScaleStep",
     "guider_cds": "stpipe.steps.stage1.guider_cds:GuiderCdsStep",
-    "assign_wcs": "stpipe.steps.stage2.assign_wcs:AssignWcsStep",
+    "assign_wcs": "stpipe.steps.stage2.assign_wcs.step:AssignWcsStep",
     "bkg_subtract": "stpipe.steps.stage2.bkg_subtract:BackgroundStep",
     "flat_field": "stpipe.steps.stage2.flat_field:FlatFieldStep",
     "photom": "stpipe.steps.stage2.photom:PhotomStep",

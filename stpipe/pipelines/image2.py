@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe.core.pipeline import Pipeline
 from stpipe.core.products import model_name
 from stpipe.core.step import Products
-from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.flat_field import FlatFieldStep
 from stpipe.steps.stage2.photom import PhotomStep

@@ -9,7 +9,7 @@ from stpipe.core.products import model_name
 from stpipe.core.step import Products
 from stpipe.errors import InputError
 from stpipe.science.exposure_types import LRS, SLIT, SLITLESS
-from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage1.rscd import RscdStep
     from stpipe.steps.stage1.saturation.step import SaturationStep
     from stpipe.steps.stage1.superbias import SuperBiasStep
-    from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+    from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
     from stpipe.steps.stage2.bkg_subtract import BackgroundStep
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep

@@ -12,7 +12,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
 from stpipe import models
-from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 from stpipe.steps.stage2.photom import PhotomStep

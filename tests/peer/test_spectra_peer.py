@@ -20,7 +20,7 @@ from stpipe.demo.observation import SPECTRA
 from stpipe.demo.optics import distortion_model
 from stpipe.demo.reference_files import PRISM_SUBARRAYS
 from stpipe.models import dqflags
-from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.photom import PhotomStep
 from stpipe.steps.stage2.srctype import SourceTypeStep

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 
 SHARED = Path(__file__).parents[3] / "shared/data/crds_jwst/references/jwst"
 MILLIARCSECOND = 1e-3 / 3600  # degrees

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.opened import CutReference
 
-__all__ = ["Band", "Link", "Optics", "band_of", "is_lamp"]
+__all__ = ["Band", "Link", "Optics", "band_of", "fore_optics", "is_lamp", "telescope"]
 
 Link = tuple["CoordinateFrame", "Model | None"]  # a plane, and the way to the next one
 
@@ -214,6 +214,44 @@ def telescope(meta: FlatMetadata, references: Mapping[str, CutReference]) -> tup
         (frames.focus("oteip"), _to_v2v3(references["ote"].model)),
         *sky_links(meta),
     )
+
+
+def fore_optics(meta: FlatMetadata, references: Mapping[str, CutReference]) -> tuple[Link, ...]:
+    """The same for the integral-field unit, whose fore optics shift colours.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata of the exposure by dotted name.
+    references : mapping of CutReference
+        `fore`, `ote` and `chromcorr`; without the latter nothing is corrected.
+
+    Returns
+    -------
+    tuple of links
+        msa_frame, oteip, oteip_chromcorr, v2v3, v2v3vacorr, world; msa_frame alone for lamps.
+    """
+    from stpipe.science.wcs.nirspec import frames
+
+    if is_lamp(meta):
+        return telescope(meta, references)
+    shutters, (focus, to_v2v3), *sky = telescope(meta, references)
+    colours = _correction(references)
+    return (shutters, (focus, colours), (frames.focus("oteip_chromcorr"), to_v2v3), *sky)
+
+
+def _correction(references: Mapping[str, CutReference]) -> Model:
+    """What takes the shifts of colours out; wavelengths go along."""
+    from astropy.modeling.models import Identity, Mapping
+
+    if "chromcorr" not in references:
+        return Identity(3)
+    reference = references["chromcorr"].model
+    back = reference.inverse
+    there = Mapping((0, 1, 2)) | reference
+    # The correction of places may come back without the wavelength that it needs.
+    there.inverse = back if back.n_outputs == back.n_inputs else Mapping((0, 1, 2, 2)) | back & Identity(1)
+    return there
 
 
 def sky_links(meta: FlatMetadata) -> tuple[Link, ...]:

@@ -10,7 +10,7 @@ import pytest
 from stpipe import models
 from stpipe.demo.optics import APERTURES
 from stpipe.errors import InputError
-from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 
 
 def test_the_reference_point_looks_where_the_header_says(rate: Path) -> None:

@@ -15,7 +15,7 @@ from stpipe.demo.observation import SPECTRA
 from stpipe.errors import InputError, ReferenceMissing
 from stpipe.models import dqflags
 from stpipe.pipelines.spec2 import Spec2Pipeline
-from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 

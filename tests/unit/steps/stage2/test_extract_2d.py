@@ -13,7 +13,7 @@ from stpipe import models
 from stpipe.errors import InputError, ReferenceMissing
 from stpipe.pipelines.spec2 import Spec2Pipeline
 from stpipe.science.wcs.grism import Grism
-from stpipe.steps.stage2.assign_wcs import AssignWcsStep
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 
 CUTTING = ("specwcs", "wavelengthrange")

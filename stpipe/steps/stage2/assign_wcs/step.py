@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stpipe.core.step import Step
+from stpipe.references.selection import FixedResolver, Reference, override
 from stpipe.science.exposure_types import LRS, SLITLESS, supported_type
 from stpipe.science.wcs.grism import direction_of
 from stpipe.science.wcs.keywords import replaced_keywords
+from stpipe.science.wcs.nirspec import modes
 from stpipe.science.wcs.pointing import NEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stpipe.models import IFUImageModel
     from stpipe.models.protocols import FlatMetadata
-    from stpipe.references.selection import Reference
     from stpipe.science.ramps.integrations import RateModel
 
 __all__ = [
@@ -29,7 +31,8 @@ IMAGING = frozenset(
     FGS_IMAGE FGS_FOCUS""".split()  # noqa: SIM905 - quotes around each would hide the list
 )
 BARYCENTRE = "BARYCENT"
-SUPPORTED = IMAGING | LRS | SLITLESS
+SUPPORTED = IMAGING | LRS | SLITLESS | modes.TYPES
+METAFILE = "msametafile"
 
 
 class AssignWcsStep(Step):
@@ -44,18 +47,23 @@ class AssignWcsStep(Step):
     Of slitless spectra it is the place where light would fall without the grism; wavelengths come with
     the spectra that extract_2d cuts out.
 
-    Imaging of NIRCam, NIRISS, FGS and MIRI, the LRS of MIRI and slitless spectra of NIRISS; other
-    exposure types are refused.
-    MIRI images need a FILTEROFFSET reference.
+    NIRSpec has a gwcs for every slit that is open, in `open_slits`, between `slit_y_low` and
+    `slit_y_high` (in heights of a slit from its centre); slits that do not fall on the detector are
+    left out. Which shutters are open the metafile says that MSAMETFL names, beside the exposure, or
+    `override_msametafile`. The integral-field unit has one gwcs for all its slices; `regions` says
+    which slice a pixel sees. Of lamps there are no coordinates on the sky.
+
+    Imaging of NIRCam, NIRISS, FGS and MIRI, the LRS of MIRI, slitless spectra of NIRISS and all modes
+    of NIRSpec; other exposure types are refused. MIRI images need a FILTEROFFSET reference.
     """
 
     alias = "assign_wcs"
     suffix = "assign_wcs"
     status = "assign_wcs"
-    input_models = ("ImageModel", "CubeModel")
+    input_models = ("ImageModel", "CubeModel", "IFUImageModel")
     prerequisites = ("meta.exposure.type", *NEEDED)
     reference_types = ("distortion",)
-    optional_reference_types = ("filteroffset", "specwcs")
+    optional_reference_types = ("filteroffset", "specwcs", *modes.REFERENCES, METAFILE)
     spec = """
         sip_approx = boolean(default=True)  # Write FITS keywords with SIP polynomials for images
         sip_max_pix_error = float(min=0, default=0.01)  # Largest error of the polynomials, pixels
@@ -63,6 +71,9 @@ class AssignWcsStep(Step):
         sip_max_inv_pix_error = float(min=0, default=0.01)  # The same from sky to pixels
         sip_inv_degree = integer(min=1, max=6, default=None)  # The same from sky to pixels
         sip_npoints = integer(min=3, default=12)  # Points along each side that the fit uses
+        slit_y_low = float(default=-0.55)  # Lower end of slits of NIRSpec, in heights of a slit
+        slit_y_high = float(default=0.55)  # Upper end
+        nrs_ifu_slice_wcs = boolean(default=False)  # A gwcs for each slice of NIRSpec, too
     """
     sip_approx: bool
     sip_max_pix_error: float
@@ -70,6 +81,37 @@ class AssignWcsStep(Step):
     sip_max_inv_pix_error: float
     sip_inv_degree: int | None
     sip_npoints: int
+    slit_y_low: float
+    slit_y_high: float
+    nrs_ifu_slice_wcs: bool
+
+    def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
+        """Those of the instrument; the metafile of the shutters is none of CRDS."""
+        if _kind(meta) in modes.TYPES:
+            return modes.references_of(modes.mode_of(meta))
+        return (*self.reference_types, "filteroffset", "specwcs")
+
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
+        """The metafile of the shutters is an input that is tracked and recorded as references are."""
+        selected = super().select_references(meta)
+        if _kind(meta) in modes.TYPES and modes.mode_of(meta) == "shutters":
+            selected[METAFILE] = self._metafile(meta)
+        return selected
+
+    def _metafile(self, meta: FlatMetadata) -> Reference:
+        from stpipe.steps.stage2.assign_wcs.nirspec import metafile_beside
+
+        if given := getattr(self, f"override_{METAFILE}", None):
+            return override(METAFILE, given)
+        if isinstance(self.context.resolver, FixedResolver):
+            return self.context.resolver.select(meta, (METAFILE,))[METAFILE]
+        return Reference(METAFILE, metafile_beside(self.context.source, meta), origin="MSAMETFL")
+
+    def not_applicable(self, selected: Mapping[str, Reference]) -> str:
+        """Everything that it takes is needed, but what corrects colours."""
+        optional = {"filteroffset", "specwcs", "chromcorr"}
+        types = [t for t in selected if t not in optional and selected[t].path is None]
+        return f"no {', '.join(types)} reference applies (N/A)" if types else ""
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot do, also while planning."""
@@ -84,7 +126,9 @@ class AssignWcsStep(Step):
     def process(self, image: RateModel) -> RateModel:
         """Attach the gwcs and what follows from it."""
         meta = image.to_flat_dict()
-        if meta["meta.exposure.type"].upper() in LRS:
+        if _kind(meta) in modes.TYPES:
+            self._assign_nirspec(image, meta)
+        elif _kind(meta) in LRS:
             self._assign_lrs(image, meta)
         else:
             self._assign_imaging(image, meta)
@@ -133,6 +177,19 @@ class AssignWcsStep(Step):
                 message = "SIP approximation: its largest error (%s) is %.3g pixels, asked: %.3g"
                 self.log.warning(message, name.upper(), keywords[name], limit)
 
+    def _assign_nirspec(self, image: RateModel | IFUImageModel, meta: FlatMetadata) -> None:
+        from stpipe.steps.stage2.assign_wcs import nirspec
+
+        mode, limits = modes.mode_of(meta), (self.slit_y_low, self.slit_y_high)
+        if mode == "image":
+            nirspec.assign_image(image, self.references)
+        elif mode == "slices":
+            nirspec.assign_slices(image, self.references, limits, each=self.nrs_ifu_slice_wcs)
+        else:
+            metafile = self.selected[METAFILE].path if METAFILE in self.selected else None
+            slits = nirspec.open_slits(mode, meta, self.references, metafile, limits)
+            nirspec.assign_slits(image, slits, self.references)
+
     def _assign_lrs(self, image: RateModel, meta: FlatMetadata) -> None:
         from stpipe.science import dispersion
         from stpipe.science.wcs import lrs
@@ -145,6 +202,10 @@ class AssignWcsStep(Step):
         _set_region(image, lrs.s_region(meta, image.meta.wcs, specwcs))
         for name, value in lrs.dithered_position(meta, image.meta.wcs).items():
             image.set(f"meta.dither.{name}", value)
+
+
+def _kind(meta: FlatMetadata) -> str:
+    return str(meta.get("meta.exposure.type")).upper()
 
 
 def _set_region(image: RateModel, region: str | None) -> None:
