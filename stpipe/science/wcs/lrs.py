@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stpipe.science.wcs.imaging import detector_frame, polygon, subarray_shift, v2v3_frame
-from stpipe.science.wcs.pointing import to_sky
+from stpipe.science.wcs.pointing import dithered_v2v3, to_sky
 
 if TYPE_CHECKING:
     from astropy.modeling import Model
@@ -332,13 +332,8 @@ def dithered_position(meta: FlatMetadata, wcs: WCS) -> dict[str, float]:
     dict of float, degrees
         Empty without the offsets.
     """
-    names = ("dither.x_offset", "dither.y_offset", "wcsinfo.v3yangle", "wcsinfo.vparity")
-    known = [meta.get(f"meta.{name}") for name in names]
-    if None in known:
+    place = dithered_v2v3(meta)
+    if place is None:
         return {}
-    x, y, angle, parity = (float(number) for number in known if number is not None)
-    turn = np.deg2rad(angle)
-    v2 = meta["meta.wcsinfo.v2_ref"] + parity * x * np.cos(turn) + y * np.sin(turn)
-    v3 = meta["meta.wcsinfo.v3_ref"] - parity * x * np.sin(turn) + y * np.cos(turn)
-    ra, dec, _ = wcs.get_transform("v2v3", "world")(v2, v3, 0.0)
+    ra, dec, _ = wcs.get_transform("v2v3", "world")(*place, 0.0)
     return {"dithered_ra": float(ra), "dithered_dec": float(dec)}

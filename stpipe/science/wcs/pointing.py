@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from stpipe.models.protocols import FlatMetadata
 
-__all__ = ["NEEDED", "POINTING", "aberration", "sky_from_v2v3", "to_sky"]
+__all__ = ["NEEDED", "POINTING", "aberration", "dithered_v2v3", "sky_from_v2v3", "to_sky"]
 
 POINTING = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")
 NEEDED = tuple(f"meta.wcsinfo.{name}" for name in POINTING)
@@ -87,3 +88,27 @@ def to_sky(meta: FlatMetadata) -> tuple[Model, Model]:
     info = {name: meta[f"meta.wcsinfo.{name}"] for name in POINTING}
     scale = meta.get("meta.velocity_aberration.scale_factor")
     return aberration(scale, info["v2_ref"], info["v3_ref"]), sky_from_v2v3(info)
+
+
+def dithered_v2v3(meta: FlatMetadata) -> tuple[float, float] | None:
+    """Where the target is after the dither; None where its offsets are not known.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name; the offsets of the dither are in arcsec of the aperture's ideal frame.
+
+    Returns
+    -------
+    (float, float) or None, arcsec
+        V2, V3.
+    """
+    names = ("dither.x_offset", "dither.y_offset", "wcsinfo.v3yangle", "wcsinfo.vparity")
+    known = [meta.get(f"meta.{name}") for name in names]
+    if None in known:
+        return None
+    x, y, angle, parity = (float(number) for number in known if number is not None)
+    turn = math.radians(angle)
+    v2 = meta["meta.wcsinfo.v2_ref"] + parity * x * math.cos(turn) + y * math.sin(turn)
+    v3 = meta["meta.wcsinfo.v3_ref"] - parity * x * math.sin(turn) + y * math.cos(turn)
+    return v2, v3

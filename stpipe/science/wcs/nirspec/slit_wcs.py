@@ -30,9 +30,11 @@ __all__ = [
     "Box",
     "Entrance",
     "bounding_box",
+    "cutout_wcs",
     "falls_on_detector",
     "place_of_row",
     "shutter_entrance",
+    "slit_wcs",
 ]
 
 Box = tuple[tuple[float, float], tuple[float, float]]  # limits of x, then of y
@@ -254,3 +256,32 @@ def _padded(x: Doubles, y: Doubles) -> Box:
         low, high = float(np.min(values)) - below, float(np.max(values)) + above
         found.append((max(0.0, low) - 0.5, min(float(LAST), high) + 0.5))
     return found[0], found[1]
+
+
+# --- a cutout ---------------------------------------------------------------------------------------
+
+
+def cutout_wcs(wcs: WCS, rows: slice, columns: slice) -> WCS:
+    """The gwcs of the pixels of a slit alone; but for the shift it is that of the exposure.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        Of the slit, in pixels of the exposure.
+    rows, columns : slice
+        The pixels that are cut out.
+
+    Returns
+    -------
+    gwcs.WCS
+    """
+    from astropy.modeling.models import Shift
+    from gwcs import WCS as Gwcs
+
+    first, *others = wcs.pipeline
+    shifted = Shift(columns.start) & Shift(rows.start) | first.transform
+    links = [(first.frame, shifted), *((step.frame, step.transform) for step in others)]
+    cutout = Gwcs(links)
+    sizes = (columns.stop - columns.start, rows.stop - rows.start)
+    cutout.bounding_box = tuple((-0.5, size - 0.5) for size in sizes)
+    return cutout

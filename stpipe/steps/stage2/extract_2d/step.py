@@ -1,57 +1,53 @@
-"""Cut the spectrum of each source out of a slitless exposure."""
+"""Cut the spectra out of an exposure that has many."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, NoProduct
 from stpipe.references.selection import Reference, override
-from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.exposure_types import SLITLESS
-from stpipe.science.invalid_pixels import VALUES
-from stpipe.science.wcs.grism import Grism, Trace, cutout_wcs
-from stpipe.steps.stage2.extract_2d.direct_sources import Source, read_sources
+from stpipe.science.wcs.grism import Grism
+from stpipe.science.wcs.nirspec.modes import CUT, TIME_SERIES
+from stpipe.steps.stage2.extract_2d import nirspec, slitless
+from stpipe.steps.stage2.extract_2d.direct_sources import read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
-    from stpipe.models import ImageModel, SlitModel
+    from stpipe.models import CubeModel, ImageModel, MultiSlitModel, SlitModel
     from stpipe.models.protocols import FlatMetadata
-    from stpipe.science.arrays import Doubles
 
-__all__ = ["Cutout", "Extract2dStep", "find_cutouts"]
+__all__ = ["Extract2dStep"]
 
 
 class Extract2dStep(Step):
-    """Cut the spectrum of each source out of a slitless exposure.
+    """Cut the spectra out of an exposure that has many.
 
-    `source_catalog` names the catalogue of the direct image. Where it has a source the grism's
-    reference (SPECWCS) says which pixels its light falls on, between the wavelengths of the filter
-    (WAVELENGTHRANGE): one cutout for each source and order. Cutouts of point sources are
-    `2 * wfss_extract_half_height + 1` pixels high, those of extended sources as high as the outline
-    that the catalogue has. They go on one by one, with coordinates and wavelengths of their own, and
-    POINT or EXTENDED as the catalogue says.
+    Of NIRSpec: the pixels of every slit that is open, with a gwcs of their own, wavelengths, and the
+    place of the source in the slit: of shutters the one that the metafile has, of the target's fixed
+    slit that of the dither. Of the integrations of a bright object: its one slit.
 
-    The product of the source 7 of the exposure `X`, in order 1, is `X_s7o1_slit.fits`.
+    Of slitless exposures: where the catalogue of the direct image (`source_catalog`) has a source the
+    grism's reference (SPECWCS) says which pixels its light falls on, between the wavelengths of the
+    filter (WAVELENGTHRANGE): one cutout for each source and order, the brightest first. Cutouts of
+    point sources are `2 * wfss_extract_half_height + 1` pixels high, those of extended sources as high
+    as the outline that the catalogue has.
 
-    Slitless spectra of NIRISS; exposures of other types are left as they are.
+    Exposures of other types are left as they are.
     """
 
     alias = "extract_2d"
-    suffix = "slit"
+    suffix = "extract_2d"
     status = "extract_2d"
-    input_models = ("ImageModel",)
+    input_models = ("ImageModel", "CubeModel")
     prerequisites = ("meta.exposure.type",)
     reference_types = ("specwcs", "wavelengthrange")
-    outputs = (Output("slits", "SlitModel", "slit", many=True),)
     spec = """
         source_catalog = string(default=None)  # Catalogue of the direct image
+        slit_names = string_list(default=list())  # Names of slits; none: all of them
         source_ids = int_list(default=list())  # Numbers of sources; none: all of them
         extract_orders = int_list(default=list())  # Spectral orders; none: those of the reference
         wfss_extract_half_height = integer(min=0, default=5)  # Half height of point sources, pixels
@@ -59,11 +55,17 @@ class Extract2dStep(Step):
         wfss_nbright = integer(min=1, default=1000)  # Brightest sources that are cut out, at most
     """
     source_catalog: str | None
+    slit_names: list[str]
     source_ids: list[int]
     extract_orders: list[int]
     wfss_extract_half_height: int
     wfss_mmag_extract: float | None
     wfss_nbright: int
+
+    def products(self, model_type: str) -> tuple[Output, ...]:
+        """Many slits of an image, the one of a bright object of integrations."""
+        model = "SlitModel" if model_type in ("CubeModel", "SlitModel") else "MultiSlitModel"
+        return (Output("slits", model, self.suffix),)
 
     def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The catalogue is an input that is tracked and recorded as references are."""
@@ -73,174 +75,97 @@ class Extract2dStep(Step):
         return {**selected, "source_catalog": override("source_catalog", self.source_catalog)}
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
-        """None for exposures that are left as they are."""
+        """None but of slitless exposures: the coordinates of NIRSpec's slits are there."""
         return self.reference_types if _kind(meta) in SLITLESS else ()
 
     def not_applicable(self, selected: Mapping[str, Reference]) -> str:
         """Without grism there is nothing to cut out."""
-        return super().not_applicable(selected) if selected else ""
+        needed = [t for t in self.reference_types if t in selected]
+        return super().not_applicable(selected) if needed else ""
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
-        """Only slitless exposures are cut up; they need a catalogue."""
-        if _kind(meta) not in SLITLESS:
-            return f"exposures of type {_kind(meta)} are not cut up"
-        if "source_catalog" not in selected:
+        """Slitless exposures need a catalogue."""
+        kind = _kind(meta)
+        if kind not in SLITLESS | CUT:
+            return f"exposures of type {kind} are not cut up"
+        if kind in SLITLESS and "source_catalog" not in selected:
             raise InputError(
                 f"{self.qualified_name}: slitless spectra are cut out where the direct image has "
                 "sources. Name its catalogue: source_catalog=PATH."
             )
         return ""
 
-    def process(self, image: ImageModel) -> dict[str, SlitModel]:
-        """Cut out every source in every order, the brightest first."""
-        meta = image.to_flat_dict()
+    def process(self, exposure: ImageModel | CubeModel) -> MultiSlitModel | SlitModel:
+        """Cut out every spectrum."""
+        meta = exposure.to_flat_dict()
+        if _kind(meta) in SLITLESS:
+            return self._sources(exposure, meta)
+        found = exposure.get("open_slits")
+        if not found:
+            raise InputError(
+                f"{self.qualified_name}: {exposure.meta.filename} has no coordinates of its slits. Run "
+                "assign_wcs."
+            )
+        if _kind(meta) in TIME_SERIES:
+            return _bright_object(exposure, meta)
+        return self._slits(exposure, meta)
+
+    def _slits(self, exposure: ImageModel, meta: FlatMetadata) -> MultiSlitModel:
+        found = exposure.open_slits
+        slits = nirspec.chosen(found, self.slit_names, self.source_ids, self.log)
+        if not slits:
+            raise NoProduct("none of the slits that are asked for is open")
+        product = _of(exposure)
+        for slit in slits:
+            product.slits.append({})
+            nirspec.cut(exposure, product.slits[-1], slit, meta)
+        self.log.info("%d slits", len(slits))
+        return product
+
+    def _sources(self, image: ImageModel, meta: FlatMetadata) -> MultiSlitModel:
         if image.meta.wcs is None:
             raise InputError(
                 f"{self.qualified_name}: {image.meta.filename} has no gwcs. Run assign_wcs."
             )
         grism = Grism.of(meta, self.references["specwcs"])
-        sources = self._chosen(read_sources(self.selected["source_catalog"].path or ""))
-        ranges = self._ranges(str(meta.get("meta.instrument.pupil")))
+        listed = read_sources(self.selected["source_catalog"].path or "")
+        sources = slitless.brightest(listed, self.source_ids, self.wfss_mmag_extract)
+        filter_name = str(meta.get("meta.instrument.pupil"))
+        ranges = slitless.ranges_of(
+            self.references["wavelengthrange"], self.extract_orders, filter_name
+        )
         height = self.wfss_extract_half_height
-        found = (list(find_cutouts(image, s, ranges, grism, height)) for s in sources)
+        found = (list(slitless.find_cutouts(image, s, ranges, grism, height)) for s in sources)
         seen = islice((cutouts for cutouts in found if cutouts), self.wfss_nbright)
-        slits = {c.label: self._cut(image, c, grism) for cutouts in seen for c in cutouts}
-        if not slits:
+        product = _of(image)
+        for cutout in (c for cutouts in seen for c in cutouts):
+            product.slits.append({})
+            slitless.cut(image, product.slits[-1], cutout, grism)
+        if not len(product.slits):
             raise NoProduct("no source of the catalogue has a spectrum in the exposure")
-        self.log.info("%d spectra", len(slits))
-        return slits
+        self.log.info("%d spectra", len(product.slits))
+        return product
 
-    def _chosen(self, sources: Iterable[Source]) -> list[Source]:
-        """The sources that parameters leave, the brightest first."""
-        faintest = np.inf if self.wfss_mmag_extract is None else self.wfss_mmag_extract
-        chosen = [
-            source
-            for source in sources
-            if source.magnitude < faintest
-            and (not self.source_ids or source.number in self.source_ids)
-        ]
-        return sorted(chosen, key=lambda source: source.magnitude)
 
-    def _ranges(self, filter_name: str) -> dict[int, tuple[float, float]]:
-        """The wavelengths of a filter, um, by order."""
-        reference = self.references["wavelengthrange"]
-        orders: list[int] = self.extract_orders
-        if not orders:
-            orders = [
-                n for name, known in reference.extract_orders if name == filter_name for n in known
-            ]
-        found = {
-            int(order): (float(low), float(high))
-            for order, name, low, high in reference.wavelengthrange
-            if name == filter_name and order in orders
-        }
-        if missing := sorted(set(orders) - found.keys()) or not found:
-            raise InputError(
-                f"{self.qualified_name}: the wavelengthrange reference has no orders {missing} of the "
-                f"filter {filter_name}."
-            )
-        return found
+def _of(exposure: ImageModel) -> MultiSlitModel:
+    """A model of slits with the metadata of their exposure."""
+    from stpipe import models
 
-    def _cut(self, image: ImageModel, cutout: Cutout, grism: Grism) -> SlitModel:
-        from stpipe import models
+    product = models.MultiSlitModel()
+    product.update(exposure)
+    return product
 
-        slit = models.SlitModel()
-        slit.update(image)
-        for name in ("dq", *(name for name in VALUES if image.has(name))):
-            slit.set(name, image.read(name, cutout.box))
-        source = cutout.source
-        wcs = cutout_wcs(cutout.trace, (source.ra, source.dec), cutout.box, grism.direction)
-        rows, columns = np.indices(slit.data.shape).astype(np.float64)
-        slit.wavelength = np.asarray(wcs(columns, rows)[2], dtype=np.float32)
-        slit.meta.wcs = wcs
-        for name, value in cutout.keywords().items():
-            slit.set(name, value)
-        return slit
+
+def _bright_object(exposure: CubeModel, meta: FlatMetadata) -> SlitModel:
+    """The slit of a bright object, all integrations."""
+    from stpipe import models
+
+    slit = models.SlitModel()
+    slit.update(exposure)
+    nirspec.cut(exposure, slit, exposure.open_slits[0], meta)
+    slit.int_times = exposure.int_times
+    return slit
 
 
 def _kind(meta: FlatMetadata) -> str:
     return str(meta.get("meta.exposure.type")).upper()
-
-
-@dataclass(frozen=True)
-class Cutout:
-    """The pixels of one source in one order: slices for rows and columns of the exposure.
-
-    `place` is the 0-based pixel that the source would be on without the grism.
-    """
-
-    source: Source
-    order: int
-    place: tuple[float, float]
-    trace: Trace
-    box: tuple[slice, slice]
-
-    @property
-    def label(self) -> str:
-        """What tells it apart in names of files."""
-        return f"s{self.source.number}o{self.order}"
-
-    def keywords(self) -> dict[str, Any]:
-        """Metadata of the cutout, beyond those of the exposure."""
-        (rows, columns), source = self.box, self.source
-        kind = "EXTENDED" if source.extended else "POINT"
-        return {
-            "name": str(source.number),
-            "source_id": source.number,
-            "source_ra": source.ra,
-            "source_dec": source.dec,
-            "source_xpos": self.place[0],
-            "source_ypos": self.place[1],
-            "is_extended": source.extended,
-            "source_type": kind,
-            "meta.target.source_type": kind,
-            "meta.wcsinfo.spectral_order": self.order,
-            "xstart": columns.start + 1,
-            "ystart": rows.start + 1,
-            "xsize": columns.stop - columns.start,
-            "ysize": rows.stop - rows.start,
-        }
-
-
-def find_cutouts(
-    image: ImageModel,
-    source: Source,
-    ranges: Mapping[int, tuple[float, float]],
-    grism: Grism,
-    wfss_extract_half_height: int,
-) -> Iterator[Cutout]:
-    """Where the spectra of a source are, order by order, as far as they are in the image."""
-    to_pixels = partial(image.meta.wcs.invert, with_bounding_box=False)
-    x, y = (float(axis) for axis in to_pixels(source.ra, source.dec))
-    corners = np.transpose([np.atleast_1d(axis) for axis in to_pixels(*source.corners)])
-    for order, waves in ranges.items():
-        trace = grism.trace(order, x, y)
-        outline = [grism.trace(order, *map(float, corner)) for corner in corners]
-        ends = np.array([each.at(wave) for each in outline for wave in waves])
-        lows, highs = ends.min(axis=0), ends.max(axis=0)
-        if not source.extended:
-            across = 1 if grism.direction == HORIZONTAL else 0
-            middle = trace.at((waves[0] + waves[1]) / 2)[across]
-            lows[across] = middle - wfss_extract_half_height
-            highs[across] = middle + wfss_extract_half_height
-        box = _within(image.shape, lows, highs, grism.direction)
-        if box is not None:
-            yield Cutout(source, order, (x, y), trace, box)
-
-
-def _within(
-    shape: tuple[int, ...], lows: Doubles, highs: Doubles, direction: int
-) -> tuple[slice, slice] | None:
-    """Slices for rows and columns of pixels between limits (x, y); None when too few are there.
-
-    Along the dispersion there have to be two pixels, across it one.
-    """
-    found = []
-    for axis, size in ((1, shape[0]), (0, shape[1])):
-        first = max(int(np.floor(lows[axis] + 0.5)), 0)
-        last = min(int(np.floor(highs[axis] + 0.5)), size - 1)
-        fewest = 2 if (axis == 0) == (direction == HORIZONTAL) else 1
-        if last - first + 1 < fewest:
-            return None
-        found.append(slice(first, last + 1))
-    return found[0], found[1]

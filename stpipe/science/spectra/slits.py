@@ -1,0 +1,38 @@
+"""The slits of an exposure, one after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stpipe.models import CubeModel, IFUImageModel, ImageModel, MultiSlitModel, SlitModel
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.science.wcs.wavelengths import Spectral
+
+__all__ = ["Slits", "each_slit"]
+
+Slits: TypeAlias = "MultiSlitModel | SlitModel | ImageModel | CubeModel | IFUImageModel"
+
+
+def each_slit(exposure: Slits) -> Iterator[tuple[Spectral, FlatMetadata]]:
+    """The slits of an exposure with many, or the exposure itself.
+
+    Parameters
+    ----------
+    exposure : MultiSlitModel, or a model of one spectrum
+
+    Yields
+    ------
+    slit : SlitModel or a model like it
+        A part of `exposure`; what is assigned to it stays there.
+    meta : mapping
+        Its metadata by dotted name, over those of the exposure.
+    """
+    meta = exposure.to_flat_dict()
+    if type(exposure).__name__ != "MultiSlitModel":
+        yield exposure, meta
+        return
+    for slit in exposure.slits:
+        yield slit, {**meta, **slit.to_flat_dict()}
