@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableSequence
 from typing import Any, Protocol, Self, TypeVar, overload
 
-from stpipe.models.io.content import LOCK, Content
+from stpipe.models.io.content import LOCK, Content, lookup, put
 from stpipe.models.schema.schema import Schema
 from stpipe.system.text import counted
 
@@ -84,6 +84,23 @@ class ModelList(MutableSequence[P]):
         self._owner.complete()
         del self._parts[index]
         del self._contents[index]
+
+    def revive(self, path: str) -> None:
+        """Make objects such as ``meta.wcs`` of all parts alive at once.
+
+        What parts share in the file they share in memory, and it is made once.
+        """
+        from stpipe.models.io import asdf_objects
+
+        self._owner.complete()
+        for content in self._contents:
+            content.complete()
+        nodes = [lookup(content.tree, path) for content in self._contents]
+        for content, found in zip(
+            self._contents, asdf_objects.revived(nodes, path, self._owner.source), strict=True
+        ):
+            if found is not None:
+                put(content.tree, path, found)
 
     def insert(self, index: int, value: object) -> None:
         """Insert a part made from a model or a dictionary."""

@@ -51,10 +51,6 @@ class Tagged:
         node.tag = tag
         return node
 
-    def like(self, value: object) -> Self:
-        """Another value with this node's tag."""
-        return self.of(self.tag, value)
-
     @property
     def is_ndarray(self) -> bool:
         """Whether the node describes an array."""
@@ -65,12 +61,6 @@ class TaggedDict(Tagged, dict[str, Any]):
     """A mapping with a tag; ``block`` holds the binary block that an ndarray refers to."""
 
     block: Any = None
-
-    def like(self, value: object) -> Self:
-        """Another mapping with this node's tag and block."""
-        node = super().like(value)
-        node.block = self.block
-        return node
 
 
 class TaggedList(Tagged, list[Any]):

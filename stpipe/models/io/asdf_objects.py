@@ -56,7 +56,7 @@ def serialised(tree: dict[str, Any]) -> dict[str, Any]:
         return copy.deepcopy(tree)
     nodes = _nodes([value for _, value in objects])
     known = {id(value): node for (_, value), node in zip(objects, nodes, strict=True)}
-    found: dict[str, Any] = _replaced(tree, known)
+    found: dict[str, Any] = _replaced(tree, known, {})
     return found
 
 
@@ -105,22 +105,27 @@ def _live(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def _replaced(node: object, known: dict[int, Any]) -> Any:
+def _replaced(node: object, known: dict[int, Any], copies: dict[int, Any]) -> Any:
+    """A copy with nodes in the place of objects; what is shared stays shared."""
     if id(node) in known:
         return known[id(node)]
     if type(node) is dict:
-        return {name: _replaced(child, known) for name, child in node.items()}
+        return {name: _replaced(child, known, copies) for name, child in node.items()}
     if type(node) is list:
-        return [_replaced(child, known) for child in node]
-    return copy.deepcopy(node)
+        return [_replaced(child, known, copies) for child in node]
+    return copy.deepcopy(node, copies)
 
 
 def _nodes(objects: list[Any]) -> list[Any]:
     import asdf
 
     stream = io.BytesIO()
+    file = asdf.AsdfFile()
+    file["objects"] = (
+        objects  # given to the constructor they would be converted twice, to check them
+    )
     try:
-        asdf.AsdfFile({"objects": objects}).write_to(stream)
+        file.write_to(stream)
     except (TypeError, ValueError, asdf.ValidationError) as error:
         raise ValidationError(f"metadata hold an object that cannot be stored: {error}") from error
     content = stream.getvalue()
@@ -148,8 +153,13 @@ def _objects(value: object, tags: set[str], what: str) -> Any:
         with warnings.catch_warnings():
             # A node that cannot be converted would be left as it is, with no more than a warning.
             warnings.simplefilter("error", asdf.exceptions.AsdfConversionWarning)
-            with asdf.open(io.BytesIO(b"".join(parts)), lazy_load=False, memmap=False) as file:
-                return file["value"]
+            with asdf.config_context() as config:
+                config.validate_on_read = (
+                    False  # who converts a node checks it, too, and in less time
+                )
+                content = io.BytesIO(b"".join(parts))
+                with asdf.open(content, lazy_load=False, memmap=False) as file:
+                    return file["value"]
     except Exception as error:
         raise InputError(f"{what} is damaged: {type(error).__name__}: {error}.") from error
 

@@ -96,8 +96,12 @@ class Content:
         self.complete()
         return {}
 
-    def copy(self) -> Content:
-        """Metadata copied, arrays shared and read-only in both."""
+    def copy(self, known: dict[int, Any] | None = None) -> Content:
+        """Metadata copied, arrays shared and read-only in both.
+
+        What several parts share is copied once: `known` are the copies that there are.
+        """
+        known = {} if known is None else known
         if self.lists:
             self.complete()
         for path, array in self.arrays.items():
@@ -105,8 +109,8 @@ class Content:
                 self.arrays[path] = read_only(array)
         headers = {name: Header(header) for name, header in self.headers.items()}
         with LOCK:
-            deferred, tree = self.deferred, copy.deepcopy(self.tree)
-        lists = {path: [part.copy() for part in parts] for path, parts in self.lists.items()}
+            deferred, tree = self.deferred, copy.deepcopy(self.tree, known)
+        lists = {path: [part.copy(known) for part in parts] for path, parts in self.lists.items()}
         copied = replace(self, tree=tree, deferred=deferred, headers=headers, lists=lists)
         copied.arrays, copied.extras = dict(self.arrays), list(self.extras)
         return copied

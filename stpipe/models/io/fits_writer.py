@@ -71,12 +71,10 @@ def write_fits(
 
     With ``checksum`` every unit gets CHECKSUM and DATASUM.
     """
-    content.complete()
-    rest = asdf_objects.serialised(content.tree)
+    rest, parts = _serialised(content, schema)
     units = [_primary(content), *_arrays(content, schema), *_extras(content)]
     for unit in units:
         unit.schema, unit.rest = schema, rest
-    parts = list(_parts(content, schema))
     count = len(units) + sum(len(part.units) for part in parts)
     extend = format_card("EXTEND", value=True, comment=f"{count} extensions follow")
     units[0].structure = Header(
@@ -100,9 +98,9 @@ class _Part:
     content: Content
     schema: Schema
     version: int
+    rest: dict[str, Any]
 
     def __post_init__(self) -> None:
-        self.rest = asdf_objects.serialised(self.content.tree)
         self.units = list(_arrays(self.content, self.schema, self.version)) or [self._placeholder]
         for unit in self.units:
             unit.schema, unit.rest = self.schema, self.rest
@@ -119,11 +117,23 @@ class _Part:
         return merge(self.rest, _links(self.content, self.schema, self.version, names))
 
 
-def _parts(content: Content, schema: Schema) -> Iterator[_Part]:
-    for path, contents in content.lists.items():
-        for version, part in enumerate(contents, start=1):
-            part.complete()
-            yield _Part(path, part, schema.lists[path], version)
+def _serialised(content: Content, schema: Schema) -> tuple[dict[str, Any], list[_Part]]:
+    """Metadata of the model and its parts; objects that several share are stored once."""
+    content.complete()
+    listed = [
+        (path, part, version)
+        for path, contents in content.lists.items()
+        for version, part in enumerate(contents, start=1)
+    ]
+    for _, part, _ in listed:
+        part.complete()
+    trees = {"model": content.tree, "parts": [part.tree for _, part, _ in listed]}
+    nodes = asdf_objects.serialised(trees)
+    parts = [
+        _Part(path, part, schema.lists[path], version, rest)
+        for (path, part, version), rest in zip(listed, nodes["parts"], strict=True)
+    ]
+    return nodes["model"], parts
 
 
 def _primary(content: Content) -> _Unit:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stpipe.errors import ValidationError
+from stpipe.models.formats.asdf_yaml import Tagged
 from stpipe.models.schema.fields import Field
 from stpipe.models.storage.arrays import Array, Stored
 from stpipe.system.text import counted, with_article
@@ -85,12 +86,12 @@ def plain(value: Any, path: str) -> Any:
     ValidationError
         When it, or something in it, is of another type.
     """
+    if value is None or isinstance(value, Tagged):
+        return value  # nodes of a file hold nothing else, and may be shared
     if isinstance(value, np.generic) and value.dtype.kind in "biufcSU":
         return plain(float(value) if value.dtype.kind == "f" else value.item(), path)
     if isinstance(value, (bool, int, float, str)):
         return _plain_scalar(value, path)
-    if value is None:
-        return None
     if isinstance(value, (bytes, PurePath)):
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     if isinstance(value, (Mapping, list, tuple)):
@@ -105,19 +106,16 @@ def _plain_scalar(value: bool | float | str, path: str) -> Any:
             value.encode()
         except UnicodeEncodeError:
             raise ValidationError(f"{path} is {value!r}; no file can hold such text.") from None
-    if type(value) in _SCALARS or hasattr(value, "like"):
+    if type(value) in _SCALARS:
         return value
     return next(exact(value) for kind, exact in _SCALARS.items() if isinstance(value, kind))
 
 
 def _plain_children(value: Any, path: str) -> Any:
-    """A plain dictionary or list; tagged nodes of an ASDF tree keep their class."""
-    found: Any
+    """A plain dictionary or list."""
     if isinstance(value, Mapping):
-        found = {str(key): plain(item, f"{path}.{key}") for key, item in value.items()}
-    else:
-        found = [plain(item, f"{path}.{number}") for number, item in enumerate(value)]
-    return value.like(found) if hasattr(value, "like") else found
+        return {str(key): plain(item, f"{path}.{key}") for key, item in value.items()}
+    return [plain(item, f"{path}.{number}") for number, item in enumerate(value)]
 
 
 def extra_problems(fields: Mapping[str, Field], values: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stpipe.engine.array_store import FinishedArray
     from stpipe.models import CubeModel, DataModel, ImageModel, RampModel
 
-__all__ = ["RampOrRates", "RateModel", "as_model", "integrations_of", "is_ramp"]
+__all__ = ["RampOrRates", "RateModel", "as_model", "integrations_of", "is_cube", "is_ramp"]
 
 RateModel: TypeAlias = "ImageModel | CubeModel"
 RampOrRates: TypeAlias = "RampModel | ImageModel | CubeModel"
@@ -30,6 +30,20 @@ def is_ramp(model: DataModel) -> TypeIs[RampModel]:
     bool
     """
     return type(model).__name__ == "RampModel"
+
+
+def is_cube(model: DataModel) -> TypeIs[CubeModel]:
+    """Is it an image for every integration?
+
+    Parameters
+    ----------
+    model : DataModel
+
+    Returns
+    -------
+    bool
+    """
+    return type(model).__name__ == "CubeModel"
 
 
 def integrations_of(model: RampOrRates) -> list[tuple[int | slice, ...]]:

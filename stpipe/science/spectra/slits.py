@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stpipe.models import CubeModel, IFUImageModel, ImageModel, MultiSlitModel, SlitModel
+    from typing_extensions import TypeIs
+
+    from stpipe.models import CubeModel, ImageModel, MultiSlitModel, SlitModel
     from stpipe.models.protocols import FlatMetadata
     from stpipe.science.wcs.wavelengths import Spectral
 
-__all__ = ["Slits", "each_slit"]
+__all__ = ["Slits", "each_slit", "has_many"]
 
-Slits: TypeAlias = "MultiSlitModel | SlitModel | ImageModel | CubeModel | IFUImageModel"
+Slits: TypeAlias = "MultiSlitModel | SlitModel | ImageModel | CubeModel"
 
 
 def each_slit(exposure: Slits) -> Iterator[tuple[Spectral, FlatMetadata]]:
@@ -31,8 +33,22 @@ def each_slit(exposure: Slits) -> Iterator[tuple[Spectral, FlatMetadata]]:
         Its metadata by dotted name, over those of the exposure.
     """
     meta = exposure.to_flat_dict()
-    if type(exposure).__name__ != "MultiSlitModel":
+    if not has_many(exposure):
         yield exposure, meta
         return
     for slit in exposure.slits:
         yield slit, {**meta, **slit.to_flat_dict()}
+
+
+def has_many(model: Slits) -> TypeIs[MultiSlitModel]:
+    """Whether a model is one of many slits.
+
+    Parameters
+    ----------
+    model : MultiSlitModel, or a model of one spectrum
+
+    Returns
+    -------
+    bool
+    """
+    return type(model).__name__ == "MultiSlitModel"

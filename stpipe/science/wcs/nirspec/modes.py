@@ -9,7 +9,16 @@ from stpipe.errors import InputError
 if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
 
-__all__ = ["CUT", "IMAGES", "REFERENCES", "TIME_SERIES", "TYPES", "Mode", "mode_of", "references_of"]
+__all__ = [
+    "CUT",
+    "IMAGES",
+    "REFERENCES",
+    "TIME_SERIES",
+    "TYPES",
+    "Mode",
+    "mode_of",
+    "references_of",
+]
 
 Mode: TypeAlias = Literal["slits", "shutters", "slices", "image"]
 
@@ -36,7 +45,6 @@ _BY_LAMP: dict[str, Mode] = {
 _LAMPS = ("NRS_LAMP", "NRS_AUTOWAVE")
 TYPES = frozenset((*_BY_TYPE, *_LAMPS))
 
-TIME_SERIES = frozenset({"NRS_BRIGHTOBJ"})  # of one slit
 CUT = frozenset(t for t, mode in _BY_TYPE.items() if mode in ("slits", "shutters")) | {*_LAMPS}
 
 _COMMON = ("fpa", "camera", "disperser", "collimator", "wavelengthrange", "fore", "ote")

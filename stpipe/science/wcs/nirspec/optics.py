@@ -250,7 +250,9 @@ def _correction(references: Mapping[str, CutReference]) -> Model:
     back = reference.inverse
     there = Mapping((0, 1, 2)) | reference
     # The correction of places may come back without the wavelength that it needs.
-    there.inverse = back if back.n_outputs == back.n_inputs else Mapping((0, 1, 2, 2)) | back & Identity(1)
+    there.inverse = (
+        back if back.n_outputs == back.n_inputs else Mapping((0, 1, 2, 2)) | back & Identity(1)
+    )
     return there
 
 

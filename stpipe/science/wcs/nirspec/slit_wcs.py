@@ -154,11 +154,14 @@ def slit_wcs(entrance: Entrance, optics: Optics) -> WCS:
         To right ascension and declination in degrees and the wavelength in um; of lamps to places in
         the plane of the shutters in m and the wavelength in um.
     """
+    from astropy.modeling.models import Shift
     from gwcs import WCS
 
+    # Its own shift, by nothing here: gwcs keeps the bounding box with the first transform.
+    pixels = Shift(0) & Shift(0) | optics.to_sca
     return WCS(
         [
-            (frames.pixels("detector"), optics.to_sca),
+            (frames.pixels("detector"), pixels),
             (frames.pixels("sca"), optics.to_wheel),
             (frames.wheel(), _into_slit(entrance, optics)),
             *entrance.beyond,
@@ -267,7 +270,7 @@ def cutout_wcs(wcs: WCS, rows: slice, columns: slice) -> WCS:
     Parameters
     ----------
     wcs : gwcs.WCS
-        Of the slit, in pixels of the exposure.
+        Of the slit, in pixels of the exposure, by `slit_wcs`.
     rows, columns : slice
         The pixels that are cut out.
 
@@ -276,12 +279,12 @@ def cutout_wcs(wcs: WCS, rows: slice, columns: slice) -> WCS:
     gwcs.WCS
     """
     from astropy.modeling.models import Shift
-    from gwcs import WCS as Gwcs
+    from gwcs import WCS
 
     first, *others = wcs.pipeline
-    shifted = Shift(columns.start) & Shift(rows.start) | first.transform
+    shifted = Shift(columns.start) & Shift(rows.start) | first.transform.right
     links = [(first.frame, shifted), *((step.frame, step.transform) for step in others)]
-    cutout = Gwcs(links)
+    cutout = WCS(links)
     sizes = (columns.stop - columns.start, rows.stop - rows.start)
     cutout.bounding_box = tuple((-0.5, size - 0.5) for size in sizes)
     return cutout

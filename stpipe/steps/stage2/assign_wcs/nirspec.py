@@ -6,8 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from stpipe.errors import InputError, NoProduct
 from stpipe.science import dispersion
 from stpipe.science.wcs.nirspec.ifu import ifu_wcs, slice_entrances
@@ -26,8 +24,6 @@ from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT, OpenSlit, fixed_sli
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gwcs import WCS
-
     from stpipe.models import CubeModel, IFUImageModel, ImageModel
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.opened import CutReference
@@ -36,19 +32,18 @@ __all__ = ["assign_image", "assign_slices", "assign_slits", "metafile_beside", "
 
 BARYCENTRE = "BARYCENT"
 References: TypeAlias = "Mapping[str, CutReference]"
+Rates: TypeAlias = "ImageModel | CubeModel | IFUImageModel"
 Limits: TypeAlias = tuple[float, float]
 
 
-def assign_image(exposure: ImageModel | CubeModel, references: References) -> None:
+def assign_image(exposure: Rates, references: References) -> None:
     """Attach the gwcs of an image of the sky."""
     meta = exposure.to_flat_dict()
     exposure.meta.wcs = image_wcs(meta, references, Optics.of(meta, references, ()))
     _describe(exposure, band_of(meta, references["wavelengthrange"]))
 
 
-def assign_slits(
-    exposure: ImageModel | CubeModel, slits: list[OpenSlit], references: References
-) -> None:
+def assign_slits(exposure: Rates, slits: list[OpenSlit], references: References) -> None:
     """Attach the open slits, each with its gwcs, in `open_slits`; of one slit alone as `meta.wcs`.
 
     Raises
@@ -75,9 +70,7 @@ def assign_slits(
     _describe(exposure, optics.band)
 
 
-def assign_slices(
-    exposure: IFUImageModel, references: References, limits: Limits, *, each: bool
-) -> None:
+def assign_slices(exposure: Rates, references: References, limits: Limits, *, each: bool) -> None:
     """Attach the gwcs of the integral-field unit, and which slice every pixel sees.
 
     With `each` the slices have one of their own, too, in `open_slits`.
@@ -91,9 +84,12 @@ def assign_slices(
     _refuse_empty_detector(meta)
     optics = Optics.of(meta, references, fore_optics(meta, references))
     entrances = slice_entrances(references, optics, limits)
-    exposure.meta.wcs, exposure.regions = ifu_wcs(entrances, optics)
+    exposure.meta.wcs, regions = ifu_wcs(entrances, optics)
+    exposure.set("regions", regions)
     if each:
-        slices = ((f"{n}", entrance, slit_wcs(entrance, optics)) for n, entrance in enumerate(entrances))
+        slices = (
+            (f"{n}", entrance, slit_wcs(entrance, optics)) for n, entrance in enumerate(entrances)
+        )
         exposure.set("open_slits", [{"name": name, "wcs": wcs} for name, _, wcs in slices])
     _describe(exposure, optics.band)
 
@@ -106,7 +102,7 @@ def _refuse_empty_detector(meta: FlatMetadata) -> None:
         raise NoProduct(f"no slice falls on NRS2 with {grating} and {filter_}")
 
 
-def _describe(exposure: ImageModel | CubeModel | IFUImageModel, band: Band) -> None:
+def _describe(exposure: Rates, band: Band) -> None:
     info = exposure.meta.wcsinfo
     info.specsys = BARYCENTRE
     info.dispersion_direction = dispersion.HORIZONTAL

@@ -18,16 +18,29 @@ if TYPE_CHECKING:
 
     from gwcs import WCS
 
-    from stpipe.models import CubeModel, ImageModel, Part, SlitModel
+    from stpipe.models import Part, SlitModel
     from stpipe.models.protocols import FlatMetadata
+    from stpipe.science.ramps.integrations import RateModel
 
 __all__ = ["chosen", "cut"]
 
 AT = 2.0e-6  # m, the wavelength at which places on the sky are told
-OF_SHUTTERS = (
-    "source_name source_alias source_ra source_dec stellarity slitlet_id dither_position "
-    "slit_xscale slit_yscale shutter_state quadrant xcen ycen"
-).split()  # noqa: SIM905 - quotes around each would hide the list
+OF_EXPOSURE = ("meta.wcsinfo.", "meta.bunit_")
+OF_SHUTTERS = [
+    "source_name",
+    "source_alias",
+    "source_ra",
+    "source_dec",
+    "stellarity",
+    "slitlet_id",
+    "dither_position",
+    "slit_xscale",
+    "slit_yscale",
+    "shutter_state",
+    "quadrant",
+    "xcen",
+    "ycen",
+]
 
 
 def chosen(
@@ -44,7 +57,10 @@ def chosen(
 
 
 def cut(
-    exposure: ImageModel | CubeModel, slit: SlitModel | Part, found: Mapping[str, Any], meta: FlatMetadata
+    exposure: RateModel,
+    slit: SlitModel | Part,
+    found: Mapping[str, Any],
+    meta: FlatMetadata,
 ) -> None:
     """Give a slit the pixels of its box, their coordinates and wavelengths, and its source."""
     (left, right), (low, high) = found["wcs"].bounding_box.bounding_box(order="F")
@@ -84,8 +100,7 @@ def _described(found: Mapping[str, Any], wcs: WCS, meta: FlatMetadata) -> dict[s
         "source_xpos": found["source_xpos"],
         "source_ypos": found["source_ypos"],
     }
-    for name in ("spectral_order", "dispersion_direction", "waverange_start", "waverange_end"):
-        values[f"meta.wcsinfo.{name}"] = meta.get(f"meta.wcsinfo.{name}")
+    values |= {path: value for path, value in meta.items() if path.startswith(OF_EXPOSURE)}
     if found["source_name"]:
         shutters = {name: found[name] for name in OF_SHUTTERS}
         if found["quadrant"] == FIXED_QUADRANT:
@@ -110,6 +125,6 @@ def _region(wcs: WCS, low: float, high: float) -> str | None:
     """The outline of the slit on the sky; None of lamps."""
     if "world" not in wcs.available_frames:
         return None
-    x, y = np.array([-0.5, 0.5, 0.5, -0.5]), np.array([low, low, high, high])
+    x, y = np.array([-0.5, -0.5, 0.5, 0.5]), np.array([low, high, high, low])
     ra, dec, _ = wcs.get_transform("slit_frame", "world")(x, y, np.full(4, AT))
     return polygon(ra, dec)

@@ -17,9 +17,10 @@ from stpipe.steps.stage2.extract_2d.direct_sources import Source
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from stpipe.models import ImageModel, Part
+    from stpipe.models import Part
     from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Doubles
+    from stpipe.science.ramps.integrations import RateModel
 
 __all__ = ["Cutout", "brightest", "cut", "find_cutouts", "ranges_of"]
 
@@ -44,7 +45,9 @@ def ranges_of(
         When the reference does not have them.
     """
     if not orders:
-        orders = [n for name, known in reference.extract_orders if name == filter_name for n in known]
+        orders = [
+            n for name, known in reference.extract_orders if name == filter_name for n in known
+        ]
     found = {
         int(order): (float(low), float(high))
         for order, name, low, high in reference.wavelengthrange
@@ -58,7 +61,7 @@ def ranges_of(
     return found
 
 
-def cut(image: ImageModel, slit: Part, cutout: Cutout, grism: Grism) -> None:
+def cut(image: RateModel, slit: Part, cutout: Cutout, grism: Grism) -> None:
     """Give a slit the pixels of a cutout, their coordinates and wavelengths, and its source."""
     for name in ("dq", *(name for name in VALUES if image.has(name))):
         slit.set(name, image.read(name, cutout.box))
@@ -106,7 +109,7 @@ class Cutout:
 
 
 def find_cutouts(
-    image: ImageModel,
+    image: RateModel,
     source: Source,
     ranges: Mapping[int, tuple[float, float]],
     grism: Grism,

@@ -9,16 +9,18 @@ from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, NoProduct
 from stpipe.references.selection import Reference, override
 from stpipe.science.exposure_types import SLITLESS
+from stpipe.science.ramps.integrations import is_cube
 from stpipe.science.wcs.grism import Grism
-from stpipe.science.wcs.nirspec.modes import CUT, TIME_SERIES
+from stpipe.science.wcs.nirspec.modes import CUT
 from stpipe.steps.stage2.extract_2d import nirspec, slitless
 from stpipe.steps.stage2.extract_2d.direct_sources import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.models import CubeModel, ImageModel, MultiSlitModel, SlitModel
+    from stpipe.models import CubeModel, MultiSlitModel, SlitModel
     from stpipe.models.protocols import FlatMetadata
+    from stpipe.science.ramps.integrations import RateModel
 
 __all__ = ["Extract2dStep"]
 
@@ -95,7 +97,7 @@ class Extract2dStep(Step):
             )
         return ""
 
-    def process(self, exposure: ImageModel | CubeModel) -> MultiSlitModel | SlitModel:
+    def process(self, exposure: RateModel) -> MultiSlitModel | SlitModel:
         """Cut out every spectrum."""
         meta = exposure.to_flat_dict()
         if _kind(meta) in SLITLESS:
@@ -106,11 +108,11 @@ class Extract2dStep(Step):
                 f"{self.qualified_name}: {exposure.meta.filename} has no coordinates of its slits. Run "
                 "assign_wcs."
             )
-        if _kind(meta) in TIME_SERIES:
+        if is_cube(exposure):
             return _bright_object(exposure, meta)
         return self._slits(exposure, meta)
 
-    def _slits(self, exposure: ImageModel, meta: FlatMetadata) -> MultiSlitModel:
+    def _slits(self, exposure: RateModel, meta: FlatMetadata) -> MultiSlitModel:
         found = exposure.open_slits
         slits = nirspec.chosen(found, self.slit_names, self.source_ids, self.log)
         if not slits:
@@ -122,7 +124,7 @@ class Extract2dStep(Step):
         self.log.info("%d slits", len(slits))
         return product
 
-    def _sources(self, image: ImageModel, meta: FlatMetadata) -> MultiSlitModel:
+    def _sources(self, image: RateModel, meta: FlatMetadata) -> MultiSlitModel:
         if image.meta.wcs is None:
             raise InputError(
                 f"{self.qualified_name}: {image.meta.filename} has no gwcs. Run assign_wcs."
@@ -147,7 +149,7 @@ class Extract2dStep(Step):
         return product
 
 
-def _of(exposure: ImageModel) -> MultiSlitModel:
+def _of(exposure: RateModel) -> MultiSlitModel:
     """A model of slits with the metadata of their exposure."""
     from stpipe import models
 
