@@ -13,7 +13,6 @@ __all__ = [
     "CUT",
     "IMAGES",
     "REFERENCES",
-    "TIME_SERIES",
     "TYPES",
     "Mode",
     "mode_of",
