@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from stpipe.core.step import Step
 from stpipe.science.exposure_types import WFSS, is_time_series
+from stpipe.science.spectra.slits import Slits, each_slit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
-    from stpipe.science.wcs.wavelengths import Spectral
 
 __all__ = ["ONE_SOURCE", "SourceTypeStep", "source_type"]
 
@@ -42,7 +42,7 @@ class SourceTypeStep(Step):
     suffix = "srctype"
     status = "srctype"
     refines = True
-    input_models = ("ImageModel", "CubeModel", "SlitModel")
+    input_models = ("ImageModel", "CubeModel", "IFUImageModel", "SlitModel", "MultiSlitModel")
     prerequisites = ("meta.exposure.type",)
     spec = """
         source_type = option('POINT', 'EXTENDED', default=None)  # What it is; None: see above
@@ -57,19 +57,27 @@ class SourceTypeStep(Step):
             return ""
         return f"exposures of type {kind} have no source type"
 
-    def process(self, exposure: Spectral) -> Spectral:
-        """Set the source type of the exposure, or of the slit."""
-        meta = exposure.to_flat_dict()
-        found = source_type(meta, self.source_type)
-        if type(exposure).__name__ == "SlitModel":
-            exposure.source_type = found
-            if (meta["meta.exposure.type"], found) == ("NRS_FIXEDSLIT", EXTENDED):
-                exposure.source_xpos = exposure.source_ypos = 0.0
-        if meta.get("meta.target.source_type_apt") is None:
-            exposure.meta.target.source_type_apt = meta.get("meta.target.source_type")
-        exposure.meta.target.source_type = found
-        self.log.info("SRCTYPE is %s", found)
+    def process(self, exposure: Slits) -> Slits:
+        """Set the source type of the exposure, or of each slit."""
+        found = {}
+        for slit, meta in each_slit(exposure):
+            kind = found[str(meta.get("name"))] = source_type(meta, self.source_type)
+            if "name" in slit.schema.metadata:
+                slit.set("source_type", kind)
+                if (meta["meta.exposure.type"], kind) == ("NRS_FIXEDSLIT", EXTENDED):
+                    slit.set("source_xpos", 0.0)
+                    slit.set("source_ypos", 0.0)
+        self._describe(exposure, found)
         return exposure
+
+    def _describe(self, exposure: Slits, found: Mapping[str, str]) -> None:
+        """The type of the target: that of its slit, and none of many sources."""
+        target = exposure.meta.target
+        if target.source_type_apt is None:
+            target.source_type_apt = target.source_type
+        one = next(iter(found.values())) if len(found) == 1 else None
+        target.source_type = found.get(str(exposure.meta.instrument.fixed_slit), one)
+        self.log.info("SRCTYPE is %s", ", ".join(f"{kind} ({name})" for name, kind in found.items()))
 
 
 def source_type(meta: FlatMetadata, wanted: str | None = None) -> str:
