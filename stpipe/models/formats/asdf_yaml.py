@@ -112,7 +112,10 @@ def _check_depth(text: bytes) -> None:
 
 
 def _weight(tree: object) -> float:
-    """How many nodes a tree has when every alias is written out; infinite for a cycle."""
+    """How many nodes a tree has when every alias is written out; infinite for a cycle.
+
+    Objects count as one: they are never written out, and a transform may be in its own inverse.
+    """
     known: dict[int, float] = {}
     stack = [tree]
     while stack:
@@ -132,7 +135,11 @@ def _weight(tree: object) -> float:
 def _children(node: Any) -> list[Any]:
     values = node.values() if isinstance(node, dict) else node
     # A mapping that keeps an order (!!omap) is read as a list of pairs.
-    return [child for child in values if isinstance(child, (dict, list, tuple))]
+    return [
+        child
+        for child in values
+        if isinstance(child, (dict, list, tuple)) and not isinstance(child, Tagged)
+    ]
 
 
 def nodes(tree: object) -> Iterator[Any]:

@@ -69,12 +69,27 @@ def comparable(value: object, source: Source | None) -> Any:
     node = serialised({"": value})[""]
     if not any(isinstance(each, Tagged) for each in asdf_yaml.nodes(node)):
         return node
-    sum_ = hashlib.md5(repr(_canonical(node, source)).encode(), usedforsecurity=False)
-    return f"<{_kind(node)} md5:{sum_.hexdigest()[:12]}>"
+    return f"<{_kind(node)} md5:{_digest(node, source, {})[:12]}>"
 
 
-def _canonical(node: object, source: Source | None) -> Any:
-    """Nested tuples that are equal where objects are."""
+def _digest(node: object, source: Source | None, known: dict[int, str]) -> str:
+    """A checksum that is equal where objects are; nodes that are shared are summed up once.
+
+    A node within itself, as a transform is in the inverse of its inverse, adds nothing.
+    """
+    if id(node) in known:
+        return known[id(node)]
+    if isinstance(node, (dict, list)):
+        known[id(node)] = ""
+    content = _content(node, source, known)
+    found = hashlib.md5(repr(content).encode(), usedforsecurity=False).hexdigest()
+    if isinstance(node, (dict, list)):
+        known[id(node)] = found
+    return found
+
+
+def _content(node: object, source: Source | None, known: dict[int, str]) -> Any:
+    """What a node holds, with checksums in the place of its children."""
     if isinstance(node, TaggedDict) and node.is_ndarray:
         array = _array(node, source or Source(Path("memory"), (0, 0, 0), 0))
         if array is not node:
@@ -82,9 +97,9 @@ def _canonical(node: object, source: Source | None) -> Any:
             native = found.astype(found.dtype.newbyteorder("="))
             return native.dtype.str, native.shape, native.tobytes()
     if isinstance(node, dict):
-        inner: Any = sorted((name, _canonical(child, source)) for name, child in node.items())
+        inner: Any = sorted((name, _digest(child, source, known)) for name, child in node.items())
     elif isinstance(node, list):
-        inner = [_canonical(child, source) for child in node]
+        inner = [_digest(child, source, known) for child in node]
     else:
         inner = str(node) if isinstance(node, str) else node
     return (_kind(node), inner) if isinstance(node, Tagged) else inner

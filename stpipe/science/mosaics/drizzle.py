@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gwcs import WCS
 
     from stpipe.models import DataModel
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Bits, Doubles, Floats
     from stpipe.science.mosaics.sky_grid import Grid
 
@@ -50,24 +51,27 @@ class Exposure:
     sky: float | None = None  # what is still in the values and is to be subtracted
 
 
-def exposure_of(member: DataModel) -> Exposure:
+def exposure_of(member: DataModel, meta: FlatMetadata | None = None) -> Exposure:
     """The parts of a calibrated image; its sky is what was measured and not subtracted.
 
     Parameters
     ----------
     member : DataModel
         An image or a slit (rows, columns) with a gwcs.
+    meta : mapping, optional
+        Its metadata by dotted name, of slits together with those of their exposure.
 
     Returns
     -------
     Exposure
     """
-    exposure = member.meta.exposure
+    meta = member.to_flat_dict() if meta is None else meta
     values, dq = match_invalid(values_of(member), member.dq)
-    seconds = exposure.measurement_time or exposure.exposure_time
-    background = member.meta.background
-    known = background.level is not None and not background.subtracted
-    return Exposure(values, dq, member.meta.wcs, seconds, background.level if known else None)
+    times = ("measurement_time", "exposure_time")
+    seconds = next((t for t in (meta.get(f"meta.exposure.{name}") for name in times) if t), 0.0)
+    level = meta.get("meta.background.level")
+    known = level is not None and not meta.get("meta.background.subtracted")
+    return Exposure(values, dq, member.meta.wcs, seconds, level if known else None)
 
 
 def weights(exposure: Exposure, kind: str, bad: int = BAD) -> Floats:

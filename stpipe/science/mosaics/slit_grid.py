@@ -24,11 +24,12 @@ from stpipe.science.mosaics.sky_grid import (
 )
 
 if TYPE_CHECKING:
+    from astropy.modeling import Model
     from gwcs import WCS
 
     from stpipe.science.arrays import Doubles
 
-__all__ = ["SlitGrid", "slit_grid", "slit_grid_of_file", "slit_outline", "slit_scale"]
+__all__ = ["SlitGrid", "slit_grid", "slit_grid_of_file", "slit_outline", "slit_scale", "tangential"]
 
 FEWEST = 2  # wavelengths
 TURN = 360.0  # degrees
@@ -207,7 +208,7 @@ def _wavelengths(waves: Doubles) -> Doubles:
 def _line(ra: Doubles, dec: Doubles, row: int, ratio: float) -> Line:
     """The line through the pixels of a row, long enough for those of all rows."""
     centre = _mean_longitude(ra[row]), float(np.nanmean(dec[row]))
-    plane = np.array(_tangential(centre).inverse(ra, dec))
+    plane = np.array(tangential(centre).inverse(ra, dec))
     here = plane[:, row][:, np.isfinite(plane[0, row])]
     # Equal steps for the pixels of the row, as many of them per pixel as is asked for.
     slopes = np.polynomial.polynomial.polyfit(ratio * np.arange(here.shape[1]), here.T, 1)[1]
@@ -223,7 +224,18 @@ def _mean_longitude(ra: Doubles) -> float:
     return float(np.nanmean(ra - TURN * (beyond > TURN / 2) + TURN * (beyond < -TURN / 2)))
 
 
-def _tangential(centre: tuple[float, float]) -> Any:
+def tangential(centre: tuple[float, float]) -> Model:
+    """From a plane that touches the sky to the sky, both in degrees.
+
+    Parameters
+    ----------
+    centre : (float, float), degrees
+        Right ascension and declination of the point that touches.
+
+    Returns
+    -------
+    astropy.modeling.Model
+    """
     from astropy.modeling.models import Pix2Sky_TAN, RotateNative2Celestial
 
     return Pix2Sky_TAN() | RotateNative2Celestial(*centre, 180)
@@ -242,7 +254,7 @@ def _rectified(line: Line, waves: Doubles, shape: tuple[int, int]) -> Any:
     both = Mapping((0, 0, 1))
     # A slit along a meridian has one right ascension: places must be looked up by the other axis.
     both.inverse = Mapping((line.steeper, 2), n_inputs=3)
-    transform = both | (x & y | _tangential(line.centre)) & _by_row(waves)
+    transform = both | (x & y | tangential(line.centre)) & _by_row(waves)
     wcs = WCS([(detector_frame(), transform), (world_frame(), None)])
     wcs.bounding_box = tuple((-0.5, size - 0.5) for size in shape[::-1])
     wcs.array_shape = shape

@@ -1,25 +1,26 @@
-"""Rectify spectra of a slit: wavelengths along rows, places in the slit along columns."""
+"""Rectify spectra of slits: wavelengths along one axis, places in the slit along the other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
-from stpipe.science.exposure_types import SLIT, supported_type
+from stpipe.science.exposure_types import NIRSPEC_SLITS, SLIT, supported_type
 from stpipe.science.mosaics.drizzle import Drizzling, Mosaic, exposure_of, fill_value
 from stpipe.science.mosaics.headers import combined_times
+from stpipe.science.mosaics.nirspec_grid import SlitImage, nirspec_grid
 from stpipe.science.mosaics.sky_grid import ARCSEC2, GridOptions
 from stpipe.science.mosaics.slit_grid import SlitGrid, slit_grid, slit_grid_of_file, slit_outline
+from stpipe.science.spectra.slits import Slits, each_slit, has_many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gwcs import WCS
-
-    from stpipe.models import ImageModel, SlitModel
+    from stpipe.models import MultiSlitModel, Part, SlitModel
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
+    from stpipe.science.wcs.wavelengths import Spectral
 
 __all__ = ["ResampleSpecStep"]
 
@@ -27,20 +28,20 @@ __all__ = ["ResampleSpecStep"]
 class ResampleSpecStep(Step):
     """Rectify the spectrum of a slit by drizzling (Fruchter & Hook 2002).
 
-    Pixels are spread over those of a grid with one wavelength to a row, and one place in the slit to
-    a column: the bend of the trace is gone. Rows have the wavelengths of the exposure's rows, columns
-    are as wide as its pixels. WHT is the sum of weights, CON tells where the exposure contributed,
-    and `wavelength` has um. Errors are propagated from the variances; neighbouring pixels are
-    correlated.
+    Pixels are spread over those of a grid with one wavelength to a row (MIRI) or column (NIRSpec), and
+    one place in the slit across: the bend of the trace is gone. Wavelengths are those of the
+    exposure's rows or columns, and places are as far apart as its pixels. WHT is the sum of weights,
+    CON tells where the exposure contributed, and `wavelength` has um. Errors are propagated from the
+    variances; neighbouring pixels are correlated.
 
-    One exposure of the slit of MIRI's LRS; other exposure types are refused.
+    One exposure of the slit of MIRI's LRS, or of the slits of NIRSpec, of which each is rectified on
+    its own; other exposure types are refused.
     """
 
     alias = "resample_spec"
     suffix = "s2d"
     status = "resample"
-    input_models = ("ImageModel", "SlitModel")
-    outputs = (Output("rectified", "SlitModel", "s2d"),)
+    input_models = ("ImageModel", "SlitModel", "MultiSlitModel")
     prerequisites = ("meta.exposure.type",)
     spec = """
         pixfrac = float(min=0, max=1, default=1.0)  # Shrink pixels to this before they are spread
@@ -66,44 +67,73 @@ class ResampleSpecStep(Step):
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot rectify, also while planning."""
         del selected
-        supported_type(self.qualified_name, meta, SLIT)
+        supported_type(self.qualified_name, meta, SLIT | NIRSPEC_SLITS)
         return ""
 
-    def process(self, exposure: ImageModel | SlitModel) -> SlitModel:
+    def products(self, model_type: str) -> tuple[Output, ...]:
+        """As many slits as there are."""
+        model = model_type if model_type == "MultiSlitModel" else "SlitModel"
+        return (Output("rectified", model, self.suffix),)
+
+    def process(self, exposure: Slits) -> SlitModel | MultiSlitModel:
+        """Rectify each slit."""
+        from stpipe import models
+
+        if not has_many(exposure):
+            product = models.SlitModel()
+            product.update(exposure)
+            self._rectify(exposure, exposure.to_flat_dict(), product)
+            return product
+        exposure.slits.revive("meta.wcs")
+        slits = models.MultiSlitModel()
+        slits.update(exposure)
+        for slit, meta in each_slit(exposure):
+            slits.slits.append(_known(slit))
+            self._rectify(slit, meta, slits.slits[-1])
+        return slits
+
+    def _rectify(self, slit: Spectral, meta: FlatMetadata, rectified: SlitModel | Part) -> None:
         """Make the grid, drizzle values and variances onto it, and describe it."""
-        wcs, direction = exposure.meta.wcs, exposure.meta.wcsinfo.dispersion_direction
-        if wcs is None or direction is None:
+        direction = meta.get("meta.wcsinfo.dispersion_direction")
+        if slit.meta.wcs is None or direction is None:
             raise InputError(
-                f"{self.qualified_name}: {exposure.meta.filename} has no gwcs or no DISPAXIS. Run "
+                f"{self.qualified_name}: {meta.get('meta.filename')} has no gwcs or no DISPAXIS. Run "
                 "assign_wcs."
             )
         fill = fill_value(self.fillval)
         flags = self.propagate_dq
         how = Drizzling(self.kernel, self.pixfrac, fill, self.weight_type, propagate_dq=flags)
-        rectified = Mosaic(self.grid(wcs, direction), how, 1)
-        rectified.add(exposure_of(exposure))
-        self.log.info("%d wavelengths, %d places in the slit", *rectified.grid.shape)
-        return _described(exposure, rectified)
+        mosaic = Mosaic(self._grid(slit, meta), how, 1)
+        mosaic.add(exposure_of(slit, meta))
+        name = f"{meta['name']}: " if meta.get("name") else ""
+        self.log.info("%s%d x %d pixels (rows x columns)", name, *mosaic.grid.shape)
+        _describe(rectified, meta, mosaic)
 
-    def grid(self, wcs: WCS, direction: int) -> SlitGrid:
+    def _grid(self, slit: Spectral, meta: FlatMetadata) -> SlitGrid:
         """The pixels of the product."""
+        wcs, direction = slit.meta.wcs, meta["meta.wcsinfo.dispersion_direction"]
         shape = None if self.output_shape is None else (self.output_shape[1], self.output_shape[0])
         if self.output_wcs is not None:
             return slit_grid_of_file(self.output_wcs, wcs, direction, shape)
         options = GridOptions(
             shape, pixel_scale=self.pixel_scale, pixel_scale_ratio=self.pixel_scale_ratio
         )
+        if meta["meta.exposure.type"] in NIRSPEC_SLITS:
+            return nirspec_grid([SlitImage.of(slit)], options)
         return slit_grid(wcs, direction, options)
 
 
-def _described(exposure: ImageModel | SlitModel, rectified: Mosaic) -> SlitModel:
-    """The product with its header."""
-    from stpipe import models
+def _known(slit: Spectral) -> dict[str, Any]:
+    """What is known of a slit and its source, by dotted name."""
+    known = slit.schema.metadata
+    return {path: value for path, value in slit.to_flat_dict().items() if path in known}
+
+
+def _describe(slit: SlitModel | Part, meta: FlatMetadata, rectified: Mosaic) -> None:
+    """Give a slit the arrays of the mosaic, their coordinates and keywords."""
     from stpipe.science.wcs.lrs import wavelengths
 
-    grid, meta = rectified.grid, exposure.to_flat_dict()
-    slit = models.SlitModel()
-    slit.update(exposure)
+    grid = rectified.grid
     for name, array in rectified.arrays().items():
         setattr(slit, name, array)
     slit.meta.wcs = grid.wcs
@@ -111,12 +141,12 @@ def _described(exposure: ImageModel | SlitModel, rectified: Mosaic) -> SlitModel
     values = combined_times([meta]) | rectified.drizzling.keywords(grid.ratio, 1)
     values |= dict.fromkeys(("meta.background.level", "meta.background.subtracted"))
     for name in ("xstart", "ystart", "xsize", "ysize"):
-        values[name] = meta.get(f"meta.subarray.{name}")
+        values[name] = meta.get(name, meta.get(f"meta.subarray.{name}"))
     if (area := meta.get("meta.photometry.pixelarea_steradians")) is not None:
         values["meta.photometry.pixelarea_steradians"] = area / grid.ratio
         values["meta.photometry.pixelarea_arcsecsq"] = area / grid.ratio / ARCSEC2
     if (region := meta.get("meta.wcsinfo.s_region")) is not None:
         values["meta.wcsinfo.s_region"] = slit_outline(region, grid)
     for path, value in values.items():
-        slit.set(path, value)
-    return slit
+        if path in slit.schema.metadata:
+            slit.set(path, value)

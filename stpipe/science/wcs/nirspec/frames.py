@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gwcs.coordinate_frames import CompositeFrame, CoordinateFrame, Frame2D
 
-__all__ = ["focus", "pixels", "plane", "shutters", "slicer", "slit", "wheel"]
+__all__ = ["focus", "pixels", "plane", "rectified_slit", "shutters", "slicer", "slit", "wheel"]
 
 
 @cache
@@ -84,6 +84,17 @@ def slit() -> CompositeFrame:
 
 
 @cache
+def rectified_slit() -> CompositeFrame:
+    """The same in a rectified spectrum, where the wavelength is in um.
+
+    Returns
+    -------
+    gwcs.coordinate_frames.CompositeFrame
+    """
+    return _with_wavelength("slit_frame", ("x_slit", "y_slit"), "", "um")
+
+
+@cache
 def slicer() -> CompositeFrame:
     """Places (m) at the image slicer, and the wavelength in m.
 
@@ -121,11 +132,13 @@ def focus(name: str) -> CompositeFrame:
     return _with_wavelength(name, ("x_oteip", "y_oteip"), "deg")
 
 
-def _with_wavelength(name: str, axes: tuple[str, str], unit: str = "") -> CompositeFrame:
+def _with_wavelength(
+    name: str, axes: tuple[str, str], unit: str = "", wave_unit: str = "m"
+) -> CompositeFrame:
     from astropy import units
     from gwcs.coordinate_frames import CompositeFrame, SpectralFrame
 
     wave = SpectralFrame(
-        name="spectral", axes_order=(2,), axes_names=("wavelength",), unit=(units.m,)
+        name="spectral", axes_order=(2,), axes_names=("wavelength",), unit=(units.Unit(wave_unit),)
     )
     return CompositeFrame([plane(f"{name}_spatial", axes, unit), wave], name=name)
