@@ -77,7 +77,9 @@ class SourceTypeStep(Step):
             target.source_type_apt = target.source_type
         one = next(iter(found.values())) if len(found) == 1 else None
         target.source_type = found.get(str(exposure.meta.instrument.fixed_slit), one)
-        self.log.info("SRCTYPE is %s", ", ".join(f"{kind} ({name})" for name, kind in found.items()))
+        self.log.info(
+            "SRCTYPE is %s", ", ".join(f"{kind} ({name})" for name, kind in found.items())
+        )
 
 
 def source_type(meta: FlatMetadata, wanted: str | None = None) -> str:

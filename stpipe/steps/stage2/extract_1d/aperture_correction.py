@@ -19,11 +19,14 @@ _KEYS = {
     "subarray": "meta.subarray.name",
     "filter": "meta.instrument.filter",
     "pupil": "meta.instrument.pupil",
+    "grating": "meta.instrument.grating",
+    "slit": "name",
 }
+PHASE = 0.5  # where in a pixel the source is, in tables that ask
 
 
 def find_entry(reference: CutReference, meta: FlatMetadata) -> np.void:
-    """The row of an APCORR table for an exposure: by subarray, or by filter and pupil.
+    """The row of an APCORR table for a spectrum: by subarray, filter, pupil, grating, slit.
 
     Raises
     ------
@@ -55,12 +58,15 @@ def aperture_correction(entry: np.void, size: Doubles, wavelength: Doubles) -> D
     ----------
     entry
         A row with `size` (of which `nelem_size` count), `wavelength` (`nelem_wl`, um) and
-        `apcorr` (wavelength, size).
+        `apcorr` (wavelength, size); of NIRSpec `size` (size, wavelength), `pixphase`, and `apcorr`
+        (size, wavelength, phase).
     size, wavelength
         Of each aperture, the size in the unit of the table; arrays of one shape.
     """
     from scipy.interpolate import RectBivariateSpline
 
+    if "pixphase" in (entry.dtype.names or ()):
+        return _by_phase(entry, size, wavelength)
     waves, sizes = int(entry["nelem_wl"]), int(entry["nelem_size"])
     known = np.asarray(entry["wavelength"][:waves], dtype=np.float64)
     order = np.argsort(known)
@@ -68,4 +74,20 @@ def aperture_correction(entry: np.void, size: Doubles, wavelength: Doubles) -> D
     rows = np.asarray(entry["size"][:sizes], dtype=np.float64)
     surface = RectBivariateSpline(rows, known[order], factors, kx=1, ky=1)
     found: Doubles = surface.ev(size, wavelength)
+    return found
+
+
+def _by_phase(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
+    """The same by a table of NIRSpec, whose sizes may depend on the wavelength."""
+    waves, sizes = int(entry["nelem_wl"]), int(entry["nelem_size"])
+    known = np.asarray(entry["wavelength"][:waves], dtype=np.float64)
+    order = np.argsort(known)
+    phases = np.asarray(entry["pixphase"], dtype=np.float64)
+    factors = np.asarray(entry["apcorr"], dtype=np.float64)[:sizes, :waves][:, order]
+    limits = np.asarray(entry["size"], dtype=np.float64)[:sizes, :waves][:, order]
+    at_phase = np.apply_along_axis(lambda f: np.interp(PHASE, phases, f), 2, factors)
+    found = np.empty(np.shape(wavelength))
+    for index, (each, wave) in enumerate(zip(np.ravel(size), np.ravel(wavelength), strict=True)):
+        columns = [np.interp(each, limits[:, k], at_phase[:, k]) for k in range(waves)]
+        found.flat[index] = np.interp(wave, known[order], columns)
     return found
