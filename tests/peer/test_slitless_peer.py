@@ -15,7 +15,7 @@ from stpipe import models
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
-from stpipe.steps.stage2.photom import PhotomStep
+from stpipe.steps.stage2.photom.step import PhotomStep
 
 Peer = Callable[..., Path]
 SHARED = Path(__file__).parents[3] / "shared/data/crds_jwst/references/jwst/niriss"
