@@ -78,7 +78,7 @@ def aperture_correction(entry: np.void, size: Doubles, wavelength: Doubles) -> D
 
 
 def _by_phase(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
-    """The same by a table of NIRSpec, whose sizes may depend on the wavelength."""
+    """The same by a table of NIRSpec, whose sizes may depend on the wavelength; 1 beyond it."""
     waves, sizes = int(entry["nelem_wl"]), int(entry["nelem_size"])
     known = np.asarray(entry["wavelength"][:waves], dtype=np.float64)
     order = np.argsort(known)
@@ -86,8 +86,12 @@ def _by_phase(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
     factors = np.asarray(entry["apcorr"], dtype=np.float64)[:sizes, :waves][:, order]
     limits = np.asarray(entry["size"], dtype=np.float64)[:sizes, :waves][:, order]
     at_phase = np.apply_along_axis(lambda f: np.interp(PHASE, phases, f), 2, factors)
-    found = np.empty(np.shape(wavelength))
-    for index, (each, wave) in enumerate(zip(np.ravel(size), np.ravel(wavelength), strict=True)):
-        columns = [np.interp(each, limits[:, k], at_phase[:, k]) for k in range(waves)]
-        found.flat[index] = np.interp(wave, known[order], columns)
-    return found
+    rows, asked = known[order], np.clip(wavelength, known.min(), known.max())
+    first = np.clip(np.searchsorted(rows, asked) - 1, 0, max(waves - 2, 0))
+    found = np.empty(np.shape(asked))
+    for low in np.unique(first):
+        high, at = min(low + 1, waves - 1), first == low
+        ends = [np.interp(size[at], limits[:, k], at_phase[:, k]) for k in (low, high)]
+        part = (asked[at] - rows[low]) / ((rows[high] - rows[low]) or 1.0)
+        found[at] = ends[0] + part * (ends[1] - ends[0])
+    return np.where(asked == wavelength, found, 1.0)
