@@ -87,11 +87,20 @@ def _by_phase(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
     limits = np.asarray(entry["size"], dtype=np.float64)[:sizes, :waves][:, order]
     at_phase = np.apply_along_axis(lambda f: np.interp(PHASE, phases, f), 2, factors)
     rows, asked = known[order], np.clip(wavelength, known.min(), known.max())
-    first = np.clip(np.searchsorted(rows, asked) - 1, 0, max(waves - 2, 0))
-    found = np.empty(np.shape(asked))
-    for low in np.unique(first):
-        high, at = min(low + 1, waves - 1), first == low
-        ends = [np.interp(size[at], limits[:, k], at_phase[:, k]) for k in (low, high)]
-        part = (asked[at] - rows[low]) / ((rows[high] - rows[low]) or 1.0)
-        found[at] = ends[0] + part * (ends[1] - ends[0])
+    low = np.clip(np.searchsorted(rows, asked) - 1, 0, max(waves - 2, 0))
+    high = np.minimum(low + 1, waves - 1)
+    part = (asked - rows[low]) / np.where(high > low, rows[high] - rows[low], 1.0)
+    here = [t[:, low] + part * (t[:, high] - t[:, low]) for t in (limits, at_phase)]
+    found = _interpolated(size, here[0], here[1])
     return np.where(asked == wavelength, found, 1.0)
+
+
+def _interpolated(asked: Doubles, at: Doubles, values: Doubles) -> Doubles:
+    """Linear between points (points, ...), each of `asked` (...) between its own; ends beyond."""
+    low = np.clip((at <= asked).sum(axis=0) - 1, 0, max(len(at) - 2, 0))[np.newaxis]
+    high = np.minimum(low + 1, len(at) - 1)
+    ends = [np.take_along_axis(t, k, 0)[0] for t in (at, values) for k in (low, high)]
+    width = np.where(ends[1] > ends[0], ends[1] - ends[0], 1.0)
+    part = np.clip((asked - ends[0]) / width, 0.0, 1.0)
+    found: Doubles = ends[2] + part * (ends[3] - ends[2])
+    return found

@@ -199,7 +199,7 @@ def spectra_of(exposure: Slits, spectra: Sequence[Spectrum]) -> MultiSpecModel |
             columns["N_ALONGDISP"] = np.full(count, spectrum.wavelength.size)
         model.spec.append({})
         spec = model.spec[-1]
-        spec.spec_table = table_of(columns, spec.schema.arrays["spec_table"].dtype)
+        spec.spec_table = table_of(columns, spec)
         there = spec.spec_table.dtype.names
         units = {name: unit for name, unit in spectrum.units.items() if name in there}
         spec.set_units("spec_table", units)
@@ -207,11 +207,12 @@ def spectra_of(exposure: Slits, spectra: Sequence[Spectrum]) -> MultiSpecModel |
     return model
 
 
-def table_of(columns: Mapping[str, npt.NDArray[Any]], dtype: np.dtype[np.void]) -> Table:
-    """Rows of a table; columns of arrays have as many values as they need."""
-    fields = [(n, dtype[n].base, np.shape(columns[n])[1:]) for n in dtype.names or ()]
+def table_of(columns: Mapping[str, npt.NDArray[Any]], part: Part) -> Table:
+    """Rows of a part's table; columns of arrays have as many values as they need."""
+    kinds: Any = part.schema.arrays["spec_table"].dtype
+    fields = [(n, kinds[n].base, np.shape(columns[n])[1:]) for n in kinds.names]
     rows = np.zeros(len(columns["WAVELENGTH"]), fields)
-    for name in dtype.names or ():
+    for name in kinds.names:
         rows[name] = columns[name]
     return rows
 

@@ -70,9 +70,7 @@ def _fill(part: Part, rows: Sequence[tuple[Spectrum | None, FlatMetadata]]) -> N
     }
     singles = [_of_source(spectrum, meta) for spectrum, meta in rows]
     columns |= {name: np.array([row[name] for row in singles]) for name in singles[0]}
-    dtype = part.schema.arrays["spec_table"].dtype
-    assert dtype is not None  # the schema's table has columns
-    part.spec_table = table_of(columns, dtype)
+    part.spec_table = table_of(columns, part)
 
 
 def _padded(spectrum: Spectrum | None, name: str, length: int) -> Doubles:
