@@ -55,6 +55,7 @@ STEPS: dict[str, str] = {
     "photom": "stpipe.steps.stage2.photom.step:PhotomStep",
     "srctype": "stpipe.steps.stage2.srctype:SourceTypeStep",
     "extract_2d": "stpipe.steps.stage2.extract_2d.step:Extract2dStep",
+    "wavecorr": "stpipe.steps.stage2.wavecorr:WavecorrStep",
     "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",
     "tweakreg": "stpipe.steps.stage3.tweakreg.step:TweakRegStep",
     "skymatch": "stpipe.steps.stage3.skymatch:SkyMatchStep",
