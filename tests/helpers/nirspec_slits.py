@@ -10,7 +10,18 @@ from reference_headers import described
 
 from stpipe import models
 
-__all__ = ["bright_object", "fixed_slits", "shutters", "wave", "wavecorr"]
+__all__ = [
+    "bright_object",
+    "dflat",
+    "fflat",
+    "fixed_slits",
+    "place_on_detector",
+    "quadrants",
+    "sflat",
+    "shutters",
+    "wave",
+    "wavecorr",
+]
 
 ROWS, COLUMNS = 12, 90
 START, STEP, TILT = 1.0, 0.008, 0.001  # um, um per column, um per row
@@ -29,6 +40,12 @@ HEADER = {
     "subarray.xstart": SUBARRAY[0],
     "subarray.ystart": SUBARRAY[1],
 }
+
+
+def place_on_detector(slit: Any) -> tuple[slice, slice]:
+    """Rows and columns of the detector that a slit shows."""
+    y, x = slit.ystart + SUBARRAY[1] - 2, slit.xstart + SUBARRAY[0] - 2
+    return slice(y, y + ROWS), slice(x, x + COLUMNS)
 
 
 def wave(x: Any, y: Any) -> Any:
@@ -72,7 +89,7 @@ def shutters() -> Any:
 def bright_object(integrations: int = 3) -> Any:
     """A point source in the wide slit, several integrations."""
     slit = models.SlitModel()
-    _describe(slit, "NRS_BRIGHTOBJ")
+    describe(slit, "NRS_BRIGHTOBJ")
     slit.name, slit.source_type, slit.source_xpos = "S1600A1", "POINT", -0.12
     _fill(slit, 1, (integrations,))
     return slit
@@ -80,11 +97,11 @@ def bright_object(integrations: int = 3) -> Any:
 
 def _many(kind: str) -> Any:
     exposure = models.MultiSlitModel()
-    _describe(exposure, kind)
+    describe(exposure, kind)
     return exposure
 
 
-def _describe(exposure: Any, kind: str) -> None:
+def describe(exposure: Any, kind: str) -> None:
     for name, value in {**HEADER, "exposure.type": kind}.items():
         exposure.set(f"meta.{name}", value)
     for step in ("assign_wcs", "extract_2d", "srctype"):
@@ -150,3 +167,77 @@ def wavecorr(path: Path, shift: Any = lambda wavelength, place: place * (1 + wav
     ]
     model.meta.exposure.type = "NRS_FIXEDSLIT"
     return str(described(model, "wavecorr", "NIRSPEC", "NRS1").save(path))
+
+
+DETECTOR = (100, 200)  # rows and columns that references have
+PLANES = np.array([0.95, 1.3, 1.8], np.float32)
+TABLE = np.linspace(0.9, 1.9, 40, dtype=np.float32)
+
+
+def flat_planes(seed: int, planes: Any = PLANES) -> Any:
+    """A response of pixels that changes linearly with wavelength."""
+    rng = np.random.default_rng(seed)
+    image, slope = rng.uniform(0.8, 1.2, DETECTOR), rng.uniform(-0.1, 0.1, DETECTOR)
+    return (image + slope * (planes[:, None, None] - 1.4)).astype(np.float32)
+
+
+def fast_table(rows: dict[str, Any], error: float = 0.01) -> Any:
+    """FAST_VARIATION: of each slit a function of the wavelength, with unused cells."""
+    room = TABLE.size + 3
+    cells = [(name, "f4", (room,)) for name in ("wavelength", "data", "error")]
+    table = np.zeros(len(rows), [("slit_name", "S15"), ("nelem", "i4"), *cells])
+    for row, (name, response) in zip(table, rows.items(), strict=True):
+        row["slit_name"], row["nelem"] = name, TABLE.size
+        row["wavelength"][: TABLE.size] = TABLE
+        row["data"][: TABLE.size] = response(TABLE)
+        row["error"][: TABLE.size] = error
+    return table
+
+
+def fflat(path: Path, rows: dict[str, Any]) -> str:
+    """The flat of the fore optics, of fixed slits."""
+    model = models.NirspecFlatModel()
+    model.flat_table = fast_table(rows)
+    return str(described(model, "fflat", "NIRSPEC", "NRS1").save(path))
+
+
+def quadrants(path: Path, response: Any) -> str:
+    """The same of shutters: `response` by quadrant, column and row of the shutter, and wavelength."""
+    model = models.NirspecQuadFlatModel()
+    for number in range(1, 5):
+        y, x = np.mgrid[1:13, 1:41]
+        data = np.array([response(number, x, y, plane) for plane in PLANES], np.float32)
+        known = {"data": data, "err": np.full_like(data, 0.02), "wavelength": plane_table(PLANES)}
+        table = fast_table({"ANY": lambda wavelength: 1 + 0 * wavelength})
+        model.quadrants.append({**known, "flat_table": table})
+    return str(described(model, "fflat", "NIRSPEC", "NRS1").save(path))
+
+
+def plane_table(planes: Any) -> Any:
+    """The table WAVELENGTH, with an entry that is none at its end."""
+    return np.array([(wavelength,) for wavelength in (*planes, np.nan)], [("wavelength", "f4")])
+
+
+def sflat(path: Path, data: Any, rows: dict[str, Any], dq: Any = None) -> str:
+    """The flat of the spectrograph, an image or planes."""
+    model = _of_pixels(data, rows, dq)
+    return str(described(model, "sflat", "NIRSPEC", "NRS1").save(path))
+
+
+def dflat(path: Path, data: Any, rows: dict[str, Any], dq: Any = None) -> str:
+    """The flat of the detector, planes; flags and errors may be those of one image."""
+    model = _of_pixels(data, rows, dq)
+    return str(described(model, "dflat", "NIRSPEC", "NRS1").save(path))
+
+
+def _of_pixels(data: Any, rows: dict[str, Any], dq: Any) -> Any:
+    model = models.NirspecFlatModel()
+    model.data = data
+    model.dq = np.zeros(data.shape, np.uint32) if dq is None else dq
+    model.err = np.full(model.dq.shape, 0.005, np.float32)
+    if data.ndim > 2:
+        model.wavelength = plane_table(PLANES)
+    model.flat_table = fast_table(rows)
+    model.meta.subarray.xstart = model.meta.subarray.ystart = 1
+    model.meta.subarray.ysize, model.meta.subarray.xsize = DETECTOR
+    return model
