@@ -67,7 +67,9 @@ class Spec2Pipeline(Pipeline):
         return Products(("calibrated", "rectified", "spectra"), (calibrated, rectified, spectra))
 
     def _slitless(self, exposure: RateModel) -> Any:
-        """Calibrate the spectrum of each source; return all of them, then what is extracted."""
+        """Calibrate and extract the spectra of all sources; return (calibrated, rectified, spectra)."""
         exposure = self.flat_field(self.bkg_subtract(exposure))
-        calibrated = [self.photom(slit) for slit in self.extract_2d(exposure)]
-        return [*calibrated, *(self.extract_1d(slit) for slit in calibrated)]
+        cutouts = self.srctype(self.extract_2d(exposure))
+        calibrated = self.photom(cutouts)
+        spectra = self.extract_1d(calibrated)
+        return Products(("calibrated", "rectified", "spectra"), (calibrated, None, spectra))

@@ -71,8 +71,9 @@ class ResampleSpecStep(Step):
         supported_type(self.qualified_name, meta, SLIT | NIRSPEC_SLITS)
         return ""
 
-    def products(self, model_type: str) -> tuple[Output, ...]:
+    def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
         """As many slits as there are."""
+        del meta
         model = model_type if model_type == "MultiSlitModel" else "SlitModel"
         return (Output("rectified", model, self.suffix),)
 

@@ -10,7 +10,7 @@ from stpipe.core.step import Output, Step
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.science.arrays import bits_where
-from stpipe.science.exposure_types import WFSS
+from stpipe.science.exposure_types import WFSS, has_integrations
 from stpipe.science.flux import ARCSEC2, convert, dispersion, relative_response, time_correction
 from stpipe.science.invalid_pixels import assign, values_of
 from stpipe.science.spectra.slits import Slits, each_slit
@@ -69,9 +69,9 @@ class PhotomStep(Step):
     source_type: str | None
     apply_time_correction: bool
 
-    def products(self, model_type: str) -> tuple[Output, ...]:
+    def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
         """Images become `_cal`, integrations `_calints`."""
-        usual = "calints" if model_type == "CubeModel" else "cal"
+        usual = "calints" if has_integrations(model_type, meta) else "cal"
         return (Output("product", model_type, vars(self).get("suffix") or usual),)
 
     def process(self, exposure: Slits) -> Slits:
