@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stpipe.models import dqflags
-from stpipe.science.arrays import bits_where, has
+from stpipe.science.arrays import bits_where, has, known_or_zero
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,9 +114,9 @@ def with_fast_variation(slow: Flat, fast: FastVariation, light: Light) -> Flat:
     response, error = fast.over(light)
     missing = np.isnan(response)
     response, error = np.where(missing, 1, response), np.where(missing, 0, error)
-    variances = np.square([error * slow.response, slow.error * response])
+    errors = known_or_zero(error * slow.response), known_or_zero(slow.error * response)
     dq = slow.dq | bits_where(missing, UNKNOWN)
-    return Flat(slow.response * response, dq, np.sqrt(np.nansum(variances, axis=0)))
+    return Flat(slow.response * response, dq, np.sqrt(errors[0] ** 2 + errors[1] ** 2))
 
 
 def fore_optics(fast: FastVariation, light: Light, error: Doubles | None = None) -> Flat:
@@ -157,10 +158,10 @@ def combined(parts: Sequence[Flat]) -> Flat:
         Pixels that one part does not know have the response 1, those whose response is not positive
         NaN; both are DO_NOT_USE, NO_FLAT_FIELD and UNRELIABLE_FLAT.
     """
-    response: Doubles = np.prod([part.response for part in parts], axis=0)
-    dq: Bits = np.bitwise_or.reduce([part.dq for part in parts])
-    relative = [p.error / np.where(p.response == 0, 1, p.response) for p in parts]
-    error = response * np.sqrt(np.sum(np.square(relative), axis=0))
+    response = reduce(np.multiply, (np.asarray(p.response, np.float64) for p in parts))
+    dq: Bits = reduce(np.bitwise_or, (part.dq for part in parts))
+    relative = (p.error / np.where(p.response == 0, 1, p.response) for p in parts)
+    error = response * np.sqrt(sum(each**2 for each in relative))
     dq = dq | bits_where(has(dq, UNKNOWN), BAD)
     response = np.where(has(dq, dqflags.DO_NOT_USE), 1, response)
     lost = response <= 0
