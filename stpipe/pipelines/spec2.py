@@ -13,7 +13,7 @@ from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
-from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.srctype import SourceTypeStep

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.bkg_subtract import BackgroundStep
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
-    from stpipe.steps.stage2.flat_field import FlatFieldStep
+    from stpipe.steps.stage2.flat_field.step import FlatFieldStep
     from stpipe.steps.stage2.photom.step import PhotomStep
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
+    from stpipe.steps.stage2.wavecorr import WavecorrStep
     from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
     from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
@@ -77,6 +78,7 @@ __all__ = [
     "SourceTypeStep",
     "SuperBiasStep",
     "TweakRegStep",
+    "WavecorrStep",
 ]
 
 
