@@ -54,7 +54,7 @@ STEPS: dict[str, str] = {
     "flat_field": "stpipe.steps.stage2.flat_field:FlatFieldStep",
     "pathloss": "stpipe.steps.stage2.pathloss.step:PathLossStep",
     "barshadow": "stpipe.steps.stage2.barshadow:BarShadowStep",
-    "photom": "stpipe.steps.stage2.photom:PhotomStep",
+    "photom": "stpipe.steps.stage2.photom.step:PhotomStep",
     "srctype": "stpipe.steps.stage2.srctype:SourceTypeStep",
     "extract_2d": "stpipe.steps.stage2.extract_2d.step:Extract2dStep",
     "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",

@@ -8,8 +8,8 @@ import numpy as np
 
 from stpipe.core.step import Step
 from stpipe.errors import InputError
+from stpipe.science.flux import convert
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.scaling import divided
 from stpipe.science.spectra.bar_shadow import shadow_at, shadow_of
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
@@ -89,7 +89,7 @@ class BarShadowStep(Step):
             slit.barshadow = np.ones(slit.shape[-2:], dtype=np.float32)
             return
         slit.barshadow = self._shadow(slit, meta, self.references["barshadow"])
-        values = divided(values_of(slit), slit.barshadow, inverse=self.inverse)
+        values = convert(values_of(slit), slit.barshadow, inverse=not self.inverse)
         assign(slit, values, slit.dq)
 
     def _shadow(self, slit: Spectral, meta: FlatMetadata, reference: CutReference) -> Floats:

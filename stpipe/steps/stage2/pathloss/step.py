@@ -9,8 +9,8 @@ import numpy as np
 from stpipe.core.step import Step
 from stpipe.errors import InputError, Skip
 from stpipe.science.exposure_types import NIRSPEC_SLITS, SLIT
+from stpipe.science.flux import convert
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.scaling import divided
 from stpipe.science.spectra.path_loss import at_wheel_position, axis_of
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.wavelengths import wavelengths
@@ -152,7 +152,8 @@ class PathLossStep(Step):
         self.log.info("The source is at (%.3f, %.3f) pixels from the centre of the slit", *place)
         if not within:
             self.log.warning("The reference does not reach there: corrected as in the centre")
-        self._divide(image, factors, inverse=not self.inverse)
+        values = convert(values_of(image), factors, inverse=self.inverse)
+        assign(image, values, image.dq)
         image.pathloss_point, image.wavelength = factors, waves
 
     def _correct_soss(self, image: Spectral, meta: FlatMetadata) -> None:
@@ -173,10 +174,10 @@ class PathLossStep(Step):
         image.pathloss_point = np.broadcast_to(passing, image.shape[-2:])
         self._divide(image, image.pathloss_point)
 
-    def _divide(self, spectrum: Spectral, by: Floats, *, inverse: bool | None = None) -> None:
-        """Divide everything by a correction, or multiply when that is asked."""
-        undo = self.inverse if inverse is None else inverse
-        assign(spectrum, divided(values_of(spectrum), by, inverse=undo), spectrum.dq)
+    def _divide(self, spectrum: Spectral, by: Floats) -> None:
+        """Divide by what passes; multiply to undo that."""
+        values = convert(values_of(spectrum), by, inverse=not self.inverse)
+        assign(spectrum, values, spectrum.dq)
 
 
 def _kind(meta: FlatMetadata) -> str:
