@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe.core.pipeline import Pipeline
 from stpipe.steps.stage2.barshadow import BarShadowStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
-from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 from stpipe.steps.stage2.master_background.background_slits import BackgroundSlitsStep
 from stpipe.steps.stage2.master_background.subtract import SubtractMasterBackgroundStep
 from stpipe.steps.stage2.pathloss.step import PathLossStep
