@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from stpipe import hooks
 from stpipe.core.context import Context
-from stpipe.core.products import Output, model_name
+from stpipe.core.products import Output, header_of, model_name
 from stpipe.models.base import REGISTRY
 from stpipe.parameters import defaults
 from stpipe.parameters.readers import from_keywords
@@ -165,8 +165,12 @@ class ConfiguredStep:
         """What the class makes, whatever the input and the parameters."""
         return cls.main_outputs() or (Output("product", "", cls.suffix or cls.alias),)
 
-    def products(self, model_type: str) -> tuple[Output, ...]:
-        """The declared products; a step without declaration makes one of its input's model."""
+    def products(self, model_type: str, meta: Mapping[str, Any]) -> tuple[Output, ...]:
+        """The declared products; a step without declaration makes one of its input's model.
+
+        Override it if the model of the input or its metadata, by dotted name, decide.
+        """
+        del meta
         if main := self.main_outputs():
             first, *rest = main
             return (replace(first, suffix=self.suffix or first.suffix), *rest)
@@ -184,7 +188,9 @@ class ConfiguredStep:
 
     def labels(self, products: Sequence[Any]) -> list[str]:
         """The suffix of each product that is to be saved."""
-        declared = self.products(model_name(products[0])) if products else ()
+        if not products:
+            return []
+        declared = self.products(model_name(products[0]), header_of(products[0]))
         return [output.suffix for output in declared[: len(products)]]
 
     def science_parameters(self) -> dict[str, Any]:

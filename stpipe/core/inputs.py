@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from stpipe.core.configured import ConfiguredStep
 
 __all__ = [
-    "header_of",
     "history_of",
     "is_association",
     "is_there",
@@ -50,13 +49,6 @@ def opened(step: ConfiguredStep, source: Any) -> DataModel | ModelLibrary:
         When it is missing, damaged, or not of a model that the step reads.
     """
     return opened_library(step, source) if step.takes_many else opened_model(step, source)
-
-
-def header_of(given: DataModel | ModelLibrary) -> dict[str, Any]:
-    """Metadata by dotted name; for a library, of its first member."""
-    if isinstance(given, ModelLibrary):
-        return given.metadata(0).to_flat_dict()
-    return given.to_flat_dict()
 
 
 def history_of(given: DataModel | ModelLibrary) -> list[Mapping[str, Any]]:

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-__all__ = ["Output", "Parts", "Placeholder", "Products", "first_product", "listed", "model_name"]
+__all__ = [
+    "Output",
+    "Parts",
+    "Placeholder",
+    "Products",
+    "first_product",
+    "header_of",
+    "listed",
+    "model_name",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,10 @@ class Placeholder:
 
     model: str
 
+    def flat_meta(self) -> dict[str, Any]:
+        """The metadata that the model has as far as they are known, by dotted name."""
+        raise NotImplementedError
+
 
 def first_product(given: Any) -> Any:
     """The input of a step: of several products the first."""
@@ -92,6 +105,17 @@ def model_name(product: Any) -> str:
     if isinstance(product, Placeholder):
         return product.model
     return type(product[0] if isinstance(product, Parts) and product else product).__name__
+
+
+def header_of(product: Any) -> dict[str, Any]:
+    """Metadata by dotted name: of a library or parts, those of the first."""
+    if isinstance(product, Placeholder):
+        return product.flat_meta()
+    if isinstance(product, Parts):
+        return header_of(product[0]) if product else {}
+    first = product if hasattr(product, "to_flat_dict") else product.metadata(0)
+    found: dict[str, Any] = first.to_flat_dict()
+    return found
 
 
 def listed(result: Any) -> list[Any]:

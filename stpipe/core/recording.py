@@ -69,16 +69,22 @@ def refuse_commands(step: ConfiguredStep) -> None:
 # --- steps that ran --------------------------------------------------------------------------------
 
 
-def record_all(step: ConfiguredStep, result: Any, history: Sequence[Any], started: str) -> Any:
+def record_all(
+    step: ConfiguredStep,
+    result: Any,
+    meta: Mapping[str, Any],
+    history: Sequence[Any],
+    started: str,
+) -> Any:
     """Record how the products of `process` were made, and run post-hooks on the first one.
 
-    `history` is that of the input.
+    Metadata by dotted name and history are those of the input.
     """
     if result is None:
         raise NoProduct("process returned nothing")
     several = isinstance(result, (tuple, list)) and not isinstance(result, Parts)
     made = result if several else (result,)
-    declared = step.products(type(made[0]).__name__)
+    declared = step.products(type(made[0]).__name__, meta)
     record = provenance.done(step, step.selected, started)
     finished = []
     for output, product in zip(declared, made, strict=True):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.core import recording, saving
 from stpipe.core.configured import SKIP_PARAMETER
-from stpipe.core.inputs import header_of, history_of, is_there, opened
-from stpipe.core.products import Parts, Products, first_product, listed
+from stpipe.core.inputs import history_of, is_there, opened
+from stpipe.core.products import Parts, Products, first_product, header_of, listed
 from stpipe.engine.chain import compute
 from stpipe.errors import NoProduct, ReferenceMissing, Skip
 from stpipe.models import DataModel, ModelLibrary
@@ -81,7 +81,7 @@ def _process(step: ConfiguredStep, given: DataModel | ModelLibrary, more: Sequen
             result = step.process(given, *more)
         step.has_run = True
         _save_side_products(step, meta, history, started)
-        return recording.record_all(step, result, history, started)
+        return recording.record_all(step, result, meta, history, started)
     finally:
         step.references.close()
 

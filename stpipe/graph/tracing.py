@@ -118,7 +118,7 @@ class Graph:
     ) -> Any:
         given = arguments[0]
         places = tuple(place for one in arguments for place in one.places)
-        declared = step.products(given.model)
+        declared = step.products(given.model, given.flat_meta())
         products = tuple(replace(o, model=o.model or given.model) for o in declared)
         node = Node(step, places, given.root, products, selected, given.skipped)
         node.arguments = tuple(one.length for one in arguments)

@@ -14,7 +14,7 @@ from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 from stpipe.steps.stage2.flat_field import FlatFieldStep
-from stpipe.steps.stage2.photom import PhotomStep
+from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 
@@ -67,7 +67,9 @@ class Spec2Pipeline(Pipeline):
         return Products(("calibrated", "rectified", "spectra"), (calibrated, rectified, spectra))
 
     def _slitless(self, exposure: RateModel) -> Any:
-        """Calibrate the spectrum of each source; return all of them, then what is extracted."""
+        """Calibrate and extract the spectra of all sources; return (calibrated, rectified, spectra)."""
         exposure = self.flat_field(self.bkg_subtract(exposure))
-        calibrated = [self.photom(slit) for slit in self.extract_2d(exposure)]
-        return [*calibrated, *(self.extract_1d(slit) for slit in calibrated)]
+        cutouts = self.srctype(self.extract_2d(exposure))
+        calibrated = self.photom(cutouts)
+        spectra = self.extract_1d(calibrated)
+        return Products(("calibrated", "rectified", "spectra"), (calibrated, None, spectra))

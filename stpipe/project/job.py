@@ -159,7 +159,7 @@ def save(step: Step, result: Any, source: str | Path, ends: Sequence[str] = ()) 
 
 def _nothing(step: Step, source: str | Path) -> Iterator[Path]:
     """Files without data, or empty folders, for the products that a step has not made."""
-    products = step.products("")
+    products = step.products("", {})
     for number, output in enumerate(products):
         exact, folder = step.output_file, Path(step.output_dir or "")
         if output.many:
@@ -191,7 +191,7 @@ def _not_made(step: Step, source: str | Path, ends: Sequence[str]) -> Iterator[P
 def _root(step: Step) -> str:
     """The root of the names of a job's products."""
     product = Path(step.output_file or "")
-    return naming.split(product, frozenset(o.suffix for o in step.products(""))).root
+    return naming.split(product, frozenset(o.suffix for o in step.products("", {}))).root
 
 
 def _arguments(sources: Sequence[str | Path], sizes: Sequence[int]) -> list[Any]:

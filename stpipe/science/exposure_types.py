@@ -15,6 +15,7 @@ __all__ = [
     "SLIT",
     "SLITLESS",
     "WFSS",
+    "has_integrations",
     "is_time_series",
     "refuse_moving_target",
     "supported_type",
@@ -76,6 +77,25 @@ def is_time_series(meta: FlatMetadata) -> bool:
     integrations = meta.get("meta.exposure.nints")
     single = integrations is not None and integrations < 2  # noqa: PLR2004 - one has no course
     return (bool(meta.get("meta.visit.tsovisit")) or kind in _TIME_SERIES) and not single
+
+
+def has_integrations(model_type: str, meta: FlatMetadata) -> bool:
+    """Whether a model has the integrations of an exposure, each with its spectrum or image.
+
+    Parameters
+    ----------
+    model_type : str
+        The class of the model; slits are cut out of images and of integrations.
+    meta : mapping
+        Metadata by dotted name.
+
+    Returns
+    -------
+    bool
+    """
+    if model_type == "SlitModel":
+        return str(meta.get("meta.exposure.type")).upper() in _TIME_SERIES
+    return model_type in ("CubeModel", "TSOMultiSpecModel")
 
 
 def refuse_moving_target(step: str, meta: FlatMetadata) -> None:

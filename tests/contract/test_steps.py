@@ -93,7 +93,7 @@ def test_declarations_are_complete(step: type[Step]) -> None:
 
 def test_suffixes_can_be_taken_off_again(step: type[Step]) -> None:
     """A product's name leads back to its root."""
-    for output in step.products(step, "RampModel"):  # type: ignore[arg-type]
+    for output in step.products(step, "RampModel", {}):  # type: ignore[arg-type]
         assert ("x", output.suffix) == tuple(
             vars(naming.split(f"x_{output.suffix}.fits")).values()
         )[:2]

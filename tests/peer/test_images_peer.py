@@ -13,7 +13,7 @@ from stpipe import models
 from stpipe.models import dqflags
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.flat_field import FlatFieldStep
-from stpipe.steps.stage2.photom import PhotomStep
+from stpipe.steps.stage2.photom.step import PhotomStep
 
 Peer = Callable[..., Path]
 ARRAYS = ("data", "err", "var_poisson", "var_rnoise", "var_flat")

@@ -22,7 +22,7 @@ from stpipe.demo.reference_files import PRISM_SUBARRAYS
 from stpipe.models import dqflags
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
-from stpipe.steps.stage2.photom import PhotomStep
+from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 
 Peer = Callable[..., Path]

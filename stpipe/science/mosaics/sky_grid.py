@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from stpipe.errors import InputError
+from stpipe.science.flux import ARCSEC2
 
 if TYPE_CHECKING:
     from astropy.modeling import Model
@@ -501,6 +502,3 @@ def inside(wcs: WCS, shape: tuple[int, int]) -> tuple[slice, slice]:
 
 def _points(size: int) -> int:
     return max(int(np.ceil(size / STEP)) + 1, min(FEWEST, size))
-
-
-ARCSEC2 = float(np.deg2rad(1 / 3600)) ** 2  # sr

@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeIs
 
-    from stpipe.models import CubeModel, ImageModel, MultiSlitModel, SlitModel
+    from stpipe.models import CubeModel, IFUImageModel, ImageModel, MultiSlitModel, SlitModel
     from stpipe.models.protocols import FlatMetadata
     from stpipe.science.wcs.wavelengths import Spectral
 
 __all__ = ["Slits", "each_slit", "has_many"]
 
-Slits: TypeAlias = "MultiSlitModel | SlitModel | ImageModel | CubeModel"
+Slits: TypeAlias = "MultiSlitModel | SlitModel | ImageModel | CubeModel | IFUImageModel"
 
 
 def each_slit(exposure: Slits) -> Iterator[tuple[Spectral, FlatMetadata]]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from stpipe.models import CubeModel, ImageModel, SlitModel
+    from stpipe.models import CubeModel, IFUImageModel, ImageModel, SlitModel
     from stpipe.science.arrays import Floats
 
-__all__ = ["Spectral", "wavelengths"]
+__all__ = ["Spectral", "uncorrected_wavelengths", "wavelengths"]
 
 
-Spectral: TypeAlias = "ImageModel | CubeModel | SlitModel"
+Spectral: TypeAlias = "ImageModel | CubeModel | IFUImageModel | SlitModel"
 
 
 def wavelengths(exposure: Spectral) -> Floats:
@@ -34,3 +34,23 @@ def wavelengths(exposure: Spectral) -> Floats:
         return exposure.wavelength
     rows, columns = np.indices(exposure.shape[-2:], dtype=np.float64)
     return np.asarray(exposure.meta.wcs(columns, rows)[2])
+
+
+def uncorrected_wavelengths(slit: Spectral) -> Floats:
+    """Wavelength of every pixel of light that fills the slit, whatever the place of its source.
+
+    Parameters
+    ----------
+    slit : SlitModel
+        Whose gwcs has the frame `wavecorr_frame` when its wavelengths are those of its source.
+
+    Returns
+    -------
+    (rows, columns) float32 or float64, um; NaN outside the spectrum
+    """
+    wcs = slit.meta.wcs
+    if wcs is None or "wavecorr_frame" not in wcs.available_frames:
+        return wavelengths(slit)
+    rows, columns = np.indices(slit.shape[-2:], dtype=np.float64)
+    in_slit = wcs.get_transform("detector", "slit_frame")(columns, rows)
+    return np.asarray(wcs.get_transform("wavecorr_frame", "world")(*in_slit)[2])

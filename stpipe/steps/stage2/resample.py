@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
+from stpipe.science.flux import ARCSEC2
 from stpipe.science.mosaics.drizzle import VARIANCES, Drizzling, Mosaic, exposure_of, fill_value
 from stpipe.science.mosaics.headers import blended, combined_times, header_of, header_table
-from stpipe.science.mosaics.sky_grid import ARCSEC2, Grid, GridOptions, common_grid
+from stpipe.science.mosaics.sky_grid import Grid, GridOptions, common_grid
 from stpipe.science.wcs.keywords import replaced_keywords
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
 from stpipe.science.exposure_types import NIRSPEC_SLITS, SLIT, supported_type
+from stpipe.science.flux import ARCSEC2
 from stpipe.science.mosaics.drizzle import Drizzling, Mosaic, exposure_of, fill_value
 from stpipe.science.mosaics.headers import combined_times
 from stpipe.science.mosaics.nirspec_grid import SlitImage, nirspec_grid
-from stpipe.science.mosaics.sky_grid import ARCSEC2, GridOptions
+from stpipe.science.mosaics.sky_grid import GridOptions
 from stpipe.science.mosaics.slit_grid import SlitGrid, slit_grid, slit_grid_of_file, slit_outline
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 
@@ -70,8 +71,9 @@ class ResampleSpecStep(Step):
         supported_type(self.qualified_name, meta, SLIT | NIRSPEC_SLITS)
         return ""
 
-    def products(self, model_type: str) -> tuple[Output, ...]:
+    def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
         """As many slits as there are."""
+        del meta
         model = model_type if model_type == "MultiSlitModel" else "SlitModel"
         return (Output("rectified", model, self.suffix),)
 

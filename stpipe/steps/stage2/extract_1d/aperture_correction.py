@@ -78,7 +78,7 @@ def aperture_correction(entry: np.void, size: Doubles, wavelength: Doubles) -> D
 
 
 def _by_phase(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
-    """The same by a table of NIRSpec, whose sizes may depend on the wavelength."""
+    """The same by a table of NIRSpec, whose sizes may depend on the wavelength; 1 beyond it."""
     waves, sizes = int(entry["nelem_wl"]), int(entry["nelem_size"])
     known = np.asarray(entry["wavelength"][:waves], dtype=np.float64)
     order = np.argsort(known)
@@ -86,8 +86,21 @@ def _by_phase(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
     factors = np.asarray(entry["apcorr"], dtype=np.float64)[:sizes, :waves][:, order]
     limits = np.asarray(entry["size"], dtype=np.float64)[:sizes, :waves][:, order]
     at_phase = np.apply_along_axis(lambda f: np.interp(PHASE, phases, f), 2, factors)
-    found = np.empty(np.shape(wavelength))
-    for index, (each, wave) in enumerate(zip(np.ravel(size), np.ravel(wavelength), strict=True)):
-        columns = [np.interp(each, limits[:, k], at_phase[:, k]) for k in range(waves)]
-        found.flat[index] = np.interp(wave, known[order], columns)
+    rows, asked = known[order], np.clip(wavelength, known.min(), known.max())
+    low = np.clip(np.searchsorted(rows, asked) - 1, 0, max(waves - 2, 0))
+    high = np.minimum(low + 1, waves - 1)
+    part = (asked - rows[low]) / np.where(high > low, rows[high] - rows[low], 1.0)
+    here = [t[:, low] + part * (t[:, high] - t[:, low]) for t in (limits, at_phase)]
+    found = _interpolated(size, here[0], here[1])
+    return np.where(asked == wavelength, found, 1.0)
+
+
+def _interpolated(asked: Doubles, at: Doubles, values: Doubles) -> Doubles:
+    """Linear between points (points, ...), each of `asked` (...) between its own; ends beyond."""
+    low = np.clip((at <= asked).sum(axis=0) - 1, 0, max(len(at) - 2, 0))[np.newaxis]
+    high = np.minimum(low + 1, len(at) - 1)
+    ends = [np.take_along_axis(t, k, 0)[0] for t in (at, values) for k in (low, high)]
+    width = np.where(ends[1] > ends[0], ends[1] - ends[0], 1.0)
+    part = np.clip((asked - ends[0]) / width, 0.0, 1.0)
+    found: Doubles = ends[2] + part * (ends[3] - ends[2])
     return found

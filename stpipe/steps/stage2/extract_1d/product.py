@@ -13,7 +13,7 @@ from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.spectra.aperture import centre
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
     from gwcs import WCS
@@ -27,9 +27,18 @@ if TYPE_CHECKING:
     from stpipe.science.arrays import Doubles
     from stpipe.science.spectra.aperture import Limits
     from stpipe.science.spectra.box_extraction import Extraction
-    from stpipe.science.wcs.wavelengths import Spectral
+    from stpipe.science.spectra.slits import Slits
 
-__all__ = ["Place", "Scale", "columns_of", "spectral_wcs", "spectrum_of"]
+__all__ = [
+    "Place",
+    "Scale",
+    "Spectrum",
+    "columns_of",
+    "source_type",
+    "spectra_of",
+    "spectral_wcs",
+    "table_of",
+]
 
 JANSKY = 1e6  # Jy of 1 MJy
 _TIMES = {
@@ -41,9 +50,11 @@ _TIMES = {
 
 @dataclass(frozen=True)
 class Scale:
-    """From sums of pixels to fluxes, and the units of both."""
+    """From sums of pixels to fluxes, to means of surface brightness and background, and their units."""
 
     flux: float
+    brightness: float
+    background: float
     flux_unit: str
     brightness_unit: str
 
@@ -51,14 +62,16 @@ class Scale:
     def of(cls, meta: FlatMetadata, step: str) -> Scale:
         """Jy and MJy/sr after photom, count rates without."""
         if meta.get("meta.cal_step.photom") != "COMPLETE":
-            return cls(1.0, "DN/s", "DN/s")
+            return cls(1.0, 1.0, 1.0, "DN/s", "DN/s")
         area = meta.get("meta.photometry.pixelarea_steradians")
         if area is None:
             raise InputError(
                 f"{step}: {meta.get('meta.filename')} has no PIXAR_SR, the solid angle of a pixel, "
                 "and so no flux. Run photom with a reference that has it."
             )
-        return cls(area * JANSKY, "Jy", "MJy/sr")
+        if meta.get("meta.bunit_data") == "MJy":  # a point source, which has no surface brightness
+            return cls(JANSKY, 0.0, 1 / area, "Jy", "MJy/sr")
+        return cls(area * JANSKY, 1.0, 1.0, "Jy", "MJy/sr")
 
     def units(self) -> dict[str, str]:
         """The unit of each column that has one."""
@@ -115,19 +128,24 @@ def columns_of(found: Extraction, scale: Scale) -> dict[str, Doubles]:
     table: dict[str, Any] = {}
     for group, value, variance, factor in (
         ("FLUX", ("FLUX", found.flux), found.variance, scale.flux),
-        ("SB", ("SURF_BRIGHT", found.flux), found.variance, 1 / count),
-        ("BKGD", ("BACKGROUND", found.background), found.background_variance, 1 / count),
+        ("SB", ("SURF_BRIGHT", found.flux), found.variance, scale.brightness / count),
+        (
+            "BKGD",
+            ("BACKGROUND", found.background),
+            found.background_variance,
+            scale.background / count,
+        ),
     ):
-        table[value[0]] = value[1] * factor
+        table[value[0]] = value[1] * factor if np.any(factor) else np.zeros_like(value[1])
         table[f"{group}_ERROR"] = np.sqrt(sum(variance.values())) * factor
         table |= {f"{group}_VAR_{n.upper()}": v * factor**2 for n, v in variance.items()}
     table["DQ"] = np.where(np.isnan(found.flux), dqflags.DO_NOT_USE, dqflags.GOOD)
     return {**table, "NPIXELS": found.npixels}
 
 
-def times_of(exposure: Spectral) -> dict[str, npt.NDArray[Any]]:
+def times_of(exposure: Slits, count: int) -> dict[str, npt.NDArray[Any]]:
     """Number and times of each integration; NaN where INT_TIMES does not have the integrations."""
-    meta, count = exposure.meta.exposure, exposure.shape[0]
+    meta = exposure.meta.exposure
     times: dict[str, npt.NDArray[Any]] = {name: np.full(count, np.nan) for name in _TIMES}
     times["INT_NUM"] = (meta.integration_start or 1) + np.arange(count)
     times["SEGMENT"] = np.full(count, meta.segment_number or 1)
@@ -140,56 +158,73 @@ def times_of(exposure: Spectral) -> dict[str, npt.NDArray[Any]]:
     return times
 
 
-def spectrum_of(
-    exposure: Spectral,
-    wavelength: Doubles,
-    table: Mapping[str, Doubles],
-    place: Place,
-    units: Mapping[str, str],
-) -> MultiSpecModel | TSOMultiSpecModel:
-    """A MultiSpecModel of one spectrum, or of integrations a TSOMultiSpecModel with their table.
+@dataclass(frozen=True)
+class Spectrum:
+    """The spectrum of a slit, or those of its integrations.
 
-    `wavelength` is in um at each pixel along the dispersion, `table` has the other columns.
+    `meta` are the slit's metadata by dotted name over those of the exposure, `wavelength` is in um at
+    each pixel along the dispersion, and `table` has the other columns (..., along).
     """
+
+    meta: FlatMetadata
+    wavelength: Doubles
+    table: dict[str, Doubles]
+    place: Place
+    units: Mapping[str, str]
+
+
+def source_type(meta: FlatMetadata) -> str | None:
+    """POINT or EXTENDED: of the slit, or of the exposure's target."""
+    found = meta.get("source_type") or meta.get("meta.target.source_type")
+    return None if found is None else str(found)
+
+
+def spectra_of(exposure: Slits, spectra: Sequence[Spectrum]) -> MultiSpecModel | TSOMultiSpecModel:
+    """A model with a table for each spectrum; of integrations, each is a row of the table."""
     from stpipe import models
 
-    timed = len(exposure.shape) > 2  # noqa: PLR2004 - integrations
+    timed = spectra[0].table["FLUX"].ndim > 1
     model = models.TSOMultiSpecModel() if timed else models.MultiSpecModel()
     model.update(exposure)
-    columns: dict[str, npt.NDArray[Any]] = {
-        "WAVELENGTH": np.broadcast_to(wavelength, table["FLUX"].shape),
-        **table,
-    }
     if timed:
-        columns |= times_of(exposure)
-        columns["N_ALONGDISP"] = np.full(exposure.shape[0], wavelength.size)
         model.int_times = exposure.int_times
-    model.spec.append({})
-    spec = model.spec[0]
-    spec.spec_table = _as_table(columns, spec.schema.arrays["spec_table"].dtype)
-    there = spec.spec_table.dtype.names
-    spec.set_units("spec_table", {name: unit for name, unit in units.items() if name in there})
-    _describe(spec, exposure, wavelength, place)
+    for spectrum in spectra:
+        columns: dict[str, npt.NDArray[Any]] = {
+            "WAVELENGTH": np.broadcast_to(spectrum.wavelength, spectrum.table["FLUX"].shape),
+            **spectrum.table,
+        }
+        if timed:
+            count = len(spectrum.table["FLUX"])
+            columns |= times_of(exposure, count)
+            columns["N_ALONGDISP"] = np.full(count, spectrum.wavelength.size)
+        model.spec.append({})
+        spec = model.spec[-1]
+        spec.spec_table = table_of(columns, spec)
+        there = spec.spec_table.dtype.names
+        units = {name: unit for name, unit in spectrum.units.items() if name in there}
+        spec.set_units("spec_table", units)
+        _describe(spec, spectrum)
     return model
 
 
-def _as_table(columns: Mapping[str, npt.NDArray[Any]], dtype: np.dtype[np.void]) -> Table:
-    """Rows of a table; columns of arrays have as many values as they need."""
-    fields = [(n, dtype[n].base, np.shape(columns[n])[1:]) for n in dtype.names or ()]
+def table_of(columns: Mapping[str, npt.NDArray[Any]], part: Part) -> Table:
+    """Rows of a part's table; columns of arrays have as many values as they need."""
+    kinds: Any = part.schema.arrays["spec_table"].dtype
+    fields = [(n, kinds[n].base, np.shape(columns[n])[1:]) for n in kinds.names]
     rows = np.zeros(len(columns["WAVELENGTH"]), fields)
-    for name in dtype.names or ():
+    for name in kinds.names:
         rows[name] = columns[name]
     return rows
 
 
-def _describe(spec: Part, exposure: Spectral, wavelength: Doubles, place: Place) -> None:
+def _describe(spec: Part, spectrum: Spectrum) -> None:
     """Metadata of a spectrum."""
-    spec.set("meta.wcs", spectral_wcs(place, wavelength))
-    meta = exposure.to_flat_dict()
+    meta, place = spectrum.meta, spectrum.place
+    spec.set("meta.wcs", spectral_wcs(place, spectrum.wavelength))
     of_slit = {n: value for n, value in meta.items() if n in spec.schema.metadata}
     values = of_slit | {
         "name": meta.get("name") or meta["meta.exposure.type"],
-        "source_type": meta.get("meta.target.source_type"),
+        "source_type": source_type(meta),
         "slit_ra": place.ra,
         "slit_dec": place.dec,
         "spectral_order": meta.get("meta.wcsinfo.spectral_order") or 1,

@@ -10,20 +10,41 @@ import numpy as np
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
 from stpipe.science.dispersion import HORIZONTAL
-from stpipe.science.exposure_types import LRS, SLIT, SLITLESS, supported_type
+from stpipe.science.exposure_types import (
+    LRS,
+    NIRSPEC_SLITS,
+    SLIT,
+    SLITLESS,
+    has_integrations,
+    supported_type,
+)
 from stpipe.science.invalid_pixels import VALUES, match_invalid
 from stpipe.science.spectra.aperture import Aperture, centre, find_aperture, odd_smoothing, turned
 from stpipe.science.spectra.box_extraction import Background, Extraction, extract
+from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.wavelengths import wavelengths
-from stpipe.steps.stage2.extract_1d.product import Place, Scale, columns_of, spectrum_of
-from stpipe.steps.stage2.extract_1d.source_position import find_source
+from stpipe.steps.stage2.extract_1d.product import (
+    Place,
+    Scale,
+    Spectrum,
+    columns_of,
+    source_type,
+    spectra_of,
+)
+from stpipe.steps.stage2.extract_1d.slitless_product import slitless_spectra
+from stpipe.steps.stage2.extract_1d.source_position import find_in_slit, find_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gwcs import WCS
 
-    from stpipe.models import ImageModel, MultiSpecModel, TSOMultiSpecModel
+    from stpipe.models import (
+        ImageModel,
+        MultiSpecModel,
+        TSOMultiSpecModel,
+        WFSSMultiSpecModel,
+    )
     from stpipe.models.protocols import FlatMetadata, Section
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Doubles
@@ -33,7 +54,9 @@ __all__ = ["Extract1dStep"]
 
 BLOCK = 1 << 20  # pixels that are extracted at a time
 NOISES = {"poisson": "var_poisson", "rnoise": "var_rnoise", "flat": "var_flat"}
-SUPPORTED = LRS | SLITLESS
+NIRSPEC = NIRSPEC_SLITS | {"NRS_BRIGHTOBJ"}
+SUPPORTED = LRS | SLITLESS | NIRSPEC
+POINT = "POINT"
 
 
 class Extract1dStep(Step):
@@ -47,17 +70,18 @@ class Extract1dStep(Step):
 
     The table has wavelengths in um, fluxes in Jy, surface brightness and background in MJy/sr, their
     errors and the three variances of each; without photom all are count rates in DN/s. Rows
-    without flux are NaN and DO_NOT_USE. The spectra of integrations are rows of one table, with
-    their times.
+    without flux are NaN and DO_NOT_USE. Point sources in NIRSpec's slits have no surface brightness:
+    it is 0. The spectra of integrations are rows of one table, with their times. Each slit has a
+    table; slitless spectra have one for each order, with a row for each source.
 
-    LRS with and without slit, and cutouts of slitless spectra of NIRISS; other exposure types are
-    refused. Variances of the background are those of the fit with equal weights.
+    LRS with and without slit, slits of NIRSpec, and cutouts of slitless spectra of NIRISS; other
+    exposure types are refused. Variances of the background are those of the fit with equal weights.
     """
 
     alias = "extract_1d"
     suffix = "x1d"
     status = "extract_1d"
-    input_models = ("ImageModel", "CubeModel", "SlitModel")
+    input_models = ("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel")
     prerequisites = ("meta.exposure.type",)
     optional_reference_types = ("extract1d", "apcorr")
     outputs = (Output("profile", "ImageModel", "profile", when="save_profile"),)
@@ -80,10 +104,13 @@ class Extract1dStep(Step):
     bkg_order: int | None
     save_profile: bool
 
-    def products(self, model_type: str) -> tuple[Output, ...]:
+    def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
         """Images have a spectrum, integrations a table of spectra."""
-        timed = model_type in ("CubeModel", "TSOMultiSpecModel")
-        usual, model = ("x1dints", "TSOMultiSpecModel") if timed else ("x1d", "MultiSpecModel")
+        usual, model = "x1d", "MultiSpecModel"
+        if has_integrations(model_type, meta):
+            usual, model = "x1dints", "TSOMultiSpecModel"
+        elif _kind(meta) in SLITLESS:
+            model = "WFSSMultiSpecModel"
         return (Output("spectra", model, vars(self).get("suffix") or usual),)
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
@@ -94,37 +121,51 @@ class Extract1dStep(Step):
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """Slitless spectra have no EXTRACT1D reference; modes that are refused have none at all."""
-        kind = str(meta.get("meta.exposure.type")).upper()
+        kind = _kind(meta)
         correction = ("apcorr",) if self.apply_apcorr and kind in SUPPORTED else ()
-        return ("extract1d", *correction) if kind in LRS else correction
+        return ("extract1d", *correction) if kind in LRS | NIRSPEC else correction
 
-    def process(self, exposure: Spectral) -> MultiSpecModel | TSOMultiSpecModel:
-        """Find the aperture, extract every integration, and make the table."""
-        meta = exposure.to_flat_dict()
+    def process(self, exposure: Slits) -> MultiSpecModel | TSOMultiSpecModel | WFSSMultiSpecModel:
+        """Extract the spectrum of each slit, and make the tables."""
+        if has_many(exposure):
+            exposure.slits.revive("meta.wcs")
+        found = [self._spectrum(slit, meta) for slit, meta in each_slit(exposure)]
+        spectra = [spectrum for spectrum in found if spectrum is not None]
+        if not spectra:
+            raise InputError(
+                f"{self.qualified_name}: no pixel of the aperture has a wavelength. Check the "
+                "EXTRACT1D reference, or the bounding box of the gwcs."
+            )
+        if _kind(exposure.to_flat_dict()) in SLITLESS:
+            return slitless_spectra(exposure, spectra)
+        return spectra_of(exposure, spectra)
+
+    def _spectrum(self, exposure: Spectral, meta: FlatMetadata) -> Spectrum | None:
+        """Find the aperture and extract every integration; None without lit pixels."""
         direction = meta.get("meta.wcsinfo.dispersion_direction")
         if direction is None or exposure.meta.wcs is None:
             raise InputError(
-                f"{self.qualified_name}: {exposure.meta.filename} has no gwcs or no DISPAXIS. Run "
+                f"{self.qualified_name}: {meta.get('meta.filename')} has no gwcs or no DISPAXIS. Run "
                 "assign_wcs."
             )
         wavelength = turned(wavelengths(exposure), direction).astype(np.float64)
         aperture = self._aperture(exposure, meta, wavelength)
         weights, limits = aperture.weights(wavelength)
+        waves, rows = mean_wavelengths(wavelength, weights)
+        if not rows.any():
+            if "name" in meta:
+                self.log.warning("%s: no pixel of the aperture has a wavelength", meta["name"])
+            return None
         if self.save_profile:
             self.add_product("profile", _profile(exposure, turned(weights, direction)))
         found = _extracted(exposure, weights, self._region(aperture, wavelength), direction)
-        waves, rows = mean_wavelengths(wavelength, weights)
-        if not rows.any():
-            raise InputError(
-                f"{self.qualified_name}: no pixel of the aperture has a wavelength. Check the "
-                "EXTRACT1D reference, or the bounding box of the gwcs."
-            )
         scale = Scale.of(meta, self.qualified_name)
         columns = columns_of(found, scale)
         table = {name: values[..., rows] for name, values in columns.items()}
         place = Place.of(exposure.meta.wcs, turned(weights, direction), limits, direction)
-        self._correct(table, waves[rows], exposure, place)
-        return spectrum_of(exposure, waves[rows], table, place, scale.units())
+        spectrum = Spectrum(meta, waves[rows], table, place, scale.units())
+        self._correct(spectrum, exposure.meta.wcs)
+        return spectrum
 
     # --- the aperture --------------------------------------------------------------------------------
 
@@ -148,17 +189,19 @@ class Extract1dStep(Step):
         """Whether the aperture is moved to the source: parameter, reference, then what is usual."""
         if self.use_source_posn is not None:
             return self.use_source_posn
-        if meta.get("meta.target.source_type") != "POINT":
+        if source_type(meta) != POINT:
             return False
-        usual = meta["meta.exposure.type"] in SLIT
+        usual = _kind(meta) in SLIT | NIRSPEC
         return usual if aperture.use_source_posn is None else aperture.use_source_posn
 
     def _at_source(
         self, aperture: Aperture, exposure: Spectral, meta: FlatMetadata, wavelength: Doubles
     ) -> Aperture:
         source = None
-        if meta["meta.exposure.type"] in SLIT:
+        if _kind(meta) in SLIT:
             source = find_source(exposure.meta.wcs, meta, len(wavelength))
+        elif _kind(meta) in NIRSPEC:
+            source = find_in_slit(exposure.meta.wcs, meta, len(wavelength))
         if source is None:
             self.log.warning("The place of the source is not known; the aperture stays where it is")
             return aperture
@@ -180,26 +223,26 @@ class Extract1dStep(Step):
         changes: dict[str, Any] = {n: value for n, value in given.items() if value is not None}
         return replace(aperture, **changes).region(wavelength)
 
-    def _correct(
-        self, table: dict[str, Doubles], wavelength: Doubles, exposure: Spectral, place: Place
-    ) -> None:
+    def _correct(self, spectrum: Spectrum, wcs: WCS) -> None:
         """Correct flux and surface brightness of a point source for the light that is not in it."""
-        meta = exposure.to_flat_dict()
-        point = meta.get("meta.target.source_type") == "POINT"
+        point = source_type(spectrum.meta) == POINT
         if not (self.apply_apcorr and point and "apcorr" in self.references):
             return
+        table, place = spectrum.table, spectrum.place
         from stpipe.steps.stage2.extract_1d.aperture_correction import (
             aperture_correction,
             find_entry,
         )
 
         reference = self.references["apcorr"]
-        entry = find_entry(reference, meta)
-        waves = np.broadcast_to(wavelength, table["NPIXELS"].shape)
+        entry = find_entry(reference, spectrum.meta)
+        waves = np.broadcast_to(spectrum.wavelength, table["NPIXELS"].shape)
         size = table["NPIXELS"]
         if str(reference.sizeunit).startswith("arcsec"):
-            size = size * self._width_of_pixel(exposure.meta.wcs, place, float(wavelength.min()))
+            size = size * self._width_of_pixel(wcs, place, float(spectrum.wavelength.min()))
         factor = aperture_correction(entry, size, waves)
+        if beyond := int(np.count_nonzero(factor == 1)):
+            self.log.warning("The apcorr reference has no correction for %d values", beyond)
         for name in [n for n in table if n.startswith(("FLUX", "SURF", "SB"))]:
             table[name] = table[name] * (factor**2 if "_VAR_" in name else factor)
 
@@ -213,6 +256,10 @@ class Extract1dStep(Step):
                 "the aperture on the sky is not known. Give one in pixels, or apply_apcorr=False."
             )
         return 3600 * slit_scale(wcs, place.direction, (place.ra, place.dec, wavelength))
+
+
+def _kind(meta: FlatMetadata) -> str:
+    return str(meta.get("meta.exposure.type")).upper()
 
 
 def mean_wavelengths(wavelength: Doubles, weights: Doubles) -> tuple[Doubles, Booleans]:

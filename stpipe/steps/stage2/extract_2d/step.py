@@ -64,8 +64,9 @@ class Extract2dStep(Step):
     wfss_mmag_extract: float | None
     wfss_nbright: int
 
-    def products(self, model_type: str) -> tuple[Output, ...]:
+    def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
         """Many slits of an image, the one of a bright object of integrations."""
+        del meta
         model = "SlitModel" if model_type in ("CubeModel", "SlitModel") else "MultiSlitModel"
         return (Output("slits", model, self.suffix),)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.steps.stage2.photom import PhotomStep, time_correction
+from stpipe.science.flux import time_correction
+from stpipe.steps.stage2.photom.step import PhotomStep
 
 
 def test_photom_without_an_entry_says_so(rate: Path) -> None:

@@ -1,0 +1,1 @@
+"""From count rates to fluxes."""
