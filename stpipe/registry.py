@@ -52,6 +52,8 @@ STEPS: dict[str, str] = {
     "assign_wcs": "stpipe.steps.stage2.assign_wcs.step:AssignWcsStep",
     "bkg_subtract": "stpipe.steps.stage2.bkg_subtract:BackgroundStep",
     "flat_field": "stpipe.steps.stage2.flat_field:FlatFieldStep",
+    "pathloss": "stpipe.steps.stage2.pathloss.step:PathLossStep",
+    "barshadow": "stpipe.steps.stage2.barshadow:BarShadowStep",
     "photom": "stpipe.steps.stage2.photom.step:PhotomStep",
     "srctype": "stpipe.steps.stage2.srctype:SourceTypeStep",
     "extract_2d": "stpipe.steps.stage2.extract_2d.step:Extract2dStep",

@@ -195,7 +195,9 @@ def _open_cut(path: Path, exposure: DataModel) -> CutReference:
 
 def _cut(reference: DataModel, exposure: DataModel, path: Path) -> Cut:
     """Where the exposure lies in the reference (SUBSTRT, SUBSIZE of both)."""
-    rows, columns = (exposure.shape or (0, 0))[-2:]
+    if exposure.shape is None:  # slits, each of which has a place of its own
+        return Cut((0, 0), slice(0, 0), slice(0, 0))
+    rows, columns = exposure.shape[-2:]
     area = _area(reference, (rows, columns))
     if area == (0, 0):
         return Cut(area, slice(0, 0), slice(0, 0))
