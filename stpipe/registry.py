@@ -72,6 +72,7 @@ PIPELINES: dict[str, str] = {
     "calwebb_guider": "stpipe.pipelines.guider:GuiderPipeline",
     "calwebb_image2": "stpipe.pipelines.image2:Image2Pipeline",
     "calwebb_image3": "stpipe.pipelines.image3:Image3Pipeline",
+    "master_background_mos": "stpipe.pipelines.master_background_mos:MasterBackgroundMosPipeline",
     "calwebb_spec2": "stpipe.pipelines.spec2:Spec2Pipeline",
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",
 }

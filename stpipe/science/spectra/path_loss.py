@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from stpipe.science.arrays import Doubles, Floats
 
-__all__ = ["Axis", "at_place", "at_wheel_position", "axis_of", "on_pixels"]
+__all__ = ["Axis", "at_place", "at_wheel_position", "axis_of"]
 
 
 @dataclass(frozen=True)
@@ -98,26 +98,6 @@ def at_place(planes: Floats, axes: tuple[Axis, Axis], place: tuple[float, float]
     around = planes[:, row : row + 2, column : column + 2].astype(np.float64)
     passing: Doubles = np.einsum("wyx,y,x", around, along_y, along_x)
     return passing
-
-
-def on_pixels(wavelength: Floats | Doubles, known: Doubles, passing: Doubles | Floats) -> Floats:
-    """What passes, at the wavelength of every pixel.
-
-    Parameters
-    ----------
-    wavelength : (rows, columns), um
-        NaN outside the spectrum.
-    known : (n,) float64, um
-        Ascending wavelengths of the reference.
-    passing : (n,)
-
-    Returns
-    -------
-    (rows, columns) float32
-        NaN where a pixel has no wavelength, or one beyond those of the reference.
-    """
-    found = np.interp(wavelength, known, passing, left=np.nan, right=np.nan)
-    return found.astype(np.float32)
 
 
 def at_wheel_position(

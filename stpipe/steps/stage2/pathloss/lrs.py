@@ -8,7 +8,8 @@ import numpy as np
 
 from stpipe.errors import ReferenceMissing
 from stpipe.science.mosaics.slit_grid import slit_scale
-from stpipe.science.spectra.path_loss import at_place, axis_of, on_pixels
+from stpipe.science.spectra.path_loss import at_place, axis_of
+from stpipe.science.spectra.sampling import on_pixels
 from stpipe.science.wcs.lrs import reference_point
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe.science.spectra.path_loss import at_place, axis_of, on_pixels
+from stpipe.science.spectra.path_loss import at_place, axis_of
+from stpipe.science.spectra.sampling import on_pixels
 from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
 from stpipe.science.wcs.wavelengths import uncorrected_wavelengths, wavelengths
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stpipe.science.spectra.path_loss import Axis, at_place, at_wheel_position, on_pixels
+from stpipe.science.spectra.path_loss import Axis, at_place, at_wheel_position
+from stpipe.science.spectra.sampling import on_pixels
 
 X, Y = Axis(crpix=3, crval=0.0, cdelt=0.25), Axis(crpix=1, crval=-1.5, cdelt=0.5)
 
