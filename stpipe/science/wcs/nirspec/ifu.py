@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -117,7 +118,8 @@ def _mark(regions: Labels, number: int, wcs: WCS, entrance: Entrance, optics: Op
     (left, right), (low, high) = bounding_box(wcs, entrance, optics)
     if right - left < 1 or high - low < 1:
         return False
-    rows, columns = slice(int(low + 0.5), int(high + 0.5)), slice(int(left + 0.5), int(right + 0.5))
+    # Pixels whose middle is within the box.
+    rows, columns = (slice(ceil(a), floor(b) + 1) for a, b in ((low, high), (left, right)))
     y, x = np.mgrid[rows, columns].astype(float)
     lit = np.isfinite(wcs.get_transform("detector", "slit_frame")(x, y)[2])
     regions[rows, columns][lit] = number
