@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
     from stpipe.steps.stage2.flat_field import FlatFieldStep
+    from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
     from stpipe.steps.stage2.photom.step import PhotomStep
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
@@ -61,6 +62,7 @@ __all__ = [
     "JumpStep",
     "LastFrameStep",
     "LinearityStep",
+    "MSAFlagOpenStep",
     "OutlierDetectionStep",
     "PersistenceStep",
     "PhotomStep",
