@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from math import ceil, floor
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from stpipe.science.wcs.nirspec import frames
-from stpipe.science.wcs.nirspec.slit_wcs import Entrance, bounding_box, place_of_row, slit_wcs
+from stpipe.science.wcs.nirspec.slit_wcs import Entrance, bounding_box, lit, place_of_row, slit_wcs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,15 +114,9 @@ def ifu_wcs(entrances: list[Entrance], optics: Optics) -> tuple[WCS, Labels]:
 
 def _mark(regions: Labels, number: int, wcs: WCS, entrance: Entrance, optics: Optics) -> bool:
     """Give the pixels that a slice lights its number; false when there are none."""
-    (left, right), (low, high) = bounding_box(wcs, entrance, optics)
-    if right - left < 1 or high - low < 1:
-        return False
-    # Pixels whose middle is within the box.
-    rows, columns = (slice(ceil(a), floor(b) + 1) for a, b in ((low, high), (left, right)))
-    y, x = np.mgrid[rows, columns].astype(float)
-    lit = np.isfinite(wcs.get_transform("detector", "slit_frame")(x, y)[2])
-    regions[rows, columns][lit] = number
-    return bool(lit.any())
+    seen = lit(wcs, bounding_box(wcs, entrance, optics))
+    regions[seen] = number
+    return bool(seen[0].size)
 
 
 def _by_slice(regions: Labels, transforms: dict[int, Model]) -> Model:
