@@ -32,6 +32,7 @@ __all__ = [
     "Box",
     "Entrance",
     "bounding_box",
+    "cutout_pixels",
     "cutout_wcs",
     "falls_on_detector",
     "lit",
@@ -299,6 +300,25 @@ def _padded(x: Doubles, y: Doubles | Indices) -> Box:
 
 
 # --- a cutout ---------------------------------------------------------------------------------------
+
+
+def cutout_pixels(box: Box) -> tuple[slice, slice]:
+    """The rows and columns that are cut out for a box: the pixels at its limits, by rounding.
+
+    At the lower limits that may be a pixel whose middle is just outside, as in products of jwst; it
+    belongs to the margin.
+
+    Parameters
+    ----------
+    box : ((float, float), (float, float)), pixels from 0
+        Limits of x, then of y.
+
+    Returns
+    -------
+    rows, columns : slice
+    """
+    columns, rows = (slice(floor(low + 0.5), floor(high + 0.5)) for low, high in box)
+    return rows, columns
 
 
 def cutout_wcs(wcs: WCS, rows: slice, columns: slice) -> WCS:
