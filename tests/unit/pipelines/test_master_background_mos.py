@@ -119,6 +119,10 @@ def test_a_background_of_the_users(references: Any, tmp_path: Path) -> None:
         used = known(after)
         np.testing.assert_allclose(0, after.data[used], atol=1e-4 * before.data[used].max())
         np.testing.assert_allclose(before.data[used], added.data[used], rtol=1e-5)
+    with pytest.raises(
+        InputError, match=r"holds a MultiSlitModel, allowed: a MultiCombinedSpecModel"
+    ):
+        run(references, rates, user_background=str(rates.save(tmp_path / "x_cal.fits")))
     assert "mine_c1d.fits" in left.provenance[-1]["references"]["user_background"]["name"]
 
 

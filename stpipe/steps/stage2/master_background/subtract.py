@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from stpipe.models import dqflags
 from stpipe.references.selection import override
 from stpipe.science.arrays import has
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.spectra.combination import Spectrum, combined
-from stpipe.science.spectra.sampling import on_pixels, smoothed
+from stpipe.science.spectra.sampling import on_pixels
+from stpipe.steps.stage2.master_background import spectrum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,26 +21,12 @@ if TYPE_CHECKING:
     from stpipe.models import MultiCombinedSpecModel, MultiSlitModel, MultiSpecModel, Part
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
-    from stpipe.science.arrays import Doubles, Floats
+    from stpipe.science.arrays import Floats
 
-__all__ = ["SubtractMasterBackgroundStep", "spectrum_of"]
+__all__ = ["SubtractMasterBackgroundStep"]
 
 USER = "user_background"
-COLUMNS = {  # of extracted spectra, by the name in a Spectrum
-    "wavelength": "WAVELENGTH",
-    "flux": "FLUX",
-    "error": "FLUX_ERROR",
-    "surf_bright": "SURF_BRIGHT",
-    "sb_error": "SB_ERROR",
-}
 DESCRIBED = ("name", "source_id", "source_name", "xstart", "ystart", "meta.wcs")
-UNITS = {
-    "WAVELENGTH": "um",
-    "FLUX": "Jy",
-    "ERROR": "Jy",
-    "SURF_BRIGHT": "MJy/sr",
-    "SB_ERROR": "MJy/sr",
-}
 
 
 class SubtractMasterBackgroundStep(Step):
@@ -109,7 +95,7 @@ class SubtractMasterBackgroundStep(Step):
                 "background. Run master_background_mos."
             )
         master = self._master(spectra)
-        waves, brightness = _table(master)
+        waves, brightness = spectrum.brightness(master)
         lights = []
         for slit, other in zip(slits.slits, calibrated.slits, strict=True):
             light = on_pixels(slit.wavelength, waves, brightness) / self._conversion(slit, other)
@@ -136,62 +122,13 @@ class SubtractMasterBackgroundStep(Step):
             found: Floats = np.sqrt(after / before)
         return found
 
-    def _master(self, spectra: MultiSpecModel | None) -> Any:
-        """The spectrum of the background, as a model."""
-        from stpipe import models
-
+    def _master(self, spectra: MultiSpecModel | None) -> MultiCombinedSpecModel:
+        """The spectrum of the background."""
         if USER in self.selected:
-            return models.open(self.selected[USER].path)
-        usable = [] if spectra is None else [part for part in spectra.spec if _is_usable(part)]
-        if spectra is None or not usable:
+            return spectrum.of_user(self.selected[USER].path)
+        if spectra is None or not (usable := spectrum.usable(spectra)):
             raise Skip("no slitlet has a spectrum of the background")
-        exposed = float(spectra.meta.exposure.exposure_time or 1.0)
-        found = combined([spectrum_of(part, exposed) for part in usable], self.sigma_clip)
-        return _model(found, self.median_kernel, spectra)
-
-
-def _is_usable(part: Part) -> bool:
-    """Whether there are fluxes at wavelengths that rise, or fall, all along."""
-    table = part.spec_table
-    steps = np.diff(table["WAVELENGTH"])
-    one_way = steps.size > 0 and ((steps > 0).all() or (steps < 0).all())
-    return bool(one_way and np.isfinite(table["FLUX"]).any())
-
-
-def spectrum_of(part: Part, weight: float) -> Spectrum:
-    """The columns of an extracted spectrum, each sample with the same weight."""
-    table = part.spec_table
-    columns = {name: np.asarray(table[column], np.float64) for name, column in COLUMNS.items()}
-    ones = np.ones(len(table))
-    dq = np.asarray(table["DQ"], np.uint32)
-    return Spectrum(**columns, dq=dq, weight=weight * ones, n_input=ones)
-
-
-def _model(found: Spectrum, kernel: int, spectra: MultiSpecModel) -> MultiCombinedSpecModel:
-    """A combined spectrum, its values smoothed by a running median."""
-    from stpipe import models
-
-    model = models.MultiCombinedSpecModel()
-    model.update(spectra)
-    table = np.zeros(found.wavelength.size, model.schema.lists["spec"].arrays["spec_table"].dtype)
-    for column in table.dtype.names or ():
-        values = getattr(found, column.lower())
-        smooth = column in ("FLUX", "SURF_BRIGHT")
-        table[column] = smoothed(values, kernel) if smooth else values
-    first = spectra.spec[0]
-    model.spec.append({"spec_table": table})
-    for name in ("spectral_order", "source_id", "source_type"):
-        model.spec[0].set(name, first.get(name))
-    model.spec[0].set_units("spec_table", UNITS)
-    return model
-
-
-def _table(model: Any) -> tuple[Doubles, Doubles]:
-    """Wavelengths in ascending order, and surface brightness, of a combined spectrum."""
-    part = model.spec[0] if hasattr(model, "spec") else model
-    table = part.spec_table
-    order = np.argsort(table["WAVELENGTH"], kind="stable")
-    return table["WAVELENGTH"][order], table["SURF_BRIGHT"][order]
+        return spectrum.of_slits(spectra, usable, self.sigma_clip, self.median_kernel)
 
 
 def _images(slits: MultiSlitModel, lights: Sequence[Floats]) -> MultiSlitModel:
