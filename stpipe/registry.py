@@ -52,6 +52,8 @@ STEPS: dict[str, str] = {
     "assign_wcs": "stpipe.steps.stage2.assign_wcs.step:AssignWcsStep",
     "bkg_subtract": "stpipe.steps.stage2.bkg_subtract:BackgroundStep",
     "flat_field": "stpipe.steps.stage2.flat_field.step:FlatFieldStep",
+    "pathloss": "stpipe.steps.stage2.pathloss.step:PathLossStep",
+    "barshadow": "stpipe.steps.stage2.barshadow:BarShadowStep",
     "photom": "stpipe.steps.stage2.photom.step:PhotomStep",
     "srctype": "stpipe.steps.stage2.srctype:SourceTypeStep",
     "extract_2d": "stpipe.steps.stage2.extract_2d.step:Extract2dStep",
@@ -71,6 +73,7 @@ PIPELINES: dict[str, str] = {
     "calwebb_guider": "stpipe.pipelines.guider:GuiderPipeline",
     "calwebb_image2": "stpipe.pipelines.image2:Image2Pipeline",
     "calwebb_image3": "stpipe.pipelines.image3:Image3Pipeline",
+    "master_background_mos": "stpipe.pipelines.master_background_mos:MasterBackgroundMosPipeline",
     "calwebb_spec2": "stpipe.pipelines.spec2:Spec2Pipeline",
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",
 }

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from stpipe.steps.stage1.saturation.step import SaturationStep
     from stpipe.steps.stage1.superbias import SuperBiasStep
     from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
+    from stpipe.steps.stage2.barshadow import BarShadowStep
     from stpipe.steps.stage2.bkg_subtract import BackgroundStep
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
     from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+    from stpipe.steps.stage2.pathloss.step import PathLossStep
     from stpipe.steps.stage2.photom.step import PhotomStep
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssignWcsStep",
     "BackgroundStep",
+    "BarShadowStep",
     "ChargeMigrationStep",
     "CleanFlickerNoiseStep",
     "DQInitStep",
@@ -63,6 +66,7 @@ __all__ = [
     "LastFrameStep",
     "LinearityStep",
     "OutlierDetectionStep",
+    "PathLossStep",
     "PersistenceStep",
     "PhotomStep",
     "PictureFrameStep",
