@@ -14,10 +14,22 @@ from typing import Any, Self
 
 from stpipe.system.safe_yaml import guarded
 
-__all__ = ["NDARRAY", "Tagged", "TaggedDict", "TaggedList", "TaggedStr", "dump", "load", "nodes"]
+__all__ = [
+    "NDARRAY",
+    "ORDERED",
+    "Tagged",
+    "TaggedDict",
+    "TaggedList",
+    "TaggedStr",
+    "dump",
+    "load",
+    "nodes",
+]
 
 _PREFIX = "tag:stsci.edu:asdf/"
 NDARRAY = f"{_PREFIX}core/ndarray-"
+_YAML = "tag:yaml.org,2002:"
+ORDERED = f"{_YAML}omap"  # a mapping that keeps an order, read as a list of mappings of one
 _ROOT = f"{_PREFIX}core/asdf-1.1.0"
 # Tags of older standards whose nodes are valid nodes of the newer tag, so that every tree that is
 # written is of one standard, whatever it was read from.
@@ -134,12 +146,16 @@ def _weight(tree: object) -> float:
 
 def _children(node: Any) -> list[Any]:
     values = node.values() if isinstance(node, dict) else node
-    # A mapping that keeps an order (!!omap) is read as a list of pairs.
     return [
         child
         for child in values
-        if isinstance(child, (dict, list, tuple)) and not isinstance(child, Tagged)
+        if isinstance(child, (dict, list, tuple)) and not _is_object(child)
     ]
+
+
+def _is_object(node: object) -> bool:
+    """Whether a node stands for an object, and not for a value of YAML itself."""
+    return isinstance(node, Tagged) and not node.tag.startswith(_YAML)
 
 
 def nodes(tree: object) -> Iterator[Any]:
@@ -176,8 +192,10 @@ def _loader() -> Any:
             pairs.update(loader.construct_mapping(node))
 
     Loader.add_multi_constructor("", tag)
-    # Dates stay text with their tag, so that they are written as they were read.
-    del Loader.yaml_constructors["tag:yaml.org,2002:timestamp"]
+    # Dates stay text with their tag, and ordered mappings lists of mappings with theirs, so that they
+    # are written as they were read.
+    for name in (f"{_YAML}timestamp", ORDERED):
+        del Loader.yaml_constructors[name]
     del Loader.yaml_constructors[None]
     return guarded(Loader)
 

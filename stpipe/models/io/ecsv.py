@@ -60,7 +60,7 @@ def read_ecsv(source: Source) -> tuple[dict[str, Any], Table]:
         lines = text.decode("utf-8").split("\n")  # cells may have other ends of lines
         count = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
         head = asdf_yaml.load("\n".join(line[2:] for line in lines[1:count]).encode())
-        tree = _untagged(dict(head.get("meta") or {}))
+        tree = dict(_untagged(head.get("meta") or {}))
         table = _table(head, "\n".join(lines[count:]), str(source.path))
         tree.pop(_MD5, None)
         _compare_rows(tree.pop(_ROWS, None), table, source)
@@ -221,6 +221,8 @@ def _untagged(node: object) -> Any:
     """Plain values: what astropy tags are objects of its own, which no model has."""
     if isinstance(node, Mapping):
         return {str(name): _untagged(value) for name, value in node.items()}
+    if isinstance(node, asdf_yaml.TaggedList) and node.tag == asdf_yaml.ORDERED:
+        return {str(name): _untagged(value) for pair in node for name, value in pair.items()}
     if isinstance(node, list):
         return [_untagged(value) for value in node]
     return str(node) if isinstance(node, asdf_yaml.Tagged) else node
