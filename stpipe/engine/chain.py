@@ -57,7 +57,9 @@ Model = TypeVar("Model", bound="DataModel")
 BAND_BYTES = 8_000_000  # of float32 data: little of it is halo, and it stays in cache
 BLOCK_BYTES = 4_000_000  # the same of some integrations, which have no halo if all rows fit
 THINNEST = 24  # rows; thinner bands would be mostly halo
-NARROWEST = 96  # columns of the thinnest bands; of longer exposures they have some integrations only
+NARROWEST = (
+    96  # columns of the thinnest bands; of longer exposures they have some integrations only
+)
 FLAGS_ROWS = 8  # rows of a long exposure in which most groups have an unflagged pixel
 
 
