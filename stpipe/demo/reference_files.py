@@ -23,14 +23,17 @@ from stpipe.demo.electronics import (
 )
 from stpipe.demo.geometry import is_reference
 from stpipe.demo.headers import optics
+from stpipe.demo.json_reference import JsonReference
 from stpipe.demo.lrs import Slit
+from stpipe.demo.nirspec import files as nirspec
+from stpipe.demo.nirspec.settings import Setting
 from stpipe.demo.observation import Observation
 from stpipe.demo.optics import APERTURES, ARCSEC2, distortion_model, megajansky
 from stpipe.demo.pixels import Pixels, dark_charge, make_pixels
 from stpipe.demo.scene import SIGMA
 from stpipe.models import dqflags
 
-Reference = models.DataModel | lrs.AperturesFile
+Reference = models.DataModel | JsonReference
 _Model = TypeVar("_Model", bound=models.DataModel)
 
 __all__ = ["REFERENCE_TYPES", "USEAFTER", "Setup", "make_reference", "setups"]
@@ -49,7 +52,7 @@ ANNULUS: Final = (6.0, 9.0)
 """Radii in pixels between which APCORR references have the background."""
 PRISM_SUBARRAYS: Final = (FULL, "SLITLESSPRISM")
 DETECTOR_WIDE: Final = frozenset(
-    {"ipc", "rscd", "distortion", "filteroffset", "photom", "specwcs", "apcorr"}
+    {"ipc", "rscd", "distortion", "filteroffset", "photom", "specwcs", "apcorr", *nirspec.MAKERS}
 )
 """Types whose files are for all subarrays of a detector."""
 
@@ -74,12 +77,12 @@ class Setup:
     detector: Detector
     subarray: Subarray
     frames: int
-    slit: Slit | None = None
+    spectrum: Slit | Setting | None = None
 
     @property
     def exposure_type(self) -> str:
         """EXP_TYPE of the exposures."""
-        return optics(self.detector, self.slit)["meta.exposure.type"]
+        return optics(self.detector, self.spectrum)["meta.exposure.type"]
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -108,7 +111,7 @@ def setups(observations: Iterable[Observation]) -> list[Setup]:
     longest: dict[tuple[str, str, str], Setup] = {}
     for observation in observations:
         setup = Setup(
-            observation.detector, observation.subarray, observation.frames, observation.slit
+            observation.detector, observation.subarray, observation.frames, observation.spectrum
         )
         key = (setup.detector.name, setup.subarray.name, setup.exposure_type)
         known = longest.setdefault(key, setup)
@@ -118,7 +121,15 @@ def setups(observations: Iterable[Observation]) -> list[Setup]:
 
 def make_reference(reftype: str, setup: Setup) -> Reference | None:
     """Make the reference file of a type; None where the instrument has none ("N/A")."""
-    return _MAKERS[reftype](setup)
+    spectrum = setup.spectrum
+    if not isinstance(spectrum, Setting) or reftype in _OF_PIXELS:
+        return _MAKERS[reftype](setup) if reftype in _MAKERS else None
+    if reftype not in nirspec.MAKERS:
+        return None
+    reference = nirspec.MAKERS[reftype](spectrum)
+    return (
+        reference if isinstance(reference, JsonReference) else _describe(reference, reftype, setup)
+    )
 
 
 def _mask(setup: Setup) -> models.DataModel:
@@ -267,7 +278,7 @@ def _photom(setup: Setup) -> models.DataModel | None:
     instrument = setup.detector.instrument
     if instrument == "NIRSPEC":
         return None
-    model = _PHOTOM[instrument] if setup.slit is None else models.MirLrsPhotomModel
+    model = _PHOTOM[instrument] if setup.spectrum is None else models.MirLrsPhotomModel
     reference = _describe(model(), "photom", setup)
     reference.phot_table = _photom_table(reference, setup)
     area = APERTURES[instrument].scale ** 2
@@ -278,7 +289,7 @@ def _photom(setup: Setup) -> models.DataModel | None:
 
 def _photom_table(reference: models.DataModel, setup: Setup) -> npt.NDArray[np.void]:
     known, factor = optics(setup.detector), megajansky(setup.detector)
-    if setup.slit is not None:
+    if setup.spectrum is not None:
         table: npt.NDArray[np.void] = lrs.photom_rows(reference, PRISM_SUBARRAYS, factor)
         return table
     second = "GENERIC" if setup.detector.is_miri else known["meta.instrument.pupil"]
@@ -287,7 +298,7 @@ def _photom_table(reference: models.DataModel, setup: Setup) -> npt.NDArray[np.v
 
 
 def _specwcs(setup: Setup) -> models.DataModel | None:
-    if setup.slit is None:
+    if setup.spectrum is None:
         return None
     reference = _describe(models.MiriLRSSpecwcsModel(), "specwcs", setup)
     lrs.fill_specwcs(reference)
@@ -295,7 +306,7 @@ def _specwcs(setup: Setup) -> models.DataModel | None:
 
 
 def _apcorr(setup: Setup) -> models.DataModel | None:
-    if setup.slit is None:
+    if setup.spectrum is None:
         return _circles(setup)
     reference = _describe(models.MirLrsApcorrModel(), "apcorr", setup)
     reference.apcorr_table = lrs.apcorr_rows(reference, PRISM_SUBARRAYS)
@@ -324,8 +335,9 @@ def _circles(setup: Setup) -> models.DataModel | None:
     return reference
 
 
-def _extract1d(setup: Setup) -> lrs.AperturesFile | None:
-    return lrs.aperture_reference(setup.slit, setup.subarray) if setup.slit else None
+def _extract1d(setup: Setup) -> JsonReference | None:
+    slit = setup.spectrum
+    return lrs.aperture_reference(slit, setup.subarray) if isinstance(slit, Slit) else None
 
 
 _CIRCLES: Final = MappingProxyType(
@@ -364,7 +376,11 @@ _MAKERS: Final[MappingProxyType[str, Callable[[Setup], Reference | None]]] = Map
         "extract1d": _extract1d,
     }
 )
-REFERENCE_TYPES: Final = tuple(_MAKERS)
+REFERENCE_TYPES: Final = tuple(dict.fromkeys((*_MAKERS, *nirspec.MAKERS)))
+_OF_PIXELS: Final = frozenset(
+    {"mask", "saturation", "superbias", "linearity", "dark", "gain", "readnoise"}
+)
+"""Types that NIRSpec's spectra share with other exposures."""
 
 
 def _describe(model: _Model, reftype: str, setup: Setup) -> _Model:

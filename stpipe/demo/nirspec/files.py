@@ -1,0 +1,264 @@
+"""The reference files that calibrate the simulated spectra, without their headers."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from stpipe import models
+from stpipe.demo.json_reference import JsonReference
+from stpipe.demo.nirspec import rays, transforms
+from stpipe.demo.nirspec.flux import MEGAJANSKY, pixel_area, response
+from stpipe.demo.nirspec.light import WIDTH
+from stpipe.demo.nirspec.settings import FIXED
+from stpipe.demo.optics import ARCSEC2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from stpipe.demo.nirspec.rays import Opening
+    from stpipe.demo.nirspec.settings import Setting
+    from stpipe.models.protocols import Table
+
+__all__ = ["MAKERS", "OPTICS"]
+
+APERTURE: Final = 8
+"""Rows of the aperture of a star."""
+ANY_APERTURE: Final = 10
+"""Rows of the aperture of a nebula, in the middle of its slit."""
+BACKGROUND: Final = (5.5, 11.5)
+"""Rows from the middle of the slit between which the background of a star is."""
+PLACES: Final = np.linspace(-0.6, 0.6, 13)
+"""Across a slit, of the WAVECORR reference, widths."""
+_PLACE: Final = np.dtype(
+    [("NO", np.int32), *((name, np.float64) for name in ("XC", "YC", "SIZEX", "SIZEY"))]
+)
+
+
+# --- optics --------------------------------------------------------------------------------------
+
+
+def _fpa(setting: Setting) -> models.DataModel:  # noqa: ARG001 - the same in all modes
+    reference = models.FPAModel()
+    reference.nrs1_model = transforms.focal_plane("NRS1")
+    reference.nrs2_model = transforms.focal_plane("NRS2")
+    return reference
+
+
+def _camera(setting: Setting) -> models.DataModel:  # noqa: ARG001
+    return _transform(models.CameraModel(), transforms.camera())
+
+
+def _collimator(setting: Setting) -> models.DataModel:  # noqa: ARG001
+    return _transform(models.CollimatorModel(), transforms.collimator())
+
+
+def _fore(setting: Setting) -> models.DataModel:  # noqa: ARG001
+    return _transform(models.FOREModel(), transforms.fore())
+
+
+def _ote(setting: Setting) -> models.DataModel:  # noqa: ARG001
+    return _transform(models.OTEModel(), transforms.telescope())
+
+
+def _transform(reference: Any, transform: Any) -> models.DataModel:
+    reference.model = transform
+    found: models.DataModel = reference
+    return found
+
+
+def _disperser(setting: Setting) -> models.DataModel:
+    from astropy.modeling.models import Polynomial1D
+
+    reference = models.DisperserModel()
+    reference.meta.instrument.grating = setting.optics["meta.instrument.grating"]
+    reference.groovedensity = rays.GROOVES
+    names = ("theta_x", "theta_y", "theta_z", "tilt_y")
+    for name, angle in zip(names, rays.WHEEL, strict=True):
+        reference.set(name, angle)
+    reference.tilt_x = 0.0
+    nominal, _, arcsec = rays.SENSOR
+    for axis, slope in (("x", arcsec), ("y", 0.0)):
+        sensor = {
+            "temperatures": [37.0],
+            "tilt_model": Polynomial1D(1, c0=-slope * nominal, c1=slope),
+            "unit": "arcsec",
+            "zeroreadings": [nominal],
+        }
+        reference.set(f"gwa_tilt{axis}", sensor)
+    return reference
+
+
+def _wavelengthrange(setting: Setting) -> models.DataModel:
+    known = setting.optics
+    reference = models.WavelengthrangeModel()
+    name = f"{known['meta.instrument.filter']}_{known['meta.instrument.grating']}"
+    reference.waverange_selector = [name]
+    reference.wavelengthrange = [list(rays.BAND)]
+    reference.order = [rays.ORDER]
+    return reference
+
+
+def _msa(setting: Setting) -> models.DataModel:  # noqa: ARG001
+    from astropy.modeling.models import Identity
+
+    reference = models.MSAModel()
+    openings = [(hole.x, hole.y, hole.width, hole.height) for hole in FIXED.values()]
+    rows = [(number, *opening) for number, opening in enumerate(openings, 1)]
+    reference.set("Q5", {"model": Identity(2), "data": np.array(rows, _PLACE)})
+    return reference
+
+
+# --- response ------------------------------------------------------------------------------------
+
+
+def _wavecorr(setting: Setting) -> models.DataModel:
+    """By how many pixels light of a place across a slit is beside that of its middle."""
+    from astropy.modeling.models import Tabular2D
+
+    reference = models.WaveCorrModel()
+    waves = np.linspace(rays.BAND[0] - 1e-8, rays.BAND[1] + 1e-8, 24)
+    apertures = []
+    for slit in setting.slits:
+        column, row = rays.to_pixels(slit.opening, 0.0, 0.0, waves)
+        steps = [rays.to_slit(slit.opening, column + end, row)[1] for end in (-0.5, 0.5)]
+        shifted = [rays.to_slit(slit.opening, column, row, place)[1] - waves for place in PLACES]
+        table = np.transpose(shifted / (steps[1] - steps[0]))
+        offset = Tabular2D((waves, PLACES), table, bounds_error=False, fill_value=None)
+        apertures.append(
+            {
+                "aperture_name": slit.name,
+                "zero_point_offset": offset,
+                "variance": np.zeros(table.shape),
+                "width": slit.opening.width,
+            }
+        )
+    reference.apertures = apertures
+    return reference
+
+
+def _photom(setting: Setting) -> models.DataModel:
+    reference = models.NrsFsPhotomModel()
+    waves = np.linspace(*rays.BAND, 300)
+    rows = [
+        {
+            **_configuration(setting),
+            "slit": slit.name,
+            "photmj": MEGAJANSKY,
+            "nelem": waves.size,
+            "wavelength": waves * 1e6,
+            "relresponse": response(waves),
+            "reluncertainty": 0 * waves,
+        }
+        for slit in setting.slits
+    ]
+    reference.phot_table = _table(reference, "phot_table", rows)
+    return reference
+
+
+def _area(setting: Setting) -> models.DataModel:
+    reference = models.NirspecSlitAreaModel()
+    rows = [
+        {"slit_id": slit.name, "pixarea": pixel_area(slit.opening) / ARCSEC2}
+        for slit in setting.slits
+    ]
+    reference.area_table = _table(reference, "area_table", rows)
+    return reference
+
+
+# --- extraction ----------------------------------------------------------------------------------
+
+
+def _extract1d(setting: Setting) -> JsonReference:
+    target, *_ = setting.slits
+    middle = _middle_row(target.opening)
+    limits = [middle + sign * row for sign in (-1, 1) for row in BACKGROUND[::sign]]
+    star = {
+        "id": target.name,
+        "extract_width": APERTURE,
+        "bkg_coeff": [[limit] for limit in limits],
+        "bkg_order": 0,
+    }
+    apertures = [star, {"id": "ANY", "extract_width": ANY_APERTURE}]
+    header = {"REFTYPE": "EXTRACT1D", "TELESCOP": "JWST", "INSTRUME": "NIRSPEC"}
+    return JsonReference({**header, "apertures": apertures})
+
+
+def _middle_row(opening: Opening) -> float:
+    """0-based, in the rectified image, which reaches a tenth beyond the slit."""
+    pixels = 1.1 * opening.height / (rays.PITCH * rays.COLLIMATOR / rays.CAMERA)
+    return float(np.ceil(pixels) / 2)
+
+
+def _apcorr(setting: Setting) -> models.DataModel:
+    """All light of a star over that within some rows around it."""
+    from scipy.special import erf
+
+    reference = models.NrsFsApcorrModel()
+    waves, sizes, phases = (
+        np.linspace(0.9, 2.0, 12),
+        np.arange(3.0, 16.0),
+        np.array([0.0, 0.5, 1.0]),
+    )
+    shape = (sizes.size, waves.size, phases.size)
+    # Rows at the edge count in part, but show light of all of their height.
+    sigma = np.sqrt(WIDTH**2 + 1 / 3)
+    factors = 1 / erf(sizes / 2 / (np.sqrt(2) * sigma))
+    rows = [
+        {
+            **_configuration(setting),
+            "slit": slit.name,
+            "wavelength": waves,
+            "nelem_wl": waves.size,
+            "size": np.tile(sizes[:, np.newaxis], (1, waves.size)),
+            "nelem_size": sizes.size,
+            "pixphase": phases,
+            "apcorr": np.broadcast_to(factors[:, np.newaxis, np.newaxis], shape),
+            "apcorr_err": np.zeros(shape),
+        }
+        for slit in setting.slits
+    ]
+    reference.apcorr_table = _table(reference, "apcorr_table", rows)
+    reference.sizeunit = "pixels"
+    return reference
+
+
+def _configuration(setting: Setting) -> dict[str, str]:
+    """What rows of a table are selected by."""
+    return {name: setting.optics[f"meta.instrument.{name}"] for name in ("filter", "grating")}
+
+
+def _table(reference: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A table of the reference's schema, from rows of cells by column."""
+    schema = reference.schema.arrays[name].dtype
+    cells = {column: np.shape(value) for column, value in rows[0].items()}
+    dtype = [(column, schema[column].base, cells.get(column, ())) for column in schema.names]
+    table = np.zeros(len(rows), dtype)
+    for number, row in enumerate(rows):
+        for column, value in row.items():
+            table[column][number] = value
+    return table
+
+
+MAKERS: Final[Mapping[str, Callable[[Setting], Any]]] = MappingProxyType(
+    {
+        "fpa": _fpa,
+        "camera": _camera,
+        "collimator": _collimator,
+        "disperser": _disperser,
+        "wavelengthrange": _wavelengthrange,
+        "msa": _msa,
+        "fore": _fore,
+        "ote": _ote,
+        "wavecorr": _wavecorr,
+        "photom": _photom,
+        "area": _area,
+        "extract1d": _extract1d,
+        "apcorr": _apcorr,
+    }
+)
+"""How each type of reference file is made."""
+OPTICS: Final = tuple(list(MAKERS)[:8])
+"""The types that coordinates are made of."""
