@@ -51,8 +51,8 @@ _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "apcorr": (_EXP_TYPE,),
     "extract1d": (_EXP_TYPE,),
     **dict.fromkeys(OPTICS, (_EXP_TYPE,)),
-    "wavecorr": (_EXP_TYPE,),
-    "area": (_EXP_TYPE,),
+    **dict.fromkeys(("wavecorr", "fflat", "pathloss", "area"), (_EXP_TYPE,)),
+    **dict.fromkeys(("sflat", "dflat"), (_DETECTOR, _SUBARRAY)),
 }
 """What decides about a reference file of each type."""
 

@@ -21,11 +21,12 @@ from stpipe.demo.electronics import (
     reset_anomaly,
     saturation_level,
 )
-from stpipe.demo.geometry import is_reference
+from stpipe.demo.geometry import is_reference, science_positions
 from stpipe.demo.headers import optics
 from stpipe.demo.json_reference import JsonReference
 from stpipe.demo.lrs import Slit
 from stpipe.demo.nirspec import files as nirspec
+from stpipe.demo.nirspec.response import spectrograph
 from stpipe.demo.nirspec.settings import Setting
 from stpipe.demo.observation import Observation
 from stpipe.demo.optics import APERTURES, ARCSEC2, distortion_model, megajansky
@@ -122,14 +123,12 @@ def setups(observations: Iterable[Observation]) -> list[Setup]:
 def make_reference(reftype: str, setup: Setup) -> Reference | None:
     """Make the reference file of a type; None where the instrument has none ("N/A")."""
     spectrum = setup.spectrum
-    if not isinstance(spectrum, Setting) or reftype in _OF_PIXELS:
-        return _MAKERS[reftype](setup) if reftype in _MAKERS else None
-    if reftype not in nirspec.MAKERS:
-        return None
-    reference = nirspec.MAKERS[reftype](spectrum)
-    return (
-        reference if isinstance(reference, JsonReference) else _describe(reference, reftype, setup)
-    )
+    if isinstance(spectrum, Setting) and reftype in nirspec.MAKERS:
+        reference: Reference = nirspec.MAKERS[reftype](spectrum)
+        if isinstance(reference, JsonReference):
+            return reference
+        return _describe(reference, reftype, setup)
+    return _MAKERS[reftype](setup) if reftype in _MAKERS else None
 
 
 def _mask(setup: Setup) -> models.DataModel:
@@ -274,6 +273,38 @@ def _flat(setup: Setup) -> models.DataModel | None:
     return reference
 
 
+def _dflat(setup: Setup) -> models.DataModel | None:
+    """Response of NIRSpec's pixels in DN, the same at all wavelengths."""
+    if not isinstance(setup.spectrum, Setting):
+        return None
+    reference = _describe(models.NirspecFlatModel(), "dflat", setup)
+    pixels = setup.pixels
+    reference.data = (pixels.response * np.float32(setup.detector.gain) / pixels.gain)[np.newaxis]
+    reference.wavelength = np.array([(1.4,)], reference.schema.arrays["wavelength"].dtype)
+    _finish_flat(reference, setup)
+    return reference
+
+
+def _sflat(setup: Setup) -> models.DataModel | None:
+    """Throughput of NIRSpec's spectrograph, from pixel to pixel."""
+    if not isinstance(setup.spectrum, Setting):
+        return None
+    reference = _describe(models.NirspecFlatModel(), "sflat", setup)
+    rows, columns = science_positions(setup.subarray)
+    reference.data = spectrograph(columns.astype(float), rows.astype(float)).astype(np.float32)
+    _finish_flat(reference, setup)
+    return reference
+
+
+def _finish_flat(reference: models.DataModel, setup: Setup) -> None:
+    """Errors and flags of a flat that does not vary with the wavelength but slowly."""
+    reference.err = np.full_like(reference.data, nirspec.FLAT_ERROR)
+    dead = setup.pixels.dq & dqflags.DEAD > 0
+    dq = np.where(dead, dqflags.NO_FLAT_FIELD, dqflags.GOOD).astype(np.uint32)
+    reference.dq = np.broadcast_to(dq, reference.data.shape)
+    reference.flat_table = nirspec.fast_variation(reference, np.ones_like)
+
+
 def _photom(setup: Setup) -> models.DataModel | None:
     instrument = setup.detector.instrument
     if instrument == "NIRSPEC":
@@ -298,7 +329,7 @@ def _photom_table(reference: models.DataModel, setup: Setup) -> npt.NDArray[np.v
 
 
 def _specwcs(setup: Setup) -> models.DataModel | None:
-    if setup.spectrum is None:
+    if not isinstance(setup.spectrum, Slit):
         return None
     reference = _describe(models.MiriLRSSpecwcsModel(), "specwcs", setup)
     lrs.fill_specwcs(reference)
@@ -370,6 +401,8 @@ _MAKERS: Final[MappingProxyType[str, Callable[[Setup], Reference | None]]] = Map
         "distortion": _distortion,
         "filteroffset": _filteroffset,
         "flat": _flat,
+        "dflat": _dflat,
+        "sflat": _sflat,
         "photom": _photom,
         "specwcs": _specwcs,
         "apcorr": _apcorr,
@@ -377,10 +410,6 @@ _MAKERS: Final[MappingProxyType[str, Callable[[Setup], Reference | None]]] = Map
     }
 )
 REFERENCE_TYPES: Final = tuple(dict.fromkeys((*_MAKERS, *nirspec.MAKERS)))
-_OF_PIXELS: Final = frozenset(
-    {"mask", "saturation", "superbias", "linearity", "dark", "gain", "readnoise"}
-)
-"""Types that NIRSpec's spectra share with other exposures."""
 
 
 def _describe(model: _Model, reftype: str, setup: Setup) -> _Model:

@@ -26,9 +26,12 @@ WHOLE: Final = 0.99
 """Part of the pixels of an aperture that has to be there."""
 COLUMNS: Final = {"Jy": ("FLUX", "FLUX_ERROR"), "MJy/sr": ("SURF_BRIGHT", "SB_ERROR")}
 """Of stars, and of nebulae."""
-SHARED: Final = 1.5
-"""Largest pull of rectified spectra: their pixels share noise with their neighbours, which errors of
-single pixels do not know; half a pixel from the detector's the sum over rows is wider by 1.41."""
+WIDEST: Final = {"Jy": 1.6, "MJy/sr": 1.1}
+"""Largest pull of rectified spectra. Where rows of the detector meet in the middle of a rectified one,
+both share their noise, and the sum over rows scatters 1.41 times as much as errors of pixels say. In
+the slope of a star's profile neighbours with different weights, and bad pixels, add to it."""
+OUTLIER: Final = 5
+"""Errors beyond which a value is left out: bad pixels next to a star's peak."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class SpectrumFound:
         Mean and standard deviation of (found - truth) / error there.
     shift, shift_error
         How far lines are from their wavelengths, pixels, and its error.
-    rectified
-        Whether it was extracted from a rectified image.
+    widest
+        Largest pull that is expected.
     """
 
     slit: str
@@ -58,14 +61,14 @@ class SpectrumFound:
     pull_width: float
     shift: float
     shift_error: float
-    rectified: bool
+    widest: float
 
     @property
     def unbiased(self) -> bool:
         """Whether it is unbiased within four errors, lines within a 20th of a pixel, errors right."""
         mean = abs(self.pull_mean) * np.sqrt(self.wavelengths) < 4 * self.pull_width
-        widest = SHARED if self.rectified else 1.1
-        return bool(mean and 0.9 < self.pull_width < widest and abs(self.shift) < 0.05)  # noqa: PLR2004
+        width = 0.9 < self.pull_width < self.widest  # noqa: PLR2004
+        return bool(mean and width and abs(self.shift) < 0.05)  # noqa: PLR2004
 
     def __str__(self) -> str:
         pull = f"{self.pull_mean:+.3f} +- {self.pull_width:.3f}"
@@ -82,14 +85,16 @@ def spectra_found(product: Path, truth: Path) -> Iterator[SpectrumFound]:
         rectified = found.meta.cal_step.resample == "COMPLETE"
         for spectrum in found.spec:
             table = known[spectrum.name]
-            names = COLUMNS[table.columns["spectrum"].unit]
+            unit = table.columns["spectrum"].unit
+            widest = WIDEST[unit] if rectified else 1.1
+            truth_table = np.array(table.data)
             yield spectrum_found(
-                spectrum.name, spectrum.spec_table, np.array(table.data), names, rectified=rectified
+                spectrum.name, spectrum.spec_table, truth_table, COLUMNS[unit], widest
             )
 
 
 def spectrum_found(
-    slit: str, table: Table, truth: Table, names: tuple[str, str], *, rectified: bool
+    slit: str, table: Table, truth: Table, names: tuple[str, str], widest: float
 ) -> SpectrumFound:
     """Compare a table of extract_1d with the truth.
 
@@ -102,8 +107,8 @@ def spectrum_found(
         Columns wavelength (um), spectrum, continuum.
     names : (str, str)
         The columns of values and errors in the table.
-    rectified : bool
-        Whether it was extracted from a rectified image.
+    widest : float
+        Largest pull that is expected.
     """
     waves = np.asarray(table["WAVELENGTH"], float)
     values, errors = (np.asarray(table[name], float) for name in names)
@@ -112,8 +117,10 @@ def spectrum_found(
     pixels = table["NPIXELS"]
     good = np.isfinite(values) & (errors > 0) & (pixels > WHOLE * np.nanmax(pixels))
     lines = true / continuum > 1 + LINE
+    pulls = (values - true) / np.where(errors > 0, errors, np.nan)
+    good &= np.abs(pulls) < OUTLIER
     between = good & ~lines
-    pull = ((values - true) / np.where(errors > 0, errors, 1.0))[between]
+    pull = pulls[between]
     shift, shift_error = _shift(values - true, errors, np.gradient(true, axis=-1), good & lines)
     return SpectrumFound(
         slit=slit,
@@ -123,7 +130,7 @@ def spectrum_found(
         pull_width=float(pull.std()),
         shift=shift,
         shift_error=shift_error,
-        rectified=rectified,
+        widest=widest,
     )
 
 

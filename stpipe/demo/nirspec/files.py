@@ -10,19 +10,26 @@ import numpy as np
 from stpipe import models
 from stpipe.demo.json_reference import JsonReference
 from stpipe.demo.nirspec import rays, transforms
-from stpipe.demo.nirspec.flux import MEGAJANSKY, pixel_area, response
 from stpipe.demo.nirspec.light import WIDTH
+from stpipe.demo.nirspec.response import (
+    MEGAJANSKY,
+    fore_optics,
+    passing_nebula,
+    passing_star,
+    pixel_area,
+    sensitivity,
+)
 from stpipe.demo.nirspec.settings import FIXED
 from stpipe.demo.optics import ARCSEC2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from stpipe.demo.nirspec.rays import Opening
+    from stpipe.demo.nirspec.rays import Doubles, Opening
     from stpipe.demo.nirspec.settings import Setting
     from stpipe.models.protocols import Table
 
-__all__ = ["MAKERS", "OPTICS"]
+__all__ = ["FLAT_ERROR", "MAKERS", "OPTICS", "fast_variation"]
 
 APERTURE: Final = 8
 """Rows of the aperture of a star."""
@@ -31,7 +38,8 @@ ANY_APERTURE: Final = 10
 BACKGROUND: Final = (5.5, 11.5)
 """Rows from the middle of the slit between which the background of a star is."""
 PLACES: Final = np.linspace(-0.6, 0.6, 13)
-"""Across a slit, of the WAVECORR reference, widths."""
+"""Across and along a slit, widths and heights, of WAVECORR and PATHLOSS references."""
+FLAT_ERROR: Final = 0.0005
 _PLACE: Final = np.dtype(
     [("NO", np.int32), *((name, np.float64) for name in ("XC", "YC", "SIZEX", "SIZEY"))]
 )
@@ -149,7 +157,7 @@ def _photom(setting: Setting) -> models.DataModel:
             "photmj": MEGAJANSKY,
             "nelem": waves.size,
             "wavelength": waves * 1e6,
-            "relresponse": response(waves),
+            "relresponse": sensitivity(waves),
             "reluncertainty": 0 * waves,
         }
         for slit in setting.slits
@@ -165,6 +173,45 @@ def _area(setting: Setting) -> models.DataModel:
         for slit in setting.slits
     ]
     reference.area_table = _table(reference, "area_table", rows)
+    return reference
+
+
+def _fflat(setting: Setting) -> models.DataModel:  # noqa: ARG001
+    reference = models.NirspecFlatModel()
+    reference.flat_table = fast_variation(reference, fore_optics)
+    return reference
+
+
+def fast_variation(reference: Any, throughput: Callable[[Doubles], Doubles]) -> Table:
+    """The table FAST_VARIATION of a flat, for all slits."""
+    waves = np.arange(0.9, 2.0, 0.002)
+    row = {
+        "slit_name": "ANY",
+        "nelem": waves.size,
+        "wavelength": waves,
+        "data": throughput(waves * 1e-6),
+        "error": np.full(waves.size, FLAT_ERROR),
+    }
+    return _table(reference, "flat_table", [row])
+
+
+def _pathloss(setting: Setting) -> models.DataModel:
+    reference = models.PathlossModel()
+    reference.meta.exposure.type = setting.exposure_type
+    waves = np.linspace(0.9e-6, 2.0e-6, 5)
+    along = {"crpix": 1.0, "crval": waves[0], "cdelt": waves[1] - waves[0]}
+    across = {"crpix": 1.0, "crval": PLACES[0], "cdelt": PLACES[1] - PLACES[0]}
+    star = np.array([[passing_star(waves, (x, y)) for x in PLACES] for y in PLACES])
+    for slit in setting.slits:
+        reference.apertures.append({"name": slit.name})
+        aperture = reference.apertures[-1]
+        aperture.pointsource_data = np.moveaxis(star, -1, 0).astype(np.float32)
+        aperture.uniform_data = passing_nebula(waves).astype(np.float32)
+        for axis, known in (("1", across), ("2", across), ("3", along)):
+            for name, value in known.items():
+                aperture.set(f"pointsource_wcs.{name}{axis}", value)
+        for name, value in along.items():
+            aperture.set(f"uniform_wcs.{name}1", value)
     return reference
 
 
@@ -253,6 +300,8 @@ MAKERS: Final[Mapping[str, Callable[[Setting], Any]]] = MappingProxyType(
         "fore": _fore,
         "ote": _ote,
         "wavecorr": _wavecorr,
+        "fflat": _fflat,
+        "pathloss": _pathloss,
         "photom": _photom,
         "area": _area,
         "extract1d": _extract1d,

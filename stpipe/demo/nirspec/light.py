@@ -12,7 +12,14 @@ import numpy as np
 
 from stpipe.demo.detectors import FULL, Detector, Subarray
 from stpipe.demo.nirspec import rays
-from stpipe.demo.nirspec.flux import conversion, pixel_area
+from stpipe.demo.nirspec.response import (
+    conversion,
+    fore_optics,
+    passing_nebula,
+    passing_star,
+    pixel_area,
+    spectrograph,
+)
 from stpipe.demo.nirspec.settings import SKY
 
 if TYPE_CHECKING:
@@ -61,14 +68,15 @@ def _of_slit(slit: Slit, subarray: Subarray, box: tuple[slice, slice]) -> Double
         found += lit * _filling(slit.source, slit, waves)
     else:
         found += lit * _star(slit, x, y)
-    image: Doubles = np.nan_to_num(found)
+    image: Doubles = np.nan_to_num(found * spectrograph(x, y))
     return image
 
 
 def _filling(source: Source, slit: Slit, waves: Doubles) -> Doubles:
     """Count rates of light that fills the slit."""
     brightness = source.spectrum(waves * 1e6) * pixel_area(slit.opening)
-    found: Doubles = brightness / conversion(waves)
+    throughput = passing_nebula(waves) * fore_optics(waves)
+    found: Doubles = brightness * throughput / conversion(waves)
     return found
 
 
@@ -76,10 +84,12 @@ def _star(slit: Slit, x: Doubles, y: Doubles) -> Doubles:
     """Count rates of a star; where it is beside the middle of the slit, colours are shifted."""
     from scipy.special import erf
 
-    across, along = slit.source.place or (0.0, 0.0)
+    at = slit.source.place or (0.0, 0.0)
+    across, along = at
     place, waves = rays.to_slit(slit.opening, x, y, across)
     pixels = (place - along) / np.gradient(place, axis=0)
     ends = [(1 + erf((pixels + end) / (np.sqrt(2) * WIDTH))) / 2 for end in (-0.5, 0.5)]
     flux = slit.source.spectrum(waves * 1e6) * 1e-6  # MJy
-    found: Doubles = (ends[1] - ends[0]) * flux / conversion(waves)
+    throughput = passing_star(waves, at) * fore_optics(waves)
+    found: Doubles = (ends[1] - ends[0]) * flux * throughput / conversion(waves)
     return found
