@@ -27,9 +27,8 @@ WHOLE: Final = 0.99
 COLUMNS: Final = {"Jy": ("FLUX", "FLUX_ERROR"), "MJy/sr": ("SURF_BRIGHT", "SB_ERROR")}
 """Of stars, and of nebulae."""
 WIDEST: Final = {"Jy": 1.6, "MJy/sr": 1.1}
-"""Largest pull of rectified spectra. Where rows of the detector meet in the middle of a rectified one,
-both share their noise, and the sum over rows scatters 1.41 times as much as errors of pixels say. In
-the slope of a star's profile neighbours with different weights, and bad pixels, add to it."""
+"""Largest pull of rectified spectra. In the slope of a star's profile neighbours with different weights
+move light, by as much as the noise here; with weight_type=exptime the pull is 1.05."""
 OUTLIER: Final = 5
 """Errors beyond which a value is left out: bad pixels next to a star's peak."""
 
