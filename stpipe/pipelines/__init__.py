@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stpipe.pipelines.guider import GuiderPipeline
     from stpipe.pipelines.image2 import Image2Pipeline
     from stpipe.pipelines.image3 import Image3Pipeline
+    from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
     from stpipe.pipelines.sloper import SloperPipeline
     from stpipe.pipelines.spec2 import Spec2Pipeline
 
@@ -21,6 +22,7 @@ __all__ = [
     "GuiderPipeline",
     "Image2Pipeline",
     "Image3Pipeline",
+    "MasterBackgroundMosPipeline",
     "SloperPipeline",
     "Spec2Pipeline",
 ]

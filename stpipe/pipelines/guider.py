@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe.core.pipeline import Pipeline
 from stpipe.steps.stage1.dq_init import DQInitStep
 from stpipe.steps.stage1.guider_cds import GuiderCdsStep
-from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 
 if TYPE_CHECKING:
     from stpipe.models import GuiderRawModel

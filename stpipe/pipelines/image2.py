@@ -9,7 +9,7 @@ from stpipe.core.products import model_name
 from stpipe.core.step import Products
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
-from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.resample import ResampleStep
 

@@ -8,37 +8,49 @@ from stpipe.core.pipeline import Pipeline
 from stpipe.core.products import model_name
 from stpipe.core.step import Products
 from stpipe.errors import InputError
-from stpipe.science.exposure_types import LRS, SLIT, SLITLESS
+from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
+from stpipe.science.exposure_types import LRS, NARROW_SLITS, NIRSPEC_SLITS, SLIT, SLITLESS
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
+from stpipe.steps.stage2.barshadow import BarShadowStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
-from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+from stpipe.steps.stage2.pathloss.step import PathLossStep
 from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
+from stpipe.steps.stage2.wavecorr import WavecorrStep
 
 if TYPE_CHECKING:
     from stpipe.science.ramps.integrations import RateModel
 
 __all__ = ["Spec2Pipeline"]
 
+SLICES = "NRS_IFU"
+SUPPORTED = LRS | SLITLESS | NARROW_SLITS | {SLICES}
+
 
 class Spec2Pipeline(Pipeline):
     """From count rates to calibrated spectra: coordinates, source type, response, flux, extraction.
 
-    The low-resolution spectra of MIRI, with a slit, which are rectified, and without; and slitless
-    spectra of NIRISS, which need the catalogue of a direct image:
+    Slits and shutters of NIRSpec and the slit of MIRI's prism, whose spectra are rectified before they
+    are extracted; their integrations; the prism without slit; the slices of NIRSpec, which are
+    calibrated; and slitless spectra of NIRISS, which need the catalogue of a direct image:
     `--steps.extract_2d.source_catalog=PATH`.
     """
 
     alias = "calwebb_spec2"
     step_defs = {
         "assign_wcs": AssignWcsStep,
-        "srctype": SourceTypeStep,
         "bkg_subtract": BackgroundStep,
-        "flat_field": FlatFieldStep,
         "extract_2d": Extract2dStep,
+        "srctype": SourceTypeStep,
+        "master_background_mos": MasterBackgroundMosPipeline,
+        "wavecorr": WavecorrStep,
+        "flat_field": FlatFieldStep,
+        "pathloss": PathLossStep,
+        "barshadow": BarShadowStep,
         "photom": PhotomStep,
         "resample_spec": ResampleSpecStep,
         "extract_1d": Extract1dStep,
@@ -47,20 +59,44 @@ class Spec2Pipeline(Pipeline):
     def process(self, exposure: RateModel) -> Any:
         """Calibrate an exposure, or all its integrations; return (calibrated, rectified, spectra)."""
         kind = str(exposure.meta.exposure.type).upper()
-        if kind not in LRS | SLITLESS:
+        if kind not in SUPPORTED:
             raise InputError(
                 f"{self.name}: exposures of type {kind} are not supported, allowed: "
-                f"{', '.join(sorted(LRS | SLITLESS))}."
+                f"{', '.join(sorted(SUPPORTED))}."
             )
         exposure = self.assign_wcs(exposure)
         if kind in SLITLESS:
             return self._slitless(exposure)
+        if kind in NARROW_SLITS:
+            return self._slits(exposure, kind)
+        return self._one_spectrum(exposure, kind)
+
+    def _one_spectrum(self, exposure: RateModel, kind: str) -> Any:
+        """Calibrate the spectrum of MIRI's prism, or the slices of NIRSpec."""
         exposure = self.srctype(exposure)
         exposure = self.bkg_subtract(exposure)
         exposure = self.flat_field(exposure)
+        exposure = self.pathloss(exposure)
         calibrated = self.photom(exposure)
+        if kind == SLICES:
+            return Products(("calibrated", "rectified", "spectra"), (calibrated, None, None))
         has_slit = kind in SLIT and model_name(calibrated) == "ImageModel"
-        rectified = self.resample_spec(calibrated) if has_slit else None
+        return self._extract(calibrated, rectify=has_slit)
+
+    def _slits(self, exposure: RateModel, kind: str) -> Any:
+        """Calibrate the spectra of NIRSpec's slits and shutters, one by one in one file."""
+        slits = self.extract_2d(self.bkg_subtract(exposure))
+        slits = self.srctype(slits)
+        if kind == "NRS_MSASPEC":
+            slits = self.master_background_mos(slits)
+        slits = self.wavecorr(slits)
+        slits = self.flat_field(slits)
+        slits = self.pathloss(slits)
+        slits = self.barshadow(slits)
+        return self._extract(self.photom(slits), rectify=kind in NIRSPEC_SLITS)
+
+    def _extract(self, calibrated: Any, *, rectify: bool) -> Any:
+        rectified = self.resample_spec(calibrated) if rectify else None
         spectra = self.extract_1d(calibrated if rectified is None else rectified)
         if self.resample_spec.skip:
             rectified = None  # it is the calibrated image
@@ -70,6 +106,4 @@ class Spec2Pipeline(Pipeline):
         """Calibrate and extract the spectra of all sources; return (calibrated, rectified, spectra)."""
         exposure = self.flat_field(self.bkg_subtract(exposure))
         cutouts = self.srctype(self.extract_2d(exposure))
-        calibrated = self.photom(cutouts)
-        spectra = self.extract_1d(calibrated)
-        return Products(("calibrated", "rectified", "spectra"), (calibrated, None, spectra))
+        return self._extract(self.photom(cutouts), rectify=False)

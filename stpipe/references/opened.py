@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stpipe.engine.rectangle import Rectangle
 from stpipe.errors import InputError, ReferenceMissing
 from stpipe.references.selection import Reference
 
 if TYPE_CHECKING:
-    from stpipe.engine.rectangle import Rectangle
     from stpipe.models import DataModel
 
 __all__ = [
@@ -142,6 +142,20 @@ class CutReference:
         """The same reference cut to a rectangle of the exposure."""
         return CutReference(self._model, self._cut.part(place))
 
+    def on_detector(self, place: Rectangle) -> CutReference:
+        """The same reference cut to a rectangle of the detector, such as that of a slit.
+
+        Raises
+        ------
+        ReferenceMissing
+            When its images do not hold all of the rectangle.
+        """
+        area = _area(self._model, place.shape)
+        if area == (0, 0):
+            return self
+        name = str(self._model.meta.filename)
+        return CutReference(self._model, _within(self._model, area, place, name))
+
     def must_be(self, reference_type: str, path: Path) -> None:
         """Refuse an override that is an exposure, or a reference file of another type."""
         found = self._model.get("meta.reftype")
@@ -195,21 +209,30 @@ def _open_cut(path: Path, exposure: DataModel) -> CutReference:
 
 def _cut(reference: DataModel, exposure: DataModel, path: Path) -> Cut:
     """Where the exposure lies in the reference (SUBSTRT, SUBSIZE of both)."""
-    rows, columns = (exposure.shape or (0, 0))[-2:]
+    if exposure.shape is None:  # slits, each of which has a place of its own
+        return Cut((0, 0), slice(0, 0), slice(0, 0))
+    rows, columns = exposure.shape[-2:]
     area = _area(reference, (rows, columns))
     if area == (0, 0):
         return Cut(area, slice(0, 0), slice(0, 0))
     if (rows, columns) == INTERLEAVED and area == (columns, columns):
         rows = columns  # the reference is for the science pixels alone
-    y0 = _start(exposure, "ystart", (rows, columns)) - _start(reference, "ystart", area)
-    x0 = _start(exposure, "xstart", (rows, columns)) - _start(reference, "xstart", area)
-    if min(y0, x0) < 0 or y0 + rows > area[0] or x0 + columns > area[1]:
+    y0, x0 = (_start(exposure, name, (rows, columns)) - 1 for name in ("ystart", "xstart"))
+    return _within(reference, area, Rectangle(y0, y0 + rows, x0, x0 + columns), path)
+
+
+def _within(reference: DataModel, area: tuple[int, int], place: Rectangle, path: Path | str) -> Cut:
+    """Where a rectangle of the detector, from 0, lies in the reference."""
+    y0, x0 = (_start(reference, name, area) - 1 for name in ("ystart", "xstart"))
+    rows, columns = (slice(place.y0 - y0, place.y1 - y0), slice(place.x0 - x0, place.x1 - x0))
+    if min(rows.start, columns.start) < 0 or rows.stop > area[0] or columns.stop > area[1]:
+        height, width = place.shape
         raise ReferenceMissing(
             f"reference file {path}: its {area[0]} x {area[1]} pixels do not hold the exposure's "
-            f"{rows} x {columns} pixels at row {y0}, column {x0} of it. "
+            f"{height} x {width} pixels at row {rows.start}, column {columns.start} of it. "
             "Give a reference file of this subarray or of the full frame."
         )
-    return Cut(area, slice(y0, y0 + rows), slice(x0, x0 + columns))
+    return Cut(area, rows, columns)
 
 
 def _area(reference: DataModel, frame: tuple[int, int]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LRS",
+    "NARROW_SLITS",
     "NIRSPEC_SLITS",
     "SLIT",
     "SLITLESS",
@@ -24,6 +25,8 @@ __all__ = [
 LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
 SLIT = frozenset({"MIR_LRS-FIXEDSLIT"})  # which holds one source, and is rectified
 NIRSPEC_SLITS = frozenset({"NRS_FIXEDSLIT", "NRS_MSASPEC"})  # many, which are rectified
+# Whose point sources have other wavelengths beside the middle of the slit.
+NARROW_SLITS = NIRSPEC_SLITS | {"NRS_BRIGHTOBJ"}
 SLITLESS = frozenset({"NIS_WFSS"})  # whose sources are cut out one by one
 WFSS = frozenset({"NIS_WFSS", "NRC_WFSS", "NRC_GRISM", "MIR_WFSS"})
 _TIME_SERIES = frozenset({"NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ"})

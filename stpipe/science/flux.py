@@ -69,7 +69,7 @@ def dispersion(wavelength: Floats | Doubles, direction: int) -> Doubles:
 
 
 def convert(
-    values: Mapping[str, Floats], conversion: float | Doubles, *, inverse: bool = False
+    values: Mapping[str, Floats], conversion: float | Floats | Doubles, *, inverse: bool = False
 ) -> dict[str, Floats]:
     """Values times the conversion, variances times its square.
 
@@ -77,7 +77,7 @@ def convert(
     ----------
     values : dict of (..., rows, columns) float32
         By the name of the array: `data`, `err`, `var_...`.
-    conversion : float or (rows, columns) float64
+    conversion : float or (rows, columns) float32 or float64
     inverse : bool
         Divide instead.
 

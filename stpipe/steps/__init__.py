@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from stpipe.steps.stage1.saturation.step import SaturationStep
     from stpipe.steps.stage1.superbias import SuperBiasStep
     from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
+    from stpipe.steps.stage2.barshadow import BarShadowStep
     from stpipe.steps.stage2.bkg_subtract import BackgroundStep
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
-    from stpipe.steps.stage2.flat_field import FlatFieldStep
+    from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+    from stpipe.steps.stage2.pathloss.step import PathLossStep
     from stpipe.steps.stage2.photom.step import PhotomStep
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
+    from stpipe.steps.stage2.wavecorr import WavecorrStep
     from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
     from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssignWcsStep",
     "BackgroundStep",
+    "BarShadowStep",
     "ChargeMigrationStep",
     "CleanFlickerNoiseStep",
     "DQInitStep",
@@ -62,6 +66,7 @@ __all__ = [
     "LastFrameStep",
     "LinearityStep",
     "OutlierDetectionStep",
+    "PathLossStep",
     "PersistenceStep",
     "PhotomStep",
     "PictureFrameStep",
@@ -77,6 +82,7 @@ __all__ = [
     "SourceTypeStep",
     "SuperBiasStep",
     "TweakRegStep",
+    "WavecorrStep",
 ]
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nirspec_slits
 import numpy as np
 import pytest
 
@@ -144,6 +145,10 @@ def source(
             guiding = models.GuiderRawModel(raw)
             guiding.meta.exposure.type = "FGS_TRACK"
             return guiding.save(tmp_path / "x_dq_init.fits")
+    if "MultiSlitModel" in step.input_models and "ImageModel" not in step.input_models:
+        slits = nirspec_slits.fixed_slits()
+        slits.meta.exposure.type = "NRS_LAMP"  # for which there are no references here
+        return slits.save(tmp_path / "x_srctype.fits")
     if "ImageModel" not in step.input_models:
         return exposure
     from stpipe.steps.stage1.ramp_fit import RampFitStep
@@ -229,4 +234,4 @@ def test_a_pipeline_skips_it_and_records_why(step: type[Step], source: Path) -> 
     assert ("skip = True", "keyword") == (record["reason"], record["source"])
     assert "SKIPPED" == product.get(f"meta.cal_step.{step.status}")
     with models.open(source) as model:
-        np.testing.assert_array_equal(model.data, product.data)
+        same_arrays(arrays(model), arrays(product))

@@ -12,7 +12,7 @@ import pytest
 from stpipe import models
 from stpipe.models import dqflags
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
-from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 from stpipe.steps.stage2.photom.step import PhotomStep
 
 Peer = Callable[..., Path]

@@ -113,7 +113,7 @@ MY_PIPELINE = '''
 from stpipe import Pipeline
 from stpipe.pipelines.sloper import SloperPipeline
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
-from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 
 
 class MyPipeline(Pipeline):

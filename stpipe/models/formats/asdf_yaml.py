@@ -36,6 +36,7 @@ _RENEWED = {
 # Trees of a thousand slits have a million nodes; a larger tree is meant to fill the memory.
 _MOST_NODES = 20_000_000
 _DEEPEST = 200
+_ORDERED = "tag:yaml.org,2002:omap"
 _HEADER = b"#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n"
 
 
@@ -69,6 +70,10 @@ class TaggedList(Tagged, list[Any]):
 
 class TaggedStr(Tagged, str):  # noqa: SLOT000 - it has a tag
     """A scalar with a tag, in the text of the file."""
+
+
+class Pairs(list[Any]):
+    """A mapping that keeps an order (!!omap), as pairs of names and values."""
 
 
 def load(text: bytes) -> dict[str, Any]:
@@ -134,7 +139,6 @@ def _weight(tree: object) -> float:
 
 def _children(node: Any) -> list[Any]:
     values = node.values() if isinstance(node, dict) else node
-    # A mapping that keeps an order (!!omap) is read as a list of pairs.
     return [
         child
         for child in values
@@ -149,7 +153,7 @@ def nodes(tree: object) -> Iterator[Any]:
         node = stack.pop()
         if id(node) in seen:
             continue
-        if isinstance(node, (dict, list)):
+        if isinstance(node, (dict, list, tuple)):  # pairs are tuples
             seen.add(id(node))
             stack.extend(reversed(list(node.values() if isinstance(node, dict) else node)))
         yield node
@@ -176,6 +180,15 @@ def _loader() -> Any:
             pairs.update(loader.construct_mapping(node))
 
     Loader.add_multi_constructor("", tag)
+
+    def pairs_of(loader: Any, node: Any) -> Iterator[Any]:
+        pairs = Pairs()
+        yield pairs
+        for filled in loader.construct_yaml_omap(node):
+            found = filled
+        pairs.extend(found)
+
+    Loader.add_constructor(_ORDERED, pairs_of)
     # Dates stay text with their tag, so that they are written as they were read.
     del Loader.yaml_constructors["tag:yaml.org,2002:timestamp"]
     del Loader.yaml_constructors[None]
@@ -195,4 +208,7 @@ def _dumper() -> Any:
     Dumper.add_representer(TaggedStr, scalar)
     Dumper.add_representer(TaggedDict, lambda d, n: d.represent_mapping(n.tag, n))
     Dumper.add_representer(TaggedList, lambda d, n: d.represent_sequence(n.tag, n))
+    Dumper.add_representer(
+        Pairs, lambda d, n: d.represent_sequence(_ORDERED, [{name: value} for name, value in n])
+    )
     return Dumper

@@ -98,7 +98,7 @@ def _content(node: object, source: Source | None, known: dict[int, str]) -> Any:
             return native.dtype.str, native.shape, native.tobytes()
     if isinstance(node, dict):
         inner: Any = sorted((name, _digest(child, source, known)) for name, child in node.items())
-    elif isinstance(node, list):
+    elif isinstance(node, (list, tuple)):
         inner = [_digest(child, source, known) for child in node]
     else:
         inner = str(node) if isinstance(node, str) else node
@@ -112,7 +112,7 @@ def _kind(node: object) -> str:
 
 
 def _live(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, (dict, list)):
+    if isinstance(node, (dict, list, tuple)):
         children = node.items() if isinstance(node, dict) else enumerate(node)
         for name, child in children:
             yield from _live(child, f"{path}.{name}")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "dithered_position",
     "lrs_wcs",
+    "reference_point",
     "s_region",
     "velocity_factor",
     "wavelengths",
@@ -315,6 +316,23 @@ def s_region(meta: FlatMetadata, wcs: WCS, specwcs: CutReference) -> str | None:
         return None
     ra, dec, _ = wcs.transform("v2v3", "world", *map(np.array, corners), np.full(4, 7.0))
     return polygon(ra, dec)
+
+
+def reference_point(wcs: WCS) -> tuple[float, float]:
+    """The centre of the slit, or the nominal position without one.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        By `lrs_wcs`, or of jwst: the first two shifts of both lead there.
+
+    Returns
+    -------
+    (float, float), pixels from 0
+        x, y.
+    """
+    transform = wcs.get_transform("detector", "world")
+    return -float(transform.offset_1.value), -float(transform.offset_2.value)
 
 
 def dithered_position(meta: FlatMetadata, wcs: WCS) -> dict[str, float]:

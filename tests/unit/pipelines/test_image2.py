@@ -11,7 +11,7 @@ from stpipe import models
 from stpipe.demo.truth import Truth
 from stpipe.models import dqflags
 from stpipe.pipelines.image2 import Image2Pipeline
-from stpipe.steps.stage2.flat_field import FlatFieldStep
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 
 if TYPE_CHECKING:
     import pytest

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gwcs.coordinate_frames import CompositeFrame, CoordinateFrame, Frame2D
 
-__all__ = ["focus", "pixels", "plane", "rectified_slit", "shutters", "slicer", "slit", "wheel"]
+__all__ = [
+    "corrected_slit",
+    "focus",
+    "pixels",
+    "plane",
+    "rectified_slit",
+    "shutters",
+    "slicer",
+    "slit",
+    "wheel",
+]
 
 
 @cache
@@ -81,6 +91,17 @@ def slit() -> CompositeFrame:
     gwcs.coordinate_frames.CompositeFrame
     """
     return _with_wavelength("slit_frame", ("x_slit", "y_slit"))
+
+
+@cache
+def corrected_slit() -> CompositeFrame:
+    """The same, where the wavelength is that of the source rather than of the middle of the slit.
+
+    Returns
+    -------
+    gwcs.coordinate_frames.CompositeFrame
+    """
+    return _with_wavelength("wavecorr_frame", ("x_slit", "y_slit"))
 
 
 @cache

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["chosen", "cut"]
 
 AT = 2.0e-6  # m, the wavelength at which places on the sky are told
-OF_EXPOSURE = ("meta.wcsinfo.", "meta.bunit_")
+OF_EXPOSURE = ("meta.wcsinfo.", "meta.bunit_", "meta.exposure.type")  # jwst looks for it there
 OF_SHUTTERS = [
     "source_name",
     "source_alias",

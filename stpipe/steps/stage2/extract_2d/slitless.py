@@ -61,15 +61,19 @@ def ranges_of(
     return found
 
 
-def cut(image: RateModel, slit: Part, cutout: Cutout, grism: Grism) -> None:
+def cut(image: RateModel, slit: Part, cutout: Cutout, direction: int) -> None:
     """Give a slit the pixels of a cutout, their coordinates and wavelengths, and its source."""
     for name in ("dq", *(name for name in VALUES if image.has(name))):
         slit.set(name, image.read(name, cutout.box))
     source = cutout.source
-    wcs = cutout_wcs(cutout.trace, (source.ra, source.dec), cutout.box, grism.direction)
+    wcs = cutout_wcs(cutout.trace, (source.ra, source.dec), cutout.box, direction)
     rows, columns = np.indices(slit.data.shape).astype(np.float64)
     slit.wavelength = np.asarray(wcs(columns, rows)[2], dtype=np.float32)
     slit.meta.wcs = wcs
+    slit.meta.wcsinfo.dispersion_direction = direction
+    for name in ("meta.bunit_data", "meta.bunit_err"):
+        if (unit := image.get(name)) is not None:
+            slit.set(name, unit)
     for name, value in cutout.keywords().items():
         slit.set(name, value)
 

@@ -143,7 +143,7 @@ class Extract2dStep(Step):
         product = _of(image)
         for cutout in (c for cutouts in seen for c in cutouts):
             product.slits.append({})
-            slitless.cut(image, product.slits[-1], cutout, grism)
+            slitless.cut(image, product.slits[-1], cutout, grism.direction)
         if not len(product.slits):
             raise NoProduct("no source of the catalogue has a spectrum in the exposure")
         self.log.info("%d spectra", len(product.slits))

@@ -134,3 +134,32 @@ def test_reference_transforms_of_the_archive(tmp_path: Path) -> None:
             np.testing.assert_array_equal(model.model(*inputs), again.model(*inputs))
         opened += 1
     assert opened > 50
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_region_keeps_its_transform(tmp_path: Path, ending: str) -> None:
+    """Transforms in an ordered mapping keep their arrays, also in copies of a file."""
+    from astropy.modeling.models import Mapping, Polynomial2D
+    from gwcs import WCS
+    from gwcs.selector import LabelMapperArray, RegionsSelector
+
+    from stpipe.science.wcs.nirspec import frames
+
+    regions = np.repeat([1, 2, 3], 4).reshape(6, 2)
+    transforms = {
+        n: Mapping((0, 1, 0, 1, 0, 1))
+        | Polynomial2D(1, c0_0=n) & Polynomial2D(1, c1_0=n) & Polynomial2D(1, c0_1=n)
+        for n in (1, 2, 3)
+    }
+    selector = RegionsSelector(
+        ("x", "y"), ("x_slice", "y_slice", "lam"), transforms, LabelMapperArray(regions)
+    )
+    image = models.IFUImageModel(np.ones(regions.shape))
+    image.meta.wcs = WCS([(frames.pixels("detector"), selector), (frames.slicer(), None)])
+    rows, columns = np.indices(regions.shape, dtype=float)
+    expected = image.meta.wcs(columns, rows)
+
+    path = image.save(tmp_path / f"x{ending}")
+    for copied in (path, models.open(path).save(tmp_path / f"y{ending}")):
+        with models.open(copied) as again:
+            np.testing.assert_allclose(expected, again.meta.wcs(columns, rows), rtol=1e-14)

@@ -10,18 +10,18 @@ import pytest
 from stpipe import models
 from stpipe.errors import ReferenceMissing
 from stpipe.models import dqflags
-from stpipe.steps.stage2 import flat_field
-from stpipe.steps.stage2.flat_field import FlatFieldStep, apply_flat, usable_flat
+from stpipe.science.flats.division import apply_flat, apply_flat_to_guider, usable_flat
+from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 
 
 def test_flats_add_their_error() -> None:
     """In quadrature to that of the rates; an inverse correction leaves it alone."""
     data, err = np.full((2, 1, 2), 8, np.float32), np.full((2, 1, 2), 3, np.float32)
     flat = np.array([[2.0, 1.0]], np.float32), np.array([[0.5, 0.5]], np.float32)
-    rates, errors = flat_field.apply_flat_to_guider(data, err, flat, False)
+    rates, errors = apply_flat_to_guider(data, err, flat, False)
     np.testing.assert_allclose(rates[0], [[4, 8]])
     np.testing.assert_allclose(errors[0], np.sqrt([[9 + 1, 9 + 16]]))
-    rates, errors = flat_field.apply_flat_to_guider(data, err, flat, True)
+    rates, errors = apply_flat_to_guider(data, err, flat, True)
     np.testing.assert_allclose(rates[0], [[16, 8]])
     np.testing.assert_allclose(errors, err)
 

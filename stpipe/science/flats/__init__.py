@@ -1,0 +1,1 @@
+"""The response of pixels: of images, and of spectra by wavelength."""

@@ -1,0 +1,1 @@
+"""The steps of `master_background_mos` that are its own."""

@@ -1,0 +1,206 @@
+"""Subtract the spectrum of the background from count rates of all slitlets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stpipe.core.step import Output, Step
+from stpipe.errors import InputError, Skip
+from stpipe.models import dqflags
+from stpipe.references.selection import override
+from stpipe.science.arrays import has
+from stpipe.science.invalid_pixels import assign, values_of
+from stpipe.science.spectra.combination import Spectrum, combined
+from stpipe.science.spectra.sampling import on_pixels, smoothed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stpipe.models import MultiCombinedSpecModel, MultiSlitModel, MultiSpecModel, Part
+    from stpipe.models.protocols import FlatMetadata
+    from stpipe.references.selection import Reference
+    from stpipe.science.arrays import Doubles, Floats
+
+__all__ = ["SubtractMasterBackgroundStep"]
+
+USER = "user_background"
+COLUMNS = {  # of extracted spectra, by the name in a Spectrum
+    "wavelength": "WAVELENGTH",
+    "flux": "FLUX",
+    "error": "FLUX_ERROR",
+    "surf_bright": "SURF_BRIGHT",
+    "sb_error": "SB_ERROR",
+}
+DESCRIBED = ("name", "source_id", "source_name", "xstart", "ystart", "meta.wcs")
+UNITS = {
+    "WAVELENGTH": "um",
+    "FLUX": "Jy",
+    "ERROR": "Jy",
+    "SURF_BRIGHT": "MJy/sr",
+    "SB_ERROR": "MJy/sr",
+}
+
+
+class SubtractMasterBackgroundStep(Step):
+    """Subtract the spectrum of the background from count rates of all slitlets.
+
+    Spectra of the background slitlets are combined to one, or `user_background` names one. At the
+    wavelength of every pixel its surface brightness is divided by what the calibration of that pixel
+    multiplied count rates by: the root of the ratio of VAR_RNOISE after and before. Pixels without
+    wavelength, beyond the spectrum, or without calibration are DO_NOT_USE. Errors stay as they are.
+
+    Nothing is subtracted after bkg_subtract, but by `force_subtract`. `inverse` adds the background.
+    """
+
+    alias = "subtract_master_background"
+    suffix = "master_background_mos"
+    status = "master_background"
+    input_models = ("MultiSlitModel",)
+    outputs = (
+        Output("masterbg1d", "MultiCombinedSpecModel", "masterbg1d", when="save_background"),
+        Output("masterbg2d", "MultiSlitModel", "masterbg2d", when="save_background"),
+    )
+    spec = """
+        sigma_clip = float(min=0, default=3.0)  # Median deviations beyond which a flux is left out
+        median_kernel = integer(min=1, default=1)  # Samples of a running median; odd
+        force_subtract = boolean(default=False)  # Subtract although a background was subtracted
+        save_background = boolean(default=False)  # Save the spectrum, and the pixels, subtracted
+        user_background = string(default=None)  # File of a combined spectrum to subtract instead
+        inverse = boolean(default=False)  # Add instead
+    """
+    sigma_clip: float | None
+    median_kernel: int
+    force_subtract: bool
+    save_background: bool
+    user_background: str | None
+    inverse: bool
+
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
+        """A background of the user's is an input that is tracked and recorded as references are."""
+        selected = super().select_references(meta)
+        if self.user_background is None:
+            return selected
+        return {**selected, USER: override(USER, self.user_background)}
+
+    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
+        """A background is subtracted once."""
+        del selected
+        steps = ("bkg_subtract", "master_background")
+        done = [name for name in steps if meta.get(f"meta.cal_step.{name}") == "COMPLETE"]
+        if done and not (self.force_subtract or self.inverse):
+            return f"{done[0]} has subtracted a background"
+        return ""
+
+    def process(
+        self,
+        slits: MultiSlitModel,
+        calibrated: MultiSlitModel | None = None,
+        spectra: MultiSpecModel | None = None,
+    ) -> MultiSlitModel:
+        """Subtract the background of each pixel.
+
+        `calibrated` are the same slits in MJy/sr, and `spectra` those of the background slits.
+        """
+        if calibrated is None:
+            raise InputError(
+                f"{self.qualified_name} takes the slits, their calibration and spectra of the "
+                "background. Run master_background_mos."
+            )
+        master = self._master(spectra)
+        waves, brightness = _table(master)
+        lights = []
+        for slit, other in zip(slits.slits, calibrated.slits, strict=True):
+            light = on_pixels(slit.wavelength, waves, brightness) / self._conversion(slit, other)
+            lights.append(light)
+            values = values_of(slit)
+            values["data"] = values["data"] + light if self.inverse else values["data"] - light
+            assign(slit, values, slit.dq | other.dq)
+        if self.save_background:
+            self.add_product("masterbg1d", master)
+            self.add_product("masterbg2d", _images(slits, lights))
+        return slits
+
+    def _conversion(self, slit: Part, calibrated: Part) -> Floats:
+        """What calibration multiplied the count rate of each pixel by, found by its read noise."""
+        before, after = slit.var_rnoise, calibrated.var_rnoise
+        usable = ~has(calibrated.dq, dqflags.DO_NOT_USE)
+        if slit.name != calibrated.name or not (before[usable] > 0).all():
+            raise InputError(
+                f"{self.qualified_name}: slit {slit.name} and its calibration (slit {calibrated.name}) "
+                "have pixels without VAR_RNOISE, or are not the same; the read noise tells how count "
+                "rates were calibrated. Give the product of the ramp fit with its variances."
+            )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Floats = np.sqrt(after / before)
+        return found
+
+    def _master(self, spectra: MultiSpecModel | None) -> Any:
+        """The spectrum of the background, as a model."""
+        from stpipe import models
+
+        if USER in self.selected:
+            return models.open(self.selected[USER].path)
+        usable = [] if spectra is None else [part for part in spectra.spec if _is_usable(part)]
+        if spectra is None or not usable:
+            raise Skip("no slitlet has a spectrum of the background")
+        exposed = float(spectra.meta.exposure.exposure_time or 1.0)
+        found = combined([_spectrum(part, exposed) for part in usable], self.sigma_clip)
+        return _model(found, self.median_kernel, spectra)
+
+
+def _is_usable(part: Part) -> bool:
+    """Whether there are fluxes at wavelengths that rise, or fall, all along."""
+    table = part.spec_table
+    steps = np.diff(table["WAVELENGTH"])
+    one_way = steps.size > 0 and ((steps > 0).all() or (steps < 0).all())
+    return bool(one_way and np.isfinite(table["FLUX"]).any())
+
+
+def _spectrum(part: Part, weight: float) -> Spectrum:
+    table = part.spec_table
+    columns = {name: np.asarray(table[column], np.float64) for name, column in COLUMNS.items()}
+    ones = np.ones(len(table))
+    dq = np.asarray(table["DQ"], np.uint32)
+    return Spectrum(**columns, dq=dq, weight=weight * ones, n_input=ones)
+
+
+def _model(found: Spectrum, kernel: int, spectra: MultiSpecModel) -> MultiCombinedSpecModel:
+    """A combined spectrum, its values smoothed by a running median."""
+    from stpipe import models
+
+    model = models.MultiCombinedSpecModel()
+    model.update(spectra)
+    table = np.zeros(found.wavelength.size, model.schema.lists["spec"].arrays["spec_table"].dtype)
+    for column in table.dtype.names or ():
+        values = getattr(found, column.lower())
+        smooth = column in ("FLUX", "SURF_BRIGHT")
+        table[column] = smoothed(values, kernel) if smooth else values
+    first = spectra.spec[0]
+    model.spec.append({"spec_table": table})
+    for name in ("spectral_order", "source_id", "source_type"):
+        model.spec[0].set(name, first.get(name))
+    model.spec[0].set_units("spec_table", UNITS)
+    return model
+
+
+def _table(model: Any) -> tuple[Doubles, Doubles]:
+    """Wavelengths in ascending order, and surface brightness, of a combined spectrum."""
+    part = model.spec[0] if hasattr(model, "spec") else model
+    table = part.spec_table
+    order = np.argsort(table["WAVELENGTH"], kind="stable")
+    return table["WAVELENGTH"][order], table["SURF_BRIGHT"][order]
+
+
+def _images(slits: MultiSlitModel, lights: Sequence[Floats]) -> MultiSlitModel:
+    """The background of each slit in count rates, with its coordinates."""
+    from stpipe import models
+
+    slits.slits.revive("meta.wcs")
+    background = models.MultiSlitModel()
+    background.update(slits)
+    for slit, light in zip(slits.slits, lights, strict=True):
+        known = {name: slit.get(name) for name in DESCRIBED}
+        background.slits.append({"data": light, "wavelength": slit.wavelength, **known})
+    return background
