@@ -7,7 +7,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from stpipe.demo.observation import DEMO, DITHERS, FULL_FRAMES, NIRSPEC_FS, SPECTRA
+from stpipe.demo.observation import (
+    DEMO,
+    DITHERS,
+    FULL_FRAMES,
+    NIRSPEC_FS,
+    NIRSPEC_MOS,
+    SPECTRA,
+)
 from stpipe.demo.project import write_demo
 from stpipe.system.text import counted
 
@@ -19,6 +26,7 @@ MODES = {
     "dithers": DITHERS,
     "spectra": SPECTRA,
     "nirspec-fs": NIRSPEC_FS,
+    "nirspec-mos": NIRSPEC_MOS,
 }
 
 
@@ -52,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what to simulate: small exposures of four instruments; one full-frame exposure each of "
         "NIRCam and MIRI (1.5 GB); four exposures of a field of known stars, and an association for "
         "a mosaic; the spectrum of a known star through MIRI's prism, with and without slit; the fixed "
-        "slits of NIRSpec",
+        "slits of NIRSpec, or its shutters",
     )
     for short in ("full", "dithers", "spectra"):
         parser.add_argument(

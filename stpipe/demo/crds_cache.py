@@ -51,7 +51,7 @@ _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "apcorr": (_EXP_TYPE,),
     "extract1d": (_EXP_TYPE,),
     **dict.fromkeys(OPTICS, (_EXP_TYPE,)),
-    **dict.fromkeys(("wavecorr", "fflat", "pathloss", "area"), (_EXP_TYPE,)),
+    **dict.fromkeys(("wavecorr", "fflat", "pathloss", "barshadow", "area"), (_EXP_TYPE,)),
     **dict.fromkeys(("sflat", "dflat"), (_DETECTOR, _SUBARRAY)),
 }
 """What decides about a reference file of each type."""

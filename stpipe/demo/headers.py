@@ -13,13 +13,14 @@ import numpy.typing as npt
 from stpipe.demo.detectors import Detector
 from stpipe.demo.lrs import Slit, centre
 from stpipe.demo.nirspec import rays
+from stpipe.demo.nirspec.metafile import METADATA_ID
 from stpipe.demo.nirspec.settings import Setting
 from stpipe.demo.nirspec.transforms import SKY_SCALE
 from stpipe.demo.nirspec.transforms import v2v3 as slit_v2v3
 from stpipe.demo.observation import PROGRAM, Observation
 from stpipe.demo.optics import APERTURES, PARITY, reference_point, v2v3
 
-__all__ = ["group_table", "integration_times", "keywords", "optics"]
+__all__ = ["group_table", "integration_times", "keywords", "metafile", "optics"]
 
 FIRST_EXPOSURE: Final = dt.datetime(2024, 3, 1, 6, 0, 0, tzinfo=dt.UTC)
 MJD_EPOCH: Final = dt.datetime(1858, 11, 17, tzinfo=dt.UTC)
@@ -284,21 +285,35 @@ def _star(observation: Observation) -> dict[str, Any]:
     spectrum = observation.spectrum
     if spectrum is None:
         return {}
-    return _in_slits(spectrum) if isinstance(spectrum, Setting) else _through_prism(spectrum)
+    return (
+        _in_slits(observation, spectrum)
+        if isinstance(spectrum, Setting)
+        else _through_prism(spectrum)
+    )
 
 
-def _in_slits(setting: Setting) -> dict[str, Any]:
+def metafile(observation: Observation) -> str:
+    """Name of the metafile of the shutters."""
+    return f"{observation.root.split('_')[0]}_{observation.exposure:02d}_msa.fits"
+
+
+def _in_slits(observation: Observation, setting: Setting) -> dict[str, Any]:
     """What NIRSpec's wheel reads, and where the target is in its slit."""
     nominal, reading, _ = rays.SENSOR
     target, *_ = setting.slits
-    x, y = target.source.place or (0.0, 0.0)
+    x, y = (target.star and target.star.place) or (0.0, 0.0)
+    shutters = {
+        "meta.instrument.msa_metadata_file": metafile(observation),
+        "meta.instrument.msa_metadata_id": METADATA_ID,
+    }
+    slit = {"meta.instrument.fixed_slit": target.name}
     return {
+        **(shutters if setting.has_shutters else slit),
         "meta.instrument.gwa_xtilt": reading,
         "meta.instrument.gwa_ytilt": nominal,
         "meta.instrument.gwa_tilt": 37.0,
-        "meta.instrument.fixed_slit": target.name,
         "meta.wcsinfo.velosys": rays.VELOCITY,
-        "meta.target.source_type_apt": "POINT",
+        "meta.target.source_type_apt": "UNKNOWN" if setting.has_shutters else "POINT",
         "meta.dither.x_offset": x * target.opening.width * SKY_SCALE * 3600,
         "meta.dither.y_offset": y * target.opening.height * SKY_SCALE * 3600,
         "meta.dither.primary_type": "NONE",

@@ -17,7 +17,7 @@ from stpipe.demo.detectors import (
 )
 from stpipe.demo.field import Pointing
 from stpipe.demo.lrs import Slit
-from stpipe.demo.nirspec.settings import FIXED_SLITS, Setting
+from stpipe.demo.nirspec.settings import FIXED_SLITS, SHUTTERS, Setting
 
 __all__ = [
     "DEMO",
@@ -25,6 +25,7 @@ __all__ = [
     "FIELD",
     "FULL_FRAMES",
     "NIRSPEC_FS",
+    "NIRSPEC_MOS",
     "PROGRAM",
     "SPECTRA",
     "Observation",
@@ -160,6 +161,11 @@ NIRSPEC_FS: Final = (
     replace(plan("NIRSPEC", subarray="ALLSLITS", ngroups=8, seed=11), spectrum=FIXED_SLITS),
 )
 """The fixed slits of NIRSpec: a star in one, a nebula in the others."""
+
+NIRSPEC_MOS: Final = (
+    replace(plan("NIRSPEC", subarray="SHUTTERS", ngroups=8, seed=12), spectrum=SHUTTERS),
+)
+"""Shutters of NIRSpec: two stars, a nebula and the sky."""
 
 FULL_FRAMES: Final = (
     replace(plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6), exposure=3),

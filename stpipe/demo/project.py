@@ -18,6 +18,8 @@ from typing import Any, Final
 
 from stpipe.demo.crds_cache import write_crds_cache
 from stpipe.demo.field import save_stars
+from stpipe.demo.headers import metafile
+from stpipe.demo.nirspec.metafile import save_metafile
 from stpipe.demo.nirspec.settings import Setting
 from stpipe.demo.nirspec.truth import save_spectra
 from stpipe.demo.observation import DEMO, FIELD, PROGRAM, Observation
@@ -90,6 +92,8 @@ def _write_exposure(folder: Path, observation: Observation) -> Iterator[Path]:
     if isinstance(observation.spectrum, Setting):
         path = folder / "truth" / f"{observation.root}_spectra.fits"
         yield save_spectra(path, observation.spectrum)
+        if observation.spectrum.has_shutters:
+            yield save_metafile(folder / "uncal" / metafile(observation), observation.spectrum)
     yield simulation.exposure.save(folder / "uncal" / f"{observation.root}_uncal.fits")
 
 

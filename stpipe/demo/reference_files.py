@@ -124,8 +124,8 @@ def make_reference(reftype: str, setup: Setup) -> Reference | None:
     """Make the reference file of a type; None where the instrument has none ("N/A")."""
     spectrum = setup.spectrum
     if isinstance(spectrum, Setting) and reftype in nirspec.MAKERS:
-        reference: Reference = nirspec.MAKERS[reftype](spectrum)
-        if isinstance(reference, JsonReference):
+        reference: Reference | None = nirspec.MAKERS[reftype](spectrum)
+        if reference is None or isinstance(reference, JsonReference):
             return reference
         return _describe(reference, reftype, setup)
     return _MAKERS[reftype](setup) if reftype in _MAKERS else None

@@ -20,13 +20,15 @@ from stpipe.demo.nirspec.response import (
     sensitivity,
 )
 from stpipe.demo.nirspec.settings import FIXED
+from stpipe.demo.nirspec.shutters import COLUMNS, HEIGHT, PITCH, QUADRANTS, ROWS, shadow
+from stpipe.demo.nirspec.shutters import WIDTH as SHUTTER_WIDTH
 from stpipe.demo.optics import ARCSEC2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from stpipe.demo.nirspec.rays import Doubles, Opening
-    from stpipe.demo.nirspec.settings import Setting
+    from stpipe.demo.nirspec.settings import Setting, Slit
     from stpipe.models.protocols import Table
 
 __all__ = ["FLAT_ERROR", "MAKERS", "OPTICS", "fast_variation"]
@@ -109,14 +111,27 @@ def _wavelengthrange(setting: Setting) -> models.DataModel:
     return reference
 
 
-def _msa(setting: Setting) -> models.DataModel:  # noqa: ARG001
-    from astropy.modeling.models import Identity
+def _msa(setting: Setting) -> models.DataModel:
+    from astropy.modeling.models import Identity, Shift
 
     reference = models.MSAModel()
+    for number, (x, y) in QUADRANTS.items() if setting.has_shutters else ():
+        quadrant = {"model": Shift(x) & Shift(y), "data": _all_shutters()}
+        reference.set(f"Q{number}", quadrant)
     openings = [(hole.x, hole.y, hole.width, hole.height) for hole in FIXED.values()]
     rows = [(number, *opening) for number, opening in enumerate(openings, 1)]
     reference.set("Q5", {"model": Identity(2), "data": np.array(rows, _PLACE)})
     return reference
+
+
+def _all_shutters() -> Table:
+    """Places of the shutters of a quadrant from the first one: along x, then along y."""
+    found = np.zeros(ROWS * COLUMNS, _PLACE)
+    index = np.arange(found.size)
+    found["NO"] = index + 1
+    found["XC"], found["YC"] = index % ROWS * PITCH[0], index // ROWS * PITCH[1]
+    found["SIZEX"], found["SIZEY"] = SHUTTER_WIDTH, HEIGHT
+    return found
 
 
 # --- response ------------------------------------------------------------------------------------
@@ -129,7 +144,7 @@ def _wavecorr(setting: Setting) -> models.DataModel:
     reference = models.WaveCorrModel()
     waves = np.linspace(rays.BAND[0] - 1e-8, rays.BAND[1] + 1e-8, 24)
     apertures = []
-    for slit in setting.slits:
+    for name, slit in _apertures(setting).items():
         column, row = rays.to_pixels(slit.opening, 0.0, 0.0, waves)
         steps = [rays.to_slit(slit.opening, column + end, row)[1] for end in (-0.5, 0.5)]
         shifted = [rays.to_slit(slit.opening, column, row, place)[1] - waves for place in PLACES]
@@ -137,7 +152,7 @@ def _wavecorr(setting: Setting) -> models.DataModel:
         offset = Tabular2D((waves, PLACES), table, bounds_error=False, fill_value=None)
         apertures.append(
             {
-                "aperture_name": slit.name,
+                "aperture_name": name,
                 "zero_point_offset": offset,
                 "variance": np.zeros(table.shape),
                 "width": slit.opening.width,
@@ -147,38 +162,63 @@ def _wavecorr(setting: Setting) -> models.DataModel:
     return reference
 
 
+def _apertures(setting: Setting) -> dict[str, Slit]:
+    """Slits by the names of their entries in references; all shutters share one."""
+    if setting.has_shutters:
+        return {"MOS": setting.slits[0]}
+    return {slit.name: slit for slit in setting.slits}
+
+
 def _photom(setting: Setting) -> models.DataModel:
-    reference = models.NrsFsPhotomModel()
+    shutters = setting.has_shutters
+    reference = models.NrsMosPhotomModel() if shutters else models.NrsFsPhotomModel()
     waves = np.linspace(*rays.BAND, 300)
     rows = [
         {
-            **_configuration(setting),
-            "slit": slit.name,
+            **known,
             "photmj": MEGAJANSKY,
             "nelem": waves.size,
             "wavelength": waves * 1e6,
             "relresponse": sensitivity(waves),
             "reluncertainty": 0 * waves,
         }
-        for slit in setting.slits
+        for known in _configurations(setting)
     ]
     reference.phot_table = _table(reference, "phot_table", rows)
     return reference
 
 
 def _area(setting: Setting) -> models.DataModel:
-    reference = models.NirspecSlitAreaModel()
+    reference = (
+        models.NirspecMosAreaModel() if setting.has_shutters else models.NirspecSlitAreaModel()
+    )
     rows = [
-        {"slit_id": slit.name, "pixarea": pixel_area(slit.opening) / ARCSEC2}
-        for slit in setting.slits
+        {**_place(slit), "pixarea": pixel_area(slit.opening) / ARCSEC2} for slit in setting.slits
     ]
     reference.area_table = _table(reference, "area_table", rows)
     return reference
 
 
-def _fflat(setting: Setting) -> models.DataModel:  # noqa: ARG001
+def _fflat(setting: Setting) -> models.DataModel:
+    if setting.has_shutters:
+        return _quadrants()
     reference = models.NirspecFlatModel()
     reference.flat_table = fast_variation(reference, fore_optics)
+    return reference
+
+
+def _quadrants() -> models.DataModel:
+    """The fore optics as shutters see them: all alike."""
+    reference = models.NirspecQuadFlatModel()
+    planes = np.array([0.9, 2.0])
+    for _ in QUADRANTS:
+        reference.quadrants.append({})
+        part = reference.quadrants[-1]
+        part.data = np.ones((planes.size, COLUMNS, ROWS), np.float32)
+        part.err = np.full_like(part.data, FLAT_ERROR)
+        part.dq = np.zeros(part.data.shape, np.uint32)
+        part.wavelength = np.array(planes, part.schema.arrays["wavelength"].dtype)
+        part.flat_table = fast_variation(part, fore_optics)
     return reference
 
 
@@ -202,16 +242,38 @@ def _pathloss(setting: Setting) -> models.DataModel:
     along = {"crpix": 1.0, "crval": waves[0], "cdelt": waves[1] - waves[0]}
     across = {"crpix": 1.0, "crval": PLACES[0], "cdelt": PLACES[1] - PLACES[0]}
     star = np.array([[passing_star(waves, (x, y)) for x in PLACES] for y in PLACES])
-    for slit in setting.slits:
-        reference.apertures.append({"name": slit.name})
+    for known in _by_neighbours() if setting.has_shutters else _by_name(setting):
+        reference.apertures.append(known)
         aperture = reference.apertures[-1]
         aperture.pointsource_data = np.moveaxis(star, -1, 0).astype(np.float32)
         aperture.uniform_data = passing_nebula(waves).astype(np.float32)
-        for axis, known in (("1", across), ("2", across), ("3", along)):
-            for name, value in known.items():
+        for axis, steps in (("1", across), ("2", across), ("3", along)):
+            for name, value in steps.items():
                 aperture.set(f"pointsource_wcs.{name}{axis}", value)
         for name, value in along.items():
             aperture.set(f"uniform_wcs.{name}1", value)
+    return reference
+
+
+def _by_name(setting: Setting) -> list[dict[str, Any]]:
+    return [{"name": slit.name} for slit in setting.slits]
+
+
+def _by_neighbours() -> list[dict[str, Any]]:
+    return [{"name": f"MOS1x{count}", "shutters": count} for count in (1, 3)]
+
+
+def _barshadow(setting: Setting) -> models.DataModel | None:
+    """Along y from a pitch below the middle of a shutter to one above, at any wavelength."""
+    if not setting.has_shutters:
+        return None
+    reference = models.BarshadowModel()
+    along, waves = np.linspace(-1, 1, 1001), np.linspace(0.8e-6, 2.0e-6, 25)
+    each = np.ones(waves.size)
+    reference.data1x1 = np.outer(shadow(along, alone=True), each).astype(np.float32)
+    reference.data1x3 = np.outer(shadow(along), each).astype(np.float32)
+    reference.crval1, reference.cdelt1 = waves[0], waves[1] - waves[0]
+    reference.crval2, reference.cdelt2 = along[0], along[1] - along[0]
     return reference
 
 
@@ -219,6 +281,9 @@ def _pathloss(setting: Setting) -> models.DataModel:
 
 
 def _extract1d(setting: Setting) -> JsonReference:
+    header = {"REFTYPE": "EXTRACT1D", "TELESCOP": "JWST", "INSTRUME": "NIRSPEC"}
+    if setting.has_shutters:
+        return JsonReference({**header, "apertures": [{"id": "ANY", "extract_width": APERTURE}]})
     target, *_ = setting.slits
     middle = _middle_row(target.opening)
     limits = [middle + sign * row for sign in (-1, 1) for row in BACKGROUND[::sign]]
@@ -229,7 +294,6 @@ def _extract1d(setting: Setting) -> JsonReference:
         "bkg_order": 0,
     }
     apertures = [star, {"id": "ANY", "extract_width": ANY_APERTURE}]
-    header = {"REFTYPE": "EXTRACT1D", "TELESCOP": "JWST", "INSTRUME": "NIRSPEC"}
     return JsonReference({**header, "apertures": apertures})
 
 
@@ -243,7 +307,8 @@ def _apcorr(setting: Setting) -> models.DataModel:
     """All light of a star over that within some rows around it."""
     from scipy.special import erf
 
-    reference = models.NrsFsApcorrModel()
+    shutters = setting.has_shutters
+    reference = models.NrsMosApcorrModel() if shutters else models.NrsFsApcorrModel()
     waves, sizes, phases = (
         np.linspace(0.9, 2.0, 12),
         np.arange(3.0, 16.0),
@@ -255,8 +320,7 @@ def _apcorr(setting: Setting) -> models.DataModel:
     factors = 1 / erf(sizes / 2 / (np.sqrt(2) * sigma))
     rows = [
         {
-            **_configuration(setting),
-            "slit": slit.name,
+            **known,
             "wavelength": waves,
             "nelem_wl": waves.size,
             "size": np.tile(sizes[:, np.newaxis], (1, waves.size)),
@@ -265,16 +329,27 @@ def _apcorr(setting: Setting) -> models.DataModel:
             "apcorr": np.broadcast_to(factors[:, np.newaxis, np.newaxis], shape),
             "apcorr_err": np.zeros(shape),
         }
-        for slit in setting.slits
+        for known in _configurations(setting)
     ]
     reference.apcorr_table = _table(reference, "apcorr_table", rows)
     reference.sizeunit = "pixels"
     return reference
 
 
-def _configuration(setting: Setting) -> dict[str, str]:
-    """What rows of a table are selected by."""
-    return {name: setting.optics[f"meta.instrument.{name}"] for name in ("filter", "grating")}
+def _place(slit: Slit) -> dict[str, Any]:
+    """What rows of pixel areas are selected by."""
+    if slit.shutters is None:
+        return {"slit_id": slit.name}
+    place = slit.shutters
+    return {"quadrant": place.quadrant, "shutter_x": place.row, "shutter_y": place.main}
+
+
+def _configurations(setting: Setting) -> list[dict[str, str]]:
+    """What rows of a table are selected by: filter, grating, and slits."""
+    known = {name: setting.optics[f"meta.instrument.{name}"] for name in ("filter", "grating")}
+    if setting.has_shutters:
+        return [known]
+    return [{**known, "slit": slit.name} for slit in setting.slits]
 
 
 def _table(reference: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -302,6 +377,7 @@ MAKERS: Final[Mapping[str, Callable[[Setting], Any]]] = MappingProxyType(
         "wavecorr": _wavecorr,
         "fflat": _fflat,
         "pathloss": _pathloss,
+        "barshadow": _barshadow,
         "photom": _photom,
         "area": _area,
         "extract1d": _extract1d,

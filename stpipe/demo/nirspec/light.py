@@ -60,16 +60,22 @@ def _of_slit(slit: Slit, subarray: Subarray, box: tuple[slice, slice]) -> Double
     y, x = np.mgrid[box].astype(float)
     x, y = x + subarray.xstart - 1, y + subarray.ystart - 1
     place, waves = rays.to_slit(slit.opening, x, y)
-    height = np.abs(np.gradient(place, axis=0))  # of a pixel, in heights of the slit
-    behind = [place - slit.opening.low, slit.opening.high - place]
-    lit = np.prod([np.clip(way / height + 0.5, 0, 1) for way in behind], axis=0)
+    lit = slit.shutters.light(place) if slit.shutters else _between_ends(slit, place)
     found = lit * _filling(SKY, slit, waves)
-    if slit.source.place is None:
+    if slit.star:
+        found += _between_ends(slit, place) * _star(slit, slit.star, x, y)
+    elif slit.source:
         found += lit * _filling(slit.source, slit, waves)
-    else:
-        found += lit * _star(slit, x, y)
     image: Doubles = np.nan_to_num(found * spectrograph(x, y))
     return image
+
+
+def _between_ends(slit: Slit, place: Doubles) -> Doubles:
+    """The part of each pixel that is between the ends of a slit."""
+    height = np.abs(np.gradient(place, axis=0))  # of a pixel, in heights of the slit
+    ways = [place - slit.opening.low, slit.opening.high - place]
+    found: Doubles = np.prod([np.clip(way / height + 0.5, 0, 1) for way in ways], axis=0)
+    return found
 
 
 def _filling(source: Source, slit: Slit, waves: Doubles) -> Doubles:
@@ -80,16 +86,16 @@ def _filling(source: Source, slit: Slit, waves: Doubles) -> Doubles:
     return found
 
 
-def _star(slit: Slit, x: Doubles, y: Doubles) -> Doubles:
+def _star(slit: Slit, star: Source, x: Doubles, y: Doubles) -> Doubles:
     """Count rates of a star; where it is beside the middle of the slit, colours are shifted."""
     from scipy.special import erf
 
-    at = slit.source.place or (0.0, 0.0)
+    at = star.place or (0.0, 0.0)
     across, along = at
     place, waves = rays.to_slit(slit.opening, x, y, across)
     pixels = (place - along) / np.gradient(place, axis=0)
     ends = [(1 + erf((pixels + end) / (np.sqrt(2) * WIDTH))) / 2 for end in (-0.5, 0.5)]
-    flux = slit.source.spectrum(waves * 1e6) * 1e-6  # MJy
+    flux = star.spectrum(waves * 1e6) * 1e-6  # MJy
     throughput = passing_star(waves, at) * fore_optics(waves)
     found: Doubles = (ends[1] - ends[0]) * flux * throughput / conversion(waves)
     return found

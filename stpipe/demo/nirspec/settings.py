@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 
 from stpipe.demo.nirspec.rays import Doubles, Opening
+from stpipe.demo.nirspec.shutters import Shutters
 
-__all__ = ["FIXED", "FIXED_SLITS", "SKY", "Setting", "Slit", "Source"]
+__all__ = ["FIXED", "FIXED_SLITS", "SHUTTERS", "SKY", "Setting", "Slit", "Source"]
 
 LINES: Final = MappingProxyType({1.083: 1.4, 1.282: 2.0, 1.557: 1.0, 1.746: 1.6})
 """Wavelength of emission lines in um, and their peaks over the continuum."""
@@ -65,11 +66,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Slit:
-    """An open slit: its name, its place, and the source in front of the sky."""
+    """An open slit: its name, its place, and the source in front of the sky; None of sky alone.
+
+    A slitlet has `shutters`.
+    """
 
     name: str
     opening: Opening
-    source: Source
+    source: Source | None
+    shutters: Shutters | None = None
+
+    @property
+    def star(self) -> Source | None:
+        """The source, if it is a star."""
+        return self.source if self.source and self.source.place else None
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,11 @@ class Setting:
     exposure_type: str
     number: int
     slits: tuple[Slit, ...]
+
+    @property
+    def has_shutters(self) -> bool:
+        """Whether the slits are slitlets of shutters."""
+        return self.exposure_type == "NRS_MSASPEC"
 
     @property
     def optics(self) -> dict[str, str]:
@@ -116,3 +131,21 @@ FIXED_SLITS: Final = Setting(
     ),
 )
 """A star in the slit of the target, and a nebula in all others."""
+
+
+def _slitlet(shutters: Shutters, source: Source | None) -> Slit:
+    return Slit(str(shutters.number), shutters.opening, source, shutters)
+
+
+SHUTTERS: Final = Setting(
+    "NRS_MSASPEC",
+    8,
+    (
+        _slitlet(Shutters(1, 1, 60, 5, 7, 6), Source(0.012, 0.5, place=(0.15, -0.1))),
+        _slitlet(Shutters(2, 1, 90, 11, 15, 13), None),
+        _slitlet(Shutters(3, 1, 40, 19, 23, 21), Source(400.0, -0.4)),
+        _slitlet(Shutters(4, 3, 330, 27, 29, 28), Source(0.010, -0.3, place=(-0.2, 0.05))),
+        _slitlet(Shutters(5, 3, 300, 33, 37, 35), None),
+    ),
+)
+"""Two stars, a nebula, and two slitlets of sky in shutters of two quadrants."""

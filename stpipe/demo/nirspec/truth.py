@@ -23,15 +23,19 @@ STEP: Final = 5e-5
 def save_spectra(path: Path, setting: Setting) -> Path:
     """Write a table for each slit, whole or not at all: wavelength in um, spectrum and continuum.
 
-    Stars are in Jy; nebulae, and the sky before them, in MJy/sr. SLTNAME names the slit.
+    Stars are in Jy; nebulae, with the sky before them unless it is subtracted, in MJy/sr. SLTNAME
+    names the slit.
     """
     from astropy.io import fits
 
     waves = np.arange(BAND[0] * 1e6, BAND[1] * 1e6, STEP)
     tables = [fits.PrimaryHDU()]
     for slit in setting.slits:
-        filled = slit.source.place is None
-        unit, sky = ("MJy/sr", SKY.continuum(waves)) if filled else ("Jy", 0.0)
+        if slit.source is None:
+            continue
+        unit = "Jy" if slit.star else "MJy/sr"
+        # That of shutters is subtracted.
+        sky = 0.0 if slit.star or setting.has_shutters else SKY.continuum(waves)
         spectrum, continuum = slit.source.spectrum(waves), slit.source.continuum(waves)
         columns = [
             fits.Column("wavelength", "D", unit="um", array=waves),
