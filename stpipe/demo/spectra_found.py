@@ -83,6 +83,8 @@ def spectra_found(product: Path, truth: Path) -> Iterator[SpectrumFound]:
         known = {table.header["SLTNAME"]: table for table in file[1:]}
         rectified = found.meta.cal_step.resample == "COMPLETE"
         for spectrum in found.spec:
+            if spectrum.name not in known:
+                continue  # of the sky alone, which is subtracted
             table = known[spectrum.name]
             unit = table.columns["spectrum"].unit
             widest = WIDEST[unit] if rectified else 1.1

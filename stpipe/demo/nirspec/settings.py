@@ -117,7 +117,7 @@ class Setting:
         }
 
 
-SKY: Final = Source(60.0, slope=-0.3, lines=0.0)
+SKY: Final = Source(30.0, slope=-0.3, lines=0.0)
 """Light from everywhere."""
 FIXED_SLITS: Final = Setting(
     "NRS_FIXEDSLIT",
