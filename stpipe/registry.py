@@ -50,6 +50,7 @@ STEPS: dict[str, str] = {
     "gain_scale": "stpipe.steps.stage1.gain_scale:GainScaleStep",
     "guider_cds": "stpipe.steps.stage1.guider_cds:GuiderCdsStep",
     "assign_wcs": "stpipe.steps.stage2.assign_wcs.step:AssignWcsStep",
+    "msa_flagging": "stpipe.steps.stage2.msa_flagging:MSAFlagOpenStep",
     "bkg_subtract": "stpipe.steps.stage2.bkg_subtract:BackgroundStep",
     "flat_field": "stpipe.steps.stage2.flat_field.step:FlatFieldStep",
     "pathloss": "stpipe.steps.stage2.pathloss.step:PathLossStep",

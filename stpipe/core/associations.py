@@ -1,13 +1,14 @@
-"""Associations of stage 2: one exposure for each product, with its backgrounds.
+"""Associations of stage 2: one exposure for each product, with its backgrounds and its catalogue.
 
 A pipeline that takes exposures one by one may be given such an association. Each product is a run of
 its own, named as the product is; members of the type ``background`` become the `bkg_list` of its step
-bkg_subtract.
+bkg_subtract, one of the type ``sourcecat`` the `source_catalog` of extract_2d. The header of an
+exposure may name that catalogue, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.core.inputs import is_association
 from stpipe.errors import InputError
+from stpipe.models.associations import is_there
 from stpipe.parameters.settings import Raw, Settings
 
 if TYPE_CHECKING:
     from stpipe.core.configured import ConfiguredStep
     from stpipe.models import Association
-    from stpipe.models.associations import Product
+    from stpipe.models.associations import Member, Product
 
-__all__ = ["Assignment", "assignments", "subtracts"]
+__all__ = ["Assignment", "assignments", "takes_other_members"]
 
-_USED = ("science", "background")  # members of other types need not be there
-STEP, PARAMETER = "bkg_subtract", "bkg_list"
+# The step and the parameter that members of a type are for; of other types they need not be there.
+_USES = {
+    "background": ("bkg_subtract", "bkg_list"),
+    "sourcecat": ("extract_2d", "source_catalog"),
+}
+_CATALOGUE = "meta.source_catalog"  # where an exposure names the one of its direct image
 
 
 @dataclass(frozen=True)
@@ -62,9 +68,13 @@ class Assignment:
         }
 
 
-def subtracts(cls: type[ConfiguredStep]) -> bool:
-    """Whether a step or pipeline subtracts backgrounds."""
-    return cls.alias == STEP or STEP in cls.step_defs
+def takes_other_members(cls: type[ConfiguredStep]) -> bool:
+    """Whether a step or pipeline uses members of an association beside the exposure."""
+    return any(_has(cls, step) for step, _ in _USES.values())
+
+
+def _has(cls: type[ConfiguredStep], step: str) -> bool:
+    return cls.alias == step or step in cls.step_defs
 
 
 def assignments(cls: type[ConfiguredStep], source: Any) -> list[Assignment]:
@@ -73,34 +83,73 @@ def assignments(cls: type[ConfiguredStep], source: Any) -> list[Assignment]:
     Raises
     ------
     InputError
-        When members are missing, a product has no exposure or several, or backgrounds that `cls`
-        cannot subtract.
+        When members are missing, a product has no exposure or several, several catalogues, or
+        backgrounds that `cls` cannot subtract.
     """
     from stpipe.models import load_association
 
-    if cls.takes_many or not is_association(source):
+    if cls.takes_many:
         return [Assignment(source)]
+    if not is_association(source):
+        return [Assignment(source, settings=_of_header(cls, source))]
     association = load_association(source)
-    association.require_members(_USED)
+    association.require_members(("science", *_USES))
     return [_of_product(cls, association, product) for product in association.products]
 
 
 def _of_product(
     cls: type[ConfiguredStep], association: Association, product: Product
 ) -> Assignment:
+    name = f"{association.path}: the product {product.name or '(unnamed)'}"
     science = product.of_type("science")
     if len(science) != 1:
         raise InputError(
-            f"{association.path}: the product {product.name or '(unnamed)'} has {len(science)} science "
-            f"members, allowed: 1. {cls.__name__} takes exposures one by one."
+            f"{name} has {len(science)} science members, allowed: 1. {cls.__name__} takes exposures "
+            "one by one."
         )
-    backgrounds = [str(member.path) for member in product.of_type("background")]
-    settings = Settings()
+    backgrounds, catalogues = product.of_type("background"), product.of_type("sourcecat")
+    if backgrounds and not _has(cls, _USES["background"][0]):
+        raise InputError(
+            f"{association.path}: {cls.__name__} has no step {_USES['background'][0]} for background "
+            "members."
+        )
+    if len(catalogues) > 1:
+        raise InputError(f"{name} has {len(catalogues)} sourcecat members, allowed: 1.")
+    settings = _of_header(cls, science[0].path)
+    where = str(association.path)
     if backgrounds:
-        step = settings if cls.alias == STEP else settings.substep(STEP)
-        if not subtracts(cls):
-            raise InputError(
-                f"{association.path}: {cls.__name__} has no step {STEP} for background members."
-            )
-        step.values[PARAMETER] = Raw(backgrounds, str(association.path))
+        _set(cls, settings, "background", Raw(_paths(backgrounds), where))
+    if catalogues:
+        _set(cls, settings, "sourcecat", Raw(_paths(catalogues)[0], where))
     return Assignment(science[0].path, product.name or science[0].path.stem, association, settings)
+
+
+def _paths(members: Sequence[Member]) -> list[str]:
+    return [str(member.path) for member in members]
+
+
+def _of_header(cls: type[ConfiguredStep], source: Any) -> Settings:
+    """The catalogue that an exposure names, if it lies beside the exposure."""
+    from stpipe import models
+
+    settings = Settings()
+    if not _has(cls, _USES["sourcecat"][0]) or not isinstance(
+        source, (str, Path, models.DataModel)
+    ):
+        return settings
+    if isinstance(source, models.DataModel):
+        named, folder = source.get(_CATALOGUE), Path(source.path or "").parent
+    else:
+        named, folder = models.open_metadata(source).get(_CATALOGUE), Path(source).parent
+    # A name, never a path: headers do not lead to other folders.
+    beside = folder / Path(str(named or "")).name
+    if named and is_there(beside):
+        _set(cls, settings, "sourcecat", Raw(str(beside), f"{source}, {_CATALOGUE}"))
+    return settings
+
+
+def _set(cls: type[ConfiguredStep], settings: Settings, kind: str, value: Raw) -> None:
+    step, parameter = _USES[kind]
+    if _has(cls, step):
+        own = settings if cls.alias == step else settings.substep(step)
+        own.values[parameter] = value

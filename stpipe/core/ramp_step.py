@@ -33,6 +33,8 @@ class RampStep(Step):
     halo: ClassVar[int | None] = None  # pixels of neighbours that `correct` needs; None: all
     makes: ClassVar[tuple[str, ...]] = ()  # arrays that `correct` adds to the ramp
     flags: ClassVar[int] = 0xFF  # bits of GROUPDQ that `correct` may change
+    local: ClassVar[bool] = False  # `prepare` learns of integrations what they need themselves
+    compares_integrations: ClassVar[bool] = False  # `prepare` needs all samples of a pixel
     band_mb: ClassVar[float] = 25  # memory for a full band of the engine, as measured
 
     def process(self, ramp: RampModel) -> RampModel:
@@ -61,7 +63,9 @@ class RampStep(Step):
     def prepare(self, exposure: Chain, references: References) -> Any:
         """Look at the whole exposure as the steps before leave it, before any band is corrected.
 
-        Raise `Skip` when there is nothing to do; what is returned comes back as `ramp.known`.
+        Raise `Skip` when there is nothing to do; what is returned comes back as `ramp.known`. A step
+        that is `local` looks at long exposures some integrations at a time, each time before they
+        are corrected. One that `compares_integrations` may ask a long exposure for its `series`.
         """
         del exposure, references
         return None

@@ -47,6 +47,11 @@ class ArrayStore:
         else:
             array[section] = part
 
+    def part(self, name: str, section: tuple[Any, ...]) -> Array:
+        """What a section of an array was filled with."""
+        array = self.arrays[name]
+        return array.stored().section(section) if isinstance(array, _Scratch) else array[section]
+
     def finished(self) -> dict[str, FinishedArray]:
         """The arrays as models hold them."""
         return {
@@ -67,12 +72,18 @@ class _Scratch:
         os.truncate(self._scratch.handle, size)
 
     def fill(self, section: tuple[Any, ...], part: Array) -> None:
-        """Write rows of planes where they belong: one write for each row, or plane of whole rows."""
+        """Write rows of planes where they belong: one write for each row, or plane of whole rows.
+
+        Whole planes follow each other in the file.
+        """
         rows, columns = section[-2:]
         planes = part.reshape(-1, *part.shape[-2:]).astype(self._raw, copy=False)
         height, width = self.shape[-2:]
         whole = part.shape[-1] == width
         numbers = np.arange(int(np.prod(self.shape[:-2], dtype=np.int64))).reshape(self.shape[:-2])
+        if part.shape[-2:] == (height, width):
+            self._write(int(numbers[section[:-2]].flat[0]) * height * width, planes)
+            return
         for number, plane in zip(numbers[section[:-2]].ravel(), planes, strict=True):
             start = (int(number) * height + rows.start) * width + columns.start
             if whole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -17,18 +18,22 @@ if TYPE_CHECKING:
     from stpipe.models import DataModel
 
 __all__ = [
+    "IMAGES",
     "PLANES",
     "Band",
 ]
 
 Array = npt.NDArray[Any]
 STRIP_BYTES = 16_000_000  # of samples and their flags
-PLANES = ("data", "groupdq", "pixeldq", "zeroframe", "average_dark_current")
+IMAGES = ("pixeldq", "average_dark_current")  # that all integrations share
+PLANES = ("data", "groupdq", "zeroframe", *IMAGES)
 
 
 @dataclass
 class Band:
     """Arrays of a rectangle of a ramp, as steps see and reassign them.
+
+    A long exposure goes through its steps some integrations at a time.
 
     Attributes
     ----------
@@ -45,10 +50,14 @@ class Band:
         for; the rest is halo.
     frame
         Rows and columns of the whole exposure.
+    first
+        Number, from 0, of the first integration at hand.
     known
         What the step's `prepare` returned.
     totals
         Counts that the step makes; over all bands they go to its `finish`.
+    counted
+        Pixels of `own` to count, once in the exposure, for the same.
     """
 
     data: Array
@@ -60,12 +69,14 @@ class Band:
     frame: tuple[int, int]
     zeroframe: Array | None = None
     average_dark_current: Array | None = None
+    first: int = 0
     known: Any = None
     totals: Counter[str] = field(default_factory=Counter)
+    counted: dict[str, Array] = field(default_factory=dict)
 
     def count(self, name: str, mask: Array) -> None:
-        """Add the number of set samples of `mask` (..., rows, columns) in this band's own part."""
-        self.totals[name] += int(np.count_nonzero(mask[self.own.within(self.place)]))
+        """Count the pixels of `mask` (rows, columns), each once however many bands have it."""
+        self.counted[name] = mask[self.own.within(self.place)]
 
     def crop(self, place: Rectangle) -> None:
         """Drop what lies outside `place`: halo that no later step needs."""
@@ -89,7 +100,7 @@ def read(ramp: DataModel, place: Rectangle, frame: tuple[int, int]) -> Band:
     groupdq = stored("groupdq", place.section)
     pixeldq = stored("pixeldq", place.section)
     zeroframe = stored("zeroframe", place.section)
-    data, groupdq = _finite(data, np.zeros(data.shape, np.uint8) if groupdq is None else groupdq)
+    data, groupdq = finite(data, np.zeros(data.shape, np.uint8) if groupdq is None else groupdq)
     return Band(
         data=data,
         groupdq=groupdq,
@@ -98,12 +109,12 @@ def read(ramp: DataModel, place: Rectangle, frame: tuple[int, int]) -> Band:
         place=place,
         own=place,
         frame=frame,
-        zeroframe=None if zeroframe is None else _finite(zeroframe)[0],
+        zeroframe=None if zeroframe is None else finite(zeroframe)[0],
         average_dark_current=stored("average_dark_current", place.section),
     )
 
 
-def _finite(data: Array, groupdq: Array | None = None) -> tuple[Array, Any]:
+def finite(data: Array, groupdq: Array | None = None) -> tuple[Array, Any]:
     """Samples without NaN and infinity: they become 0 and DO_NOT_USE, and no step counts with them."""
     # Any of them shows in the sum, which is quick; a sum too large is looked at, too.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -113,6 +124,19 @@ def _finite(data: Array, groupdq: Array | None = None) -> tuple[Array, Any]:
     if groupdq is not None:
         groupdq = groupdq | np.where(lost, np.uint8(dqflags.DO_NOT_USE), np.uint8(0))
     return np.where(lost, data.dtype.type(0), data), groupdq
+
+
+def joined(bands: Sequence[Band]) -> Band:
+    """A band of all integrations, from bands of some in the same place."""
+    if len(bands) == 1:
+        return bands[0]
+    cubes: dict[str, Any] = {
+        name: np.concatenate([getattr(band, name) for band in bands])
+        for name in PLANES
+        if name not in IMAGES and getattr(bands[0], name) is not None
+    }
+    pixeldq = np.bitwise_or.reduce([band.pixeldq for band in bands])
+    return replace(bands[0], pixeldq=pixeldq, **cubes)
 
 
 class Strips:

@@ -29,6 +29,8 @@ class Correction(Protocol):
 
     makes: ClassVar[tuple[str, ...]]
     flags: ClassVar[int]
+    local: ClassVar[bool]
+    compares_integrations: ClassVar[bool]
     log: logging.Logger
 
     @property

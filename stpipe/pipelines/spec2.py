@@ -16,6 +16,7 @@ from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
 from stpipe.steps.stage2.pathloss.step import PathLossStep
 from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Spec2Pipeline"]
 
 SLICES = "NRS_IFU"
+THROUGH_SHUTTERS = {SLICES, "NRS_MSASPEC"}
 SUPPORTED = LRS | SLITLESS | NARROW_SLITS | {SLICES}
 
 
@@ -43,6 +45,7 @@ class Spec2Pipeline(Pipeline):
     alias = "calwebb_spec2"
     step_defs = {
         "assign_wcs": AssignWcsStep,
+        "msa_flagging": MSAFlagOpenStep,
         "bkg_subtract": BackgroundStep,
         "extract_2d": Extract2dStep,
         "srctype": SourceTypeStep,
@@ -65,6 +68,7 @@ class Spec2Pipeline(Pipeline):
                 f"{', '.join(sorted(SUPPORTED))}."
             )
         exposure = self.assign_wcs(exposure)
+        exposure = self.msa_flagging(exposure) if kind in THROUGH_SHUTTERS else exposure
         if kind in SLITLESS:
             return self._slitless(exposure)
         if kind in NARROW_SLITS:

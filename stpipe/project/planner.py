@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stpipe import hooks
-from stpipe.core.associations import Assignment, assignments, subtracts
+from stpipe.core.associations import Assignment, assignments, takes_other_members
 from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
 from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
@@ -78,7 +78,13 @@ class Planner:
             return self._plan_association(source, made or {})
         if not self._one_by_one:
             raise InputError(f"{source}: {self.project.stages[0]} takes associations (.json).")
-        return [self._plan([member_of(source)], source, self._one_by_one)]
+        # The stage that uses what a header names may be a later one.
+        own = {
+            cls: self._settings_with(a, cls)
+            for cls in self._one_by_one
+            for a in assignments(cls, source)
+        }
+        return [self._plan([member_of(source)], source, self._one_by_one, own=own)]
 
     @property
     def _one_by_one(self) -> list[type[Step]]:
@@ -89,6 +95,10 @@ class Planner:
         if cls not in self._settings:
             self._settings[cls] = self.project.settings(cls)
         return self._settings[cls]
+
+    def _settings_with(self, assignment: Assignment, cls: type[Step]) -> Settings:
+        """The settings of a stage, and below them what an exposure or its association says."""
+        return self._settings_of(cls).over(assignment.settings)
 
     def _plan_association(self, source: str, made: Made) -> list[dict[str, Any]]:
         stages = [p for p in self._pipelines if p.takes_many]
@@ -105,9 +115,9 @@ class Planner:
         return [self._plan(members, source, stages, association.products[0].name)]
 
     def _plan_assignments(self, source: str) -> list[dict[str, Any]]:
-        """The plan of each product of an association of stage 2, from the stage that subtracts on."""
+        """The plan of each product of an association of stage 2, from the stage that uses it on."""
         stages = self._one_by_one
-        first = next((cls for cls in stages if subtracts(cls)), stages[0])
+        first = next((cls for cls in stages if takes_other_members(cls)), stages[0])
         later = stages[stages.index(first) :]
         return [self._plan_assignment(a, source, later) for a in assignments(first, source)]
 
@@ -121,7 +131,7 @@ class Planner:
             root=assignment.name or member.root,
             association_metadata=assignment.association_metadata,
         )
-        own = {first: self._settings_of(first).over(assignment.settings)}
+        own = {first: self._settings_with(assignment, first)}
         return self._plan([member], source, stages, own=own)
 
     def _plan(

@@ -235,14 +235,21 @@ def _fetch(
     absent: Mapping[str, Path], criteria: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> None:
     """Let the client download selected files."""
+    reason = ""
     try:
         with _quiet():
             _client().getreferences(criteria, reftypes=list(absent), **asked)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the client raises anything, and exits
         reason = _reason(error)
-    else:
-        reason = "The cache is read-only, or the server did not send them."
+    arrived = [path for path in absent.values() if path.is_file()]
     lacking = {t: path for t, path in absent.items() if not _sound(path)}
+    if wrong := [path.name for path in arrived if path in lacking.values()]:
+        reason = (
+            f"The size or the checksum of {', '.join(wrong)} is not the one that the server lists; "
+            "what came was removed."
+        )
+    elif not reason:
+        reason = "The cache is read-only, or the server did not send them."
     if lacking:
         files = ", ".join(f"{path} ({t})" for t, path in lacking.items())
         raise ReferenceMissing(

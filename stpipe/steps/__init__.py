@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
     from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+    from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
     from stpipe.steps.stage2.pathloss.step import PathLossStep
     from stpipe.steps.stage2.photom.step import PhotomStep
     from stpipe.steps.stage2.resample import ResampleStep
@@ -65,6 +66,7 @@ __all__ = [
     "JumpStep",
     "LastFrameStep",
     "LinearityStep",
+    "MSAFlagOpenStep",
     "OutlierDetectionStep",
     "PathLossStep",
     "PersistenceStep",

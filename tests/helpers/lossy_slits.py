@@ -16,7 +16,7 @@ from stpipe.models import dqflags
 from stpipe.science.wcs.lrs import world_frame
 from stpipe.science.wcs.nirspec import frames
 
-__all__ = ["FIXED", "SHUTTERS", "barshadow", "pathloss", "slit_wcs", "slits"]
+__all__ = ["FIXED", "SHUTTERS", "area", "barshadow", "pathloss", "photom", "slit_wcs", "slits"]
 
 SHAPE = (24, 90)  # rows, columns
 STEP = 0.006  # um from column to column
@@ -45,7 +45,14 @@ def slits(kind: str, listed: Sequence[tuple[Any, ...]], *, shift: float = 0.0) -
     """
     rng = np.random.default_rng(11)
     exposure = models.MultiSlitModel()
-    header = {"telescope": "JWST", "exposure.type": kind, "instrument.name": "NIRSPEC"}
+    header = {
+        "telescope": "JWST",
+        "exposure.type": kind,
+        "exposure.exposure_time": 300.0,
+        "instrument.name": "NIRSPEC",
+        "instrument.filter": "F100LP",
+        "instrument.grating": "G140M",
+    }
     for name, value in header.items():
         exposure.set(f"meta.{name}", value)
     for name, source_type, (x, y), state in listed:
@@ -58,12 +65,15 @@ def slits(kind: str, listed: Sequence[tuple[Any, ...]], *, shift: float = 0.0) -
             "source_ypos": y,
             "wavelength_corrected": bool(corrected),
             "meta.wcs": wcs,
+            "meta.wcsinfo.dispersion_direction": 1,
             **(
                 {
                     "shutter_state": state,
                     "slitlet_id": int(name),
                     "slit_yscale": 1.146,
                     "quadrant": 2,
+                    "xcen": 7,
+                    "ycen": 9,
                 }
                 if state
                 else {}
@@ -151,3 +161,29 @@ def barshadow(path: Path) -> Path:
     model.data1x3 = (1 - 0.3 * np.exp(-0.5 * ((np.abs(y) - 0.5) / soft) ** 2)).astype(np.float32)
     model.crval1, model.cdelt1, model.crval2, model.cdelt2 = 0.9e-6, 0.007e-6, -1.0, 0.002
     return Path(described(model, "barshadow", "NIRSPEC", "NRS1").save(path))
+
+
+def photom(path: Path) -> Path:
+    """A PHOTOM reference of shutters: fluxes that change with the wavelength."""
+    model = models.NrsMosPhotomModel()
+    waves = np.linspace(0.9, 1.7, 9)
+    columns = [("filter", "S12"), ("grating", "S15"), ("photmj", "<f4"), ("uncertainty", "<f4")]
+    columns += [("nelem", "<i2"), *((n, "<f4", waves.shape) for n in ("wavelength", "relresponse"))]
+    table = np.zeros(1, [*columns, ("reluncertainty", "<f4", waves.shape)])
+    table["filter"], table["grating"], table["photmj"], table["nelem"] = (
+        b"F100LP",
+        b"G140M",
+        3e-7,
+        9,
+    )
+    table["wavelength"], table["relresponse"] = waves, 1 + 0.4 * (waves - 1.2) ** 2
+    model.phot_table = table
+    return Path(described(model, "photom", "NIRSPEC", "NRS1").save(path))
+
+
+def area(path: Path) -> Path:
+    """An AREA reference of the one shutter that all slitlets have here."""
+    model = models.NirspecMosAreaModel()
+    kind = [(name, "<i2") for name in ("quadrant", "shutter_x", "shutter_y")]
+    model.area_table = np.array([(2, 7, 9, 0.02)], [*kind, ("pixarea", "<f4")])
+    return Path(described(model, "area", "NIRSPEC", "NRS1").save(path))

@@ -1,4 +1,4 @@
-"""Light that slits, bars and subarrays take, beside the peer."""
+"""Light that slits, bars and subarrays take, and spectra of the background, beside the peer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from reference_headers import described
 from test_spectra_peer import calibrated
 
 from stpipe import models
+from stpipe.science.spectra.combination import combined
 from stpipe.steps.stage2.barshadow import BarShadowStep
+from stpipe.steps.stage2.master_background.subtract import spectrum_of
 from stpipe.steps.stage2.pathloss.step import PathLossStep
 
 Peer = Callable[..., Path]
@@ -179,3 +181,34 @@ def soss_reference(path: Path) -> Path:
             model.apertures[0].set(f"pointsource_wcs.{name}{number}", value)
     model.meta.exposure.type = "NIS_SOSS"
     return Path(described(model, "pathloss", "NIRISS", "NIS").save(path))
+
+
+@pytest.mark.parametrize("sigma_clip", [None, 3.0])
+def test_combined_spectra(peer_step: Peer, tmp_path: Path, sigma_clip: float | None) -> None:
+    """Spectra of different lengths and wavelengths, one falling, with samples not to be used."""
+    rng = np.random.default_rng(8)
+    extracted = models.MultiSpecModel()
+    header = {"telescope": "JWST", "instrument.name": "NIRSPEC", "exposure.exposure_time": 123.0}
+    for name, value in {**header, "target.ra": 10.0, "target.dec": 20.0}.items():
+        extracted.set(f"meta.{name}", value)
+    dtype = extracted.schema.lists["spec"].arrays["spec_table"].dtype
+    for start, step, size in ((1.0, 0.0031, 300), (1.1004, 0.00309, 350), (1.0003, 0.0032, 280)):
+        table = np.zeros(size, dtype)
+        waves = start + step * np.arange(size)
+        table["WAVELENGTH"] = waves[::-1] if size == 280 else waves
+        for name in ("FLUX", "SURF_BRIGHT"):
+            table[name] = rng.normal(4, 0.3, size)
+        for name in ("FLUX_ERROR", "SB_ERROR"):
+            table[name] = rng.uniform(0.2, 0.4, size)
+        table["FLUX"][rng.random(size) < 0.03] = 60.0
+        table["FLUX"][rng.random(size) < 0.03] = np.nan
+        table["DQ"] = rng.choice([0, 1, 4], size, p=[0.9, 0.05, 0.05])
+        extracted.spec.append({"spec_table": table, "spectral_order": 1, "name": f"S{size}"})
+    source = extracted.save(tmp_path / "x_x1d.fits")
+    theirs = peer_step("jwst.combine_1d:Combine1dStep", source, sigma_clip=sigma_clip)
+
+    found = combined([spectrum_of(part, 123.0) for part in extracted.spec], sigma_clip)
+    with models.open(theirs) as expected:
+        table = expected.spec[0].spec_table
+        for name in table.dtype.names:
+            np.testing.assert_allclose(table[name], getattr(found, name.lower()), rtol=1e-12)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import Section
 
 __all__ = [
+    "MAPPED",
+    "PAGES",
     "Array",
     "Decoder",
     "Scaling",
@@ -36,8 +38,8 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 _CHUNK = 1 << 21  # fits into a cache; threads that take turns wait for each other with less
-_MAPPED = 1 << 24  # bytes of a file that count as our memory while a section of it is read
-_PAGES = 1 << 22  # bytes that the kernel may map around what is touched
+MAPPED = 1 << 24  # bytes of a file that count as our memory while a section of it is read
+PAGES = 1 << 22  # bytes that the kernel may map around what is touched
 
 
 class Decoder(Protocol):
@@ -146,7 +148,7 @@ class Stored:
         step = max(_CHUNK // self.raw.itemsize, 1) * self.raw.itemsize
         for start in range(first, first + self.nbytes, step):
             yield memoryview(mapped)[start : min(start + step, first + self.nbytes)]
-            if (start - first) // _MAPPED != (start - first + step) // _MAPPED:
+            if (start - first) // MAPPED != (start - first + step) // MAPPED:
                 mapped.madvise(mmap.MADV_DONTNEED)
 
     def _mapped(self) -> tuple[mmap.mmap, int]:
@@ -176,8 +178,8 @@ class Stored:
         for plane in np.ndindex(block.shape[:-2]):
             self._put(block[plane], values[(*plane, ...)])
             span = abs(block.strides[-2]) * block.shape[-2] if block.ndim > 1 else 0
-            touched += max(span, _PAGES)
-            if mapped and touched > _MAPPED:
+            touched += max(span, PAGES)
+            if mapped and touched > MAPPED:
                 mapped.madvise(mmap.MADV_DONTNEED)
                 touched = 0
         return values

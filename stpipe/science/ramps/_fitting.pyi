@@ -1,11 +1,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stpipe.science.arrays import Bits, Floats
+from stpipe.science.arrays import Bits, Doubles, Floats
 
 class Inputs:
     def __init__(
-        self, arrays: Mapping[str, Any], times: Mapping[str, float], suppress_one_group: bool
+        self,
+        arrays: Mapping[str, Any],
+        times: Mapping[str, float],
+        suppress_one_group: bool,
+        rates: Doubles | None = None,
     ) -> None: ...
 
 class Rates:
@@ -13,6 +17,12 @@ class Rates:
         self, slope: Floats, dq: Bits, var_poisson: Floats, var_rnoise: Floats, err: Floats
     ) -> None: ...
 
+class Totals:
+    def __init__(self, arrays: Mapping[str, Any]) -> None: ...
+
+def add_rates(inputs: Inputs, totals: Doubles) -> None: ...
+def fit_part(inputs: Inputs, rates: Rates, totals: Totals) -> None: ...
+def combine_totals(totals: Totals, nints: int, rates: Rates) -> None: ...
 def fit(inputs: Inputs, rates: Rates) -> None: ...
 def count(inputs: Inputs) -> tuple[int, int]: ...
 def describe(inputs: Inputs, segments: Floats, pedestal: Floats, crmag: Floats) -> None: ...

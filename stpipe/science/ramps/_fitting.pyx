@@ -52,6 +52,16 @@ cdef struct Sums:
     double inv_e
     double slope
 
+cdef struct Total:
+    # What the integrations so far have for the exposure.
+    Sums sums
+    double inv_r  # the sum of inverse read noise as if no charge had been lost
+    unsigned int dq
+    int unusable
+    int saturated
+    bint partly_saturated
+    bint chargeloss
+
 cdef struct Fit:
     double slope
     double var_p
@@ -72,6 +82,7 @@ cdef struct Pixel:
     double noise  # of one group, in e-
     double dark
     double rate  # median count rate plus dark, for Poisson noise
+    double known_rate  # the median count rate, if it was found beforehand
     unsigned int dq
 
 cdef struct Work:
@@ -79,6 +90,7 @@ cdef struct Work:
     Py_ssize_t nints
     Py_ssize_t ngroups
     bint suppress_one_group  # else ramps of one good group have timings of their own
+    bint knows_rate
     Timing timing
     Pixel pixel
     double *data  # (integrations, groups) in DN; NaN where saturated
@@ -119,18 +131,26 @@ cdef class Inputs:
     cdef const float[:, :] dark
     cdef const float[:, :, :] zeroframe
     cdef bint has_zeroframe
+    cdef const double[:, :] known_rates
     cdef double noise_scale
     cdef Work work
     cdef Block block
 
-    def __cinit__(self, arrays, times, bint suppress_one_group):
-        """Arrays by attribute name (zeroframe may be None); times as in `Timing`, and nframes."""
+    def __cinit__(self, arrays, times, bint suppress_one_group, rates=None):
+        """Arrays by attribute name (zeroframe may be None); times as in `Timing`, and nframes.
+
+        `rates` (rows, columns) are the median count rates of all integrations, in DN/s, where the
+        arrays have a part of them only.
+        """
         self.data, self.flags, self.original = arrays["data"], arrays["groupdq"], arrays["original"]
         self.pixeldq, self.gain = arrays["pixeldq"], arrays["gain"]
         self.readnoise, self.dark = arrays["readnoise"], arrays["dark"]
         self.has_zeroframe = arrays["zeroframe"] is not None
         if self.has_zeroframe:
             self.zeroframe = arrays["zeroframe"]
+        self.work.knows_rate = rates is not None
+        if self.work.knows_rate:
+            self.known_rates = rates
         self.noise_scale = sqrt(2.0 * times["nframes"])
         self.work.nints, self.work.ngroups = self.data.shape[0], self.data.shape[1]
         self.work.suppress_one_group = suppress_one_group
@@ -238,14 +258,151 @@ def fit(Inputs inputs, Rates rates):
                         store(&inputs.work, rates, y, x + c)
 
 
+cdef class Totals:
+    """Arrays (rows, columns) in which integrations add up; zeros at first. See `Total`."""
+
+    cdef double[:, :] inv_p
+    cdef double[:, :] inv_r
+    cdef double[:, :] slope
+    cdef double[:, :] inv_r_kept
+    cdef unsigned int[:, :] dq
+    cdef int[:, :] unusable
+    cdef int[:, :] saturated
+    cdef unsigned char[:, :] partly_saturated
+    cdef unsigned char[:, :] chargeloss
+
+    def __cinit__(self, arrays):
+        """Arrays by name; `inv_r_kept` is `inv_r` of `Total`."""
+        self.inv_p, self.inv_r, self.slope = arrays["inv_p"], arrays["inv_r"], arrays["slope"]
+        self.inv_r_kept, self.dq = arrays["inv_r_kept"], arrays["dq"]
+        self.unusable, self.saturated = arrays["unusable"], arrays["saturated"]
+        self.partly_saturated = arrays["partly_saturated"]
+        self.chargeloss = arrays["chargeloss"]
+
+
+def add_rates(Inputs inputs, double[:, :] totals):
+    """Add to `totals` the median count rate of each integration of the pixels, in DN/s."""
+    cdef Work *w = &inputs.work
+    cdef Clean p
+    cdef double time = inputs.work.timing.group
+    cdef Py_ssize_t i, y, b, x, c, n
+    with nogil:
+        for y in range(inputs.data.shape[2]):
+            for b in range((inputs.data.shape[3] + WIDTH - 1) // WIDTH):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, inputs.data.shape[3] - x)
+                load_block(inputs, y, x)
+                find_clean(inputs, &p, y, x, n)
+                if not has_runs(inputs):
+                    memset(inputs.block.clean, 0, WIDTH)
+                for c in range(n):
+                    if inputs.block.clean[c]:
+                        for i in range(w.nints):
+                            totals[y, x + c] += inputs.block.medians[i * WIDTH + c] / time
+                    else:
+                        load(inputs, y, x + c)
+                        for i in range(w.nints):
+                            totals[y, x + c] += rate_of_integration(w, i)
+
+
+def fit_part(Inputs inputs, Rates rates, Totals totals):
+    """Fill `rates` with some integrations, whose median rates are known, and add them to `totals`."""
+    cdef Py_ssize_t y, b, x, c, n
+    with nogil:
+        for y in range(inputs.data.shape[2]):
+            for b in range((inputs.data.shape[3] + WIDTH - 1) // WIDTH):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, inputs.data.shape[3] - x)
+                load_block(inputs, y, x)
+                fit_clean_part(inputs, rates, totals, y, x, n)
+                for c in range(n):
+                    if not inputs.block.clean[c]:
+                        load(inputs, y, x + c)
+                        fit_pixel_part(&inputs.work, rates, totals, y, x + c)
+
+
+def combine_totals(Totals totals, Py_ssize_t nints, Rates rates):
+    """Fill `rates`, of a single plane, with those of the exposure of so many integrations."""
+    cdef Py_ssize_t y, x
+    cdef Total total
+    cdef Fit exposure
+    with nogil:
+        for y in range(rates.dq.shape[1]):
+            for x in range(rates.dq.shape[2]):
+                total = total_of(totals, y, x)
+                combine_total(&exposure, &total, nints)
+                store_fit(&exposure, rates, 0, y, x)
+
+
+cdef Total total_of(Totals totals, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    cdef Total total
+    total.sums.inv_p, total.sums.inv_r = totals.inv_p[y, x], totals.inv_r[y, x]
+    total.sums.slope, total.sums.inv_e = totals.slope[y, x], 0
+    total.inv_r, total.dq = totals.inv_r_kept[y, x], totals.dq[y, x]
+    total.unusable, total.saturated = totals.unusable[y, x], totals.saturated[y, x]
+    total.partly_saturated = totals.partly_saturated[y, x]
+    total.chargeloss = totals.chargeloss[y, x]
+    return total
+
+
+cdef void keep_total(Totals totals, const Total *total, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    totals.inv_p[y, x], totals.inv_r[y, x] = total.sums.inv_p, total.sums.inv_r
+    totals.slope[y, x] = total.sums.slope
+    totals.inv_r_kept[y, x], totals.dq[y, x] = total.inv_r, total.dq
+    totals.unusable[y, x], totals.saturated[y, x] = total.unusable, total.saturated
+    totals.partly_saturated[y, x] = total.partly_saturated
+    totals.chargeloss[y, x] = total.chargeloss
+
+
+cdef void fit_clean_part(Inputs a, Rates to, Totals totals, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
+    """As `fit_clean`, from the totals of the integrations before."""
+    cdef Clean p
+    cdef Py_ssize_t i, c
+    cdef double var_r
+    memset(&p, 0, sizeof(Clean))
+    find_clean(a, &p, y, x, n)
+    if not has_runs(a):
+        memset(a.block.clean, 0, WIDTH)
+        return
+    for c in range(n):
+        p.inv_p[c], p.inv_r[c] = totals.inv_p[y, x + c], totals.inv_r[y, x + c]
+        p.slope[c] = totals.slope[y, x + c]
+    rate_clean(a, &p, y, x, n)
+    for i in range(a.work.nints):
+        fit_clean_integration(a, &p, to, i, y, x, n)
+        for c in range(n):
+            var_r = p.var_r[c]
+            totals.inv_r_kept[y, x + c] += 1 / var_r if a.block.clean[c] and var_r > 0 else 0
+    for c in range(n):
+        if a.block.clean[c]:
+            totals.inv_p[y, x + c], totals.inv_r[y, x + c] = p.inv_p[c], p.inv_r[c]
+            totals.slope[y, x + c] = p.slope[c]
+            totals.dq[y, x + c] |= p.dq[c]
+
+
+cdef void fit_pixel_part(Work *w, Rates to, Totals totals, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    """As `fit_pixel`, from the totals of the integrations before."""
+    cdef Py_ssize_t i
+    cdef Total total = total_of(totals, y, x)
+    total.dq |= w.pixel.dq
+    fit_integrations(w, &total)
+    for i in range(w.nints):
+        if w.integrations[i].seen & CHARGELOSS:
+            w.fits[i].var_r = bounded(1 / inverse_read_variance(w, i))
+        store_fit(&w.fits[i], to, i, y, x)
+    keep_total(totals, &total, y, x)
+
+
+cdef inline void store_fit(const Fit *fit, Rates to, Py_ssize_t i, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
+    to.slope[i, y, x], to.dq[i, y, x] = <float> fit.slope, fit.dq
+    to.var_p[i, y, x], to.var_r[i, y, x] = <float> fit.var_p, <float> fit.var_r
+    to.err[i, y, x] = <float> fit.err
+
+
 cdef void store(const Work *w, Rates to, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(w.nints + 1):
-        to.slope[i, y, x] = <float> w.fits[i].slope
-        to.dq[i, y, x] = w.fits[i].dq
-        to.var_p[i, y, x] = <float> w.fits[i].var_p
-        to.var_r[i, y, x] = <float> w.fits[i].var_r
-        to.err[i, y, x] = <float> w.fits[i].err
+        store_fit(&w.fits[i], to, i, y, x)
 
 
 def count(Inputs inputs):
@@ -391,6 +548,7 @@ cdef struct Clean:
     double[WIDTH] inv_p
     double[WIDTH] inv_r
     double[WIDTH] slope
+    double[WIDTH] var_r  # of the last integration
     unsigned int[WIDTH] dq
 
 
@@ -417,14 +575,22 @@ cdef void fit_clean(Inputs a, Rates to, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n
     cdef Py_ssize_t i
     memset(&p, 0, sizeof(Clean))
     find_clean(a, &p, y, x, n)
-    for i in range(w.nints):
-        if a.block.runs[i].end - a.block.runs[i].first < 3:
-            memset(a.block.clean, 0, WIDTH)
-            return
+    if not has_runs(a):
+        memset(a.block.clean, 0, WIDTH)
+        return
     rate_clean(a, &p, y, x, n)
     for i in range(w.nints):
         fit_clean_integration(a, &p, to, i, y, x, n)
     combine_clean(&p, to, w.nints, y, x, n)
+
+
+cdef bint has_runs(Inputs a) noexcept nogil:
+    """Whether every integration of a block has groups for a weighted slope."""
+    cdef Py_ssize_t i
+    for i in range(a.work.nints):
+        if a.block.runs[i].end - a.block.runs[i].first < 3:
+            return False
+    return True
 
 
 cdef void find_clean(Inputs a, Clean *p, Py_ssize_t y, Py_ssize_t x, Py_ssize_t n) noexcept nogil:
@@ -459,12 +625,12 @@ cdef void rate_clean(Inputs a, Clean *p, Py_ssize_t y, Py_ssize_t x, Py_ssize_t 
     cdef const double *medians = a.block.medians
     cdef const float *dark = &a.dark[y, x]
     cdef Py_ssize_t i, c
-    for i in range(a.work.nints):
+    for i in range(0 if a.work.knows_rate else a.work.nints):
         for c in range(WIDTH):
             p.rate[c] += medians[c] / time
         medians += WIDTH
     for c in range(n):
-        p.rate[c] = p.rate[c] / a.work.nints
+        p.rate[c] = a.known_rates[y, x + c] if a.work.knows_rate else p.rate[c] / a.work.nints
         p.rate[c] = (p.rate[c] if p.rate[c] > 0 else 0) + dark[c]
 
 
@@ -495,6 +661,7 @@ cdef void fit_clean_integration(Inputs a, Clean *p, Rates to, Py_ssize_t i, Py_s
         out.var_r[c] = <float> var_r
         out.err[c] = <float> (0 if inv_e > LARGE_VARIANCE else sqrt(inv_e))
         out.dq[c] = p.dq[c]
+        p.var_r[c] = var_r
 
 
 cdef void weigh_clean(Inputs a, const Clean *p, Py_ssize_t i, double *slope) noexcept nogil:
@@ -566,6 +733,7 @@ cdef void load_pixel(Inputs a, Py_ssize_t y, Py_ssize_t x) noexcept nogil:
     p.noise = <float> (a.readnoise[y, x] * (p.gain / a.noise_scale))
     p.dark = a.dark[y, x]
     p.dq = a.pixeldq[y, x]
+    p.known_rate = a.known_rates[y, x] if a.work.knows_rate else 0
     if not p.gain > 0:
         p.dq |= DO_NOT_USE | NO_GAIN
 
@@ -601,33 +769,54 @@ cdef void choose_mode(Work *w, Py_ssize_t i, double zeroframe) noexcept nogil:
 
 cdef void fit_pixel(Work *w) noexcept nogil:
     """Fit all integrations, then combine them; results are in `w.fits`, the exposure's last."""
-    cdef Fit *exposure = &w.fits[w.nints]
-    cdef Sums sums
-    cdef Py_ssize_t i, unusable = 0, saturated = 0
+    cdef Total total
+    cdef Py_ssize_t i
+    memset(&total, 0, sizeof(Total))
+    total.dq = w.pixel.dq
+    fit_integrations(w, &total)
+    for i in range(w.nints if total.chargeloss else 0):
+        if w.integrations[i].seen & CHARGELOSS:
+            w.fits[i].var_r = bounded(1 / inverse_read_variance(w, i))
+    combine_total(&w.fits[w.nints], &total, w.nints)
+
+
+cdef void fit_integrations(Work *w, Total *total) noexcept nogil:
+    """Fit all integrations at hand and add them to the total."""
+    cdef Py_ssize_t i
     cdef double rate = median_rate(w)
-    cdef bint partly_saturated = False, chargeloss = False
-    sums.inv_p, sums.inv_r, sums.inv_e, sums.slope = 0, 0, 0, 0
-    exposure.dq = w.pixel.dq
     w.pixel.rate = (rate if rate > 0 else 0) + w.pixel.dark
     for i in range(w.nints):
         start_fit(&w.fits[i], w.pixel.dq | (w.integrations[i].seen & (JUMP | PERSISTENCE)))
-        exposure.dq |= w.integrations[i].seen & (JUMP | PERSISTENCE)
-        fit_integration(w, i, &sums)
-        unusable += (w.fits[i].dq & DO_NOT_USE) != 0
-        saturated += (w.fits[i].dq & SATURATED) != 0
+        total.dq |= w.integrations[i].seen & (JUMP | PERSISTENCE)
+        fit_integration(w, i, &total.sums)
+        total.unusable += (w.fits[i].dq & DO_NOT_USE) != 0
+        total.saturated += (w.fits[i].dq & SATURATED) != 0
         if w.integrations[i].saturated:
             w.fits[i].dq |= SATURATED
-            partly_saturated = True
-        chargeloss |= (w.integrations[i].seen & CHARGELOSS) != 0
-    if unusable == w.nints:
+            total.partly_saturated = True
+        if w.integrations[i].seen & CHARGELOSS:
+            total.chargeloss = True
+            total.inv_r += inverse_read_variance(w, i)
+        elif w.fits[i].var_r > 0:
+            total.inv_r += 1 / w.fits[i].var_r
+
+
+cdef void combine_total(Fit *exposure, const Total *total, Py_ssize_t nints) noexcept nogil:
+    """The fit of an exposure of so many integrations.
+
+    Read noise is that of all groups, those that were lost to charge migration, too; slopes and errors
+    are not.
+    """
+    exposure.dq = total.dq
+    if total.unusable == nints:
         exposure.dq |= DO_NOT_USE
-    if saturated == w.nints:
+    if total.saturated == nints:
         exposure.dq |= SATURATED
-    combine(exposure, &sums)
-    if partly_saturated:
+    combine(exposure, &total.sums)
+    if total.partly_saturated:
         exposure.dq |= SATURATED
-    if chargeloss:
-        restore_read_noise(w)
+    if total.chargeloss:
+        exposure.var_r = bounded(1 / total.inv_r if total.inv_r > 0 else exposure.var_r)
 
 
 cdef inline void start_fit(Fit *fit, unsigned int dq) noexcept nogil:
@@ -653,15 +842,22 @@ cdef inline double bounded(double variance) noexcept nogil:
 
 cdef double median_rate(Work *w) noexcept nogil:
     """Mean over integrations of their median count rate, in DN/s."""
-    cdef double total = 0, rate
+    cdef double total = 0
     cdef Py_ssize_t i
+    if w.knows_rate:
+        return w.pixel.known_rate
     for i in range(w.nints):
-        if w.ngroups == 1:
-            total += w.data[i] / w.timing.first_group
-            continue
-        rate = median_of_integration(w, i)
-        total += 0 if isnan(rate) else rate
+        total += rate_of_integration(w, i)
     return total / w.nints
+
+
+cdef inline double rate_of_integration(Work *w, Py_ssize_t i) noexcept nogil:
+    """Median count rate of an integration in DN/s; 0 where there is none."""
+    cdef double rate
+    if w.ngroups == 1:
+        return w.data[i] / w.timing.first_group
+    rate = median_of_integration(w, i)
+    return 0 if isnan(rate) else rate
 
 
 cdef double median_of_integration(Work *w, Py_ssize_t i) noexcept nogil:
@@ -941,23 +1137,6 @@ cdef void measure_jumps(
 
 
 # --- charge migration -----------------------------------------------------------------------------
-
-
-cdef void restore_read_noise(Work *w) noexcept nogil:
-    """Read noise as if groups lost to charge migration had been used; slopes and errors stay."""
-    cdef Py_ssize_t i
-    cdef double inverse, total = 0
-    cdef Fit *exposure = &w.fits[w.nints]
-    for i in range(w.nints):
-        if w.integrations[i].seen & CHARGELOSS:
-            inverse = inverse_read_variance(w, i)
-            w.fits[i].var_r = bounded(1 / inverse)
-            total += inverse
-        elif w.fits[i].var_r > 0:
-            total += 1 / w.fits[i].var_r
-    if total > 0:
-        exposure.var_r = 1 / total
-    exposure.var_r = bounded(exposure.var_r)
 
 
 cdef double inverse_read_variance(Work *w, Py_ssize_t i) noexcept nogil:

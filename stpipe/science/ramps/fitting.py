@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
 from stpipe.engine import Band
 from stpipe.engine.array_store import ArrayStore
-from stpipe.engine.chain import Chain, chain_of, hold
-from stpipe.engine.rectangle import Rectangle
+from stpipe.engine.chain import Chain, chain_to_fit, hold
+from stpipe.engine.series import SeriesStore
 from stpipe.errors import NoProduct
 from stpipe.models import dqflags
 from stpipe.science.arrays import rows_of
 from stpipe.science.ramps import _fitting
-from stpipe.science.ramps.likelihood import FEWEST_GROUPS, Resultants, fit_likely_ramps, read_times
+from stpipe.science.ramps.likelihood import (
+    FEWEST_GROUPS,
+    LikelyRates,
+    Resultants,
+    combine_integrations,
+    fit_likely_integrations,
+    fit_likely_ramps,
+    read_times,
+)
 from stpipe.science.ramps.samples import Ramps
 
 if TYPE_CHECKING:
     from stpipe.engine.array_store import FinishedArray
     from stpipe.engine.band import Array
+    from stpipe.engine.portion import Portion
+    from stpipe.engine.series import Series
     from stpipe.models import CubeModel, DataModel, ImageModel, RampFitOutputModel, RampModel
     from stpipe.models.protocols import Meta
     from stpipe.references.opened import References
-    from stpipe.science.arrays import Bits, Booleans, Floats, GroupBits
-    from stpipe.science.ramps.likelihood import LikelyRates
+    from stpipe.science.arrays import Bits, Booleans, Doubles, Floats, GroupBits
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +55,11 @@ __all__ = [
     "Segments",
     "assemble",
     "assign",
+    "combine_series",
     "count_segments",
     "describe_segments",
     "draft_rates",
+    "empty_rates",
     "fit_of",
     "fit_ramps",
     "groups_outside",
@@ -57,6 +68,7 @@ __all__ = [
     "ramps_of",
     "rate_models",
     "segments_model",
+    "segments_of",
     "suppress_single_groups",
     "trim_groups",
     "usable_groups",
@@ -66,7 +78,24 @@ __all__ = [
 FEWEST_MIRI_GROUPS = 2
 
 
-Fitted: TypeAlias = "Rates | ChiSquared | Segments"  # what `assemble` puts together
+COMBINED_BYTES = 1_000_000  # of rates of integrations that are combined at once, by likelihood
+
+
+# Arrays in which integrations of a long exposure add up, as the kernel wants them.
+TOTALS = {
+    "inv_p": np.float64,
+    "inv_r": np.float64,
+    "slope": np.float64,
+    "inv_r_kept": np.float64,
+    "dq": np.uint32,
+    "unusable": np.int32,
+    "saturated": np.int32,
+    "partly_saturated": np.uint8,
+    "chargeloss": np.uint8,
+}
+
+
+Fitted: TypeAlias = "Rates | LikelyRates | ChiSquared | Segments"  # what `assemble` puts together
 
 
 INTEGRAL_FIELD_TYPES = ("MIR_MRS", "NRS_IFU")
@@ -137,7 +166,8 @@ def fit_of(exposure: Chain, references: References, rules: FitRules) -> Fit | Li
     if exposure.everywhere(dqflags.SATURATED)[:, kept[0]].all():
         raise NoProduct("all pixels are saturated from the first group on")
     suppress = rules.suppress_one_group and ngroups > 1
-    return Fit(references, FitTimes.of(meta.exposure), outside, kept, suppress, gain_factor)
+    fit = Fit(references, FitTimes.of(meta.exposure), outside, kept, suppress, gain_factor)
+    return replace(fit, median_rates=fit.find_median_rates(exposure)) if exposure.is_long else fit
 
 
 def rate_models(ramp: RampModel, exposure: Chain, fit: Fit | LikelyFit) -> list[Any]:
@@ -160,7 +190,10 @@ def rate_models(ramp: RampModel, exposure: Chain, fit: Fit | LikelyFit) -> list[
     from stpipe import models
 
     image = models.IFUImageModel if is_integral_field(ramp.meta) else models.ImageModel
-    made = assemble(exposure.map(fit.rates), exposure.frame)
+    if exposure.is_long:
+        made = fit.rates_of_long(exposure)
+    else:
+        made = assemble(exposure.map(fit.rates), exposure.shape)
     products = [kind() for kind in (image, models.CubeModel, models.ImageModel)[: len(made)]]
     for product, arrays in zip(products, made, strict=True):
         product.update(ramp)
@@ -198,7 +231,7 @@ def segments_model(ramp: RampModel, exposure: Chain, fit: Fit) -> RampFitOutputM
     # The longest ramp of any band decides how many segments all of them have room for.
     room = np.max([found for _, found in exposure.map(fit.room)], axis=0)
     described = exposure.map(lambda band: (fit.segments(band, tuple(room)),))
-    assign(segments, *assemble(described, exposure.frame))
+    assign(segments, *assemble(described, exposure.shape))
     exposure.finish(segments.meta)
     return segments
 
@@ -225,7 +258,7 @@ def draft_rates(ramp: RampModel, references: References) -> tuple[ImageModel, Cu
         When the ramp has none.
     """
     copy = ramp.copy()
-    exposure = chain_of(copy)
+    exposure = chain_to_fit(copy)
     rate, rateints, *_ = rate_models(copy, exposure, fit_of(exposure, references, FitRules()))
     return rate, rateints
 
@@ -240,6 +273,52 @@ class Fit:
     kept: tuple[int, int]  # first group and end of those that are used
     suppress_one_group: bool  # drop ramps with a single good group
     gain_factor: float | None
+    median_rates: Doubles | None = None  # (rows, columns) of long exposures, DN/s
+
+    def find_median_rates(self, exposure: Chain) -> Doubles:
+        """Means over integrations of their median count rates, for the Poisson noise.
+
+        Parameters
+        ----------
+        exposure : Chain
+
+        Returns
+        -------
+        (rows, columns) float64, DN/s
+        """
+        totals = np.zeros(exposure.frame)
+
+        def add(band: Band) -> None:
+            _fitting.add_rates(self._inputs(band), totals[band.own.section])
+
+        exposure.visit(add)
+        return totals / exposure.shape[0]
+
+    def rates_of_long(self, exposure: Chain) -> list[dict[str, FinishedArray]]:
+        """Rates of a long exposure, and of its integrations, of which a few are in memory at a time.
+
+        Parameters
+        ----------
+        exposure : Chain
+
+        Returns
+        -------
+        list of dict
+            As `assemble` returns them for `rates`.
+        """
+        totals = {name: np.zeros(exposure.frame, dtype) for name, dtype in TOTALS.items()}
+
+        def fit(band: Band) -> tuple[Rates]:
+            here = {name: total[band.own.section] for name, total in totals.items()}
+            rates = empty_rates(band.data.shape[0], band.own.shape)
+            _fitting.fit_part(self._inputs(band), _kernel_rates(rates), _fitting.Totals(here))
+            return (rates,)
+
+        integrations = assemble(exposure.map(fit), exposure.shape)
+        whole = empty_rates(1, exposure.frame)
+        nints = exposure.shape[0]
+        _fitting.combine_totals(_fitting.Totals(totals), nints, _kernel_rates(whole))
+        return [{name: array[0] for name, array in vars(whole).items()}, *integrations]
 
     def rates(self, band: Band) -> tuple[Rates, Rates]:
         """Rates of the exposure and of its integrations in a band.
@@ -265,9 +344,8 @@ class Fit:
         -------
         (int, int)
         """
-        return count_segments(
-            self._ramps(band), self.times, suppress_one_group=self.suppress_one_group
-        )
+        segments, jumps = _fitting.count(self._inputs(band))
+        return segments, jumps
 
     def segments(self, band: Band, room: tuple[int, int]) -> Segments:
         """Segments of the ramps of a band.
@@ -282,10 +360,13 @@ class Fit:
         -------
         Segments
         """
+        return segments_of(self._inputs(band), band.data.shape, room)
+
+    def _inputs(self, band: Band) -> _fitting.Inputs:
+        """What the kernels are given of a band."""
+        rates = None if self.median_rates is None else self.median_rates[band.own.section]
         suppress = self.suppress_one_group
-        return describe_segments(
-            self._ramps(band), self.times, suppress_one_group=suppress, room=room
-        )
+        return _inputs(self._ramps(band), self.times, suppress_one_group=suppress, rates=rates)
 
     def _ramps(self, band: Band) -> Ramps:
         """Arrays to fit, with groups left out as the parameters and the instrument demand."""
@@ -304,6 +385,30 @@ class LikelyFit:
     outside: GroupBits  # DO_NOT_USE in groups (groups) that the user leaves out
     gain_factor: float | None
 
+    def rates_of_long(self, exposure: Chain) -> list[dict[str, FinishedArray]]:
+        """Rates of a long exposure, and of its integrations, of which a few are in memory at a time.
+
+        Parameters
+        ----------
+        exposure : Chain
+
+        Returns
+        -------
+        list of dict
+            As `assemble` returns them for `rates`.
+        """
+        nints, _, rows, columns = exposure.shape
+        store = SeriesStore((nints, 1, rows, columns), COMBINED_BYTES)
+
+        def fit(band: Band) -> tuple[LikelyRates]:
+            ramps = ramps_of(band, self.references, self.outside)
+            return (fit_likely_integrations(ramps, self.resultants),)
+
+        (each,) = assemble(exposure.map(fit), exposure.shape, lambda: store)
+        whole = combine_series(cast("dict[str, Series]", each), exposure.frame)
+        chisq: dict[str, FinishedArray] = {"data": whole.pop("chisq")}
+        return [whole, {name: array for name, array in each.items() if name != "chisq"}, chisq]
+
     def rates(self, band: Band) -> tuple[Rates, Rates, ChiSquared]:
         """Rates of the exposure and of its integrations in a band, and how well they fit.
 
@@ -319,6 +424,30 @@ class LikelyFit:
         ramps = ramps_of(band, self.references, self.outside)
         exposure, integrations = fit_likely_ramps(ramps, self.resultants)
         return Rates.of(exposure), Rates.of(integrations), ChiSquared(exposure.chisq)
+
+
+def combine_series(each: Mapping[str, Series], frame: tuple[int, int]) -> dict[str, FinishedArray]:
+    """Rates of an exposure from those of its integrations, some pixels after the other.
+
+    Parameters
+    ----------
+    each : mapping of Series
+        The attributes of `LikelyRates`, (integrations, rows, columns).
+    frame : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    dict of array
+        The same, (rows, columns).
+    """
+    whole = {name: np.empty(frame, array.dtype) for name, array in each.items()}
+    for tiles in zip(*(array.tiles() for array in each.values()), strict=True):
+        pixels = tiles[0][0]
+        here = {name: part[:, None] for name, (_, part) in zip(each, tiles, strict=True)}
+        for name, array in vars(combine_integrations(LikelyRates(**here))).items():
+            whole[name].reshape(-1)[pixels] = array[0]
+    return dict(whole)
 
 
 def ramps_of(band: Band, references: References, outside: GroupBits) -> Ramps:
@@ -449,39 +578,42 @@ class Segments:
 
 
 def assemble(
-    parts: Iterable[tuple[Rectangle, Sequence[Fitted]]], frame: tuple[int, int]
+    parts: Iterable[tuple[Portion, Sequence[Fitted]]],
+    shape: tuple[int, ...],
+    store: Callable[[], ArrayStore] = ArrayStore,
 ) -> list[dict[str, FinishedArray]]:
     """Whole arrays by name from bands, one dictionary for each result of a band.
 
     Parameters
     ----------
-    parts : iterable of (Rectangle, sequence)
-        Where each band lies, and its results: dataclasses of arrays (..., rows, columns).
-    frame : (int, int)
-        Rows and columns of the exposure.
+    parts : iterable of (Portion, sequence)
+        Where each band lies, and its results: dataclasses of arrays ([integrations, ...,] rows,
+        columns).
+    shape : (int, int, int, int)
+        Integrations, groups, rows and columns of the exposure.
+    store : callable
+        Makes what a result is put together in.
 
     Returns
     -------
     list of dict
-        Arrays (..., rows, columns) of the whole exposure, in memory or in scratch files.
+        Arrays of the whole exposure, in memory or in scratch files.
     """
     stores: list[ArrayStore] = []
-    for place, results in parts:
-        stores = stores or [ArrayStore() for _ in results]
-        for store, result in zip(stores, results, strict=True):
+    for portion, results in parts:
+        stores = stores or [store() for _ in results]
+        for each, result in zip(stores, results, strict=True):
             for array in fields(result):
-                _insert(store, array.name, getattr(result, array.name), (place, frame))
-    return [store.finished() for store in stores]
+                _insert(each, array.name, getattr(result, array.name), (portion, shape))
+    return [each.finished() for each in stores]
 
 
-def _insert(
-    store: ArrayStore, name: str, part: Array, at: tuple[Rectangle, tuple[int, int]]
-) -> None:
-    place, frame = at
-    leading, there = part.shape[:-2], store.shape(name)
-    if there is None:
+def _insert(store: ArrayStore, name: str, part: Array, at: tuple[Portion, tuple[int, ...]]) -> None:
+    portion, (nints, _, *frame) = at
+    if store.shape(name) is None:
+        leading = (nints, *part.shape[1:-2]) if part.ndim > len(frame) else ()
         store.make(name, (*leading, *frame), part.dtype)
-    store.fill(name, place.section, part)
+    store.fill(name, portion.section(part.ndim), part)
 
 
 def assign(product: DataModel, arrays: Mapping[str, FinishedArray]) -> None:
@@ -628,18 +760,39 @@ def fit_ramps(ramps: Ramps, times: FitTimes, *, suppress_one_group: bool) -> tup
         (integrations, rows, columns), DN/s.
     """
     nints, _, rows, columns = ramps.data.shape
-    floats = [np.empty((nints + 1, rows, columns), dtype=np.float32) for _ in range(4)]
-    dq = np.empty((nints + 1, rows, columns), dtype=np.uint32)
-    slope, var_poisson, var_rnoise, err = floats
+    rates = empty_rates(nints + 1, (rows, columns))
     inputs = _inputs(ramps, times, suppress_one_group=suppress_one_group)
-    _fitting.fit(inputs, _fitting.Rates(slope, dq, var_poisson, var_rnoise, err))
-    fitted = (slope, dq, var_poisson, var_rnoise, err)
-    return Rates(*(a[-1] for a in fitted)), Rates(*(a[:-1] for a in fitted))
+    _fitting.fit(inputs, _kernel_rates(rates))
+    arrays = vars(rates).values()
+    return Rates(*(a[-1] for a in arrays)), Rates(*(a[:-1] for a in arrays))
 
 
-def _inputs(ramps: Ramps, times: FitTimes, *, suppress_one_group: bool) -> _fitting.Inputs:
+def empty_rates(planes: int, frame: tuple[int, int]) -> Rates:
+    """Arrays (planes, rows, columns) for rates, not filled.
+
+    Parameters
+    ----------
+    planes : int
+    frame : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    Rates
+    """
+    slope, *others = (np.empty((planes, *frame), dtype=np.float32) for _ in range(4))
+    return Rates(slope, np.empty((planes, *frame), dtype=np.uint32), *others)
+
+
+def _kernel_rates(rates: Rates) -> _fitting.Rates:
+    return _fitting.Rates(*vars(rates).values())
+
+
+def _inputs(
+    ramps: Ramps, times: FitTimes, *, suppress_one_group: bool, rates: Doubles | None = None
+) -> _fitting.Inputs:
     arrays = {name: a if a is None else rows_of(a) for name, a in vars(ramps).items()}
-    return _fitting.Inputs(arrays, times.members(), suppress_one_group)
+    return _fitting.Inputs(arrays, times.members(), suppress_one_group, rates)
 
 
 def count_segments(ramps: Ramps, times: FitTimes, *, suppress_one_group: bool) -> tuple[int, int]:
@@ -679,9 +832,28 @@ def describe_segments(
     -------
     Segments
     """
-    nints, _, rows, columns = ramps.data.shape
     inputs = _inputs(ramps, times, suppress_one_group=suppress_one_group)
-    nsegments, njumps = room or _fitting.count(inputs)
+    return segments_of(inputs, ramps.data.shape, room or _fitting.count(inputs))
+
+
+def segments_of(inputs: _fitting.Inputs, shape: tuple[int, ...], room: tuple[int, int]) -> Segments:
+    """The segments of ramps.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Of the kernels.
+    shape : (int, int, int, int)
+        Integrations, groups, rows and columns of the ramps.
+    room : (int, int)
+        So many segments and jumps.
+
+    Returns
+    -------
+    Segments
+    """
+    nints, _, rows, columns = shape
+    nsegments, njumps = room
     segments = np.zeros((7, nints, nsegments, rows, columns), dtype=np.float32)
     pedestal = np.zeros((nints, rows, columns), dtype=np.float32)
     crmag = np.zeros((nints, njumps, rows, columns), dtype=np.float32)

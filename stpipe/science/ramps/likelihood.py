@@ -24,6 +24,7 @@ __all__ = [
     "LikelyRates",
     "Resultants",
     "combine_integrations",
+    "fit_likely_integrations",
     "fit_likely_ramps",
     "read_times",
 ]
@@ -192,6 +193,23 @@ def fit_likely_ramps(ramps: Ramps, resultants: Resultants) -> tuple[LikelyRates,
     integrations : LikelyRates
         (integrations, rows, columns), DN/s.
     """
+    integrations = fit_likely_integrations(ramps, resultants)
+    return combine_integrations(integrations), integrations
+
+
+def fit_likely_integrations(ramps: Ramps, resultants: Resultants) -> LikelyRates:
+    """Rates of each integration, as `fit_likely_ramps` has them.
+
+    Parameters
+    ----------
+    ramps : Ramps
+    resultants : Resultants
+
+    Returns
+    -------
+    LikelyRates
+        (integrations, rows, columns), DN/s.
+    """
     nints, _, rows, columns = ramps.data.shape
     floats = {
         name: np.empty((nints, rows, columns), dtype=np.float32)
@@ -213,8 +231,7 @@ def fit_likely_ramps(ramps: Ramps, resultants: Resultants) -> tuple[LikelyRates,
         results = {name: array[i] for name, array in floats.items()}
         fitter.fit(arrays | pixels | results | {"dq": dq[i]})
     floats["data"] = floats.pop("slope")
-    integrations = LikelyRates(dq=dq, **floats)
-    return combine_integrations(integrations), integrations
+    return LikelyRates(dq=dq, **floats)
 
 
 def combine_integrations(each: LikelyRates) -> LikelyRates:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from stpipe.errors import InputError
+
 if TYPE_CHECKING:
     from stpipe.models import CubeModel, IFUImageModel, ImageModel, SlitModel
     from stpipe.science.arrays import Floats
 
 __all__ = ["Spectral", "uncorrected_wavelengths", "wavelengths"]
 
+
+AXES = 3  # of coordinates of spectra: right ascension, declination, wavelength
 
 Spectral: TypeAlias = "ImageModel | CubeModel | IFUImageModel | SlitModel"
 
@@ -29,11 +33,22 @@ def wavelengths(exposure: Spectral) -> Floats:
     Returns
     -------
     (rows, columns) float32 or float64, um
+
+    Raises
+    ------
+    InputError
+        When there is neither the array nor a gwcs that tells wavelengths.
     """
     if exposure.has("wavelength") and np.any(exposure.wavelength):
         return exposure.wavelength
+    wcs = exposure.meta.wcs
+    if wcs is None or wcs.output_frame.naxes != AXES:
+        raise InputError(
+            f"{exposure.path or exposure.meta.filename}: its pixels have no wavelengths: there is no "
+            "array `wavelength`, and no gwcs of a spectrum. Run assign_wcs."
+        )
     rows, columns = np.indices(exposure.shape[-2:], dtype=np.float64)
-    return np.asarray(exposure.meta.wcs(columns, rows)[2])
+    return np.asarray(wcs(columns, rows)[2])
 
 
 def uncorrected_wavelengths(slit: Spectral) -> Floats:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from stpipe.engine.band import Band
     from stpipe.models import DataModel, RampModel
-    from stpipe.models.protocols import FlatMetadata, Ramp
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.opened import CutReference
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Bits, Doubles, Floats
@@ -106,14 +107,16 @@ class DarkCurrentStep(RampStep):
         saved.meta.exposure.ngroups = ngroups
         return saved
 
-    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Subtract the dark that matches the exposure's readout."""
         dark, exposure = references["dark"], ramp.meta.exposure
         taken = Readout(dark.meta.exposure.nframes, dark.meta.exposure.groupgap)
         wanted = Readout(exposure.nframes, exposure.groupgap)
         nints, ngroups = ramp.data.shape[:2]
         available = len(dark.data) if dark.data.ndim == _OF_INTEGRATIONS else 1
-        planes = dark_planes(available, nints, exposure.integration_start)
+        planes = dark_planes(available, ramp.first + nints, exposure.integration_start)[
+            ramp.first :
+        ]
         ramp.data = subtract_dark(ramp.data, match_dark(dark.data, taken, wanted, ngroups), planes)
         ramp.pixeldq = ramp.pixeldq | collapse_dq(dark.dq)
         ramp.average_dark_current = self._average(dark, ramp.pixeldq.shape)

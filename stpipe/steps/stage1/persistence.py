@@ -98,10 +98,10 @@ class PersistenceStep(RampStep):
         """Flag groups within windows, and remember the windows that stay open."""
         del references
         known, section = ramp.known, ramp.place.section
-        before = known.before[section]
-        ramp.groupdq, after = flag_windows(
-            ramp.data, ramp.groupdq, before, known.times, known.rules
-        )
+        # Later integrations of a long exposure start from the windows that those before left open.
+        before = (known.after if ramp.first else known.before)[section]
+        times = known.times[ramp.first : ramp.first + len(ramp.data)]
+        ramp.groupdq, after = flag_windows(ramp.data, ramp.groupdq, before, times, known.rules)
         known.after[section] = after
 
     def finish(self, meta: Meta, totals: Mapping[str, int], known: Windows) -> None:

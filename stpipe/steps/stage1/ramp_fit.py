@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stpipe.core.step import Output, Step
-from stpipe.engine import Chain, chain_of
+from stpipe.engine import Chain
 from stpipe.engine.array_store import CUBE_IN_MEMORY_BYTES, IN_MEMORY_BYTES
-from stpipe.engine.chain import filling
+from stpipe.engine.chain import chain_to_fit, filling
 from stpipe.science.ramps.fitting import (
     Fit,
     FitRules,
@@ -97,7 +97,7 @@ class RampFitStep(Step):
 
     def process(self, ramp: RampModel) -> tuple[ImageModel, CubeModel]:
         """Rates of the exposure and of each integration."""
-        exposure = chain_of(ramp)
+        exposure = chain_to_fit(ramp)
         rules = self._rules()
         self._tell_of_likelihood(exposure, rules)
         fit = fit_of(exposure, self.references, rules)

@@ -12,7 +12,7 @@ from stpipe.science.arrays import known_or_zero
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.models.protocols import Ramp
+    from stpipe.engine.band import Band
     from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Floats
 
@@ -33,10 +33,10 @@ class ResetStep(RampStep):
     flags = 0
     reference_types = ("reset",)
 
-    def correct(self, ramp: Ramp, references: Mapping[str, CutReference]) -> None:
+    def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Subtract the reference and pass its flags on."""
         reset = references["reset"]
-        first = (ramp.meta.exposure.integration_start or 1) - 1
+        first = (ramp.meta.exposure.integration_start or 1) - 1 + ramp.first
         ramp.data = subtract_reset(ramp.data, reset.data, first)
         ramp.pixeldq = ramp.pixeldq | reset.dq
 

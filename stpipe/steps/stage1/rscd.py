@@ -72,7 +72,9 @@ class RscdStep(RampStep):
         """Flag the first groups of the first and of all later integrations."""
         del references
         for label, (integrations, requested) in ramp.known.items():
-            self._flag(ramp, integrations, requested, label)
+            here = range(*integrations.indices(ramp.first + len(ramp.data)))
+            there = slice(max(here.start - ramp.first, 0), max(here.stop - ramp.first, 0))
+            self._flag(ramp, there, requested, label)
 
     @staticmethod
     def _flag(ramp: Band, integrations: slice, requested: int, label: str) -> None:

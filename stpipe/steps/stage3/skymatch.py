@@ -167,7 +167,9 @@ class SkyMatchStep(LibraryStep):
     def _sample(self, library: ModelLibrary, number: int) -> Sample:
         with library[number] as member:
             if member.meta.wcs is None:
-                raise InputError(f"{self.qualified_name}: {library.path(number)} has no gwcs.")
+                raise InputError(
+                    f"{self.qualified_name}: {library.path(number)} has no gwcs. Run assign_wcs."
+                )
             return Sample.of(member.data, member.dq, dqflags.excluded(self.dqbits), member.meta.wcs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -108,6 +109,7 @@ def test_a_bad_download_leaves_nothing_behind(
     done = run("strun", "superbias", niriss, cwd=tmp_path, code=4)
 
     assert name in done.stderr
+    assert re.search("checksum|sha1sum|size", done.stderr)
     assert "Traceback" not in done.stderr
     assert not list(cache.rglob(f"*{name}*"))
     assert not list(tmp_path.glob("*.fits"))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.science.wcs.nirspec import frames
-from stpipe.science.wcs.nirspec.slit_wcs import Entrance, bounding_box, place_of_row, slit_wcs
+from stpipe.science.wcs.nirspec.slit_wcs import Entrance, bounding_box, lit, place_of_row, slit_wcs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,14 +114,9 @@ def ifu_wcs(entrances: list[Entrance], optics: Optics) -> tuple[WCS, Labels]:
 
 def _mark(regions: Labels, number: int, wcs: WCS, entrance: Entrance, optics: Optics) -> bool:
     """Give the pixels that a slice lights its number; false when there are none."""
-    (left, right), (low, high) = bounding_box(wcs, entrance, optics)
-    if right - left < 1 or high - low < 1:
-        return False
-    rows, columns = slice(int(low + 0.5), int(high + 0.5)), slice(int(left + 0.5), int(right + 0.5))
-    y, x = np.mgrid[rows, columns].astype(float)
-    lit = np.isfinite(wcs.get_transform("detector", "slit_frame")(x, y)[2])
-    regions[rows, columns][lit] = number
-    return bool(lit.any())
+    seen = lit(wcs, bounding_box(wcs, entrance, optics))
+    regions[seen] = number
+    return bool(seen[0].size)
 
 
 def _by_slice(regions: Labels, transforms: dict[int, Model]) -> Model:

@@ -8,9 +8,11 @@ the way back light of any place goes through the collimator that all slits share
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import ceil, floor
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from stpipe.science.wcs.nirspec import frames
 
@@ -32,11 +34,14 @@ __all__ = [
     "bounding_box",
     "cutout_wcs",
     "falls_on_detector",
+    "lit",
+    "pixels_in",
     "place_of_row",
     "shutter_entrance",
     "slit_wcs",
 ]
 
+Indices: TypeAlias = npt.NDArray[np.int64]
 Box = tuple[tuple[float, float], tuple[float, float]]  # limits of x, then of y
 
 SAMPLES, DEGREE = 101, 5  # of the polynomials along a slit: 1e-13 of what they describe
@@ -233,13 +238,45 @@ def bounding_box(wcs: WCS, entrance: Entrance, optics: Optics) -> Box:
     """
     x, y = _outline(wcs, entrance, optics)
     box = _padded(x, y)
-    columns, rows = (np.arange(int(low + 0.5), int(high + 0.5)) for low, high in box)
-    if not columns.size or not rows.size:
-        return box
-    grid = np.meshgrid(columns.astype(float), rows.astype(float))
-    waves = wcs.get_transform("detector", "slit_frame")(*grid)[2]
-    lit = rows[np.isfinite(waves).any(axis=1)]
-    return _padded(x, lit) if lit.size else box
+    rows, _ = lit(wcs, box)
+    return _padded(x, rows) if rows.size else box
+
+
+def pixels_in(box: Box) -> tuple[slice, slice]:
+    """The rows and columns of pixels whose middle is in a box.
+
+    Parameters
+    ----------
+    box : ((float, float), (float, float)), pixels from 0
+        Limits of x, then of y.
+
+    Returns
+    -------
+    rows, columns : slice
+    """
+    columns, rows = (slice(ceil(low), floor(high) + 1) for low, high in box)
+    return rows, columns
+
+
+def lit(wcs: WCS, box: Box) -> tuple[Indices, Indices]:
+    """The pixels in a box that light of the slit falls on: those that have a wavelength.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        Of the slit.
+    box : ((float, float), (float, float)), pixels from 0
+        Limits of x, then of y.
+
+    Returns
+    -------
+    rows, columns : (pixels,) int64
+    """
+    sides = (np.arange(pixels.start, pixels.stop) for pixels in pixels_in(box))
+    rows, columns = np.meshgrid(*sides, indexing="ij")
+    to_slit = wcs.get_transform("detector", "slit_frame")
+    seen = np.isfinite(to_slit(columns.astype(float), rows.astype(float))[2])
+    return rows[seen], columns[seen]
 
 
 def _outline(wcs: WCS, entrance: Entrance, optics: Optics) -> tuple[Doubles, Doubles]:
@@ -252,7 +289,7 @@ def _outline(wcs: WCS, entrance: Entrance, optics: Optics) -> tuple[Doubles, Dou
     return x, y
 
 
-def _padded(x: Doubles, y: Doubles) -> Box:
+def _padded(x: Doubles, y: Doubles | Indices) -> Box:
     """Limits of pixels with a margin, within the detector."""
     found = []
     for values, (below, above) in zip((x, y), MARGINS, strict=True):

@@ -55,9 +55,10 @@ cdef struct Block:
     unsigned char *seen  # all flags of the pixel together
     unsigned char *quiet  # whether a glance tells that the pixel has no jump
     float *values  # of one pixel
+    const double *median  # of the differences of each pixel of the row, if known beforehand
 
 
-def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, rules, int[:, :] counts):
+def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, rules, int[:, :] counts, const double[:, :] medians=None):
     """Set JUMP_DET in `flags`, in place, and count the groups that have it, without neighbours.
 
     Parameters
@@ -74,21 +75,28 @@ def detect(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const 
         Mapping of the members of `Rules`.
     counts
         Filled with the number of flagged groups of each pixel, (rows, columns).
+    medians
+        Of the signed differences of each pixel in e-, (rows, columns), where the arrays have a part
+        of them only.
     """
     cdef Rules r = rules
     cdef Shape shape = shape_of(data)
+    cdef bint known = medians is not None
     cdef Block block
     cdef Py_ssize_t y
     cdef Py_ssize_t row_size = shape.nints * shape.ngroups * shape.columns
     cdef unsigned char *sources = <unsigned char *> calloc(2 * row_size, 1)
     cdef unsigned char *here
     cdef unsigned char *below
-    if allocate(&block, shape.ndiffs) or sources == NULL:
+    if allocate(&block, shape.ndiffs, 1 if r.found else shape.ndiffs) or sources == NULL:
         release(&block)
         free(sources)
         raise MemoryError
+    block.median = NULL
     with nogil:
         for y in range(shape.rows):
+            if known:
+                block.median = &medians[y, 0]
             # Neighbours are flagged only when the row they are in has been searched itself.
             here = sources + (y % 2) * row_size
             below = sources + ((y + 1) % 2) * row_size
@@ -112,7 +120,7 @@ def clip(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const fl
     cdef Span span
     cdef Py_ssize_t y, b, x, n, j
     cdef Py_ssize_t intervals = shape.ngroups - 1
-    if allocate(&block, shape.ndiffs):
+    if allocate(&block, shape.ndiffs, shape.nints if only_use_ints else shape.ndiffs):
         release(&block)
         raise MemoryError
     with nogil:
@@ -129,18 +137,108 @@ def clip(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const fl
     release(&block)
 
 
-def flag_after(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double[::1] limits, long long[::1] ngroups):
-    """Flag, in place, groups after large jumps: `ngroups[n]` groups after jumps of `limits[n]` e-."""
+def find_quiet(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, rules, clipping, double[:, :, :] lower, double[:, :, :] upper, double[:, :] medians):
+    """Find the range of the differences of each pixel that are no jumps, and their median.
+
+    Parameters
+    ----------
+    data, flags, gain, noise2, rules
+        As those of `detect`, with all integrations.
+    clipping
+        None, or the arguments of `clip` after `gain`.
+    lower, upper
+        Filled with the ranges in e-, (1, rows, columns), of differences without sign unless in a
+        single pass or by clipping; with one for each difference of an integration where those of
+        all integrations are clipped by themselves.
+    medians
+        Filled with the medians of all signed differences, (rows, columns).
+    """
+    cdef Rules r = rules
     cdef Shape shape = shape_of(data)
     cdef Block block
-    cdef Py_ssize_t y, b, x, n
-    cdef unsigned char *reach = <unsigned char *> malloc(shape.ngroups)
-    if allocate(&block, shape.ndiffs) or reach == NULL:
+    cdef Span span
+    cdef Limits kept
+    cdef Py_ssize_t y, b, x, n, j, c
+    cdef Py_ssize_t ranges = lower.shape[0]
+    cdef bint clips = clipping is not None
+    cdef double threshold = clipping[0] if clips else 0
+    span.start, span.step, span.count = 0, ranges, shape.ndiffs // ranges
+    if allocate(&block, shape.ndiffs, span.count):
         release(&block)
-        free(reach)
         raise MemoryError
     with nogil:
         for y in range(shape.rows):
+            for b in range(shape.blocks):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, shape.columns - x)
+                load(data, flags, gain, y, x, n, &shape, &block)
+                for j in range(ranges):
+                    span.start = j
+                    order(&block, &span, clips or r.single_pass)
+                    if not clips:
+                        glance(&noise2[y, x], n, &r, &shape, &block)
+                    for c in range(n):
+                        if clips:
+                            kept = clipping_limits(block.ordered + c, block.count[c], threshold)
+                        else:
+                            kept = quiet_range(&block, c, noise2[y, x + c] / r.nframes, &r)
+                        lower[j, y, x + c], upper[j, y, x + c] = kept.lower, kept.upper
+                for c in range(n):
+                    medians[y, x + c] = median_of(&block, c, shape.ndiffs)
+    release(&block)
+
+
+def flag_outside(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const double[:, :, :] lower, const double[:, :, :] upper, bint signed):
+    """Set JUMP_DET in `flags`, in place, at differences outside the ranges that `find_quiet` found.
+
+    The arrays may have a part of the integrations. Without `signed` the ranges are of differences
+    without their sign.
+    """
+    cdef Shape shape = shape_of(data)
+    cdef Block block
+    cdef Py_ssize_t i, k, y, b, x, n, c, j
+    cdef float value
+    cdef const float *d
+    if allocate(&block, shape.ndiffs, 1):
+        release(&block)
+        raise MemoryError
+    with nogil:
+        for y in range(shape.rows):
+            for b in range(shape.blocks):
+                x = b * WIDTH
+                n = min(<Py_ssize_t> WIDTH, shape.columns - x)
+                load(data, flags, gain, y, x, n, &shape, &block)
+                d = block.differences
+                for i in range(shape.nints):
+                    for k in range(1, shape.ngroups):
+                        j = min(k, lower.shape[0]) - 1
+                        for c in range(n):
+                            value = d[c] if signed else fabsf(d[c])
+                            if value < lower[j, y, x + c] or value > upper[j, y, x + c]:
+                                flags[i, k, y, x + c] |= JUMP
+                        d += WIDTH
+    release(&block)
+
+
+def flag_after(const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, double[::1] limits, long long[::1] ngroups, const double[:, :] medians=None):
+    """Flag, in place, groups after large jumps: `ngroups[n]` groups after jumps of `limits[n]` e-.
+
+    `medians` as those of `detect`.
+    """
+    cdef Shape shape = shape_of(data)
+    cdef bint known = medians is not None
+    cdef Block block
+    cdef Py_ssize_t y, b, x, n
+    cdef unsigned char *reach = <unsigned char *> malloc(shape.ngroups)
+    if allocate(&block, shape.ndiffs, 1) or reach == NULL:
+        release(&block)
+        free(reach)
+        raise MemoryError
+    block.median = NULL
+    with nogil:
+        for y in range(shape.rows):
+            if known:
+                block.median = &medians[y, 0]
             for b in range(shape.blocks):
                 x = b * WIDTH
                 n = min(<Py_ssize_t> WIDTH, shape.columns - x)
@@ -159,9 +257,9 @@ cdef Shape shape_of(const float[:, :, :, :] data):
     return shape
 
 
-cdef int allocate(Block *block, Py_ssize_t ndiffs) noexcept:
+cdef int allocate(Block *block, Py_ssize_t ndiffs, Py_ssize_t most_ordered) noexcept:
     block.differences = <float *> malloc(ndiffs * WIDTH * sizeof(float))
-    block.ordered = <float *> malloc(ndiffs * WIDTH * sizeof(float))
+    block.ordered = <float *> malloc(most_ordered * WIDTH * sizeof(float))
     block.before = <float *> malloc(WIDTH * sizeof(float))
     block.after = <float *> malloc(WIDTH * sizeof(float))
     block.count = <int *> malloc(WIDTH * sizeof(int))
@@ -255,6 +353,11 @@ cdef struct Range:
     float upper
 
 
+cdef struct Limits:
+    double lower
+    double upper
+
+
 cdef void search_row(
     const float[:, :, :, :] data, unsigned char[:, :, :, :] flags, const float[:, :] gain, const float[:, :] noise2, Py_ssize_t y, const Rules *rules,
     const Shape *shape, Block *block, unsigned char *sources, int[:, :] counts,
@@ -279,10 +382,8 @@ cdef void search_row(
             variance = noise2[y, x + c] / rules.nframes
             if block.quiet[c]:
                 jumps = False
-            elif rules.single_pass:
-                jumps = search_at_once(block, c, variance, rules, &quiet)
             else:
-                jumps = search_in_turn(block, c, variance, rules, &quiet)
+                jumps = search(block, c, variance, rules, &quiet)
             if jumps:
                 flag_pixel(flags, y, x, c, &quiet, rules, shape, block)
             if jumps or block.seen[c] & JUMP:
@@ -324,6 +425,27 @@ cdef void glance(
     for c in range(n):
         # Of several that are the largest, the search in turn leaves out all.
         block.quiet[c] &= block.count[c] > last and s[c + last * WIDTH] > s[c + (last - 1) * WIDTH]
+
+
+cdef inline bint search(
+    const Block *block, Py_ssize_t c, double variance, const Rules *rules, Range *quiet
+) noexcept nogil:
+    """The range of differences that are no jumps, and whether there are others."""
+    if rules.single_pass:
+        return search_at_once(block, c, variance, rules, quiet)
+    return search_in_turn(block, c, variance, rules, quiet)
+
+
+cdef Limits quiet_range(
+    const Block *block, Py_ssize_t c, double variance, const Rules *rules
+) noexcept nogil:
+    """The same without limits where there is no jump."""
+    cdef Limits kept
+    cdef Range quiet
+    kept.lower, kept.upper = -INFINITY, INFINITY
+    if not block.quiet[c] and search(block, c, variance, rules, &quiet):
+        kept.lower, kept.upper = quiet.lower, quiet.upper
+    return kept
 
 
 cdef bint search_at_once(
@@ -381,11 +503,6 @@ cdef void clip_block(
             value = block.differences[k * WIDTH + c]
             if value < kept[c].lower or value > kept[c].upper:
                 flags[k // intervals, k % intervals + 1, y, x + c] |= JUMP
-
-
-cdef struct Limits:
-    double lower
-    double upper
 
 
 cdef Limits clipping_limits(const float *s, Py_ssize_t n, double rejection_threshold) noexcept nogil:
@@ -508,7 +625,7 @@ cdef void find_sources(
 ) noexcept nogil:
     """Mark the jumps of a pixel that are large enough, and not too large, to reach its neighbours."""
     cdef Py_ssize_t i, k
-    cdef double median = median_of(block, c, shape.ndiffs)
+    cdef double median = block.median[x + c] if block.median != NULL else median_of(block, c, shape.ndiffs)
     cdef double sigma = deviation(median, variance)
     cdef double ratio
     cdef const float *d = block.differences + c
@@ -529,24 +646,45 @@ cdef double median_of(const Block *block, Py_ssize_t c, Py_ssize_t ndiffs) noexc
         if not isnan(block.differences[j * WIDTH + c]):
             block.values[n] = block.differences[j * WIDTH + c]
             n += 1
-    shell_sort(block.values, n)
-    return middle(block.values, 1, 0, n)
+    return middle_of_unsorted(block.values, n)
 
 
-cdef void shell_sort(float *values, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t gap = 1, j, k
-    cdef float value
-    while gap < n // 3:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for j in range(gap, n):
-            value = values[j]
-            k = j
-            while k >= gap and values[k - gap] > value:
-                values[k] = values[k - gap]
-                k -= gap
-            values[k] = value
-        gap //= 3
+cdef double middle_of_unsorted(float *s, Py_ssize_t n) noexcept nogil:
+    """Median; NaN of nothing. The order of the values changes."""
+    cdef Py_ssize_t j, half = n // 2
+    cdef float below
+    if n == 0:
+        return NAN
+    select(s, n, half)
+    if n % 2:
+        return s[half]
+    below = s[0]
+    for j in range(1, half):
+        below = max(below, s[j])
+    return (<double> below + <double> s[half]) / 2
+
+
+cdef void select(float *s, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+    """Put the value that comes at place `k` in order there, lower ones before it (Hoare's find)."""
+    cdef Py_ssize_t low = 0, high = n - 1, i, j
+    cdef float pivot, swap
+    while low < high:
+        pivot = s[k]
+        i, j = low, high
+        while i <= j:
+            while s[i] < pivot:
+                i += 1
+            while pivot < s[j]:
+                j -= 1
+            if i <= j:
+                swap = s[i]
+                s[i], s[j] = s[j], swap
+                i += 1
+                j -= 1
+        if j < k:
+            low = i
+        if k < i:
+            high = j
 
 
 cdef void spread_row(
@@ -584,7 +722,7 @@ cdef void flag_block_after(
     cdef double median
     for c in range(n):
         if block.seen[c] & JUMP:
-            median = median_of(block, c, shape.ndiffs)
+            median = block.median[x + c] if block.median != NULL else median_of(block, c, shape.ndiffs)
             for i in range(shape.nints):
                 flag_integration_after(flags, i, y, x, c, median, shape, block, limits, ngroups, reached)
 

@@ -20,6 +20,7 @@ from stpipe.steps.stage1.jump.large_events import (
     flag_showers,
     flag_snowballs,
 )
+from stpipe.steps.stage1.jump.quiet_ranges import QuietRanges, find_quiet_ranges, flag_outside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata, Meta
     from stpipe.references.opened import CutReference, References
     from stpipe.references.selection import Reference
-    from stpipe.science.arrays import Bits, Booleans, Floats, GroupBits
+    from stpipe.science.arrays import Bits, Booleans, Doubles, Floats, GroupBits
 
 __all__ = [
     "AfterJump",
@@ -85,6 +86,7 @@ class JumpStep(RampStep):
     reference_types = ("gain", "readnoise")
     prerequisites = ("meta.exposure.nframes", "meta.exposure.group_time")
     halo = 1
+    compares_integrations = True
     band_mb = 35
     flags = dqflags.JUMP_DET
     spec = """
@@ -225,25 +227,40 @@ class JumpStep(RampStep):
         if usable < self.minimum_groups and clipping is None:
             raise Skip(f"{usable} usable groups, {self.minimum_groups} are needed")
         nints, ngroups, rows, columns = exposure.shape
+        rules = self._rules(usable, exposure.meta.exposure.nframes)
+        quiet = None
+        if exposure.is_long:
+            how = (clipping.rejection_threshold, clipping.only_use_ints) if clipping else None
+            quiet, changed = find_quiet_ranges(exposure, references, vars(rules), how, ~unusable)
+            clipping = clipping and replace(clipping, changed=changed)
+        elif clipping:
+            clipping = clipping.prepare(exposure, references, ~unusable)
         return JumpSearch(
-            replace(
-                self._rules(usable, exposure.meta.exposure.nframes), found=clipping is not None
-            ),
+            replace(rules, found=clipping is not None or quiet is not None),
             self._after(references["gain"].data, exposure.meta.exposure.group_time),
             (nints * (ngroups - 1) - int(unusable.sum())) * rows * columns,
-            clipping and clipping.prepare(exposure, references, ~unusable),
+            clipping,
+            quiet,
         )
 
     def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Flag jumps in GROUPDQ, pixels without gain in PIXELDQ, and count the events."""
         gain, readnoise = references["gain"].data, references["readnoise"].data
         search = ramp.known
+        quiet = search.quiet and search.quiet.part(ramp.place)
+        medians = quiet and quiet.medians
         groupdq = ramp.groupdq
+        if quiet:
+            groupdq = flag_outside(ramp.data, groupdq, gain, quiet)
+        elif search.clipping:
+            groupdq = search.clipping.flag(ramp.data, groupdq, gain)
         if search.clipping:
-            groupdq = search.clipping.apply(ramp.data, groupdq, gain)
-        groupdq, counts = detect_jumps(ramp.data, groupdq, gain, readnoise, search.rules)
+            groupdq = search.clipping.without_changes(groupdq, ramp.first)
+        groupdq, counts = detect_jumps(
+            ramp.data, groupdq, gain, readnoise, search.rules, medians=medians
+        )
         if search.after:
-            groupdq = flag_after_jumps(ramp.data, groupdq, gain, search.after)
+            groupdq = flag_after_jumps(ramp.data, groupdq, gain, search.after, medians=medians)
         ramp.groupdq = groupdq
         ramp.pixeldq = flag_gain(ramp.pixeldq, gain)
         ramp.totals["events"] += int(counts[ramp.own.within(ramp.place)].sum())
@@ -318,6 +335,7 @@ class JumpSearch:
     after: list[AfterJump]
     intervals: int  # between usable groups, over all pixels
     clipping: Clipping | None = None
+    quiet: QuietRanges | None = None  # of long exposures, found beforehand
 
 
 @dataclass(frozen=True)
@@ -336,22 +354,24 @@ class Clipping:
             _, rows, columns = place.section
             band = exposure.part(rows, columns)
             gain = references.part(place)["gain"].data
-            flags = self._clip(band.data, band.groupdq, gain)
+            flags = self.flag(band.data, band.groupdq, gain)
             bits = dqflags.JUMP_DET | dqflags.DO_NOT_USE
             suspects = suspects & has(flags, bits).all(axis=(2, 3))
         return replace(self, changed=suspects)
 
-    def apply(self, data: Floats, groupdq: GroupBits, gain: Floats) -> GroupBits:
-        """Flags with JUMP_DET at jumps, but not where the scene has changed."""
-        flags = self._clip(data, groupdq, gain)
-        if self.changed is not None:
-            for i, k in np.argwhere(self.changed):
-                flags[i, k][flags[i, k] == dqflags.JUMP_DET] = 0
-        return flags
-
-    def _clip(self, data: Floats, groupdq: GroupBits, gain: Floats) -> GroupBits:
+    def flag(self, data: Floats, groupdq: GroupBits, gain: Floats) -> GroupBits:
+        """Flags with JUMP_DET at jumps."""
         by = self.rejection_threshold
         return clip_jumps(data, groupdq, gain, by, only_use_ints=self.only_use_ints)
+
+    def without_changes(self, groupdq: GroupBits, first: int) -> GroupBits:
+        """Flags of integrations from `first` on, but none where nothing but the scene changed."""
+        if self.changed is None or not self.changed.any():
+            return groupdq
+        flags = groupdq.copy()
+        for i, k in np.argwhere(self.changed[first : first + len(groupdq)]):
+            flags[i, k][flags[i, k] == dqflags.JUMP_DET] = 0
+        return flags
 
 
 def flag_gain(pixeldq: Bits, gain: Floats) -> Bits:
@@ -360,7 +380,13 @@ def flag_gain(pixeldq: Bits, gain: Floats) -> Bits:
 
 
 def detect_jumps(
-    data: Floats, groupdq: GroupBits, gain: Floats, readnoise: Floats, rules: JumpRules
+    data: Floats,
+    groupdq: GroupBits,
+    gain: Floats,
+    readnoise: Floats,
+    rules: JumpRules,
+    *,
+    medians: Doubles | None = None,
 ) -> tuple[GroupBits, npt.NDArray[np.int32]]:
     """Flags with JUMP_DET at jumps and their neighbours, and the number of jumps in each pixel.
 
@@ -375,6 +401,9 @@ def detect_jumps(
         Noise of a difference of two reads, in DN, (rows, columns).
     rules
         Thresholds.
+    medians
+        Of the differences of each pixel in all integrations, in e-, (rows, columns), where there is
+        a part of them only.
 
     Returns
     -------
@@ -385,7 +414,7 @@ def detect_jumps(
     flags = groupdq.copy()
     counts = np.zeros(data.shape[2:], dtype=np.int32)
     noise2 = np.square(readnoise * gain)
-    _kernels.detect(rows_of(data), flags, rows_of(gain), noise2, vars(rules), counts)
+    _kernels.detect(rows_of(data), flags, rows_of(gain), noise2, vars(rules), counts, medians)
     return flags, counts
 
 
@@ -409,7 +438,12 @@ def clip_jumps(
 
 
 def flag_after_jumps(
-    data: Floats, groupdq: GroupBits, gain: Floats, kinds: list[AfterJump]
+    data: Floats,
+    groupdq: GroupBits,
+    gain: Floats,
+    kinds: list[AfterJump],
+    *,
+    medians: Doubles | None = None,
 ) -> GroupBits:
     """Flags with JUMP_DET also in the groups after large jumps.
 
@@ -419,5 +453,5 @@ def flag_after_jumps(
     flags = groupdq.copy()
     limits = np.array([kind.limit for kind in kinds], dtype=np.float64)
     ngroups = np.array([kind.ngroups for kind in kinds], dtype=np.int64)
-    _kernels.flag_after(rows_of(data), flags, rows_of(gain), limits, ngroups)
+    _kernels.flag_after(rows_of(data), flags, rows_of(gain), limits, ngroups, medians)
     return flags

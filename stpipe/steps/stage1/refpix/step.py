@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
 from stpipe.core.ramp_step import RampStep
 from stpipe.engine.band import Band
-from stpipe.engine.chain import compute
+from stpipe.engine.chain import compute, edges
 from stpipe.errors import Skip
 from stpipe.models import dqflags
 from stpipe.science.arrays import has, rows_of
@@ -19,7 +19,8 @@ from stpipe.science.ramps.irs2_frames import is_interleaved
 from stpipe.steps.stage1.refpix.clipping import clipped_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     import numpy.typing as npt
 
@@ -50,6 +51,7 @@ __all__ = [
 SIZE = 2048  # rows and columns of a near-infrared detector
 BORDER = 4  # reference pixels on each side
 OUTPUTS = 4
+SURVEYED_GROUPS = 64  # of which the reference pixels are in memory at once
 MIRI_COLUMNS = 1032
 MIRI_ROWS = 1024
 # NIRSpec subarrays away from all edges: columns at both sides stand in for reference pixels.
@@ -87,6 +89,7 @@ class RefPixStep(RampStep):
     suffix = "refpix"
     status = "refpix"
     halo = 0
+    local = True
 
     def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
         """Interleaved frames (IRS2), which are longer than a detector, are corrected as a whole."""
@@ -165,13 +168,14 @@ class RefPixStep(RampStep):
         correct_interleaved(ramp, self.references["refpix"], rules)
         return ramp
 
-    def prepare(
-        self, exposure: Chain, references: References
-    ) -> MiriDrift | tuple[Drift, Drift | None]:
-        """Measure the drift with the reference pixels."""
+    def prepare(self, exposure: Chain, references: References) -> Drifts:
+        """Measure the drift with the reference pixels, of a few integrations after the other."""
         del references
         miri = exposure.meta.instrument.name == "MIRI"
-        return self._survey_miri(exposure) if miri else self._survey_infrared(exposure)
+        survey = self._survey_miri if miri else self._survey_infrared
+        few = max(SURVEYED_GROUPS // exposure.shape[1], 1)
+        parts = edges(exposure.shape[0], few)
+        return cast("Drifts", joined([survey(exposure.block(first, end)) for first, end in parts]))
 
     def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
         """Subtract the drift."""
@@ -269,6 +273,7 @@ class RefPixStep(RampStep):
 
 
 Samples = Callable[[Band], "Floats"]
+Drifts: TypeAlias = "MiriDrift | tuple[Drift, Drift | None]"  # of groups and of the zero frame
 
 
 def reference_columns(shape: tuple[int, int], subarray: str | None) -> Bits:
@@ -410,6 +415,24 @@ class OutputDrift:
         """Drift (rows, columns) of a group."""
         plane: Doubles = self.values[index][self.outputs]
         return plane.T if self.upright else plane
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """What was measured of some integrations after the other, of all of them: arrays end to end."""
+    first = parts[0]
+    if len(parts) == 1 or first is None:
+        return first
+    if isinstance(first, tuple):
+        return tuple(joined(each) for each in zip(*parts, strict=True))
+    if isinstance(first, MiriDrift):
+        return MiriDrift(np.concatenate([part.outputs for part in parts]))
+    if isinstance(first, OutputDrift):
+        return replace(first, values=np.concatenate([part.values for part in parts]))
+    return Drift(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.columns for part in parts]),
+        joined([part.by_output for part in parts]),
+    )
 
 
 @dataclass(frozen=True)

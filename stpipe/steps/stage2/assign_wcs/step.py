@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stpipe.core.step import Step
-from stpipe.references.selection import FixedResolver, Reference, override
+from stpipe.references.metafile import METAFILE, select_metafile
 from stpipe.science.exposure_types import LRS, SLITLESS, supported_type
 from stpipe.science.wcs.grism import direction_of
 from stpipe.science.wcs.keywords import replaced_keywords
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from stpipe.models import IFUImageModel
     from stpipe.models.protocols import FlatMetadata
+    from stpipe.references.selection import Reference
     from stpipe.science.ramps.integrations import RateModel
 
 __all__ = [
@@ -32,7 +33,6 @@ IMAGING = frozenset(
 )
 BARYCENTRE = "BARYCENT"
 SUPPORTED = IMAGING | LRS | SLITLESS | modes.TYPES
-METAFILE = "msametafile"
 
 
 class AssignWcsStep(Step):
@@ -95,17 +95,10 @@ class AssignWcsStep(Step):
         """The metafile of the shutters is an input that is tracked and recorded as references are."""
         selected = super().select_references(meta)
         if _kind(meta) in modes.TYPES and modes.mode_of(meta) == "shutters":
-            selected[METAFILE] = self._metafile(meta)
+            given = getattr(self, f"override_{METAFILE}", None)
+            context = self.context
+            selected[METAFILE] = select_metafile(given, context.resolver, context.source, meta)
         return selected
-
-    def _metafile(self, meta: FlatMetadata) -> Reference:
-        from stpipe.steps.stage2.assign_wcs.nirspec import metafile_beside
-
-        if given := getattr(self, f"override_{METAFILE}", None):
-            return override(METAFILE, given)
-        if isinstance(self.context.resolver, FixedResolver):
-            return self.context.resolver.select(meta, (METAFILE,))[METAFILE]
-        return Reference(METAFILE, metafile_beside(self.context.source, meta), origin="MSAMETFL")
 
     def not_applicable(self, selected: Mapping[str, Reference]) -> str:
         """Everything that it takes is needed, but what corrects colours."""
@@ -178,6 +171,7 @@ class AssignWcsStep(Step):
                 self.log.warning(message, name.upper(), keywords[name], limit)
 
     def _assign_nirspec(self, image: RateModel | IFUImageModel, meta: FlatMetadata) -> None:
+        from stpipe.science.wcs.nirspec.open_slits import open_slits
         from stpipe.steps.stage2.assign_wcs import nirspec
 
         mode, limits = modes.mode_of(meta), (self.slit_y_low, self.slit_y_high)
@@ -187,7 +181,7 @@ class AssignWcsStep(Step):
             nirspec.assign_slices(image, self.references, limits, each=self.nrs_ifu_slice_wcs)
         else:
             metafile = self.selected[METAFILE].path if METAFILE in self.selected else None
-            slits = nirspec.open_slits(mode, meta, self.references, metafile, limits)
+            slits = open_slits(meta, self.references["msa"], metafile, limits)
             nirspec.assign_slits(image, slits, self.references)
 
     def _assign_lrs(self, image: RateModel, meta: FlatMetadata) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from stpipe.science.invalid_pixels import VALUES
 from stpipe.science.wcs.imaging import polygon
-from stpipe.science.wcs.nirspec.slit_wcs import cutout_wcs
+from stpipe.science.wcs.nirspec.slit_wcs import cutout_wcs, pixels_in
 from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
 from stpipe.science.wcs.pointing import dithered_v2v3
 
@@ -63,9 +63,7 @@ def cut(
     meta: FlatMetadata,
 ) -> None:
     """Give a slit the pixels of its box, their coordinates and wavelengths, and its source."""
-    (left, right), (low, high) = found["wcs"].bounding_box.bounding_box(order="F")
-    columns = slice(int(left + 0.5), int(right + 0.5))
-    rows = slice(int(low + 0.5), int(high + 0.5))
+    rows, columns = pixels_in(found["wcs"].bounding_box.bounding_box(order="F"))
     for name in ("dq", *(name for name in VALUES if exposure.has(name))):
         slit.set(name, exposure.read(name, (..., rows, columns)))
     wcs = cutout_wcs(found["wcs"], rows, columns)

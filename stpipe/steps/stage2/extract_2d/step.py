@@ -92,9 +92,13 @@ class Extract2dStep(Step):
         if kind not in SLITLESS | CUT:
             return f"exposures of type {kind} are not cut up"
         if kind in SLITLESS and "source_catalog" not in selected:
+            named = meta.get("meta.source_catalog")
+            found = (
+                f" ({named}, which the header names, is not beside the exposure)" if named else ""
+            )
             raise InputError(
                 f"{self.qualified_name}: slitless spectra are cut out where the direct image has "
-                "sources. Name its catalogue: source_catalog=PATH."
+                f"sources{found}. Name its catalogue: source_catalog=PATH."
             )
         return ""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Doubles, Floats
 
-__all__ = ["SubtractMasterBackgroundStep"]
+__all__ = ["SubtractMasterBackgroundStep", "spectrum_of"]
 
 USER = "user_background"
 COLUMNS = {  # of extracted spectra, by the name in a Spectrum
@@ -146,7 +146,7 @@ class SubtractMasterBackgroundStep(Step):
         if spectra is None or not usable:
             raise Skip("no slitlet has a spectrum of the background")
         exposed = float(spectra.meta.exposure.exposure_time or 1.0)
-        found = combined([_spectrum(part, exposed) for part in usable], self.sigma_clip)
+        found = combined([spectrum_of(part, exposed) for part in usable], self.sigma_clip)
         return _model(found, self.median_kernel, spectra)
 
 
@@ -158,7 +158,8 @@ def _is_usable(part: Part) -> bool:
     return bool(one_way and np.isfinite(table["FLUX"]).any())
 
 
-def _spectrum(part: Part, weight: float) -> Spectrum:
+def spectrum_of(part: Part, weight: float) -> Spectrum:
+    """The columns of an extracted spectrum, each sample with the same weight."""
     table = part.spec_table
     columns = {name: np.asarray(table[column], np.float64) for name, column in COLUMNS.items()}
     ones = np.ones(len(table))
