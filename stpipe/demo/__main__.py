@@ -11,6 +11,7 @@ from stpipe.demo.observation import (
     DEMO,
     DITHERS,
     FULL_FRAMES,
+    NIRSPEC_BOTS,
     NIRSPEC_FS,
     NIRSPEC_MOS,
     SPECTRA,
@@ -27,6 +28,7 @@ MODES = {
     "spectra": SPECTRA,
     "nirspec-fs": NIRSPEC_FS,
     "nirspec-mos": NIRSPEC_MOS,
+    "nirspec-bots": NIRSPEC_BOTS,
 }
 
 
@@ -60,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what to simulate: small exposures of four instruments; one full-frame exposure each of "
         "NIRCam and MIRI (1.5 GB); four exposures of a field of known stars, and an association for "
         "a mosaic; the spectrum of a known star through MIRI's prism, with and without slit; the fixed "
-        "slits of NIRSpec, or its shutters",
+        "slits of NIRSpec, its shutters, or a time series in its wide slit",
     )
     for short in ("full", "dithers", "spectra"):
         parser.add_argument(

@@ -313,6 +313,7 @@ def _in_slits(observation: Observation, setting: Setting) -> dict[str, Any]:
         "meta.instrument.gwa_ytilt": nominal,
         "meta.instrument.gwa_tilt": 37.0,
         "meta.wcsinfo.velosys": rays.VELOCITY,
+        "meta.visit.tsovisit": setting.follows_time,
         "meta.target.source_type_apt": "UNKNOWN" if setting.has_shutters else "POINT",
         "meta.dither.x_offset": x * target.opening.width * SKY_SCALE * 3600,
         "meta.dither.y_offset": y * target.opening.height * SKY_SCALE * 3600,

@@ -17,13 +17,14 @@ from stpipe.demo.detectors import (
 )
 from stpipe.demo.field import Pointing
 from stpipe.demo.lrs import Slit
-from stpipe.demo.nirspec.settings import FIXED_SLITS, SHUTTERS, Setting
+from stpipe.demo.nirspec.settings import BRIGHT_OBJECT, FIXED_SLITS, SHUTTERS, Setting
 
 __all__ = [
     "DEMO",
     "DITHERS",
     "FIELD",
     "FULL_FRAMES",
+    "NIRSPEC_BOTS",
     "NIRSPEC_FS",
     "NIRSPEC_MOS",
     "PROGRAM",
@@ -166,6 +167,13 @@ NIRSPEC_MOS: Final = (
     replace(plan("NIRSPEC", subarray="SHUTTERS", ngroups=8, seed=12), spectrum=SHUTTERS),
 )
 """Shutters of NIRSpec: two stars, a nebula and the sky."""
+
+NIRSPEC_BOTS: Final = (
+    replace(
+        plan("NIRSPEC", subarray="SUB2048", nints=6, ngroups=8, seed=13), spectrum=BRIGHT_OBJECT
+    ),
+)
+"""A time series of a star in the wide slit of NIRSpec."""
 
 FULL_FRAMES: Final = (
     replace(plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6), exposure=3),

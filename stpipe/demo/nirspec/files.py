@@ -37,8 +37,11 @@ APERTURE: Final = 8
 """Rows of the aperture of a star."""
 ANY_APERTURE: Final = 10
 """Rows of the aperture of a nebula, in the middle of its slit."""
-BACKGROUND: Final = (5.5, 11.5)
-"""Rows from the middle of the slit between which the background of a star is."""
+CUTOUT: Final = 23
+"""Rows of the wide slit that extract_2d cuts out."""
+BACKGROUND: Final = {False: (-11.5, -5.5, 5.5, 11.5), True: (-7.0, -5.0)}
+"""Rows from a star between which its background is, in narrow slits and in the wide one, which is half
+as high and holds the star above its middle."""
 PLACES: Final = np.linspace(-0.6, 0.6, 13)
 """Across and along a slit, widths and heights, of WAVECORR and PATHLOSS references."""
 FLAT_ERROR: Final = 0.0005
@@ -285,8 +288,8 @@ def _extract1d(setting: Setting) -> JsonReference:
     if setting.has_shutters:
         return JsonReference({**header, "apertures": [{"id": "ANY", "extract_width": APERTURE}]})
     target, *_ = setting.slits
-    middle = _middle_row(target.opening)
-    limits = [middle + sign * row for sign in (-1, 1) for row in BACKGROUND[::sign]]
+    middle = _middle_row(target)
+    limits = [middle + row for row in BACKGROUND[target.wide]]
     star = {
         "id": target.name,
         "extract_width": APERTURE,
@@ -297,9 +300,11 @@ def _extract1d(setting: Setting) -> JsonReference:
     return JsonReference({**header, "apertures": apertures})
 
 
-def _middle_row(opening: Opening) -> float:
-    """0-based, in the rectified image, which reaches a tenth beyond the slit."""
-    pixels = 1.1 * opening.height / (rays.PITCH * rays.COLLIMATOR / rays.CAMERA)
+def _middle_row(slit: Slit) -> float:
+    """0-based: of the rectified image, which reaches a tenth beyond the slit, or of the cutout."""
+    if slit.wide:
+        return (CUTOUT - 1) / 2
+    pixels = 1.1 * slit.opening.height / (rays.PITCH * rays.COLLIMATOR / rays.CAMERA)
     return float(np.ceil(pixels) / 2)
 
 

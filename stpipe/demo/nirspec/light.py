@@ -81,7 +81,7 @@ def _between_ends(slit: Slit, place: Doubles) -> Doubles:
 def _filling(source: Source, slit: Slit, waves: Doubles) -> Doubles:
     """Count rates of light that fills the slit."""
     brightness = source.spectrum(waves * 1e6) * pixel_area(slit.opening)
-    throughput = passing_nebula(waves) * fore_optics(waves)
+    throughput = fore_optics(waves) * (1.0 if slit.wide else passing_nebula(waves))
     found: Doubles = brightness * throughput / conversion(waves)
     return found
 
@@ -96,6 +96,6 @@ def _star(slit: Slit, star: Source, x: Doubles, y: Doubles) -> Doubles:
     pixels = (place - along) / np.gradient(place, axis=0)
     ends = [(1 + erf((pixels + end) / (np.sqrt(2) * WIDTH))) / 2 for end in (-0.5, 0.5)]
     flux = star.spectrum(waves * 1e6) * 1e-6  # MJy
-    throughput = passing_star(waves, at) * fore_optics(waves)
+    throughput = fore_optics(waves) * (1.0 if slit.wide else passing_star(waves, at))
     found: Doubles = (ends[1] - ends[0]) * flux * throughput / conversion(waves)
     return found

@@ -11,7 +11,7 @@ import numpy as np
 from stpipe.demo.nirspec.rays import Doubles, Opening
 from stpipe.demo.nirspec.shutters import Shutters
 
-__all__ = ["FIXED", "FIXED_SLITS", "SHUTTERS", "SKY", "Setting", "Slit", "Source"]
+__all__ = ["BRIGHT_OBJECT", "FIXED", "FIXED_SLITS", "SHUTTERS", "SKY", "Setting", "Slit", "Source"]
 
 LINES: Final = MappingProxyType({1.083: 1.4, 1.282: 2.0, 1.557: 1.0, 1.746: 1.6})
 """Wavelength of emission lines in um, and their peaks over the continuum."""
@@ -68,13 +68,14 @@ class Source:
 class Slit:
     """An open slit: its name, its place, and the source in front of the sky; None of sky alone.
 
-    A slitlet has `shutters`.
+    A slitlet has `shutters`. All light passes a `wide` one, by its calibration.
     """
 
     name: str
     opening: Opening
     source: Source | None
     shutters: Shutters | None = None
+    wide: bool = False
 
     @property
     def star(self) -> Source | None:
@@ -104,6 +105,11 @@ class Setting:
     def has_shutters(self) -> bool:
         """Whether the slits are slitlets of shutters."""
         return self.exposure_type == "NRS_MSASPEC"
+
+    @property
+    def follows_time(self) -> bool:
+        """Whether it is a time series."""
+        return self.exposure_type == "NRS_BRIGHTOBJ"
 
     @property
     def optics(self) -> dict[str, str]:
@@ -149,3 +155,10 @@ SHUTTERS: Final = Setting(
     ),
 )
 """Two stars, a nebula, and two slitlets of sky in shutters of two quadrants."""
+
+BRIGHT_OBJECT: Final = Setting(
+    "NRS_BRIGHTOBJ",
+    9,
+    (Slit("S1600A1", FIXED["S1600A1"], Source(0.06, 0.3, place=(0.03, -0.1)), wide=True),),
+)
+"""A star in the wide slit, for a time series."""
