@@ -19,6 +19,7 @@ from stpipe.steps.stage2.flat_field.step import FlatFieldStep
 from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
 from stpipe.steps.stage2.pathloss.step import PathLossStep
 from stpipe.steps.stage2.photom.step import PhotomStep
+from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 from stpipe.steps.stage2.wavecorr import WavecorrStep
@@ -55,6 +56,7 @@ class Spec2Pipeline(Pipeline):
         "pathloss": PathLossStep,
         "barshadow": BarShadowStep,
         "photom": PhotomStep,
+        "pixel_replace": PixelReplaceStep,
         "resample_spec": ResampleSpecStep,
         "extract_1d": Extract1dStep,
     }
@@ -100,8 +102,9 @@ class Spec2Pipeline(Pipeline):
         return self._extract(self.photom(slits), rectify=kind in NIRSPEC_SLITS)
 
     def _extract(self, calibrated: Any, *, rectify: bool) -> Any:
-        rectified = self.resample_spec(calibrated) if rectify else None
-        spectra = self.extract_1d(calibrated if rectified is None else rectified)
+        complete = self.pixel_replace(calibrated)
+        rectified = self.resample_spec(complete) if rectify else None
+        spectra = self.extract_1d(complete if rectified is None else rectified)
         if self.resample_spec.skip:
             rectified = None  # it is the calibrated image
         return Products(("calibrated", "rectified", "spectra"), (calibrated, rectified, spectra))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
     from stpipe.steps.stage2.pathloss.step import PathLossStep
     from stpipe.steps.stage2.photom.step import PhotomStep
+    from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
@@ -72,6 +73,7 @@ __all__ = [
     "PersistenceStep",
     "PhotomStep",
     "PictureFrameStep",
+    "PixelReplaceStep",
     "RampFitStep",
     "RefPixStep",
     "ResampleSpecStep",
