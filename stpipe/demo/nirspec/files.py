@@ -27,7 +27,7 @@ from stpipe.demo.optics import ARCSEC2
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from stpipe.demo.nirspec.rays import Doubles, Opening
+    from stpipe.demo.nirspec.rays import Doubles
     from stpipe.demo.nirspec.settings import Setting, Slit
     from stpipe.models.protocols import Table
 
