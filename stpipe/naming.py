@@ -11,6 +11,7 @@ from stpipe.registry import STEPS
 __all__ = [
     "ANY_MODEL",
     "EXTENSIONS",
+    "LONGEST",
     "ONLY_READ",
     "PRODUCT_SUFFIXES",
     "TABLES",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 ANY_MODEL = (".fits.gz", ".fits", ".asdf")
+LONGEST = 255  # bytes of a name
 TABLES = (".ecsv",)  # hold a model that is one table
 EXTENSIONS = (*ANY_MODEL, *TABLES)
 ONLY_READ = (

@@ -12,6 +12,7 @@ from stpipe import hooks
 from stpipe.core.context import Context
 from stpipe.core.products import Output, header_of, model_name
 from stpipe.models.base import REGISTRY
+from stpipe.models.user_models import known_class
 from stpipe.parameters import defaults
 from stpipe.parameters.readers import from_keywords
 from stpipe.parameters.resolution import resolve
@@ -267,6 +268,14 @@ class ConfiguredStep:
         Raise `Skip(reason)` to leave the data as they are and `NoProduct(reason)` to make nothing.
         """
         raise NotImplementedError(f"{self.target()} has no process")
+
+    @classmethod
+    def reads(cls, model_type: str) -> bool:
+        """Whether files of a class of models can be read; of an unknown one only reading tells."""
+        if not cls.input_models or known_class(model_type) is None:
+            return True
+        readers = (REGISTRY[name].reads or () for name in cls.input_models)
+        return model_type in {*cls.input_models, *(name for names in readers for name in names)}
 
     def read_as(self, model: DataModel) -> DataModel | None:
         """The input as one of `input_models`, such as a raw exposure as a ramp; None when it cannot be.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stpipe.models import DataModel
+from stpipe.models.metadata import HasMetadata
 
 __all__ = ["named", "problems"]
 
@@ -69,12 +69,11 @@ PLACE: Mapping[str, Bounds] = {
 _RAMP = 4  # dimensions: integrations, groups, rows, columns
 
 
-def problems(model: DataModel, needed: Sequence[str]) -> Iterator[str]:
-    """What is wrong in the header of `model`, for a step that needs the metadata `needed`.
+def problems(model: HasMetadata, shape: Sequence[int], needed: Sequence[str]) -> Iterator[str]:
+    """What is wrong in the header of a model of this shape, for a step that needs `needed`.
 
     Of a ramp everything that says how it was read out is looked at, of other models what is needed.
     """
-    shape = model.shape or ()
     names = dict.fromkeys(n for n in needed if n in READOUT or n in PLACE)
     if len(shape) == _RAMP:
         names |= dict.fromkeys(READOUT)
@@ -86,7 +85,7 @@ def problems(model: DataModel, needed: Sequence[str]) -> Iterator[str]:
         yield from _counts(model, shape)
 
 
-def _counts(model: DataModel, shape: Sequence[int]) -> Iterator[str]:
+def _counts(model: HasMetadata, shape: Sequence[int]) -> Iterator[str]:
     """Counts that are not those of the array: a file that was cut, or a header of another file."""
     integrations, groups = shape[:2]
     said = model.get("meta.exposure.ngroups")
@@ -107,7 +106,7 @@ def _counts(model: DataModel, shape: Sequence[int]) -> Iterator[str]:
         )
 
 
-def named(model: DataModel, path: str) -> str:
+def named(model: HasMetadata, path: str) -> str:
     """An attribute with its keyword."""
     keyword: Any = getattr(model.schema.fields.get(path), "keyword", None)
     return f"{keyword} ({path})" if keyword else path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,14 +15,17 @@ from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
     from stpipe.core.configured import ConfiguredStep
+    from stpipe.models.metadata import HasMetadata
 
 __all__ = [
+    "check_header",
     "history_of",
     "is_association",
     "is_there",
     "opened",
     "opened_library",
     "opened_model",
+    "unreadable",
 ]
 
 
@@ -80,17 +83,36 @@ def opened_model(step: ConfiguredStep, source: Any) -> DataModel:
     if step.skip and step.parent is not None:
         return model  # it passes through: what the step would need does not matter
     model = _as_declared(step, model)
-    if lacking := [name for name in step.prerequisites if model.get(name) is None]:
+    check_header(step, model, model.shape or (), _name(model))
+    return model
+
+
+def check_header(step: ConfiguredStep, given: HasMetadata, shape: Sequence[int], name: str) -> None:
+    """Refuse a header that lacks what a step needs, or that contradicts physics or the array.
+
+    Raises
+    ------
+    InputError
+        Naming every keyword.
+    """
+    if lacking := [path for path in step.prerequisites if given.get(path) is None]:
         raise InputError(
-            f"{step.qualified_name}: {_name(model)} lacks "
-            f"{', '.join(headers.named(model, name) for name in lacking)}, which the step needs."
+            f"{step.qualified_name}: {name} lacks "
+            f"{', '.join(headers.named(given, path) for path in lacking)}, which the step needs."
         )
-    if wrong := list(headers.problems(model, step.prerequisites)):
+    if wrong := list(headers.problems(given, shape, step.prerequisites)):
         raise InputError(
-            f"{step.qualified_name}: {_name(model)}: {'; '.join(wrong)}. Mend the header, or take the "
+            f"{step.qualified_name}: {name}: {'; '.join(wrong)}. Mend the header, or take the "
             "file that it belongs to."
         )
-    return model
+
+
+def unreadable(step: ConfiguredStep, found: str, where: object) -> InputError:
+    """The error for a file of a model that a step does not read."""
+    return InputError(
+        f"{step.qualified_name}: {where} holds {with_article(found)}, allowed: "
+        f"{' or '.join(step.input_models)}. Give the product of an earlier step."
+    )
 
 
 def _name(model: DataModel) -> str:
@@ -114,10 +136,7 @@ def _as_declared(step: ConfiguredStep, model: DataModel) -> DataModel:
         )
     if (read := step.read_as(model)) is not None:
         return read
-    raise InputError(
-        f"{step.qualified_name}: {where} holds {with_article(found)}, allowed: "
-        f"{' or '.join(step.input_models)}. Give the product of an earlier step."
-    )
+    raise unreadable(step, found, where)
 
 
 # --- many exposures --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -135,6 +136,11 @@ def _path(step: ConfiguredStep, suffix: str, product: Any, **exact: Any) -> Path
     where = {"output_dir": step.output_dir or step.context.output_dir, **exact}
     extension = extension_of(model_name(product))
     path = naming.output_path(name, suffix, extension=extension, **where)
+    if (length := len(os.fsencode(path.name))) > naming.LONGEST:
+        raise ParameterError(
+            f"{step.name}: the product {path.name} would have a name of {length} bytes, allowed: "
+            f"{naming.LONGEST}. Rename the exposure, or give output_file."
+        )
     if path.exists() and source.exists() and path.samefile(source):
         raise ParameterError(
             f"{step.name}: the product would overwrite its input {source}. Give another "

@@ -55,7 +55,11 @@ Result = TypeVar("Result")
 Model = TypeVar("Model", bound="DataModel")
 
 BAND_BYTES = 8_000_000  # of float32 data: little of it is halo, and it stays in cache
+BLOCK_BYTES = 4_000_000  # the same of some integrations, which have no halo if all rows fit
 THINNEST = 24  # rows; thinner bands would be mostly halo
+NARROWEST = (
+    96  # columns of the thinnest bands; of longer exposures they have some integrations only
+)
 FLAGS_ROWS = 8  # rows of a long exposure in which most groups have an unflagged pixel
 
 
@@ -119,10 +123,11 @@ class Chain:
 
     @property
     def is_long(self) -> bool:
-        """Would a band of all integrations be too small to be corrected by itself?"""
-        nints, ngroups = self.shape[:2]
+        """Would bands of all integrations be so small that much of them is halo?"""
+        nints, ngroups, rows, columns = self.shape
         pixels = BAND_BYTES // (4 * nints * ngroups)
-        return self.height is None and nints > 1 and pixels < THINNEST * THINNEST
+        few = min(THINNEST * NARROWEST, rows * columns)
+        return self.height is None and nints > 1 and pixels < few
 
     # --- some integrations -----------------------------------------------------------------------
 
@@ -132,7 +137,8 @@ class Chain:
         if not self.is_long:
             return [(0, nints)]
         fewest_rows = min(rows, 4 * THINNEST)
-        return edges(nints, max(BAND_BYTES // (4 * ngroups * fewest_rows * columns), 1))
+        samples = BLOCK_BYTES // 4
+        return edges(nints, max(samples // (ngroups * fewest_rows * columns), 1))
 
     def blocks(self) -> Iterator[Chain]:
         """The chain for each block of integrations; for all of them, where bands can have all."""
@@ -145,7 +151,7 @@ class Chain:
     def block(self, first: int, end: int) -> Chain:
         """The chain for integrations from `first` up to but without `end`, in bands of whole rows."""
         _, ngroups, rows, columns = self.shape
-        fits = BAND_BYTES // (4 * (end - first) * ngroups * columns)
+        fits = BLOCK_BYTES // (4 * (end - first) * ngroups * columns)
         chain = replace(
             self,
             ramp=cast("DataModel", Integrations(self.ramp, first, end)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.core.products import Output
 from stpipe.core.step import Step
+from stpipe.models.user_models import known_class
 
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference
@@ -79,6 +80,13 @@ class Member:
     model: str  # class of its model
     origin: Path
     association_metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the primary array of the file; empty without one."""
+        known = known_class(self.model)
+        shapes: Mapping[str, tuple[int, ...]] = self.metadata.shapes
+        return shapes.get(known.primary if known else "data", ())
 
 
 # A node and the index of one of its products; without a node the number of a member.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from stpipe import naming
 from stpipe.core.configured import SKIP_PARAMETER
+from stpipe.core.inputs import check_header, unreadable
 from stpipe.core.products import Output, Placeholder, Products, first_product
 from stpipe.core.recording import nothing
 from stpipe.core.step import Step
@@ -87,6 +88,7 @@ class Graph:
             )
         if step.skip and step.parent is not None:
             return given.skipping(step, SKIP_PARAMETER)
+        self._check(step, given)
         meta = given.flat_meta()
         selected = step.select_references(meta)
         if reason := step.not_applicable(selected) or step.not_needed(meta, selected):
@@ -96,6 +98,15 @@ class Graph:
             given.node.refinements.append(refinement)
             return given.refined()
         return self._add(step, (given, *self._further(step, more)), selected)
+
+    def _check(self, step: Step, given: ModelPlaceholder | PlaceholderList) -> None:
+        """Refuse files that `step` would refuse when it runs."""
+        listed = given.members if isinstance(given, PlaceholderList) else (given,)
+        for member in (self.members[one.index] for one in listed if one.node is None):
+            if not step.reads(member.model):
+                raise unreadable(step, member.model, member.source)
+            if member.source == member.origin:  # others are yet to be made
+                check_header(step, member.metadata, member.shape, str(member.source))
 
     def _further(
         self, step: Step, more: Sequence[Any]

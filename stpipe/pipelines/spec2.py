@@ -11,11 +11,13 @@ from stpipe.errors import InputError
 from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
 from stpipe.science.exposure_types import LRS, NARROW_SLITS, NIRSPEC_SLITS, SLIT, SLITLESS
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
+from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
 from stpipe.steps.stage2.barshadow import BarShadowStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+from stpipe.steps.stage2.imprint import ImprintStep
 from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
 from stpipe.steps.stage2.pathloss.step import PathLossStep
 from stpipe.steps.stage2.photom.step import PhotomStep
@@ -46,7 +48,9 @@ class Spec2Pipeline(Pipeline):
     alias = "calwebb_spec2"
     step_defs = {
         "assign_wcs": AssignWcsStep,
+        "badpix_selfcal": BadpixSelfcalStep,
         "msa_flagging": MSAFlagOpenStep,
+        "imprint": ImprintStep,
         "bkg_subtract": BackgroundStep,
         "extract_2d": Extract2dStep,
         "srctype": SourceTypeStep,
@@ -70,7 +74,10 @@ class Spec2Pipeline(Pipeline):
                 f"{', '.join(sorted(SUPPORTED))}."
             )
         exposure = self.assign_wcs(exposure)
-        exposure = self.msa_flagging(exposure) if kind in THROUGH_SHUTTERS else exposure
+        if kind == SLICES:
+            exposure = self.badpix_selfcal(exposure)
+        if kind in THROUGH_SHUTTERS:
+            exposure = self.imprint(self.msa_flagging(exposure))
         if kind in SLITLESS:
             return self._slitless(exposure)
         if kind in NARROW_SLITS:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stpipe import hooks
+from stpipe import hooks, naming
 from stpipe.core.associations import Assignment, assignments, takes_other_members
 from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
@@ -45,7 +45,6 @@ PRODUCTS = "cal"
 LOGS = "logs"
 JOBS = Path(".stflow/jobs")
 _MORE_MB = 10  # for each further step in one job
-LONGEST_NAME = 255  # bytes, of a file
 INTERPRETER_MB = 45  # resident, with numpy and what a job imports
 
 # Members that other plans make, by file name.
@@ -319,10 +318,10 @@ def _refuse_awkward_names(jobs: Mapping[str, Mapping[str, Entry]], source: str) 
                 f"{source}: the product {name!r} would have {odd[0]!r} in its name, which rules cannot "
                 "have. Rename the exposure, or make a link of another name to it."
             )
-        if (length := len(os.fsencode(name))) > LONGEST_NAME:
+        if (length := len(os.fsencode(name))) > naming.LONGEST:
             raise InputError(
                 f"{source}: the product {name} would have a name of {length} bytes, allowed: "
-                f"{LONGEST_NAME}. Rename the exposure, or make a link of a shorter name to it."
+                f"{naming.LONGEST}. Rename the exposure, or make a link of a shorter name to it."
             )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from configobj import ConfigObj
 
-from stpipe.errors import StpipeError
-from stpipe.project import config, inputs
+from stpipe.project import config, early_end, inputs
+from stpipe.project.plan import load
 from stpipe.registry import public_name
 
 __all__ = ["explain"]
@@ -40,12 +40,14 @@ def explain(folder: str | Path, target: str) -> Iterator[str]:
     Raises
     ------
     StpipeError
-        When Snakemake cannot plan for the target; its own words are passed on.
+        When Snakemake cannot plan for the target; UsageError when no rule makes it.
     """
-    config.read(folder)
+    content = config.read(folder)
     config.require_current(folder)
     folder = Path(folder)
-    jobs = _jobs(_dry_run(folder, _within(folder, target)))
+    asked = _within(folder, target)
+    with config.inside(folder):
+        jobs = _jobs(_dry_run(content, asked))
     if not jobs:
         yield f"{target} is up to date: inputs, parameters, references and code have not changed."
         return
@@ -62,7 +64,8 @@ def _within(folder: Path, target: str) -> str:
     return str(there.relative_to(here)) if there.is_relative_to(here) else target
 
 
-def _dry_run(folder: Path, target: str) -> str:
+def _dry_run(project: Mapping[str, Any], target: str) -> str:
+    """What Snakemake would do for a target of the project in the current folder."""
     command = [
         *config.SNAKEMAKE,
         "--dry-run",
@@ -71,12 +74,10 @@ def _dry_run(folder: Path, target: str) -> str:
         "--",
         target,
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     text = done.stdout + done.stderr
     if done.returncode:
-        lines = [line for line in text.splitlines() if line.strip()]
-        first = next((i for i, x in enumerate(lines) if "Exception" in x or "Error" in x), -3)
-        raise StpipeError("snakemake cannot plan for this target:\n" + "\n".join(lines[first:]))
+        raise early_end.explained(text.splitlines(), load(project).products())
     return text
 
 

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from stpipe.steps.stage1.saturation.step import SaturationStep
     from stpipe.steps.stage1.superbias import SuperBiasStep
     from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
+    from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
     from stpipe.steps.stage2.barshadow import BarShadowStep
     from stpipe.steps.stage2.bkg_subtract import BackgroundStep
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
     from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+    from stpipe.steps.stage2.imprint import ImprintStep
     from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
     from stpipe.steps.stage2.pathloss.step import PathLossStep
     from stpipe.steps.stage2.photom.step import PhotomStep
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssignWcsStep",
     "BackgroundStep",
+    "BadpixSelfcalStep",
     "BarShadowStep",
     "ChargeMigrationStep",
     "CleanFlickerNoiseStep",
@@ -64,6 +67,7 @@ __all__ = [
     "GroupScaleStep",
     "GuiderCdsStep",
     "IPCStep",
+    "ImprintStep",
     "JumpStep",
     "LastFrameStep",
     "LinearityStep",

@@ -142,7 +142,7 @@ def _handlers(settings: Mapping[str, str]) -> list[logging.Handler]:
         handlers.append(_Beside(getattr(sys, stream)))
     if path := settings.get("file"):
         try:
-            handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+            handlers.append(_ToFile(path, mode="w", encoding="utf-8"))
         except OSError as error:
             raise ParameterError(f"log file {path}: {error.strerror}.") from None
     for handler in handlers:
@@ -181,6 +181,27 @@ class _Beside(logging.StreamHandler[TextIO]):
         """Erase the bar before the record."""
         progress.make_way()
         super().emit(record)
+
+
+class _ToFile(logging.FileHandler):
+    """Writes records into a file until the disk is full: products matter more than their log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Say once that the file is not complete, and go on without it."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self.setLevel(logging.CRITICAL + 1)
+        sys.stderr.write(
+            f"warning: the log file {self.baseFilename} cannot be written: {error.strerror}; the run "
+            "goes on without it.\n"
+        )
+
+    def close(self) -> None:
+        """Close the file, also when what was left to be written has no room."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def _formatter(settings: Mapping[str, str]) -> logging.Formatter:

@@ -21,21 +21,35 @@ def guarded(program: str, action: Callable[[], None], *, debug: bool) -> int:
     """
     try:
         action()
-    except StpipeError as error:
-        return _report(program, str(error), error.exit_code, debug)
     except KeyboardInterrupt:
         return _report(program, "interrupted", 130, debug)
     except BrokenPipeError:
         # The reader of the output has closed the pipe (`strun --list | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except MemoryError as error:
-        return _report(program, f"out of memory: {error}", 1, debug)
     except Exception as error:  # noqa: BLE001 - a failing step must not greet its user with a traceback
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
-        return _report(program, f"{text}\nRun again with --debug for the traceback.", 1, debug)
+        code = error.exit_code if isinstance(error, StpipeError) else 1
+        return _report(program, _told(error), code, debug)
     return 0
+
+
+def _told(error: Exception) -> str:
+    """What to tell the user of an error."""
+    if isinstance(error, StpipeError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}"
+    if isinstance(error, OSError) and error.strerror:
+        return _of_system(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+    return f"{text}\nRun again with --debug for the traceback."
+
+
+def _of_system(error: OSError) -> str:
+    """What the system refuses, such as a folder on a full disk."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}; check the path, its permissions and the space on the disk."
 
 
 def _report(program: str, text: str, code: int, debug: bool) -> int:

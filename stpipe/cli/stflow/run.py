@@ -37,6 +37,7 @@ def run(folder: str, words: Sequence[str]) -> None:
         with the exit code of the jobs where all have the same.
     """
     from stpipe.project import config as project_config
+    from stpipe.project import early_end
 
     config = project_config.read(folder)
     project_config.require_current(folder)
@@ -46,12 +47,14 @@ def run(folder: str, words: Sequence[str]) -> None:
             return
         from stpipe.project.plan import load
 
-        load(config)  # what is wrong with the project is said in one message
+        plan = load(config)  # what is wrong with the project is said in one message
         _refuse_locked()
         # A pattern without a match arrives unexpanded; no target at all means everything.
         cores = [] if any(_CORES.match(word) for word in words) else ["--cores", "all"]
         watched = _Watched()
         code = watched.follow([*cores, *words])
+        if code and not watched.failed:
+            raise early_end.explained(watched.last, plan.products())
         if code:
             raise _KINDS.get(watched.exit_code, StpipeError)(watched.summary())
 
@@ -111,12 +114,13 @@ def _snakemakes() -> Iterator[str]:
 
 
 def _snakemake(words: Sequence[str]) -> None:
+    from stpipe.project import early_end
     from stpipe.project.config import SNAKEMAKE
 
     command = [*SNAKEMAKE, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise StpipeError(done.stderr.strip())
+        raise early_end.explained(done.stderr.splitlines(), ())
     print("unlocked")
 
 
@@ -207,9 +211,6 @@ class _Watched:
 
     def summary(self) -> str:
         """What failed and why, in a few lines."""
-        if not self.failed:
-            lines = [line for line in self.last if line.strip()]
-            return "snakemake ended early:\n" + "\n".join(lines[-12:])
         errors = [f"{rule}: {_last_error(Path(log))} ({log})" for log, rule in self.failed.items()]
         return "\n".join([f"{counted(len(errors), 'job')} failed:", *errors, *self.restored])
 
