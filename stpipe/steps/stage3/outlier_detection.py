@@ -54,6 +54,7 @@ class OutlierDetectionStep(LibraryStep):
     member_types = ("science",)
     outputs = (Output("members", "ImageModel", "crf", many=True),)
     prerequisites = ("meta.wcsinfo.s_region",)
+    uses = ("meta.exposure.exposure_time", "meta.exposure.measurement_time")
     spec = """
         weight_type = option(ivm, exptime, default=ivm)  # Weights: 1/VAR_RNOISE, or time
         pixfrac = float(min=0, max=1, default=1.0)  # Shrink pixels to this before they are spread

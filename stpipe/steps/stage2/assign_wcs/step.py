@@ -10,7 +10,7 @@ from stpipe.science.exposure_types import LRS, SLITLESS, supported_type
 from stpipe.science.wcs.grism import direction_of
 from stpipe.science.wcs.keywords import replaced_keywords
 from stpipe.science.wcs.nirspec import modes
-from stpipe.science.wcs.pointing import NEEDED
+from stpipe.science.wcs.pointing import MOTION, NEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +62,12 @@ class AssignWcsStep(Step):
     status = "assign_wcs"
     input_models = ("ImageModel", "CubeModel", "IFUImageModel")
     prerequisites = ("meta.exposure.type", *NEEDED)
+    uses = (
+        *MOTION,
+        "meta.instrument.filter_position",
+        "meta.subarray.xstart",
+        "meta.subarray.ystart",
+    )
     reference_types = ("distortion",)
     optional_reference_types = ("filteroffset", "specwcs", *modes.REFERENCES, METAFILE)
     spec = """

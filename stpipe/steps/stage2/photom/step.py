@@ -58,6 +58,7 @@ class PhotomStep(Step):
     status = "photom"
     input_models = ("ImageModel", "CubeModel", "IFUImageModel", "SlitModel", "MultiSlitModel")
     prerequisites = ("meta.instrument.name",)
+    uses = ("meta.exposure.mid_time",)
     reference_types = ("photom",)
     optional_reference_types = ("area",)
     spec = """
