@@ -158,7 +158,7 @@ SHUTTERS: Final = Setting(
     ),
     failed=(Shutters(0, 3, 340, 42, 42, 42),),
 )
-"""Two stars, a nebula and two slitlets of sky in shutters of two quadrants; one shutter failed open."""
+"""Two stars, a nebula, and two slitlets of sky in two quadrants; another shutter failed open."""
 
 BRIGHT_OBJECT: Final = Setting(
     "NRS_BRIGHTOBJ",
