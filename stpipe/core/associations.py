@@ -57,7 +57,7 @@ class Assignment:
         if self.association is None:
             yield self.source
             return
-        step.use(source=Path(f"{self.name}.fits"))
+        step.use(source=Path(f"{self.name}.fits"), origin=Path(self.source))
         with models.open(self.source) as exposure:
             for path, value in self.association_metadata.items():
                 exposure.set(path, value or None)

@@ -45,6 +45,7 @@ class ConfiguredStep:
     references_of: ClassVar[str] = ""  # the step in its pipeline whose overrides count for it, too
     input_models: ClassVar[tuple[str, ...]] = ()  # empty: any model
     prerequisites: ClassVar[tuple[str, ...]] = ()  # metadata that must be there, by dotted name
+    uses: ClassVar[tuple[str, ...]] = ()  # metadata that must make sense where they are there
     outputs: ClassVar[tuple[Output, ...]] = ()  # empty: one product, of the input's model
     step_defs: ClassVar[dict[str, Any]] = {}
     composes: ClassVar[bool] = False  # whether `process` calls other steps and computes nothing

@@ -35,13 +35,26 @@ class Bounds:
         return f"{kind}{start} to {self.high:g}{self.unit}"
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """The few values that a keyword may have."""
+
+    values: tuple[int, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.values))
+
+
 _TIME = Bounds(0, 1e5, above=True, unit=" s")  # the longest exposure took a day and a half
 _COUNT = Bounds(1, 65535, whole=True)
 _NUMBER = Bounds(0, 65535, whole=True)
 _ANGLE = Bounds(-360, 360, unit=" degrees")
 
 # How a ramp was read out.
-READOUT: Mapping[str, Bounds] = {
+READOUT: Mapping[str, Bounds | OneOf] = {
     "meta.exposure.group_time": _TIME,
     "meta.exposure.frame_time": _TIME,
     "meta.exposure.integration_time": _TIME,
@@ -55,26 +68,44 @@ READOUT: Mapping[str, Bounds] = {
     "meta.exposure.integration_start": _COUNT,
     "meta.exposure.integration_end": _COUNT,
 }
-# Where it was on the detector and on the sky.
-PLACE: Mapping[str, Bounds] = {
+_AXIS = OneOf((-2, -1, 1, 2))
+_ARCSEC = Bounds(-3600, 3600, unit=" arcsec")  # the field of view is half a degree wide
+_DATE = Bounds(30000, 100000, unit=" (MJD)")
+# Where it was on the detector and on the sky, when, and how fast the telescope moved.
+PLACE: Mapping[str, Bounds | OneOf] = {
     "meta.subarray.xstart": Bounds(1, 4096, whole=True),
     "meta.subarray.ystart": Bounds(1, 4096, whole=True),
-    "meta.subarray.fastaxis": Bounds(-2, 2, whole=True),
-    "meta.subarray.slowaxis": Bounds(-2, 2, whole=True),
+    "meta.subarray.fastaxis": _AXIS,
+    "meta.subarray.slowaxis": _AXIS,
     "meta.wcsinfo.roll_ref": _ANGLE,
     "meta.wcsinfo.ra_ref": _ANGLE,
     "meta.wcsinfo.dec_ref": Bounds(-90, 90, unit=" degrees"),
+    "meta.wcsinfo.v2_ref": _ARCSEC,
+    "meta.wcsinfo.v3_ref": _ARCSEC,
     "meta.wcsinfo.v3yangle": _ANGLE,
+    "meta.wcsinfo.vparity": OneOf((-1, 1)),
+    "meta.wcsinfo.velosys": Bounds(-1e6, 1e6, unit=" m/s"),
+    "meta.velocity_aberration.scale_factor": Bounds(0.99, 1.01),
+    "meta.dither.x_offset": _ARCSEC,
+    "meta.dither.y_offset": _ARCSEC,
+    "meta.instrument.filter_position": _ANGLE,
+    "meta.exposure.start_time": _DATE,
+    "meta.exposure.mid_time": _DATE,
+    "meta.exposure.end_time": _DATE,
+    "meta.exposure.exposure_time": Bounds(0, 1e7, unit=" s"),
+    "meta.exposure.measurement_time": Bounds(0, 1e7, unit=" s"),
+    "meta.photometry.pixelarea_steradians": Bounds(0, 1, above=True, unit=" sr"),
+    "meta.photometry.pixelarea_arcsecsq": Bounds(0, 1e10, above=True, unit=" arcsec2"),
 }
 _RAMP = 4  # dimensions: integrations, groups, rows, columns
 
 
-def problems(model: HasMetadata, shape: Sequence[int], needed: Sequence[str]) -> Iterator[str]:
-    """What is wrong in the header of a model of this shape, for a step that needs `needed`.
+def problems(model: HasMetadata, shape: Sequence[int], used: Sequence[str]) -> Iterator[str]:
+    """What is wrong in the header of a model of this shape, for a step that uses the metadata `used`.
 
-    Of a ramp everything that says how it was read out is looked at, of other models what is needed.
+    Of a ramp everything that says how it was read out is looked at, of other models what is used.
     """
-    names = dict.fromkeys(n for n in needed if n in READOUT or n in PLACE)
+    names = dict.fromkeys(n for n in used if n in READOUT or n in PLACE)
     if len(shape) == _RAMP:
         names |= dict.fromkeys(READOUT)
     for name in names:

@@ -100,7 +100,7 @@ def check_header(step: ConfiguredStep, given: HasMetadata, shape: Sequence[int],
             f"{step.qualified_name}: {name} lacks "
             f"{', '.join(headers.named(given, path) for path in lacking)}, which the step needs."
         )
-    if wrong := list(headers.problems(given, shape, step.prerequisites)):
+    if wrong := list(headers.problems(given, shape, (*step.prerequisites, *step.uses))):
         raise InputError(
             f"{step.qualified_name}: {name}: {'; '.join(wrong)}. Mend the header, or take the "
             "file that it belongs to."
@@ -183,9 +183,12 @@ def _check_members(step: ConfiguredStep, library: ModelLibrary) -> None:
         for name in step.prerequisites
         if metadata.get(name) is None
     ]
+    used = (*step.prerequisites, *step.uses)
+    wrong += [f"{path}: {p}" for path, meta in found for p in headers.problems(meta, (), used)]
     if wrong:
         raise InputError(
-            f"{step.qualified_name}: {'; '.join(wrong)}. Give the product of an earlier step."
+            f"{step.qualified_name}: {'; '.join(wrong)}. Give the product of an earlier step, or mend "
+            "the header."
         )
 
 

@@ -19,7 +19,7 @@ from stpipe.demo.observation import (
 from stpipe.demo.project import write_demo
 from stpipe.system.text import counted
 
-__all__ = ["main"]
+__all__ = ["MODES", "main"]
 
 MODES = {
     "instruments": DEMO,

@@ -51,7 +51,9 @@ _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "apcorr": (_EXP_TYPE,),
     "extract1d": (_EXP_TYPE,),
     **dict.fromkeys(OPTICS, (_EXP_TYPE,)),
-    **dict.fromkeys(("wavecorr", "fflat", "pathloss", "barshadow", "area"), (_EXP_TYPE,)),
+    **dict.fromkeys(
+        ("msaoper", "wavecorr", "fflat", "pathloss", "barshadow", "area"), (_EXP_TYPE,)
+    ),
     **dict.fromkeys(("sflat", "dflat"), (_DETECTOR, _SUBARRAY)),
 }
 """What decides about a reference file of each type."""
@@ -59,6 +61,7 @@ _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
 _EXTENSIONS: Final = {
     **dict.fromkeys(("distortion", "filteroffset", "wavecorr", *OPTICS), "asdf"),
     "extract1d": "json",
+    "msaoper": "json",
 }
 
 _ABSENT: Final = (

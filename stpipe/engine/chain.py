@@ -25,7 +25,7 @@ from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.band import IMAGES, PLANES, Array, Band, Strips, finite, joined, read
 from stpipe.engine.portion import Integrations, Portion
 from stpipe.engine.rectangle import Rectangle
-from stpipe.engine.series import Series, SeriesStore
+from stpipe.engine.series import LANES, Series, SeriesStore
 from stpipe.models.storage.arrays import Stored, blocks_of
 from stpipe.models.storage.source import Source
 from stpipe.system import progress
@@ -47,6 +47,8 @@ __all__ = [
     "filling",
     "flags_mb",
     "hold",
+    "is_long",
+    "series_mb",
     "spooled",
 ]
 
@@ -124,10 +126,7 @@ class Chain:
     @property
     def is_long(self) -> bool:
         """Would bands of all integrations be so small that much of them is halo?"""
-        nints, ngroups, rows, columns = self.shape
-        pixels = BAND_BYTES // (4 * nints * ngroups)
-        few = min(THINNEST * NARROWEST, rows * columns)
-        return self.height is None and nints > 1 and pixels < few
+        return self.height is None and is_long(self.shape)
 
     # --- some integrations -----------------------------------------------------------------------
 
@@ -482,11 +481,24 @@ def _arrays(ramp: DataModel) -> dict[str, Any]:
 # --- memory ----------------------------------------------------------------------------------------
 
 
+def is_long(shape: tuple[int, ...]) -> bool:
+    """Does a ramp (integrations, groups, rows, columns) go through its steps in blocks?"""
+    nints, ngroups, rows, columns = shape
+    pixels = BAND_BYTES // (4 * nints * ngroups)
+    return nints > 1 and pixels < min(THINNEST * NARROWEST, rows * columns)
+
+
 def flags_mb(shape: tuple[int, ...]) -> float:
     """MB of the flags that are held while a ramp (integrations, groups, rows, columns) is corrected."""
     nints, ngroups, rows, columns = shape
-    thin = BAND_BYTES // (4 * nints * ngroups * columns) < THINNEST
+    thin = BAND_BYTES // (4 * nints * ngroups * columns) < THINNEST and not is_long(shape)
     return ngroups * rows * columns * (nints if thin else 1) / 1e6
+
+
+def series_mb(shape: tuple[int, ...]) -> float:
+    """MB of pixels of a long ramp with all their samples, and of what a step makes of them."""
+    nints, ngroups = shape[:2]
+    return 10e-6 * LANES * nints * ngroups + 25 if is_long(shape) else 0.0
 
 
 def filling(shape: tuple[int, ...]) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stpipe.errors import InputError
 from stpipe.science.dispersion import HORIZONTAL
 
 if TYPE_CHECKING:
@@ -111,9 +112,19 @@ def time_correction(coefficients: Mapping[str, np.void], meta: FlatMetadata) -> 
     Returns
     -------
     float
+
+    Raises
+    ------
+    InputError
+        When the header does not say when the exposure was.
     """
     if not coefficients:
         return 1.0
+    if meta.get("meta.exposure.mid_time") is None:
+        raise InputError(
+            f"{meta.get('meta.filename')} lacks EXPMID (meta.exposure.mid_time), from which the loss "
+            "of sensitivity is known. Add it, or say apply_time_correction=False."
+        )
     correction = 1.0
     for law, values in coefficients.items():
         c = {name: float(values[name]) for name in (values.dtype.names or ()) if name in _NUMBERS}

@@ -39,7 +39,7 @@ ANY_APERTURE: Final = 10
 """Rows of the aperture of a nebula, in the middle of its slit."""
 CUTOUT: Final = 23
 """Rows of the wide slit that extract_2d cuts out."""
-BACKGROUND: Final = {False: (-11.5, -5.5, 5.5, 11.5), True: (-7.0, -5.0)}
+BACKGROUND: Final = {False: (-11.5, -5.5, 5.5, 11.5), True: (-8.5, -6.5)}
 """Rows from a star between which its background is, in narrow slits and in the wide one, which is half
 as high and holds the star above its middle."""
 PLACES: Final = np.linspace(-0.6, 0.6, 13)
@@ -138,6 +138,16 @@ def _all_shutters() -> Table:
 
 
 # --- response ------------------------------------------------------------------------------------
+
+
+def _msaoper(setting: Setting) -> JsonReference | None:
+    """Shutters that cannot be closed."""
+    if not setting.has_shutters:
+        return None
+    known = {"state": "open", "TA state": "closed", "Internal state": "normal"}
+    failed = [{"Q": s.quadrant, "x": s.row, "y": s.main, **known} for s in setting.failed]
+    header = {"REFTYPE": "MSAOPER", "TELESCOP": "JWST", "INSTRUME": "NIRSPEC"}
+    return JsonReference({**header, "msaoper": failed})
 
 
 def _wavecorr(setting: Setting) -> models.DataModel:
@@ -379,6 +389,7 @@ MAKERS: Final[Mapping[str, Callable[[Setting], Any]]] = MappingProxyType(
         "msa": _msa,
         "fore": _fore,
         "ote": _ote,
+        "msaoper": _msaoper,
         "wavecorr": _wavecorr,
         "fflat": _fflat,
         "pathloss": _pathloss,

@@ -20,11 +20,11 @@ from stpipe.demo.nirspec.response import (
     pixel_area,
     spectrograph,
 )
-from stpipe.demo.nirspec.settings import SKY
+from stpipe.demo.nirspec.settings import SKY, Slit
 
 if TYPE_CHECKING:
     from stpipe.demo.nirspec.rays import Doubles, Opening
-    from stpipe.demo.nirspec.settings import Setting, Slit, Source
+    from stpipe.demo.nirspec.settings import Setting, Source
 
 __all__ = ["WIDTH", "light"]
 
@@ -37,7 +37,8 @@ EDGE: Final = 3
 def light(detector: Detector, subarray: Subarray, setting: Setting) -> Doubles:
     """Light that each pixel receives, e-/s, shape (ny, nx); 0 outside the slits."""
     image = np.zeros(subarray.shape)
-    for slit in setting.slits:
+    failed = (Slit("", shutters.opening, None, shutters) for shutters in setting.failed)
+    for slit in (*setting.slits, *failed):
         rows, columns = _box(slit.opening, subarray)
         image[rows, columns] += _of_slit(slit, subarray, (rows, columns))
     scale = 1.0 if subarray.name == FULL else detector.gain_factor

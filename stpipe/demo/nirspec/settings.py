@@ -95,11 +95,14 @@ class Setting:
         Of the observation in the proposal.
     slits : tuple of Slit
         The first one holds the target.
+    failed : tuple of Shutters
+        That cannot be closed: light of the sky comes through.
     """
 
     exposure_type: str
     number: int
     slits: tuple[Slit, ...]
+    failed: tuple[Shutters, ...] = ()
 
     @property
     def has_shutters(self) -> bool:
@@ -153,8 +156,9 @@ SHUTTERS: Final = Setting(
         _slitlet(Shutters(4, 3, 330, 27, 29, 28), Source(0.010, -0.3, place=(-0.2, 0.05))),
         _slitlet(Shutters(5, 3, 300, 33, 37, 35), None),
     ),
+    failed=(Shutters(0, 3, 340, 42, 42, 42),),
 )
-"""Two stars, a nebula, and two slitlets of sky in shutters of two quadrants."""
+"""Two stars, a nebula, and two slitlets of sky in two quadrants; another shutter failed open."""
 
 BRIGHT_OBJECT: Final = Setting(
     "NRS_BRIGHTOBJ",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from stpipe.errors import ReferenceMissing
+from stpipe.errors import InputError, ReferenceMissing
 from stpipe.science.dispersion import HORIZONTAL
 from stpipe.science.wcs.lrs import velocity_factor
 
@@ -105,7 +105,13 @@ class Grism:
         -------
         Grism
         """
-        turned = meta["meta.instrument.filter_position"] - reference.fwcpos_ref
+        position = meta.get("meta.instrument.filter_position")
+        if position is None:
+            raise InputError(
+                f"{meta.get('meta.filename')} lacks FWCPOS (meta.instrument.filter_position), the "
+                "position of the grism, by which its spectra are turned."
+            )
+        turned = position - reference.fwcpos_ref
         turn = -float(np.deg2rad(turned))
         return cls(reference, turn, velocity_factor(meta), direction_of(meta))
 

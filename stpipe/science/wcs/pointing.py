@@ -12,10 +12,19 @@ if TYPE_CHECKING:
 
     from stpipe.models.protocols import FlatMetadata
 
-__all__ = ["NEEDED", "POINTING", "aberration", "dithered_v2v3", "sky_from_v2v3", "to_sky"]
+__all__ = ["MOTION", "NEEDED", "POINTING", "aberration", "dithered_v2v3", "sky_from_v2v3", "to_sky"]
 
 POINTING = ("v2_ref", "v3_ref", "roll_ref", "ra_ref", "dec_ref")
 NEEDED = tuple(f"meta.wcsinfo.{name}" for name in POINTING)
+# What coordinates depend on beside the pointing, where it is known.
+MOTION = (
+    "meta.dither.x_offset",
+    "meta.dither.y_offset",
+    "meta.velocity_aberration.scale_factor",
+    "meta.wcsinfo.v3yangle",
+    "meta.wcsinfo.velosys",
+    "meta.wcsinfo.vparity",
+)
 
 
 def sky_from_v2v3(info: Mapping[str, float]) -> Model:

@@ -57,6 +57,7 @@ class ResampleStep(LibraryStep):
     member_types = ("science",)
     outputs = (Output("mosaic", "ImageModel", "i2d"),)
     prerequisites = ("meta.wcsinfo.s_region",)
+    uses = ("meta.exposure.exposure_time", "meta.exposure.measurement_time")
     spec = """
         pixfrac = float(min=0, max=1, default=1.0)  # Shrink pixels to this before they are spread
         kernel = option(square, gaussian, point, turbo, lanczos2, lanczos3, default=square)  # Spread

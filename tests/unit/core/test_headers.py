@@ -14,6 +14,7 @@ from astropy.io import fits
 from stpipe import Detector1Pipeline, JumpStep, SuperBiasStep, models
 from stpipe.core.headers import READOUT
 from stpipe.errors import InputError
+from stpipe.steps.stage2.resample import ResampleStep
 
 Change = Callable[..., Path]
 
@@ -113,3 +114,25 @@ def test_flags_of_a_wider_type_are_read_or_refused(tmp_path: Path) -> None:
             else:
                 with pytest.raises(InputError, match="uint32 is allowed"):
                     _ = wide.dq
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("FASTAXIS", 0), ("SLOWAXIS", 0), ("SUBSTRT1", 0)],
+)
+def test_places_that_no_detector_has_are_refused(changed: Change, keyword: str, value: int) -> None:
+    """Axes are numbered from 1, and their sign is the direction; 0 is none."""
+    with pytest.raises(InputError, match=rf"{keyword} \(meta.* is {value}, allowed: "):
+        Detector1Pipeline.call(changed(**{keyword: value}))
+
+
+def test_members_of_a_library_are_looked_at_alike(tmp_path: Path) -> None:
+    """Metadata that a step uses must make sense; what is absent may be."""
+    image = models.ImageModel(np.zeros((4, 4), np.float32))
+    image.meta.wcsinfo.s_region = "POLYGON ICRS  1 1 2 1 2 2 1 2"
+    paths = [image.save(tmp_path / "a_cal.fits")]
+    image.meta.exposure.exposure_time = -1.0
+    paths.append(image.save(tmp_path / "b_cal.fits"))
+    wrong = r"b_cal.fits: EFFEXPTM \(meta.exposure.exposure_time\) is -1.0, allowed: 0 to"
+    with pytest.raises(InputError, match=wrong):
+        ResampleStep().run(paths)

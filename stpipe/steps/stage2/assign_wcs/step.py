@@ -10,7 +10,7 @@ from stpipe.science.exposure_types import LRS, SLITLESS, supported_type
 from stpipe.science.wcs.grism import direction_of
 from stpipe.science.wcs.keywords import replaced_keywords
 from stpipe.science.wcs.nirspec import modes
-from stpipe.science.wcs.pointing import NEEDED
+from stpipe.science.wcs.pointing import MOTION, NEEDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +62,12 @@ class AssignWcsStep(Step):
     status = "assign_wcs"
     input_models = ("ImageModel", "CubeModel", "IFUImageModel")
     prerequisites = ("meta.exposure.type", *NEEDED)
+    uses = (
+        *MOTION,
+        "meta.instrument.filter_position",
+        "meta.subarray.xstart",
+        "meta.subarray.ystart",
+    )
     reference_types = ("distortion",)
     optional_reference_types = ("filteroffset", "specwcs", *modes.REFERENCES, METAFILE)
     spec = """
@@ -96,8 +102,8 @@ class AssignWcsStep(Step):
         selected = super().select_references(meta)
         if _kind(meta) in modes.TYPES and modes.mode_of(meta) == "shutters":
             given = getattr(self, f"override_{METAFILE}", None)
-            context = self.context
-            selected[METAFILE] = select_metafile(given, context.resolver, context.source, meta)
+            context, exposure = self.context, self.context.origin or self.context.source
+            selected[METAFILE] = select_metafile(given, context.resolver, exposure, meta)
         return selected
 
     def not_applicable(self, selected: Mapping[str, Reference]) -> str:

@@ -44,6 +44,7 @@ __all__ = [
     "makes_flats",
     "model_of_flats",
     "supplied_flat",
+    "unknown_flat",
 ]
 
 FORE_OPTICS, OTHERS = "fflat", ("sflat", "dflat")
@@ -78,6 +79,8 @@ def model_of_flats(meta: FlatMetadata) -> str:
     return "MultiSlitModel" if many else "ImageModel"
 
 
+UNKNOWN = dqflags.DO_NOT_USE | dqflags.NO_FLAT_FIELD
+
 # --- the flat of a spectrum -----------------------------------------------------------------------
 
 
@@ -99,6 +102,12 @@ def flat_of(spectrum: Spectral, meta: FlatMetadata, references: References) -> F
         spectrum.set("flatfield_point", flat.response)
         spectrum.set("flatfield_uniform", uniform.response)
     return flat
+
+
+def unknown_flat(spectrum: Spectral) -> Flat:
+    """A flat that no reference has: its pixels are not used."""
+    shape = spectrum.shape[-2:]
+    return Flat(np.ones(shape), np.full(shape, UNKNOWN, np.uint32), np.zeros(shape))
 
 
 def _of_slit(waves: Floats | Doubles, meta: FlatMetadata, references: References) -> Flat:
@@ -198,8 +207,8 @@ def _quadrant(reference: CutReference, meta: FlatMetadata) -> Any:
     if not 1 <= number <= len(quadrants):
         raise InputError(
             f"{meta.get('meta.filename')}: the slit {meta.get('name')} is in quadrant {number}, of "
-            f"which the fflat reference has {len(quadrants)}. Correct fixed slits with references of "
-            "fixed slits."
+            f"which the fflat reference has {len(quadrants)}. Give another "
+            "with override_fflat."
         )
     return quadrants[number - 1]
 
