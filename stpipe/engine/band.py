@@ -75,8 +75,15 @@ class Band:
     counted: dict[str, Array] = field(default_factory=dict)
 
     def count(self, name: str, mask: Array) -> None:
-        """Count the pixels of `mask` (rows, columns), each once however many bands have it."""
-        self.counted[name] = mask[self.own.within(self.place)]
+        """Count samples of `mask` (integrations, ..., rows, columns), or pixels (rows, columns).
+
+        Pixels count once, in however many integrations they are found.
+        """
+        own = mask[self.own.within(self.place)]
+        if mask.ndim == self.pixeldq.ndim:
+            self.counted[name] = own
+        else:
+            self.totals[name] += int(np.count_nonzero(own))
 
     def crop(self, place: Rectangle) -> None:
         """Drop what lies outside `place`: halo that no later step needs."""

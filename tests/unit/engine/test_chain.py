@@ -187,3 +187,36 @@ def test_memory_does_not_grow_with_integrations(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+class Count(RampStep):
+    """A user's step that counts saturated samples, and pixels with any."""
+
+    halo = 0
+
+    def correct(self, ramp: Any, references: Any) -> None:
+        del references
+        bright = ramp.data > 14_000
+        ramp.count("samples", bright)
+        ramp.count("pixels", bright.any(axis=(0, 1)))
+
+    def finish(self, meta: Any, totals: Any, known: Any) -> None:
+        del known
+        meta.target.proposer_name = f"{totals['samples']} of {totals['pixels']}"
+
+
+def test_samples_add_up_and_pixels_count_once(
+    demo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In however many blocks of integrations they are found."""
+    path = next(demo_folder.glob("uncal/*_nis_uncal.fits"))
+    with models.RampModel(path) as raw:
+        bright = raw.data > 14_000
+    monkeypatch.setattr(chain, "BAND_BYTES", 500_000)
+    monkeypatch.setattr(chain, "BLOCK_BYTES", 500_000)
+
+    counted = Count().run(path)
+    chain.compute(counted)
+
+    expected = f"{bright.sum()} of {bright.any(axis=(0, 1)).sum()}"
+    assert expected == counted.meta.target.proposer_name
