@@ -9,7 +9,7 @@ from typing import Any
 
 from stpipe.models.metadata import HasMetadata
 
-__all__ = ["named", "problems"]
+__all__ = ["named", "problems", "with_counts"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,17 @@ def problems(model: HasMetadata, shape: Sequence[int], used: Sequence[str]) -> I
             yield f"{named(model, name)} is {value}, allowed: {bounds}"
     if len(shape) == _RAMP:
         yield from _counts(model, shape)
+
+
+def with_counts(meta: Mapping[str, Any], shape: Sequence[int]) -> dict[str, Any]:
+    """Metadata by dotted name, with the counts of a ramp's array where the header lacks them.
+
+    Steps decide by them whether there are enough groups.
+    """
+    if len(shape) != _RAMP:
+        return dict(meta)
+    counts = {"meta.exposure.nints": shape[0], "meta.exposure.ngroups": shape[1]}
+    return {**counts, **{name: value for name, value in meta.items() if value is not None}}
 
 
 def _counts(model: HasMetadata, shape: Sequence[int]) -> Iterator[str]:

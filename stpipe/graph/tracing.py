@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from stpipe import naming
 from stpipe.core.configured import SKIP_PARAMETER
+from stpipe.core.headers import with_counts
 from stpipe.core.inputs import check_header, unreadable
 from stpipe.core.products import Output, Placeholder, Products, first_product
 from stpipe.core.recording import nothing
 from stpipe.core.step import Step
 from stpipe.errors import TraceError
-from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
+from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep, shape_of
 from stpipe.models import history
 from stpipe.system.text import with_article
 
@@ -179,7 +180,8 @@ class Graph:
     def flat(self, metadata: Any) -> Mapping[str, Any]:
         """Metadata by dotted name, made once: nothing changes it while a graph is traced."""
         if id(metadata) not in self._flat:
-            self._flat[id(metadata)] = metadata.to_flat_dict()
+            flat = metadata.to_flat_dict()
+            self._flat[id(metadata)] = with_counts(flat, shape_of(metadata))
         return self._flat[id(metadata)]
 
     def placeholder(self, number: int = 0) -> ModelPlaceholder:

@@ -14,6 +14,7 @@ from astropy.io import fits
 from stpipe import Detector1Pipeline, JumpStep, SuperBiasStep, models
 from stpipe.core.headers import READOUT
 from stpipe.errors import InputError
+from stpipe.graph.tracing import trace
 from stpipe.steps.stage2.resample import ResampleStep
 
 Change = Callable[..., Path]
@@ -136,3 +137,15 @@ def test_members_of_a_library_are_looked_at_alike(tmp_path: Path) -> None:
     wrong = r"b_cal.fits: EFFEXPTM \(meta.exposure.exposure_time\) is -1.0, allowed: 0 to"
     with pytest.raises(InputError, match=wrong):
         ResampleStep().run(paths)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_counts_that_a_header_lacks_are_those_of_the_array(changed: Change, planned: bool) -> None:
+    """No step takes a ramp without NGROUPS for one of no groups and leaves it as it is."""
+    path = changed(NGROUPS=None, NINTS=None)
+    with fits.open(path, mode="update") as hdus:
+        del hdus[0].header["NGROUPS"], hdus[0].header["NINTS"]
+    if planned:
+        assert "jump" in [node.name for node in trace(Detector1Pipeline(), path).nodes]
+    else:
+        assert "COMPLETE" == JumpStep().run(path).meta.cal_step.jump
