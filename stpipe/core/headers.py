@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stpipe.models.flat import FlatDict
 from stpipe.models.metadata import HasMetadata
 
 __all__ = ["named", "problems", "with_counts"]
@@ -116,15 +117,14 @@ def problems(model: HasMetadata, shape: Sequence[int], used: Sequence[str]) -> I
         yield from _counts(model, shape)
 
 
-def with_counts(meta: Mapping[str, Any], shape: Sequence[int]) -> dict[str, Any]:
+def with_counts(meta: FlatDict, shape: Sequence[int]) -> FlatDict:
     """Metadata by dotted name, with the counts of a ramp's array where the header lacks them.
 
     Steps decide by them whether there are enough groups.
     """
     if len(shape) != _RAMP:
-        return dict(meta)
-    counts = {"meta.exposure.nints": shape[0], "meta.exposure.ngroups": shape[1]}
-    return {**counts, **{name: value for name, value in meta.items() if value is not None}}
+        return meta
+    return meta.over({"meta.exposure.nints": shape[0], "meta.exposure.ngroups": shape[1]})
 
 
 def _counts(model: HasMetadata, shape: Sequence[int]) -> Iterator[str]:
