@@ -49,7 +49,7 @@ class OneOf:
         return ", ".join(map(str, self.values))
 
 
-_TIME = Bounds(0, 1e5, above=True, unit=" s")  # the longest exposure took a day and a half
+_TIME = Bounds(1e-4, 1e5, unit=" s")  # frames take more than 1 ms, exposures a day and a half
 _COUNT = Bounds(1, 65535, whole=True)
 _NUMBER = Bounds(0, 65535, whole=True)
 _ANGLE = Bounds(-360, 360, unit=" degrees")

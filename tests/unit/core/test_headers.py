@@ -39,16 +39,17 @@ def changed(exposures: list[Path], crds: Path, tmp_path: Path) -> Change:
 @pytest.mark.parametrize(
     ("keyword", "value", "allowed"),
     [
-        ("TGROUP", 0.0, "allowed: more than 0 to 100000 s"),
-        ("TGROUP", -5.0, "allowed: more than 0"),
-        ("TGROUP", 1e30, "allowed: more than 0"),
-        ("TFRAME", 0.0, "allowed: more than 0"),
+        ("TGROUP", 0.0, "allowed: 0.0001 to 100000 s"),
+        ("TGROUP", -5.0, "allowed: 0.0001 to"),
+        ("TGROUP", 1e-30, "allowed: 0.0001 to"),
+        ("TGROUP", 1e30, "allowed: 0.0001 to"),
+        ("TFRAME", 0.0, "allowed: 0.0001 to"),
         ("NFRAMES", 0, "allowed: whole numbers, 1 to 65535"),
         ("NFRAMES", 10**9, "allowed: whole numbers"),
         ("GROUPGAP", -1, "allowed: whole numbers, 0"),
         ("NGROUPS", 99, "but the array has 8 groups"),
         ("NINTS", 99, "but the array has 3"),
-        ("EFFINTTM", -1.0, "allowed: more than 0"),
+        ("EFFINTTM", -1.0, "allowed: 0.0001 to"),
     ],
 )
 @pytest.mark.parametrize("cls", [Detector1Pipeline, SuperBiasStep, JumpStep])
