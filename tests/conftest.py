@@ -16,6 +16,7 @@ import pytest
 from snakemake_server import SnakemakeServer
 
 from stpipe.demo import write_demo
+from stpipe.demo.__main__ import MODES
 from stpipe.demo.observation import SPECTRA
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -73,6 +74,14 @@ def series_folder(once: Once) -> Path:
 def spectra_folder(once: Once) -> Path:
     """A demo folder of spectra with and without a slit; one exposure is of the whole detector."""
     return once("spectra", lambda folder: list(write_demo(folder, SPECTRA)))
+
+
+@pytest.fixture(scope="session")
+def nirspec_folder(once: Once) -> Callable[[str], Path]:
+    """Demo folders of NIRSpec's spectra, by mode: fs, mos, bots."""
+    return lambda mode: once(
+        f"nirspec-{mode}", lambda folder: list(write_demo(folder, MODES[f"nirspec-{mode}"]))
+    )
 
 
 @pytest.fixture(scope="session")

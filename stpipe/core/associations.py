@@ -1,14 +1,15 @@
-"""Associations of stage 2: one exposure for each product, with its backgrounds and its catalogue.
+"""Associations of stage 2: one exposure for each product, with what is subtracted and its catalogue.
 
 A pipeline that takes exposures one by one may be given such an association. Each product is a run of
 its own, named as the product is; members of the type ``background`` become the `bkg_list` of its step
-bkg_subtract, one of the type ``sourcecat`` the `source_catalog` of extract_2d. The header of an
-exposure may name that catalogue, too.
+bkg_subtract, those of the type ``imprint`` the `imprint_list` of imprint and bkg_subtract, and so on:
+see `_LISTS`. One of the type ``sourcecat`` becomes the `source_catalog` of extract_2d. The header of
+an exposure may name that catalogue, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,15 +23,20 @@ from stpipe.parameters.settings import Raw, Settings
 if TYPE_CHECKING:
     from stpipe.core.configured import ConfiguredStep
     from stpipe.models import Association
-    from stpipe.models.associations import Member, Product
+    from stpipe.models.associations import Product
 
 __all__ = ["Assignment", "assignments", "takes_other_members"]
 
-# The step and the parameter that members of a type are for; of other types they need not be there.
-_USES = {
-    "background": ("bkg_subtract", "bkg_list"),
-    "sourcecat": ("extract_2d", "source_catalog"),
-}
+# Members of a type, and the parameters of steps that name them; of other types they need not be there.
+_LISTS = (
+    ("background", "bkg_subtract", "bkg_list"),
+    ("background", "badpix_selfcal", "bkg_list"),
+    ("imprint", "imprint", "imprint_list"),
+    ("imprint", "bkg_subtract", "imprint_list"),  # from backgrounds, too
+    ("selfcal", "badpix_selfcal", "selfcal_list"),
+)
+_ONE = ("sourcecat", "extract_2d", "source_catalog")
+_SUBTRACTED = ("background", "imprint")  # which no pipeline may leave out
 _CATALOGUE = "meta.source_catalog"  # where an exposure names the one of its direct image
 
 
@@ -51,7 +57,7 @@ class Assignment:
         if self.association is None:
             yield self.source
             return
-        step.use(source=Path(f"{self.name}.fits"))
+        step.use(source=Path(f"{self.name}.fits"), origin=Path(self.source))
         with models.open(self.source) as exposure:
             for path, value in self.association_metadata.items():
                 exposure.set(path, value or None)
@@ -70,7 +76,7 @@ class Assignment:
 
 def takes_other_members(cls: type[ConfiguredStep]) -> bool:
     """Whether a step or pipeline uses members of an association beside the exposure."""
-    return any(_has(cls, step) for step, _ in _USES.values())
+    return any(_has(cls, step) for _, step, _ in (*_LISTS, _ONE))
 
 
 def _has(cls: type[ConfiguredStep], step: str) -> bool:
@@ -84,7 +90,7 @@ def assignments(cls: type[ConfiguredStep], source: Any) -> list[Assignment]:
     ------
     InputError
         When members are missing, a product has no exposure or several, several catalogues, or
-        backgrounds that `cls` cannot subtract.
+        backgrounds or imprints that the pipeline `cls` cannot subtract.
     """
     from stpipe.models import load_association
 
@@ -93,7 +99,8 @@ def assignments(cls: type[ConfiguredStep], source: Any) -> list[Assignment]:
     if not is_association(source):
         return [Assignment(source, settings=_of_header(cls, source))]
     association = load_association(source)
-    association.require_members(("science", *_USES))
+    used = [kind for kind, step, _ in (*_LISTS, _ONE) if _has(cls, step)]
+    association.require_members(("science", *used))
     return [_of_product(cls, association, product) for product in association.products]
 
 
@@ -107,25 +114,25 @@ def _of_product(
             f"{name} has {len(science)} science members, allowed: 1. {cls.__name__} takes exposures "
             "one by one."
         )
-    backgrounds, catalogues = product.of_type("background"), product.of_type("sourcecat")
-    if backgrounds and not _has(cls, _USES["background"][0]):
-        raise InputError(
-            f"{association.path}: {cls.__name__} has no step {_USES['background'][0]} for background "
-            "members."
-        )
-    if len(catalogues) > 1:
-        raise InputError(f"{name} has {len(catalogues)} sourcecat members, allowed: 1.")
     settings = _of_header(cls, science[0].path)
     where = str(association.path)
-    if backgrounds:
-        _set(cls, settings, "background", Raw(_paths(backgrounds), where))
+    for kind, step, parameter in _LISTS:
+        if members := product.of_type(kind):
+            _refuse_unused(cls, kind, where)
+            _set(cls, settings, (step, parameter), Raw([str(m.path) for m in members], where))
+    catalogues = product.of_type(_ONE[0])
+    if len(catalogues) > 1:
+        raise InputError(f"{name} has {len(catalogues)} {_ONE[0]} members, allowed: 1.")
     if catalogues:
-        _set(cls, settings, "sourcecat", Raw(_paths(catalogues)[0], where))
+        _set(cls, settings, _ONE[1:], Raw(str(catalogues[0].path), where))
     return Assignment(science[0].path, product.name or science[0].path.stem, association, settings)
 
 
-def _paths(members: Sequence[Member]) -> list[str]:
-    return [str(member.path) for member in members]
+def _refuse_unused(cls: type[ConfiguredStep], kind: str, where: str) -> None:
+    """Refuse members that are to be subtracted, and that a pipeline has no step for."""
+    steps = [step for other, step, _ in _LISTS if other == kind]
+    if cls.composes and kind in _SUBTRACTED and not any(_has(cls, step) for step in steps):
+        raise InputError(f"{where}: {cls.__name__} has no step {steps[0]} for {kind} members.")
 
 
 def _of_header(cls: type[ConfiguredStep], source: Any) -> Settings:
@@ -133,9 +140,7 @@ def _of_header(cls: type[ConfiguredStep], source: Any) -> Settings:
     from stpipe import models
 
     settings = Settings()
-    if not _has(cls, _USES["sourcecat"][0]) or not isinstance(
-        source, (str, Path, models.DataModel)
-    ):
+    if not _has(cls, _ONE[1]) or not isinstance(source, (str, Path, models.DataModel)):
         return settings
     if isinstance(source, models.DataModel):
         named, folder = source.get(_CATALOGUE), Path(source.path or "").parent
@@ -144,12 +149,12 @@ def _of_header(cls: type[ConfiguredStep], source: Any) -> Settings:
     # A name, never a path: headers do not lead to other folders.
     beside = folder / Path(str(named or "")).name
     if named and is_there(beside):
-        _set(cls, settings, "sourcecat", Raw(str(beside), f"{source}, {_CATALOGUE}"))
+        _set(cls, settings, _ONE[1:], Raw(str(beside), f"{source}, {_CATALOGUE}"))
     return settings
 
 
-def _set(cls: type[ConfiguredStep], settings: Settings, kind: str, value: Raw) -> None:
-    step, parameter = _USES[kind]
+def _set(cls: type[ConfiguredStep], settings: Settings, use: tuple[str, str], value: Raw) -> None:
+    step, parameter = use
     if _has(cls, step):
         own = settings if cls.alias == step else settings.substep(step)
         own.values[parameter] = value

@@ -42,6 +42,7 @@ class ConfiguredStep:
     spec: ClassVar[str] = ""
     reference_types: ClassVar[tuple[str, ...]] = ()
     optional_reference_types: ClassVar[tuple[str, ...]] = ()
+    references_of: ClassVar[str] = ""  # the step in its pipeline whose overrides count for it, too
     input_models: ClassVar[tuple[str, ...]] = ()  # empty: any model
     prerequisites: ClassVar[tuple[str, ...]] = ()  # metadata that must be there, by dotted name
     uses: ClassVar[tuple[str, ...]] = ()  # metadata that must make sense where they are there
@@ -52,6 +53,8 @@ class ConfiguredStep:
     member_types: ClassVar[tuple[str, ...]] = ()  # members of an association it takes; empty: all
     # In a pipeline the product keeps its input's suffix, and under Snakemake the rule that made it.
     refines: ClassVar[bool] = False
+
+    steps: Mapping[str, ConfiguredStep]  # of a pipeline
 
     # Set from parameters
     skip: bool
@@ -301,10 +304,21 @@ class ConfiguredStep:
         selected: dict[str, Reference] = {}
         wanted = self.wanted_references(meta)
         for reference_type in wanted:
-            if value := getattr(self, f"override_{reference_type}", None):
+            if value := self._override(reference_type):
                 selected[reference_type] = override(reference_type, value)
         open_types = [t for t in wanted if t not in selected]
         return selected | self.context.resolver.select(meta, open_types)
+
+    def _override(self, reference_type: str) -> str | None:
+        """The file that the user gives this step, or the steps that it goes with in its pipelines."""
+        alike, pipeline = [self], self.parent
+        if pipeline is not None and self.references_of in pipeline.steps:
+            alike.append(pipeline.steps[self.references_of])
+        while pipeline is not None and pipeline.parent is not None:
+            pipeline = pipeline.parent
+            alike += [s for name, s in pipeline.steps.items() if name == self.name]
+        given = (getattr(step, f"override_{reference_type}", None) for step in alike)
+        return next((value for value in given if value), None)
 
     def wanted_references(self, meta: Mapping[str, Any]) -> tuple[str, ...]:
         """The reference types that this step uses for an exposure.

@@ -35,6 +35,7 @@ class Context:
     resolver: Resolver = field(default_factory=CrdsResolver)
     threads: int = 1
     source: Path | None = None  # what products are named after
+    origin: Path | None = None  # the exposure as it came; None: it is the source
     output_dir: str | None = None  # folder of products that have none of their own
     chained: bool = False  # products stay in memory: their pixels may be computed later
     own_names: bool = True  # parameters may name side products (not in a project)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.core.step import Step
-from stpipe.engine.chain import Chain, compute, defer, filling, flags_mb
+from stpipe.engine.chain import Chain, compute, defer, filling, flags_mb, series_mb
 from stpipe.references.opened import References
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ class RampStep(Step):
         return False
 
     def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
-        """The flags of an integration, or of all where bands are squares, and a band."""
+        """The flags of an integration, or of all where bands are squares; a band; some pixels."""
         del file_mb
-        return flags_mb(shape) + self.band_mb * filling(shape)
+        pixels = series_mb(shape) if self.compares_integrations else 0.0
+        return flags_mb(shape) + self.band_mb * filling(shape) + pixels
 
     def prepare(self, exposure: Chain, references: References) -> Any:
         """Look at the whole exposure as the steps before leave it, before any band is corrected.

@@ -7,19 +7,35 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from stpipe.demo.observation import DEMO, DITHERS, FULL_FRAMES, SPECTRA
+from stpipe.demo.observation import (
+    DEMO,
+    DITHERS,
+    FULL_FRAMES,
+    NIRSPEC_BOTS,
+    NIRSPEC_FS,
+    NIRSPEC_MOS,
+    SPECTRA,
+)
 from stpipe.demo.project import write_demo
 from stpipe.system.text import counted
 
-__all__ = ["main"]
+__all__ = ["MODES", "main"]
 
-WHAT = {"full": FULL_FRAMES, "dithers": DITHERS, "spectra": SPECTRA}
+MODES = {
+    "instruments": DEMO,
+    "full": FULL_FRAMES,
+    "dithers": DITHERS,
+    "spectra": SPECTRA,
+    "nirspec-fs": NIRSPEC_FS,
+    "nirspec-mos": NIRSPEC_MOS,
+    "nirspec-bots": NIRSPEC_BOTS,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Bring a demo folder up to date and say what was written; returns the exit code."""
     options = _parser().parse_args(arguments)
-    paths = write_demo(options.folder, WHAT.get(options.what, DEMO))
+    paths = write_demo(options.folder, MODES[options.mode])
     # By the part of the demo that a file belongs to: uncal, truth, asn or crds.
     written = Counter(path.relative_to(options.folder).parts[0] for path in paths)
     for kind, count in written.items():
@@ -40,26 +56,18 @@ def _parser() -> argparse.ArgumentParser:
         help="gets uncal/, truth/ and crds/; set CRDS_PATH=DIR/crds",
     )
     parser.add_argument(
-        "--full",
-        dest="what",
-        action="store_const",
-        const="full",
-        help="one full-frame exposure each of NIRCam and MIRI (1.5 GB) instead of five small ones",
+        "--mode",
+        choices=tuple(MODES),
+        default="instruments",
+        help="what to simulate: small exposures of four instruments; one full-frame exposure each of "
+        "NIRCam and MIRI (1.5 GB); four exposures of a field of known stars, and an association for "
+        "a mosaic; the spectrum of a known star through MIRI's prism, with and without slit; the fixed "
+        "slits of NIRSpec, its shutters, or a time series in its wide slit",
     )
-    parser.add_argument(
-        "--dithers",
-        dest="what",
-        action="store_const",
-        const="dithers",
-        help="four exposures of a field of known stars instead, and an association for a mosaic",
-    )
-    parser.add_argument(
-        "--spectra",
-        dest="what",
-        action="store_const",
-        const="spectra",
-        help="the spectrum of a known star through MIRI's prism instead, with and without slit",
-    )
+    for short in ("full", "dithers", "spectra"):
+        parser.add_argument(
+            f"--{short}", dest="mode", action="store_const", const=short, help=f"--mode={short}"
+        )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`python -m stpipe.demo.compare DIR`: hold the rates of a demo folder against the truth."""
+"""`python -m stpipe.demo.compare DIR`: hold the products of a demo folder against the truth."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe import models
+from stpipe.demo.spectra_found import spectra_found
 from stpipe.demo.truth import Truth
 from stpipe.models import dqflags
+from stpipe.system.text import counted
 
 if TYPE_CHECKING:
     from stpipe.models.protocols import Table
@@ -132,8 +134,17 @@ def _mosaic_lines(folder: Path) -> Iterator[tuple[str, bool]]:
         yield f"{path}: {places}, {fluxes}", found.unbiased
 
 
+def _spectrum_lines(folder: Path) -> Iterator[tuple[str, bool]]:
+    for path in sorted(folder.glob("cal/*_x1d*.fits")):
+        root = path.stem.rpartition("_")[0]
+        truth = folder / "truth" / f"{root}_spectra.fits"
+        for found in spectra_found(path, truth) if truth.exists() else ():
+            yield f"{path} {found.slit}: {found}", found.unbiased
+
+
 def _lines(folder: Path) -> Iterator[tuple[str, bool]]:
     yield from _mosaic_lines(folder)
+    yield from _spectrum_lines(folder)
     for path in sorted(folder.glob("cal/*_rate.fits")):
         root = path.name.removesuffix("_rate.fits")
         with models.open(path) as rate:
@@ -144,14 +155,14 @@ def _lines(folder: Path) -> Iterator[tuple[str, bool]]:
 
 
 def main() -> int:
-    """Print a line for each rate image; the exit code is 1 when one is biased."""
+    """Print a line for each rate image, mosaic and spectrum; the exit code is 1 when one is biased."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     lines = list(_lines(folder))
     for line, _ in lines:
         print(line)
     biased = [line for line, unbiased in lines if not unbiased]
     verdict = "biased" if biased else "unbiased within errors"
-    print(f"{len(lines)} {'exposures' if len(lines) > 1 else 'exposure'}, {verdict}.")
+    print(f"{counted(len(lines), 'comparison')}, {verdict}.")
     return 1 if biased or not lines else 0
 
 

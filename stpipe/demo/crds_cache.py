@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from stpipe.demo.nirspec.files import OPTICS
 from stpipe.demo.observation import Observation
 from stpipe.demo.reference_files import REFERENCE_TYPES, USEAFTER, Setup, make_reference, setups
 
@@ -49,16 +50,24 @@ _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "specwcs": (_EXP_TYPE,),
     "apcorr": (_EXP_TYPE,),
     "extract1d": (_EXP_TYPE,),
+    **dict.fromkeys(OPTICS, (_EXP_TYPE,)),
+    **dict.fromkeys(
+        ("msaoper", "wavecorr", "fflat", "pathloss", "barshadow", "area"), (_EXP_TYPE,)
+    ),
+    **dict.fromkeys(("sflat", "dflat"), (_DETECTOR, _SUBARRAY)),
 }
 """What decides about a reference file of each type."""
 
-_EXTENSIONS: Final = {"distortion": "asdf", "filteroffset": "asdf", "extract1d": "json"}
+_EXTENSIONS: Final = {
+    **dict.fromkeys(("distortion", "filteroffset", "wavecorr", *OPTICS), "asdf"),
+    "extract1d": "json",
+    "msaoper": "json",
+}
 
 _ABSENT: Final = (
-    *("abvegaoffset", "area", "bkg", "camera", "chromcorr", "collimator", "disperser"),
-    *("emicorr", "fore", "fpa", "ifufore", "ifupost", "ifuslicer", "msa", "ote"),
+    *("abvegaoffset", "bkg", "chromcorr", "emicorr", "ifufore", "ifupost", "ifuslicer"),
     *("pastasoss", "persat", "pictureframe", "refpix", "regions", "sirskernel"),
-    *("trapdensity", "trappars", "wavelengthrange", "wfssbkg"),
+    *("trapdensity", "trappars", "wfssbkg"),
     *("pars-assignwcsstep", "pars-backgroundstep", "pars-extract1dstep", "pars-flatfieldstep"),
     *("pars-image3pipeline", "pars-outlierdetectionstep", "pars-photomstep", "pars-resamplestep"),
     *("pars-skymatchstep", "pars-sourcecatalogstep", "pars-spec2pipeline", "pars-srctypestep"),

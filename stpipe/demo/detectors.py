@@ -155,6 +155,10 @@ _NIRSPEC = Detector(
     subarrays=(
         Subarray("SUB512", 1025, 957, 512, 32, 0.22572),
         Subarray("SUB32", 1399, 975, 32, 32, 0.01504),
+        Subarray("SUB2048", 1, 957, 2048, 32, 0.90156),
+        Subarray("ALLSLITS", 1, 897, 2048, 256, 5.49132),
+        # Of the demo alone: the telescope reads shutters in full frames.
+        Subarray("SHUTTERS", 1, 641, 2048, 256, 5.49132),
         Subarray(FULL, 1, 1, 2048, 2048, 10.73677, 4),
     ),
     patterns=(ReadPattern("NRSRAPID"), ReadPattern("NRS", 4, 0)),

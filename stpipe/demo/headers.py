@@ -12,10 +12,15 @@ import numpy.typing as npt
 
 from stpipe.demo.detectors import Detector
 from stpipe.demo.lrs import Slit, centre
+from stpipe.demo.nirspec import rays
+from stpipe.demo.nirspec.metafile import METADATA_ID
+from stpipe.demo.nirspec.settings import Setting
+from stpipe.demo.nirspec.transforms import SKY_SCALE
+from stpipe.demo.nirspec.transforms import v2v3 as slit_v2v3
 from stpipe.demo.observation import PROGRAM, Observation
 from stpipe.demo.optics import APERTURES, PARITY, reference_point, v2v3
 
-__all__ = ["group_table", "integration_times", "keywords", "optics"]
+__all__ = ["group_table", "integration_times", "keywords", "metafile", "optics"]
 
 FIRST_EXPOSURE: Final = dt.datetime(2024, 3, 1, 6, 0, 0, tzinfo=dt.UTC)
 MJD_EPOCH: Final = dt.datetime(1858, 11, 17, tzinfo=dt.UTC)
@@ -98,13 +103,9 @@ def keywords(observation: Observation) -> dict[str, Any]:
     }
 
 
-def optics(detector: Detector, slit: Slit | None = None) -> Mapping[str, str]:
+def optics(detector: Detector, spectrum: Slit | Setting | None = None) -> Mapping[str, str]:
     """Filter and what else is in the beam, and the exposure type, by dotted attribute name."""
-    known = _OPTICS[detector.instrument]
-    if slit is None:
-        return known
-    prism = {"meta.exposure.type": slit.exposure_type, "meta.instrument.filter": "P750L"}
-    return {**known, **prism}
+    return _OPTICS[detector.instrument] if spectrum is None else spectrum.optics
 
 
 def integration_times(observation: Observation) -> npt.NDArray[np.void]:
@@ -170,7 +171,7 @@ def _instrument(observation: Observation) -> dict[str, Any]:
     return {
         "meta.instrument.name": detector.instrument,
         "meta.instrument.detector": detector.name,
-        **optics(detector, observation.slit),
+        **optics(detector, observation.spectrum),
     }
 
 
@@ -270,17 +271,58 @@ def _pointing(observation: Observation) -> dict[str, Any]:
 
 
 def _reference_point(observation: Observation) -> tuple[float, float]:
-    if observation.slit is None:
+    spectrum = observation.spectrum
+    if spectrum is None:
         return reference_point(observation.detector, observation.subarray)
-    column, row = centre(observation.slit, observation.subarray)
+    if isinstance(spectrum, Setting):
+        return slit_v2v3(spectrum.slits[0].opening)
+    column, row = centre(spectrum, observation.subarray)
     return v2v3(observation.detector, observation.subarray, column, row)
 
 
 def _star(observation: Observation) -> dict[str, Any]:
     """What the observer says of the star, and where along the slit it is."""
-    slit = observation.slit
-    if slit is None:
+    spectrum = observation.spectrum
+    if spectrum is None:
         return {}
+    return (
+        _in_slits(observation, spectrum)
+        if isinstance(spectrum, Setting)
+        else _through_prism(spectrum)
+    )
+
+
+def metafile(observation: Observation) -> str:
+    """Name of the metafile of the shutters."""
+    return f"{observation.root.split('_')[0]}_{observation.exposure:02d}_msa.fits"
+
+
+def _in_slits(observation: Observation, setting: Setting) -> dict[str, Any]:
+    """What NIRSpec's wheel reads, and where the target is in its slit."""
+    nominal, reading, _ = rays.SENSOR
+    target, *_ = setting.slits
+    x, y = (target.star and target.star.place) or (0.0, 0.0)
+    shutters = {
+        "meta.instrument.msa_metadata_file": metafile(observation),
+        "meta.instrument.msa_metadata_id": METADATA_ID,
+    }
+    slit = {"meta.instrument.fixed_slit": target.name}
+    return {
+        **(shutters if setting.has_shutters else slit),
+        "meta.instrument.gwa_xtilt": reading,
+        "meta.instrument.gwa_ytilt": nominal,
+        "meta.instrument.gwa_tilt": 37.0,
+        "meta.wcsinfo.velosys": rays.VELOCITY,
+        "meta.visit.tsovisit": setting.follows_time,
+        "meta.target.source_type_apt": "UNKNOWN" if setting.has_shutters else "POINT",
+        "meta.dither.x_offset": x * target.opening.width * SKY_SCALE * 3600,
+        "meta.dither.y_offset": y * target.opening.height * SKY_SCALE * 3600,
+        "meta.dither.primary_type": "NONE",
+        "meta.dither.position_number": 1,
+    }
+
+
+def _through_prism(slit: Slit) -> dict[str, Any]:
     return {
         "meta.target.source_type_apt": "POINT",
         "meta.visit.tsovisit": slit.kind == "SLITLESS",

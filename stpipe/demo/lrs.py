@@ -7,10 +7,7 @@ instrument (Kendrew et al. 2015).
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,6 +15,7 @@ import numpy.typing as npt
 
 from stpipe import models
 from stpipe.demo.detectors import Detector, Subarray
+from stpipe.demo.json_reference import JsonReference
 from stpipe.demo.optics import APERTURES
 
 if TYPE_CHECKING:
@@ -79,6 +77,15 @@ class Slit:
     def exposure_type(self) -> str:
         """EXP_TYPE."""
         return f"MIR_LRS-{self.kind}"
+
+    @property
+    def optics(self) -> dict[str, str]:
+        """What is in the beam, by dotted attribute name."""
+        return {
+            "meta.exposure.type": self.exposure_type,
+            "meta.instrument.filter": "P750L",
+            "meta.instrument.ccc_state": "OPEN",
+        }
 
 
 def centre(slit: Slit, subarray: Subarray) -> tuple[float, float]:
@@ -207,21 +214,7 @@ def apcorr_rows(model: models.DataModel, subarrays: Sequence[str]) -> Table:
     return rows
 
 
-@dataclass(frozen=True)
-class AperturesFile:
-    """An EXTRACT1D reference, which is JSON."""
-
-    content: dict[str, Any]
-
-    def save(self, path: Path) -> Path:
-        """Write it, whole or not at all."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-        return path
-
-
-def aperture_reference(slit: Slit, subarray: Subarray) -> AperturesFile:
+def aperture_reference(slit: Slit, subarray: Subarray) -> JsonReference:
     """An aperture that follows a star in the rectified slit; without slit between fixed columns."""
     column, _ = centre(slit, subarray)
     half, sides = APERTURE / 2, (7.0, 15.0)
@@ -238,4 +231,4 @@ def aperture_reference(slit: Slit, subarray: Subarray) -> AperturesFile:
         "use_source_posn": slit.kind == "FIXEDSLIT",
     }
     header = {"REFTYPE": "EXTRACT1D", "TELESCOP": "JWST", "INSTRUME": "MIRI"}
-    return AperturesFile({**header, "apertures": [entry]})
+    return JsonReference({**header, "apertures": [entry]})

@@ -17,12 +17,16 @@ from stpipe.demo.detectors import (
 )
 from stpipe.demo.field import Pointing
 from stpipe.demo.lrs import Slit
+from stpipe.demo.nirspec.settings import BRIGHT_OBJECT, FIXED_SLITS, SHUTTERS, Setting
 
 __all__ = [
     "DEMO",
     "DITHERS",
     "FIELD",
     "FULL_FRAMES",
+    "NIRSPEC_BOTS",
+    "NIRSPEC_FS",
+    "NIRSPEC_MOS",
     "PROGRAM",
     "SPECTRA",
     "Observation",
@@ -49,7 +53,7 @@ class Observation:
     seed: int = 0
     exposure: int = 1
     pointing: Pointing | None = None  # at the field of stars; None: stars of its own
-    slit: Slit | None = None  # the spectrum of a star, through MIRI's prism
+    spectrum: Slit | Setting | None = None  # through MIRI's prism, or NIRSpec's grating
 
     @property
     def frames(self) -> int:
@@ -69,7 +73,9 @@ class Observation:
     @property
     def number(self) -> int:
         """Number of the observation in the proposal: one for each instrument, the field, the star."""
-        if self.slit:
+        if isinstance(self.spectrum, Setting):
+            return self.spectrum.number
+        if self.spectrum:
             return STAR
         return FIELD if self.pointing else _OBSERVATION_NUMBERS[self.detector.instrument]
 
@@ -141,13 +147,33 @@ DITHERS: Final = tuple(
 
 SPECTRA: Final = (
     replace(
-        plan("MIRI", subarray="SLITLESSPRISM", nints=3, ngroups=20, seed=9), slit=Slit("SLITLESS")
+        plan("MIRI", subarray="SLITLESSPRISM", nints=3, ngroups=20, seed=9),
+        spectrum=Slit("SLITLESS"),
     ),
     replace(
-        plan("MIRI", subarray=FULL, ngroups=8, seed=10), exposure=2, slit=Slit("FIXEDSLIT", 0.4)
+        plan("MIRI", subarray=FULL, ngroups=8, seed=10),
+        exposure=2,
+        spectrum=Slit("FIXEDSLIT", 0.4),
     ),
 )
 """A time series and an exposure in the slit of MIRI's prism."""
+
+NIRSPEC_FS: Final = (
+    replace(plan("NIRSPEC", subarray="ALLSLITS", ngroups=8, seed=11), spectrum=FIXED_SLITS),
+)
+"""The fixed slits of NIRSpec: a star in one, a nebula in the others."""
+
+NIRSPEC_MOS: Final = (
+    replace(plan("NIRSPEC", subarray="SHUTTERS", ngroups=8, seed=12), spectrum=SHUTTERS),
+)
+"""Shutters of NIRSpec: two stars, a nebula and the sky."""
+
+NIRSPEC_BOTS: Final = (
+    replace(
+        plan("NIRSPEC", subarray="SUB2048", nints=6, ngroups=8, seed=13), spectrum=BRIGHT_OBJECT
+    ),
+)
+"""A time series of a star in the wide slit of NIRSpec."""
 
 FULL_FRAMES: Final = (
     replace(plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6), exposure=3),

@@ -20,9 +20,11 @@ __all__ = [
     "ARCSEC2",
     "PARITY",
     "Aperture",
+    "bent",
     "distortion_model",
     "megajansky",
     "reference_point",
+    "turn",
     "v2v3",
 ]
 
@@ -64,25 +66,31 @@ APERTURES: Final = MappingProxyType(
 
 def distortion_model(detector: Detector) -> Any:
     """Transform from 0-based pixels of the full frame to V2, V3 in arcsec, with its inverse."""
-    from astropy.modeling.models import AffineTransformation2D, Mapping, Polynomial2D, Scale, Shift
+    from astropy.modeling.models import AffineTransformation2D, Scale, Shift
 
     aperture, frame = APERTURES[detector.instrument], detector.frame
     x, y = (frame.xsize - 1) / 2, (frame.ysize - 1) / 2
-    a, b = aperture.bend, aperture.bend / 2
     centre = (Shift(-x) & Shift(-y)) | (Scale(aperture.scale) & Scale(aperture.scale))
-    # y' = y + a x^2, x' = x + b y'^2, written out; and back.
+    turned = AffineTransformation2D(turn(aperture), translation=(aperture.v2, aperture.v3))
+    return centre | bent(aperture.bend, aperture.bend / 2) | turned
+
+
+def bent(a: float, b: float) -> Any:
+    """Transform (x, y) to (x', y') with y' = y + a x^2 and x' = x + b y'^2, and its inverse."""
+    from astropy.modeling.models import Mapping, Polynomial2D
+
     bent_x = Polynomial2D(4, c1_0=1, c0_2=b, c2_1=2 * a * b, c4_0=a * a * b)
     bent_y = Polynomial2D(4, c0_1=1, c2_0=a)
     straight_x = Polynomial2D(4, c1_0=1, c0_2=-b)
     straight_y = Polynomial2D(4, c0_1=1, c2_0=-a, c1_2=2 * a * b, c0_4=-a * b * b)
     twice = Mapping((0, 1, 0, 1))
-    turn = AffineTransformation2D(_turn(aperture), translation=(aperture.v2, aperture.v3))
-    transform = centre | twice | (bent_x & bent_y) | turn
-    transform.inverse = turn.inverse | twice | (straight_x & straight_y) | centre.inverse
+    transform = twice | (bent_x & bent_y)
+    transform.inverse = twice | (straight_x & straight_y)
     return transform
 
 
-def _turn(aperture: Aperture) -> Doubles:
+def turn(aperture: Aperture) -> Doubles:
+    """Matrix (2, 2) from the axes of an aperture to V2, V3."""
     cosine, sine = np.cos(np.deg2rad(aperture.angle)), np.sin(np.deg2rad(aperture.angle))
     return np.array([[PARITY * cosine, sine], [-PARITY * sine, cosine]])
 
@@ -100,7 +108,7 @@ def v2v3(detector: Detector, subarray: Subarray, column: float, row: float) -> t
     x, y = x * aperture.scale, y * aperture.scale
     y += aperture.bend * x**2
     x += aperture.bend / 2 * y**2
-    v2, v3 = _turn(aperture) @ [x, y]
+    v2, v3 = turn(aperture) @ [x, y]
     return float(aperture.v2 + v2), float(aperture.v3 + v3)
 
 

@@ -18,6 +18,10 @@ from typing import Any, Final
 
 from stpipe.demo.crds_cache import write_crds_cache
 from stpipe.demo.field import save_stars
+from stpipe.demo.headers import metafile
+from stpipe.demo.nirspec.metafile import save_metafile
+from stpipe.demo.nirspec.settings import Setting
+from stpipe.demo.nirspec.truth import save_spectra
 from stpipe.demo.observation import DEMO, FIELD, PROGRAM, Observation
 from stpipe.demo.scene import SIGMA
 from stpipe.demo.simulation import expose
@@ -85,6 +89,11 @@ def _write_exposure(folder: Path, observation: Observation) -> Iterator[Path]:
     for name in ("uncal", "truth"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     yield simulation.truth.save(folder / "truth" / f"{observation.root}_truth.fits")
+    if isinstance(observation.spectrum, Setting):
+        path = folder / "truth" / f"{observation.root}_spectra.fits"
+        yield save_spectra(path, observation.spectrum)
+        if observation.spectrum.has_shutters:
+            yield save_metafile(folder / "uncal" / metafile(observation), observation.spectrum)
     yield simulation.exposure.save(folder / "uncal" / f"{observation.root}_uncal.fits")
 
 
@@ -115,7 +124,7 @@ def _write_association(folder: Path, dithers: tuple[Observation, ...]) -> Iterat
 def _recipe(*observations: Observation) -> str:
     """Digest of the plan and of the simulator's source."""
     digest = hashlib.sha256(repr(observations).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

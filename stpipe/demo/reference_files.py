@@ -21,16 +21,20 @@ from stpipe.demo.electronics import (
     reset_anomaly,
     saturation_level,
 )
-from stpipe.demo.geometry import is_reference
+from stpipe.demo.geometry import is_reference, science_positions
 from stpipe.demo.headers import optics
+from stpipe.demo.json_reference import JsonReference
 from stpipe.demo.lrs import Slit
+from stpipe.demo.nirspec import files as nirspec
+from stpipe.demo.nirspec.response import spectrograph
+from stpipe.demo.nirspec.settings import Setting
 from stpipe.demo.observation import Observation
 from stpipe.demo.optics import APERTURES, ARCSEC2, distortion_model, megajansky
 from stpipe.demo.pixels import Pixels, dark_charge, make_pixels
 from stpipe.demo.scene import SIGMA
 from stpipe.models import dqflags
 
-Reference = models.DataModel | lrs.AperturesFile
+Reference = models.DataModel | JsonReference
 _Model = TypeVar("_Model", bound=models.DataModel)
 
 __all__ = ["REFERENCE_TYPES", "USEAFTER", "Setup", "make_reference", "setups"]
@@ -49,7 +53,7 @@ ANNULUS: Final = (6.0, 9.0)
 """Radii in pixels between which APCORR references have the background."""
 PRISM_SUBARRAYS: Final = (FULL, "SLITLESSPRISM")
 DETECTOR_WIDE: Final = frozenset(
-    {"ipc", "rscd", "distortion", "filteroffset", "photom", "specwcs", "apcorr"}
+    {"ipc", "rscd", "distortion", "filteroffset", "photom", "specwcs", "apcorr", *nirspec.MAKERS}
 )
 """Types whose files are for all subarrays of a detector."""
 
@@ -74,12 +78,12 @@ class Setup:
     detector: Detector
     subarray: Subarray
     frames: int
-    slit: Slit | None = None
+    spectrum: Slit | Setting | None = None
 
     @property
     def exposure_type(self) -> str:
         """EXP_TYPE of the exposures."""
-        return optics(self.detector, self.slit)["meta.exposure.type"]
+        return optics(self.detector, self.spectrum)["meta.exposure.type"]
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -108,7 +112,7 @@ def setups(observations: Iterable[Observation]) -> list[Setup]:
     longest: dict[tuple[str, str, str], Setup] = {}
     for observation in observations:
         setup = Setup(
-            observation.detector, observation.subarray, observation.frames, observation.slit
+            observation.detector, observation.subarray, observation.frames, observation.spectrum
         )
         key = (setup.detector.name, setup.subarray.name, setup.exposure_type)
         known = longest.setdefault(key, setup)
@@ -118,7 +122,13 @@ def setups(observations: Iterable[Observation]) -> list[Setup]:
 
 def make_reference(reftype: str, setup: Setup) -> Reference | None:
     """Make the reference file of a type; None where the instrument has none ("N/A")."""
-    return _MAKERS[reftype](setup)
+    spectrum = setup.spectrum
+    if isinstance(spectrum, Setting) and reftype in nirspec.MAKERS:
+        reference: Reference | None = nirspec.MAKERS[reftype](spectrum)
+        if reference is None or isinstance(reference, JsonReference):
+            return reference
+        return _describe(reference, reftype, setup)
+    return _MAKERS[reftype](setup) if reftype in _MAKERS else None
 
 
 def _mask(setup: Setup) -> models.DataModel:
@@ -263,11 +273,43 @@ def _flat(setup: Setup) -> models.DataModel | None:
     return reference
 
 
+def _dflat(setup: Setup) -> models.DataModel | None:
+    """Response of NIRSpec's pixels in DN, the same at all wavelengths."""
+    if not isinstance(setup.spectrum, Setting):
+        return None
+    reference = _describe(models.NirspecFlatModel(), "dflat", setup)
+    pixels = setup.pixels
+    reference.data = (pixels.response * np.float32(setup.detector.gain) / pixels.gain)[np.newaxis]
+    reference.wavelength = np.array([(1.4,)], reference.schema.arrays["wavelength"].dtype)
+    _finish_flat(reference, setup)
+    return reference
+
+
+def _sflat(setup: Setup) -> models.DataModel | None:
+    """Throughput of NIRSpec's spectrograph, from pixel to pixel."""
+    if not isinstance(setup.spectrum, Setting):
+        return None
+    reference = _describe(models.NirspecFlatModel(), "sflat", setup)
+    rows, columns = science_positions(setup.subarray)
+    reference.data = spectrograph(columns.astype(float), rows.astype(float)).astype(np.float32)
+    _finish_flat(reference, setup)
+    return reference
+
+
+def _finish_flat(reference: models.DataModel, setup: Setup) -> None:
+    """Errors and flags of a flat that does not vary with the wavelength but slowly."""
+    reference.err = np.full_like(reference.data, nirspec.FLAT_ERROR)
+    dead = setup.pixels.dq & dqflags.DEAD > 0
+    dq = np.where(dead, dqflags.NO_FLAT_FIELD, dqflags.GOOD).astype(np.uint32)
+    reference.dq = np.broadcast_to(dq, reference.data.shape)
+    reference.flat_table = nirspec.fast_variation(reference, np.ones_like)
+
+
 def _photom(setup: Setup) -> models.DataModel | None:
     instrument = setup.detector.instrument
     if instrument == "NIRSPEC":
         return None
-    model = _PHOTOM[instrument] if setup.slit is None else models.MirLrsPhotomModel
+    model = _PHOTOM[instrument] if setup.spectrum is None else models.MirLrsPhotomModel
     reference = _describe(model(), "photom", setup)
     reference.phot_table = _photom_table(reference, setup)
     area = APERTURES[instrument].scale ** 2
@@ -278,7 +320,7 @@ def _photom(setup: Setup) -> models.DataModel | None:
 
 def _photom_table(reference: models.DataModel, setup: Setup) -> npt.NDArray[np.void]:
     known, factor = optics(setup.detector), megajansky(setup.detector)
-    if setup.slit is not None:
+    if setup.spectrum is not None:
         table: npt.NDArray[np.void] = lrs.photom_rows(reference, PRISM_SUBARRAYS, factor)
         return table
     second = "GENERIC" if setup.detector.is_miri else known["meta.instrument.pupil"]
@@ -287,7 +329,7 @@ def _photom_table(reference: models.DataModel, setup: Setup) -> npt.NDArray[np.v
 
 
 def _specwcs(setup: Setup) -> models.DataModel | None:
-    if setup.slit is None:
+    if not isinstance(setup.spectrum, Slit):
         return None
     reference = _describe(models.MiriLRSSpecwcsModel(), "specwcs", setup)
     lrs.fill_specwcs(reference)
@@ -295,7 +337,7 @@ def _specwcs(setup: Setup) -> models.DataModel | None:
 
 
 def _apcorr(setup: Setup) -> models.DataModel | None:
-    if setup.slit is None:
+    if setup.spectrum is None:
         return _circles(setup)
     reference = _describe(models.MirLrsApcorrModel(), "apcorr", setup)
     reference.apcorr_table = lrs.apcorr_rows(reference, PRISM_SUBARRAYS)
@@ -324,8 +366,9 @@ def _circles(setup: Setup) -> models.DataModel | None:
     return reference
 
 
-def _extract1d(setup: Setup) -> lrs.AperturesFile | None:
-    return lrs.aperture_reference(setup.slit, setup.subarray) if setup.slit else None
+def _extract1d(setup: Setup) -> JsonReference | None:
+    slit = setup.spectrum
+    return lrs.aperture_reference(slit, setup.subarray) if isinstance(slit, Slit) else None
 
 
 _CIRCLES: Final = MappingProxyType(
@@ -358,13 +401,15 @@ _MAKERS: Final[MappingProxyType[str, Callable[[Setup], Reference | None]]] = Map
         "distortion": _distortion,
         "filteroffset": _filteroffset,
         "flat": _flat,
+        "dflat": _dflat,
+        "sflat": _sflat,
         "photom": _photom,
         "specwcs": _specwcs,
         "apcorr": _apcorr,
         "extract1d": _extract1d,
     }
 )
-REFERENCE_TYPES: Final = tuple(_MAKERS)
+REFERENCE_TYPES: Final = tuple(dict.fromkeys((*_MAKERS, *nirspec.MAKERS)))
 
 
 def _describe(model: _Model, reftype: str, setup: Setup) -> _Model:

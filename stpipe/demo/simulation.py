@@ -14,6 +14,7 @@ from stpipe.demo.charge import cosmic_rays, fill
 from stpipe.demo.electronics import make_electronics, saturation_level
 from stpipe.demo.geometry import is_reference
 from stpipe.demo.headers import group_table, integration_times, keywords
+from stpipe.demo.nirspec import light as slits
 from stpipe.demo.observation import Observation, plan
 from stpipe.demo.optics import megajansky
 from stpipe.demo.pixels import Pixels, make_pixels
@@ -72,10 +73,13 @@ def expose(observation: Observation) -> Simulation:
 def _detected(observation: Observation, pixels: Pixels, rng: np.random.Generator) -> Image:
     """Light that is turned into charge, e-/s: dead pixels see nothing."""
     detector, subarray = observation.detector, observation.subarray
-    if observation.slit is None:
+    spectrum = observation.spectrum
+    if spectrum is None:
         light = observe(detector, subarray, rng, observation.pointing)
+    elif isinstance(spectrum, lrs.Slit):
+        light = lrs.light(detector, subarray, spectrum, megajansky(detector))
     else:
-        light = lrs.light(detector, subarray, observation.slit, megajansky(detector))
+        light = slits.light(detector, subarray, spectrum)
     return np.where(pixels.dq & dqflags.DEAD, 0.0, light * pixels.response).astype(np.float32)
 
 

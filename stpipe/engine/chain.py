@@ -25,7 +25,7 @@ from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.band import IMAGES, PLANES, Array, Band, Strips, finite, joined, read
 from stpipe.engine.portion import Integrations, Portion
 from stpipe.engine.rectangle import Rectangle
-from stpipe.engine.series import Series, SeriesStore
+from stpipe.engine.series import LANES, Series, SeriesStore
 from stpipe.models.storage.arrays import Stored, blocks_of
 from stpipe.models.storage.source import Source
 from stpipe.system import progress
@@ -47,6 +47,8 @@ __all__ = [
     "filling",
     "flags_mb",
     "hold",
+    "is_long",
+    "series_mb",
     "spooled",
 ]
 
@@ -55,7 +57,11 @@ Result = TypeVar("Result")
 Model = TypeVar("Model", bound="DataModel")
 
 BAND_BYTES = 8_000_000  # of float32 data: little of it is halo, and it stays in cache
+BLOCK_BYTES = 4_000_000  # the same of some integrations, which have no halo if all rows fit
 THINNEST = 24  # rows; thinner bands would be mostly halo
+NARROWEST = (
+    96  # columns of the thinnest bands; of longer exposures they have some integrations only
+)
 FLAGS_ROWS = 8  # rows of a long exposure in which most groups have an unflagged pixel
 
 
@@ -119,10 +125,8 @@ class Chain:
 
     @property
     def is_long(self) -> bool:
-        """Would a band of all integrations be too small to be corrected by itself?"""
-        nints, ngroups = self.shape[:2]
-        pixels = BAND_BYTES // (4 * nints * ngroups)
-        return self.height is None and nints > 1 and pixels < THINNEST * THINNEST
+        """Would bands of all integrations be so small that much of them is halo?"""
+        return self.height is None and is_long(self.shape)
 
     # --- some integrations -----------------------------------------------------------------------
 
@@ -132,7 +136,8 @@ class Chain:
         if not self.is_long:
             return [(0, nints)]
         fewest_rows = min(rows, 4 * THINNEST)
-        return edges(nints, max(BAND_BYTES // (4 * ngroups * fewest_rows * columns), 1))
+        samples = BLOCK_BYTES // 4
+        return edges(nints, max(samples // (ngroups * fewest_rows * columns), 1))
 
     def blocks(self) -> Iterator[Chain]:
         """The chain for each block of integrations; for all of them, where bands can have all."""
@@ -145,7 +150,7 @@ class Chain:
     def block(self, first: int, end: int) -> Chain:
         """The chain for integrations from `first` up to but without `end`, in bands of whole rows."""
         _, ngroups, rows, columns = self.shape
-        fits = BAND_BYTES // (4 * (end - first) * ngroups * columns)
+        fits = BLOCK_BYTES // (4 * (end - first) * ngroups * columns)
         chain = replace(
             self,
             ramp=cast("DataModel", Integrations(self.ramp, first, end)),
@@ -476,11 +481,24 @@ def _arrays(ramp: DataModel) -> dict[str, Any]:
 # --- memory ----------------------------------------------------------------------------------------
 
 
+def is_long(shape: tuple[int, ...]) -> bool:
+    """Does a ramp (integrations, groups, rows, columns) go through its steps in blocks?"""
+    nints, ngroups, rows, columns = shape
+    pixels = BAND_BYTES // (4 * nints * ngroups)
+    return nints > 1 and pixels < min(THINNEST * NARROWEST, rows * columns)
+
+
 def flags_mb(shape: tuple[int, ...]) -> float:
     """MB of the flags that are held while a ramp (integrations, groups, rows, columns) is corrected."""
     nints, ngroups, rows, columns = shape
-    thin = BAND_BYTES // (4 * nints * ngroups * columns) < THINNEST
+    thin = BAND_BYTES // (4 * nints * ngroups * columns) < THINNEST and not is_long(shape)
     return ngroups * rows * columns * (nints if thin else 1) / 1e6
+
+
+def series_mb(shape: tuple[int, ...]) -> float:
+    """MB of pixels of a long ramp with all their samples, and of what a step makes of them."""
+    nints, ngroups = shape[:2]
+    return 10e-6 * LANES * nints * ngroups + 25 if is_long(shape) else 0.0
 
 
 def filling(shape: tuple[int, ...]) -> float:

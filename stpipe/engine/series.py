@@ -26,7 +26,7 @@ from stpipe.models.storage.source import Source
 if TYPE_CHECKING:
     from stpipe.models.protocols import Section
 
-__all__ = ["Series", "SeriesStore"]
+__all__ = ["LANES", "Series", "SeriesStore"]
 
 LANES = 64  # pixels that kernels work at side by side
 _CHUNK = 1 << 21  # bytes that are put in the order of the file at once

@@ -455,7 +455,7 @@ def trace_many(pipeline: Step, members: Sequence[Member], root: str) -> Graph:
     """The same for the members of an association, or for an exposure that is yet to be made."""
     graph = Graph(pipeline, tuple(members), root)
     source = Path(f"{root}.fits") if len(members) > 1 else members[0].source
-    pipeline.use(source=source, runner=graph)
+    pipeline.use(source=source, origin=members[0].origin, runner=graph)
     pipeline.resolve_for(members[0].metadata.to_flat_dict())
     graph.finish(
         pipeline.run(graph.placeholder_list() if pipeline.takes_many else graph.placeholder())

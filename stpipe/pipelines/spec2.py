@@ -11,14 +11,17 @@ from stpipe.errors import InputError
 from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
 from stpipe.science.exposure_types import LRS, NARROW_SLITS, NIRSPEC_SLITS, SLIT, SLITLESS
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
+from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
 from stpipe.steps.stage2.barshadow import BarShadowStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+from stpipe.steps.stage2.imprint import ImprintStep
 from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
 from stpipe.steps.stage2.pathloss.step import PathLossStep
 from stpipe.steps.stage2.photom.step import PhotomStep
+from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 from stpipe.steps.stage2.wavecorr import WavecorrStep
@@ -45,7 +48,9 @@ class Spec2Pipeline(Pipeline):
     alias = "calwebb_spec2"
     step_defs = {
         "assign_wcs": AssignWcsStep,
+        "badpix_selfcal": BadpixSelfcalStep,
         "msa_flagging": MSAFlagOpenStep,
+        "imprint": ImprintStep,
         "bkg_subtract": BackgroundStep,
         "extract_2d": Extract2dStep,
         "srctype": SourceTypeStep,
@@ -55,6 +60,7 @@ class Spec2Pipeline(Pipeline):
         "pathloss": PathLossStep,
         "barshadow": BarShadowStep,
         "photom": PhotomStep,
+        "pixel_replace": PixelReplaceStep,
         "resample_spec": ResampleSpecStep,
         "extract_1d": Extract1dStep,
     }
@@ -68,7 +74,10 @@ class Spec2Pipeline(Pipeline):
                 f"{', '.join(sorted(SUPPORTED))}."
             )
         exposure = self.assign_wcs(exposure)
-        exposure = self.msa_flagging(exposure) if kind in THROUGH_SHUTTERS else exposure
+        if kind == SLICES:
+            exposure = self.badpix_selfcal(exposure)
+        if kind in THROUGH_SHUTTERS:
+            exposure = self.imprint(self.msa_flagging(exposure))
         if kind in SLITLESS:
             return self._slitless(exposure)
         if kind in NARROW_SLITS:
@@ -100,8 +109,9 @@ class Spec2Pipeline(Pipeline):
         return self._extract(self.photom(slits), rectify=kind in NIRSPEC_SLITS)
 
     def _extract(self, calibrated: Any, *, rectify: bool) -> Any:
-        rectified = self.resample_spec(calibrated) if rectify else None
-        spectra = self.extract_1d(calibrated if rectified is None else rectified)
+        complete = self.pixel_replace(calibrated)
+        rectified = self.resample_spec(complete) if rectify else None
+        spectra = self.extract_1d(complete if rectified is None else rectified)
         if self.resample_spec.skip:
             rectified = None  # it is the calibrated image
         return Products(("calibrated", "rectified", "spectra"), (calibrated, rectified, spectra))

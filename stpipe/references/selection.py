@@ -25,6 +25,7 @@ __all__ = [
     "FixedResolver",
     "Reference",
     "Resolver",
+    "listed",
     "override",
 ]
 
@@ -105,6 +106,20 @@ def override(reference_type: str, value: str) -> Reference:
             "Give the path of a reference file, or N/A to use none."
         )
     return Reference(reference_type, located(path))
+
+
+def listed(name: str, paths: Iterable[str]) -> dict[str, Reference]:
+    """Exposures that a parameter lists, as references: inputs that are tracked and recorded like them.
+
+    They are `name`_1 and so on.
+
+    Raises
+    ------
+    ReferenceMissing
+        When one of the files is not there.
+    """
+    named = ((f"{name}_{number}", path) for number, path in enumerate(paths, 1))
+    return {reference_type: override(reference_type, path) for reference_type, path in named}
 
 
 @dataclass(frozen=True)

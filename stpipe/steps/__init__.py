@@ -29,14 +29,17 @@ if TYPE_CHECKING:
     from stpipe.steps.stage1.saturation.step import SaturationStep
     from stpipe.steps.stage1.superbias import SuperBiasStep
     from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
+    from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
     from stpipe.steps.stage2.barshadow import BarShadowStep
     from stpipe.steps.stage2.bkg_subtract import BackgroundStep
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
     from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+    from stpipe.steps.stage2.imprint import ImprintStep
     from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
     from stpipe.steps.stage2.pathloss.step import PathLossStep
     from stpipe.steps.stage2.photom.step import PhotomStep
+    from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssignWcsStep",
     "BackgroundStep",
+    "BadpixSelfcalStep",
     "BarShadowStep",
     "ChargeMigrationStep",
     "CleanFlickerNoiseStep",
@@ -63,6 +67,7 @@ __all__ = [
     "GroupScaleStep",
     "GuiderCdsStep",
     "IPCStep",
+    "ImprintStep",
     "JumpStep",
     "LastFrameStep",
     "LinearityStep",
@@ -72,6 +77,7 @@ __all__ = [
     "PersistenceStep",
     "PhotomStep",
     "PictureFrameStep",
+    "PixelReplaceStep",
     "RampFitStep",
     "RefPixStep",
     "ResampleSpecStep",

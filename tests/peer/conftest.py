@@ -59,7 +59,8 @@ def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     """`peer_step("jwst.photom:PhotomStep", path, **parameters)`: the file of the peer's product.
 
     Of many exposures it is a folder of files by number. `peer_step("read", path)` opens and validates
-    a file there with warnings as errors.
+    a file there with warnings as errors; `peer_step("mask", path, n_sigma=...)` is the mask of the
+    background of rates.
     """
     interpreter = os.environ.get("PEER_PYTHON")
     if not interpreter:
@@ -84,7 +85,8 @@ def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
             count += 1
             output = folder / f"{count:03d}.fits"
             given = [str(s) for s in source] if isinstance(source, list) else str(source)
-            request = {"do": "read" if step == "read" else "run", "step": step, "input": given}
+            do = step if step in ("read", "mask") else "run"
+            request = {"do": do, "step": step, "input": given}
             request |= {"output": str(output), "parameters": parameters}
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()

@@ -43,6 +43,18 @@ def save_members(library: ModelLibrary, folder: Path) -> None:
             library.shelve(model, number, modify=False)
 
 
+def mask(request: dict[str, Any]) -> None:
+    """Save which pixels of rates are background, where science regions are known."""
+    from jwst.clean_flicker_noise.clean_flicker_noise import create_mask
+    from stdatamodels.jwst import datamodels
+
+    with datamodels.open(request["input"]) as model:
+        found = create_mask(
+            model, mask_science_regions=True, single_mask=True, **request["parameters"]
+        )
+    datamodels.ImageModel(data=found.astype("f4")).save(request["output"])
+
+
 def read(request: dict[str, Any]) -> None:
     """Open a product as the peer would, with warnings as errors, validate it and save it again."""
     from stdatamodels.jwst import datamodels
@@ -64,7 +76,7 @@ def main() -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                {"run": run, "read": read}[request["do"]](request)
+                {"run": run, "read": read, "mask": mask}[request["do"]](request)
             answer = "done"
         except Exception:  # noqa: BLE001 - the test shows it
             answer = json.dumps(traceback.format_exc())

@@ -32,11 +32,11 @@ SLITS = ("FIXEDSLIT", "SLITLESS")
 
 def rate(slit: str, integrations: int, seed: int) -> Any:
     """A noisy LRS exposure of a star, with flags and pixels that are not known."""
-    plan = next(o for o in SPECTRA if o.slit.kind == slit)
+    plan = next(o for o in SPECTRA if o.spectrum.kind == slit)
     rng = np.random.default_rng(seed)
     made = models.CubeModel() if integrations else models.ImageModel()
     shape = (*((integrations,) if integrations else ()), *plan.subarray.shape)
-    light = lrs.light(plan.detector, plan.subarray, plan.slit, 0.5) / plan.detector.gain
+    light = lrs.light(plan.detector, plan.subarray, plan.spectrum, 0.5) / plan.detector.gain
     data = rng.normal(2, 0.3, shape) + light * 20 / light.max()
     made.var_poisson = rng.uniform(0.01, 0.2, shape).astype(np.float32)
     made.var_rnoise = rng.uniform(0.01, 0.1, shape).astype(np.float32)

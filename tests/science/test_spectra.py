@@ -15,7 +15,7 @@ from stpipe.demo.truth import Truth
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.spec2 import Spec2Pipeline
 
-PLANS = {plan.slit.kind: plan for plan in SPECTRA if plan.slit}
+PLANS = {plan.spectrum.kind: plan for plan in SPECTRA if plan.spectrum}
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,9 @@ def whole(table: Any, calibrated: Any, plan: Observation) -> Any:
     Rectified images have a value at each pixel of the slit, of its neighbours if need be.
     """
     rows = np.flatnonzero(np.isfinite(calibrated.wavelength).any(axis=1))
-    column, first = lrs.centre(plan.slit, plan.subarray)  # type: ignore[arg-type]
+    column, first = lrs.centre(plan.spectrum, plan.subarray)  # type: ignore[arg-type]
     scale = APERTURES["MIRI"].scale
-    place = column + lrs.bend(rows - first) + plan.slit.nod / scale  # type: ignore[union-attr]
+    place = column + lrs.bend(rows - first) + plan.spectrum.nod / scale  # type: ignore[union-attr]
     columns = np.arange(calibrated.shape[-1])
     near = np.abs(columns - place[:, np.newaxis]) < lrs.APERTURE / 2 + 2
     known = np.isfinite(calibrated.data[..., rows, :]) | ~near
@@ -52,7 +52,7 @@ def whole(table: Any, calibrated: Any, plan: Observation) -> Any:
 
 def on_the_detector(plan: Observation, folder: Path) -> str:
     """The aperture of a slit for images that are not rectified."""
-    slit: Any = plan.slit
+    slit: Any = plan.spectrum
     reference = lrs.aperture_reference(slit, plan.subarray)
     (entry,) = reference.content["apertures"]
     shift = lrs.centre(slit, plan.subarray)[0] - lrs.RECTIFIED
@@ -120,6 +120,6 @@ def test_the_aperture_follows_the_star_in_the_slit(spectra_folder: Path) -> None
     following = Spec2Pipeline().run(rate).spectra.spec[0]
 
     assert np.nanmedian(table["FLUX"] / truth(plan, table["WAVELENGTH"])) < 0.9
-    place = lrs.RECTIFIED + plan.slit.nod / APERTURES["MIRI"].scale  # type: ignore[union-attr]
+    place = lrs.RECTIFIED + plan.spectrum.nod / APERTURES["MIRI"].scale  # type: ignore[union-attr]
     middle = (following.extraction_xstart + following.extraction_xstop) / 2 - 1
     assert pytest.approx(place, abs=0.15) == middle

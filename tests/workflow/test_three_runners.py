@@ -104,7 +104,7 @@ def test_slopes_are_unbiased(
     run("strun", "calwebb_detector1", *exposures, "--output_dir=cal", cwd=tmp_path)
 
     out = run("python", "-m", "stpipe.demo.compare", ".", cwd=tmp_path)
-    assert f"{len(exposures)} exposures, unbiased within errors" in out.stdout  # type: ignore[attr-defined]
+    assert f"{len(exposures)} comparisons, unbiased within errors" in out.stdout  # type: ignore[attr-defined]
 
 
 MY_PIPELINE = '''

@@ -38,7 +38,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 _CHUNK = 1 << 21  # fits into a cache; threads that take turns wait for each other with less
-MAPPED = 1 << 24  # bytes of a file that count as our memory while a section of it is read
+MAPPED = 1 << 23  # bytes of a file that count as our memory while a section of it is read
 PAGES = 1 << 22  # bytes that the kernel may map around what is touched
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stpipe.errors import ParameterError
 from stpipe.models import dqflags
 from stpipe.science.arrays import has
 from stpipe.science.background.levels import Clipping, clip_to_background
@@ -15,27 +14,7 @@ if TYPE_CHECKING:
     from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Bits, Booleans, Floats
 
-__all__ = ["background_mask", "non_science", "refuse_unknown_regions"]
-
-
-def refuse_unknown_regions(exposure_type: str) -> None:
-    """Refuse `mask_science_regions` where science regions follow from coordinates of spectra.
-
-    Parameters
-    ----------
-    exposure_type : str
-        EXP_TYPE.
-
-    Raises
-    ------
-    ParameterError
-        For NIRSpec.
-    """
-    if exposure_type.startswith("NRS"):
-        raise ParameterError(
-            f"mask_science_regions: of {exposure_type} exposures the science regions are not known "
-            "to stpipe-flow. Set it to False and give user_mask, or leave the mask to n_sigma."
-        )
+__all__ = ["background_mask", "non_science"]
 
 
 def background_mask(rates: Floats, clipping: Clipping | None, unusable: Booleans) -> Booleans:

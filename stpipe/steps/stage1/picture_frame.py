@@ -11,10 +11,13 @@ from stpipe.engine import compute
 from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.chain import hold
 from stpipe.errors import NoProduct, Skip
+from stpipe.references.metafile import METAFILE, select_metafile
 from stpipe.science.background.levels import Clipping
-from stpipe.science.background.scene_mask import background_mask, refuse_unknown_regions
+from stpipe.science.background.scene_mask import background_mask
 from stpipe.science.ramps.fitting import draft_rates
 from stpipe.science.ramps.integrations import as_model, integrations_of, is_ramp
+from stpipe.science.wcs.nirspec import science_regions
+from stpipe.science.wcs.nirspec.science_regions import ScienceRegions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +26,12 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Floats
-    from stpipe.science.ramps.integrations import RampOrRates
+    from stpipe.science.ramps.integrations import RampOrRates, RateModel
 
 __all__ = ["PictureFrameStep", "frame_of", "regions"]
 
+# Spectra of all kinds show light of shutters that failed open.
+REGIONS = ScienceRegions(shutters=science_regions.TYPES)
 LOWER_EDGE = (4, 75)  # rows and columns that are edge, up to but without the second
 UPPER_EDGE = (1985, 2043)
 CENTER = (76, 1984)
@@ -40,8 +45,9 @@ class PictureFrameStep(Step):
     Background is what is less than `n_sigma` above the level of draft rates. Rates are corrected in
     the same way, image by image.
 
-    The science regions of NIRSpec follow from coordinates of spectra, which stpipe-flow does not
-    have: set `mask_science_regions` to False.
+    `mask_science_regions` leaves out what is seen through slits, slices and shutters that failed open:
+    as `assign_wcs` and `msa_flagging` tell, or from their references, which have to be given to this
+    step as well. When no slit falls on the detector nothing is left out.
 
     Differences from jwst 3.0.0: an exposure without background pixels is SKIPPED with that reason.
     """
@@ -49,9 +55,9 @@ class PictureFrameStep(Step):
     alias = "picture_frame"
     suffix = "picture_frame"
     status = "picture_frame"
-    input_models = ("RampModel", "ImageModel", "CubeModel")
+    input_models = ("RampModel", "ImageModel", "CubeModel", "IFUImageModel")
     reference_types = ("pictureframe",)
-    optional_reference_types = ("gain", "readnoise")
+    optional_reference_types = ("gain", "readnoise", *science_regions.REFERENCES, METAFILE)
     prerequisites = ("meta.exposure.type",)
     outputs = (
         Output("mask", "", "pctfrm_mask", when="save_mask"),
@@ -71,22 +77,32 @@ class PictureFrameStep(Step):
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only for full frames of NIRSpec."""
-        del selected
-        place = meta.get("meta.instrument.name"), meta.get("meta.subarray.name")
-        return "" if place == ("NIRSPEC", "FULL") else "only NIRSpec full frames have this frame"
+        if not _is_full(meta):
+            return "only NIRSpec full frames have this frame"
+        return REGIONS.lacking(meta, selected) if self._for_regions(meta) else ""
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """The frame, and what draft rates of ramps need."""
-        rates = meta.get("meta.model_type") in ("ImageModel", "CubeModel")
-        full = not self.not_needed(meta, {})
-        return ("pictureframe", "gain", "readnoise") if full and not rates else ("pictureframe",)
+        rates = meta.get("meta.model_type") in self.input_models[1:]
+        drafts = ("gain", "readnoise") if _is_full(meta) and not rates else ()
+        return ("pictureframe", *drafts, *self._for_regions(meta))
+
+    def _for_regions(self, meta: FlatMetadata) -> tuple[str, ...]:
+        """Those that tell what is seen, where it is masked."""
+        return REGIONS.wanted(meta) if self.mask_science_regions and _is_full(meta) else ()
+
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
+        """The metafile of the shutters is an input that is tracked and recorded as references are."""
+        selected = super().select_references(meta)
+        if self._for_regions(meta) and science_regions.needs_metafile(meta):
+            given, context = getattr(self, f"override_{METAFILE}", None), self.context
+            selected[METAFILE] = select_metafile(given, context.resolver, context.source, meta)
+        return selected
 
     def process(self, model: RampOrRates) -> RampOrRates:
         """Correct a ramp, or rates."""
         if is_ramp(model):
             compute(model)
-        if self.mask_science_regions:
-            refuse_unknown_regions(model.meta.exposure.type)
         mask = self._mask(model)
         center, edge = regions(mask)
         if not center.any() or not edge.any():
@@ -123,8 +139,9 @@ class PictureFrameStep(Step):
 
     def _mask(self, model: RampOrRates) -> Booleans:
         """Background pixels (rows, columns)."""
-        rates = model
-        if is_ramp(model):
+        if not is_ramp(model):
+            rates: RateModel = model
+        else:
             if model.shape[1] == 1:
                 raise Skip("a ramp of one group cannot be corrected")
             try:
@@ -133,10 +150,26 @@ class PictureFrameStep(Step):
                 raise Skip(f"there are no draft rates: {reason}") from None
         data = np.asarray(rates.data)
         clipping = Clipping(upper=self.n_sigma) if self.n_sigma > 0 else None
-        mask = background_mask(data, clipping, np.zeros(data.shape, dtype=bool))
+        unusable = np.zeros(data.shape, dtype=bool) | self._science_regions(rates)
+        mask = background_mask(data, clipping, unusable)
         planes = mask.reshape(-1, *mask.shape[-2:])
         found: Booleans = np.logical_and.reduce(planes, axis=0)
         return found
+
+    def _science_regions(self, rates: RateModel) -> Booleans | bool:
+        """Pixels that are known to be no background."""
+        if not self.mask_science_regions:
+            return False
+        try:
+            return REGIONS.of(rates, self.references, self.selected)
+        except NoProduct as reason:
+            self.log.warning("%s: no science regions are masked", reason)
+            return False
+
+
+def _is_full(meta: FlatMetadata) -> bool:
+    place = meta.get("meta.instrument.name"), meta.get("meta.subarray.name")
+    return place == ("NIRSPEC", "FULL")
 
 
 def regions(mask: Booleans) -> tuple[Booleans, Booleans]:

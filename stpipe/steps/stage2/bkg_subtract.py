@@ -12,7 +12,8 @@ import numpy as np
 
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError, Skip
-from stpipe.references.selection import Reference, override
+from stpipe.references.selection import Reference, listed
+from stpipe.science.background.imprints import subtract_imprint
 
 if TYPE_CHECKING:
     from stpipe.models import ImageModel
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackgroundStep", "Clipping", "average_of_exposures", "overlap"]
 
-PREFIX = "background_"
+BACKGROUND, IMPRINT = "background", "imprint"
 BAND = 64  # rows that are averaged at a time
 TILT = 1e-8  # by which gratings of NIRSpec may differ
 TILTS = ("meta.instrument.gwa_xtilt", "meta.instrument.gwa_ytilt")
@@ -35,7 +36,8 @@ class BackgroundStep(Step):
     first, then the exposures, both without values beyond `sigma` standard deviations. Where a
     background exposure does not cover the exposure's subarray it does not count. Flags of the
     backgrounds are added; ERR and variances are not changed. Gratings of NIRSpec must have the same
-    tilt.
+    tilt. From backgrounds of an exposure whose imprint was subtracted theirs is subtracted first
+    (`imprint_list`; see `imprint`).
 
     The scaled background references of WFSS and SOSS are not implemented.
     """
@@ -43,28 +45,28 @@ class BackgroundStep(Step):
     alias = "bkg_subtract"
     suffix = "bsub"
     status = "bkg_subtract"
-    input_models = ("ImageModel", "CubeModel")
+    input_models = ("ImageModel", "CubeModel", "IFUImageModel")
     outputs = (
         Output("combined", "ImageModel", "combinedbackground", when="save_combined_background"),
     )
     spec = """
         bkg_list = force_list(default=list())  # Files of background exposures
+        imprint_list = force_list(default=list())  # Files of imprints, subtracted from backgrounds
         save_combined_background = boolean(default=False)  # Save their average, too
         sigma = float(min=0, default=3.0)  # Standard deviations beyond which values are left out
         maxiters = integer(min=1, default=None)  # Rounds of leaving out; None: until nothing changes
     """
     bkg_list: list[str]
+    imprint_list: list[str]
     save_combined_background: bool
     sigma: float
     maxiters: int | None
 
     def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
-        """The background exposures: inputs that are tracked and recorded as references are."""
+        """The exposures that are listed: inputs that are tracked and recorded as references are."""
         del meta
-        return {
-            f"{PREFIX}{number}": override(f"{PREFIX}{number}", path)
-            for number, path in enumerate(self.bkg_list, 1)
-        }
+        imprints = self.imprint_list if self.bkg_list else []
+        return listed(BACKGROUND, self.bkg_list) | listed(IMPRINT, imprints)
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Most exposures have no background exposures."""
@@ -75,10 +77,16 @@ class BackgroundStep(Step):
         """Subtract the average and add its flags."""
         from stpipe import models
 
-        paths = [reference.path for reference in self.selected.values()]
         with ExitStack() as stack:
-            exposures: list[Any] = [stack.enter_context(models.open(path)) for path in paths]
+            opened: dict[str, Any] = {
+                name: stack.enter_context(models.open(reference.path))
+                for name, reference in self.selected.items()
+            }
+            exposures = [model for name, model in opened.items() if name.startswith(BACKGROUND)]
             _check_tilts(image, exposures)
+            if image.meta.cal_step.imprint == "COMPLETE":
+                imprints = [model for name, model in opened.items() if name.startswith(IMPRINT)]
+                exposures = [_without_imprint(exposure, imprints) for exposure in exposures]
             average, err, dq = average_of_exposures(
                 image, exposures, Clipping(self.sigma, self.maxiters)
             )
@@ -112,6 +120,15 @@ def _combined(image: RateModel, average: Floats, err: Floats, dq: Bits) -> Image
     combined.update(image)
     combined.err, combined.dq = err, dq
     return combined
+
+
+def _without_imprint(exposure: RateModel, imprints: Sequence[RateModel]) -> RateModel:
+    """A background less its imprint, unless it had it subtracted before."""
+    if exposure.meta.cal_step.imprint == "COMPLETE":
+        return exposure
+    less = exposure.copy()
+    subtract_imprint(less, imprints)
+    return less
 
 
 def _check_tilts(image: RateModel, exposures: Sequence[RateModel]) -> None:

@@ -31,8 +31,8 @@ class MSAFlagOpenStep(Step):
     get the flag MSA_FAILED_OPEN, also in exposures of the integral-field unit, whose light falls on the
     same detector. The flag alone does not keep a pixel from being used; other arrays stay as they are.
 
-    References that are given to `assign_wcs` have to be given to this step as well
-    (`override_msa`, ...).
+    In a pipeline, references of the optics that are given to `assign_wcs` count here, too; alone the
+    step takes its own (`override_msa`, ...).
     """
 
     alias = "msa_flagging"
@@ -41,6 +41,7 @@ class MSAFlagOpenStep(Step):
     input_models = ("ImageModel", "CubeModel", "IFUImageModel")
     prerequisites = ("meta.exposure.type", "meta.instrument.detector")
     reference_types = ("msaoper", *failed_open.REFERENCES)
+    references_of = "assign_wcs"
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """None of exposures that show no such light."""

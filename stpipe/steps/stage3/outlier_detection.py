@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "OutlierDetectionStep", "blot", "median_of", "outliers", "steepness"]
 
-BAND = 64  # rows of the mosaic whose median is taken at a time
+BAND_BYTES = 4_000_000  # of exposures on the grid of the mosaic whose median is taken at a time
 
 
 class OutlierDetectionStep(LibraryStep):
@@ -231,10 +231,14 @@ def weight_threshold(wht: Floats, maskpt: float) -> float:
 
 
 def median_of(layers: Sequence[Layer], shape: tuple[int, int]) -> Floats:
-    """Median (rows, columns) of layers, without NaN; a band of rows of all of them in memory."""
+    """Median (rows, columns) of layers, without NaN; a band of rows of all of them in memory.
+
+    The more layers there are, the fewer rows a band has.
+    """
     median = np.full(shape, np.nan, dtype=np.float32)
-    for start in range(0, shape[0], BAND):
-        band = slice(start, min(start + BAND, shape[0]))
+    height = max(BAND_BYTES // (4 * len(layers) * shape[1]), 1)
+    for start in range(0, shape[0], height):
+        band = slice(start, min(start + height, shape[0]))
         stack = np.full((len(layers), band.stop - start, shape[1]), np.nan, dtype=np.float32)
         for layer, plane in zip(layers, stack, strict=True):
             for rows, columns, values in layer.read(band):

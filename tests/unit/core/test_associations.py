@@ -18,7 +18,9 @@ from stpipe.errors import InputError
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.image3 import Image3Pipeline
+from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
+from stpipe.steps.stage2.imprint import ImprintStep
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,23 @@ def test_associations_that_cannot_be(rates: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"1 of 1 member not found:\n.*lost\.fits"):
         assignments(Image2Pipeline, str(lost))
     asn = with_backgrounds(rates, tmp_path)
+    with pytest.raises(InputError, match="Detector1Pipeline has no step bkg_subtract"):
+        assignments(Detector1Pipeline, str(asn))
+
+
+def test_members_by_their_type(rates: list[Path], tmp_path: Path) -> None:
+    """Each step gets the lists that it takes; what is to be subtracted no pipeline leaves out."""
+    kinds = ("science", "background", "imprint", "imprint", "selfcal")
+    asn = association(tmp_path, one=[(rates[n % 3], kind) for n, kind in enumerate(kinds)])
+    one, two, three = map(str, rates)
+
+    def lists(cls: Any) -> dict[str, list[str]]:
+        (run,) = assignments(cls, str(asn))
+        return {name: raw.value for name, raw in run.settings.values.items()}
+
+    assert {"imprint_list": [three, one]} == lists(ImprintStep)
+    assert {"bkg_list": [two], "imprint_list": [three, one]} == lists(BackgroundStep)
+    assert {"bkg_list": [two], "selfcal_list": [two]} == lists(BadpixSelfcalStep)
     with pytest.raises(InputError, match="Detector1Pipeline has no step bkg_subtract"):
         assignments(Detector1Pipeline, str(asn))
 

@@ -24,6 +24,7 @@ MEASURED = [
     ("linearity", SERIES, 119),
     ("jump", SERIES, 148),
     ("jump", (3, 8, 80, 80), 46),
+    ("jump", (1280, 8, 32, 32), 119),
 ]
 
 

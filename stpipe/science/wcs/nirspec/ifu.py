@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from stpipe.errors import NoProduct
 from stpipe.science.wcs.nirspec import frames
 from stpipe.science.wcs.nirspec.slit_wcs import Entrance, bounding_box, lit, place_of_row, slit_wcs
 
@@ -16,16 +17,36 @@ if TYPE_CHECKING:
     from astropy.modeling import Model
     from gwcs import WCS
 
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.opened import CutReference
     from stpipe.science.wcs.nirspec.optics import Link, Optics
 
-__all__ = ["SLICES", "ifu_wcs", "slice_entrances"]
+__all__ = ["DETECTOR", "SLICES", "ifu_wcs", "refuse_empty_detector", "slice_entrances"]
 
 Labels: TypeAlias = npt.NDArray[np.int32]
 
 SLICES = 30
 DETECTOR = (2048, 2048)
 SAME_SLICE = 1e-4  # m at the slicer; slices are 0.8 mm apart
+
+
+def refuse_empty_detector(meta: FlatMetadata) -> None:
+    """Spectra of medium resolution, and of the bluest at high resolution, are on NRS1 alone.
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata of the exposure by dotted name.
+
+    Raises
+    ------
+    NoProduct
+        When no slice falls on the detector.
+    """
+    grating, filter_ = (meta.get(f"meta.instrument.{name}") for name in ("grating", "filter"))
+    blue = (grating, filter_) == ("G140H", "F070LP")
+    if meta["meta.instrument.detector"] == "NRS2" and (str(grating).endswith("M") or blue):
+        raise NoProduct(f"no slice falls on NRS2 with {grating} and {filter_}")
 
 
 def slice_entrances(

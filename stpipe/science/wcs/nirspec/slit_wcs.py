@@ -259,7 +259,7 @@ def pixels_in(box: Box) -> tuple[slice, slice]:
 
 
 def lit(wcs: WCS, box: Box) -> tuple[Indices, Indices]:
-    """The pixels in a box that light of the slit falls on: those that have a wavelength.
+    """The pixels with their centre in a box that light of the slit falls on: that have a wavelength.
 
     Parameters
     ----------
@@ -272,8 +272,8 @@ def lit(wcs: WCS, box: Box) -> tuple[Indices, Indices]:
     -------
     rows, columns : (pixels,) int64
     """
-    sides = (np.arange(pixels.start, pixels.stop) for pixels in pixels_in(box))
-    rows, columns = np.meshgrid(*sides, indexing="ij")
+    x, y = (np.arange(np.ceil(low), np.floor(high) + 1, dtype=np.int64) for low, high in box)
+    rows, columns = np.meshgrid(y, x, indexing="ij")
     to_slit = wcs.get_transform("detector", "slit_frame")
     seen = np.isfinite(to_slit(columns.astype(float), rows.astype(float))[2])
     return rows[seen], columns[seen]

@@ -15,16 +15,15 @@ from stpipe.engine.array_store import ArrayStore
 from stpipe.engine.chain import hold
 from stpipe.errors import InputError, NoProduct, Skip
 from stpipe.models import dqflags
+from stpipe.references.metafile import METAFILE, select_metafile
 from stpipe.science.arrays import has
 from stpipe.science.background.levels import Clipping, background_level, clip_to_background, quiet
-from stpipe.science.background.scene_mask import (
-    background_mask,
-    non_science,
-    refuse_unknown_regions,
-)
+from stpipe.science.background.scene_mask import background_mask, non_science
 from stpipe.science.background.stripes import stripes
 from stpipe.science.ramps.fitting import draft_rates
 from stpipe.science.ramps.integrations import as_model, integrations_of, is_ramp
+from stpipe.science.wcs.nirspec import science_regions
+from stpipe.science.wcs.nirspec.science_regions import ScienceRegions
 from stpipe.steps.stage1.clean_flicker_noise import nsclean
 
 if TYPE_CHECKING:
@@ -54,6 +53,7 @@ AUTOMATIC_TYPES = ("NIS_IMAGE", "NRC_IMAGE")
 MIRI_IMAGES, SOSS = "MIR_IMAGE", "NIS_SOSS"
 # Exposures whose brightness is measured in ways that stpipe-flow does not have.
 UNSCALED_TYPES = ("NRC_TSIMAGE", "NRC_TSGRISM", "NRS_BRIGHTOBJ", "NIS_SOSS")
+REGIONS = ScienceRegions(shutters=frozenset({"NRS_MSASPEC", "NRS_IFU"}))
 SIZE = 2048
 OUTPUTS = 4
 
@@ -72,8 +72,10 @@ class CleanFlickerNoiseStep(Step):
 
     The background `median_image` of several integrations is their median, scaled to the median of
     each; of time series, whose brightness is measured in other ways, the step is left out.
-    `mask_science_regions` knows the regions of MIRI images and the traces of NIRISS SOSS (reference
-    file `pastasoss`); for NIRSpec it is refused, as those follow from coordinates of spectra.
+    `mask_science_regions` knows the regions of MIRI images, the traces of NIRISS SOSS (reference file
+    `pastasoss`), and what NIRSpec sees through slits, slices and shutters that failed open: as
+    `assign_wcs` and `msa_flagging` tell, or from their references, which have to be given to this step
+    as well.
 
     Differences from jwst 3.0.0: an exposure that cannot be cleaned is SKIPPED, with the reason, where
     jwst reports FAILED. Kept from there: the Fourier fit of full frames is shifted by one pixel in
@@ -83,8 +85,12 @@ class CleanFlickerNoiseStep(Step):
     alias = "clean_flicker_noise"
     suffix = "clean_flicker_noise"
     status = "clean_flicker_noise"
-    input_models = ("RampModel", "ImageModel", "CubeModel")
-    optional_reference_types = ("flat", "gain", "readnoise", "pastasoss")
+    input_models = ("RampModel", "ImageModel", "CubeModel", "IFUImageModel")
+    optional_reference_types = (
+        *("flat", "gain", "readnoise", "pastasoss"),
+        *science_regions.REFERENCES,
+        METAFILE,
+    )
     prerequisites = ("meta.exposure.type", "meta.subarray.slowaxis", "meta.instrument.detector")
     outputs = (
         Output("mask", "", "mask", when="save_mask"),
@@ -125,24 +131,37 @@ class CleanFlickerNoiseStep(Step):
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Not for spectra of MIRI, nor for a Fourier fit to other than NIRSpec's."""
-        del selected
         kind = str(meta.get("meta.exposure.type"))
         if kind.startswith("MIR") and kind != MIRI_IMAGES:
             return f"{kind} exposures have no correction"
         if self.fit_method == "fft" and kind not in FOURIER_TYPES:
             return f"the fit method fft is not for {kind} exposures"
-        return ""
+        return REGIONS.lacking(meta, selected) if self._for_regions(meta) else ""
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """Those for draft rates of ramps, and the flat field where it is used."""
-        rates = meta.get("meta.model_type") in ("ImageModel", "CubeModel")
+        rates = meta.get("meta.model_type") in self.input_models[1:]
         drafts = self.autoparam or self.user_mask is None or self._by_median_image
         kind = meta.get("meta.exposure.type") if self.mask_science_regions else None
         flat = self.apply_flat_field or self.autoparam or kind == MIRI_IMAGES
         traces = kind == SOSS and self.user_mask is None
         asked = {"flat": flat, "pastasoss": traces}
         wanted = tuple(name for name, needed in asked.items() if needed)
+        wanted = (*wanted, *self._for_regions(meta))
         return (*wanted, "gain", "readnoise") if drafts and not rates else wanted
+
+    def _for_regions(self, meta: FlatMetadata) -> tuple[str, ...]:
+        """Those that tell what NIRSpec sees, where it is masked."""
+        masked = self.mask_science_regions and self.user_mask is None
+        return REGIONS.wanted(meta) if masked else ()
+
+    def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
+        """The metafile of the shutters is an input that is tracked and recorded as references are."""
+        selected = super().select_references(meta)
+        if self._for_regions(meta) and science_regions.needs_metafile(meta):
+            given, context = getattr(self, f"override_{METAFILE}", None), self.context
+            selected[METAFILE] = select_metafile(given, context.resolver, context.source, meta)
+        return selected
 
     @property
     def _by_median_image(self) -> bool:
@@ -152,8 +171,6 @@ class CleanFlickerNoiseStep(Step):
         """Clean a ramp, or rates."""
         if is_ramp(model):
             compute(model)
-        if self.mask_science_regions:
-            refuse_unknown_regions(model.meta.exposure.type)
         scene = self._scene(model)
         rules = self._rules(model, scene)
         mask = self._mask(model, scene, rules)
@@ -232,6 +249,11 @@ class CleanFlickerNoiseStep(Step):
         """Pixels that are known to be no background; none where nothing is known."""
         if rates.meta.exposure.type == MIRI_IMAGES:
             return non_science(rates.dq, self.references["flat"])
+        if rates.meta.exposure.type.startswith("NRS"):
+            try:
+                return REGIONS.of(rates, self.references, self.selected)
+            except NoProduct as reason:
+                raise Skip(str(reason)) from None
         if rates.meta.exposure.type != SOSS:
             return False
         from stpipe.steps.stage1.clean_flicker_noise.soss_traces import mask_of_traces, traces_of

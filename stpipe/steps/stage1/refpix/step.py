@@ -173,8 +173,10 @@ class RefPixStep(RampStep):
         del references
         miri = exposure.meta.instrument.name == "MIRI"
         survey = self._survey_miri if miri else self._survey_infrared
-        few = max(SURVEYED_GROUPS // exposure.shape[1], 1)
-        parts = edges(exposure.shape[0], few)
+        nints, ngroups = exposure.shape[:2]
+        # Reference pixels of one output are those of its own window, which are few.
+        few = max(SURVEYED_GROUPS // ngroups, 1) if miri or by_outputs(exposure) else nints
+        parts = edges(nints, few)
         return cast("Drifts", joined([survey(exposure.block(first, end)) for first, end in parts]))
 
     def correct(self, ramp: Band, references: Mapping[str, CutReference]) -> None:
@@ -205,8 +207,7 @@ class RefPixStep(RampStep):
         """Drift of the groups, and of the zero frame if there is one."""
         subarray = exposure.meta.subarray
         window = Window.of(subarray, exposure.frame)
-        by_outputs = window.full or exposure.meta.exposure.noutputs == OUTPUTS
-        measure = self._measure_outputs if by_outputs else self._measure_one_output
+        measure = self._measure_outputs if by_outputs(exposure) else self._measure_one_output
         drift = measure(exposure, window, lambda band: band.data)
         if drift is None:
             raise Skip("there are no good reference pixels")
@@ -274,6 +275,11 @@ class RefPixStep(RampStep):
 
 Samples = Callable[[Band], "Floats"]
 Drifts: TypeAlias = "MiriDrift | tuple[Drift, Drift | None]"  # of groups and of the zero frame
+
+
+def by_outputs(exposure: Chain) -> bool:
+    """Is an exposure of a near-infrared detector read by all of its outputs?"""
+    return exposure.frame == (SIZE, SIZE) or exposure.meta.exposure.noutputs == OUTPUTS
 
 
 def reference_columns(shape: tuple[int, int], subarray: str | None) -> Bits:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
-from stpipe.errors import NoProduct
 from stpipe.science import dispersion
-from stpipe.science.wcs.nirspec.ifu import ifu_wcs, slice_entrances
+from stpipe.science.wcs.nirspec.ifu import ifu_wcs, refuse_empty_detector, slice_entrances
 from stpipe.science.wcs.nirspec.imaging import image_wcs
 from stpipe.science.wcs.nirspec.open_slits import located
 from stpipe.science.wcs.nirspec.optics import Band, Optics, band_of, fore_optics, telescope
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stpipe.models import CubeModel, IFUImageModel, ImageModel
-    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.opened import CutReference
     from stpipe.science.wcs.nirspec.slits import OpenSlit
 
@@ -66,7 +64,7 @@ def assign_slices(exposure: Rates, references: References, limits: Limits, *, ea
         When no slice falls on the detector.
     """
     meta = exposure.to_flat_dict()
-    _refuse_empty_detector(meta)
+    refuse_empty_detector(meta)
     optics = Optics.of(meta, references, fore_optics(meta, references))
     entrances = slice_entrances(references, optics, limits)
     exposure.meta.wcs, regions = ifu_wcs(entrances, optics)
@@ -77,14 +75,6 @@ def assign_slices(exposure: Rates, references: References, limits: Limits, *, ea
         )
         exposure.set("open_slits", [{"name": name, "wcs": wcs} for name, _, wcs in slices])
     _describe(exposure, optics.band)
-
-
-def _refuse_empty_detector(meta: FlatMetadata) -> None:
-    """Spectra of medium resolution, and of the bluest at high resolution, are on NRS1 alone."""
-    grating, filter_ = (meta.get(f"meta.instrument.{name}") for name in ("grating", "filter"))
-    blue = (grating, filter_) == ("G140H", "F070LP")
-    if meta["meta.instrument.detector"] == "NRS2" and (str(grating).endswith("M") or blue):
-        raise NoProduct(f"no slice falls on NRS2 with {grating} and {filter_}")
 
 
 def _describe(exposure: Rates, band: Band) -> None:

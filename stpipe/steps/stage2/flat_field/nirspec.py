@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stpipe.models import ImageModel, MultiSlitModel
-    from stpipe.models.protocols import FlatMetadata
+    from stpipe.models.protocols import FlatMetadata, Table
     from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Doubles, Floats
     from stpipe.science.spectra.slits import Slits
@@ -44,6 +44,7 @@ __all__ = [
     "makes_flats",
     "model_of_flats",
     "supplied_flat",
+    "unknown_flat",
 ]
 
 FORE_OPTICS, OTHERS = "fflat", ("sflat", "dflat")
@@ -61,7 +62,8 @@ def makes_flats(meta: FlatMetadata) -> bool:
 
 def has_spectra(meta: FlatMetadata) -> bool:
     """Whether an exposure is one of NIRSpec with spectra."""
-    return _kind(meta) in TYPES - IMAGES and mode_of(meta) != "image"
+    lamp = str(meta.get("meta.instrument.lamp_mode")).upper()
+    return _kind(meta) in TYPES - IMAGES and lamp != "IMAGE"
 
 
 def is_cut_out(exposure: Slits, meta: FlatMetadata) -> bool:
@@ -76,6 +78,8 @@ def model_of_flats(meta: FlatMetadata) -> str:
     many = mode_of(meta) != "slices" and _kind(meta) != "NRS_BRIGHTOBJ"
     return "MultiSlitModel" if many else "ImageModel"
 
+
+UNKNOWN = dqflags.DO_NOT_USE | dqflags.NO_FLAT_FIELD
 
 # --- the flat of a spectrum -----------------------------------------------------------------------
 
@@ -98,6 +102,12 @@ def flat_of(spectrum: Spectral, meta: FlatMetadata, references: References) -> F
         spectrum.set("flatfield_point", flat.response)
         spectrum.set("flatfield_uniform", uniform.response)
     return flat
+
+
+def unknown_flat(spectrum: Spectral) -> Flat:
+    """A flat that no reference has: its pixels are not used."""
+    shape = spectrum.shape[-2:]
+    return Flat(np.ones(shape), np.full(shape, UNKNOWN, np.uint32), np.zeros(shape))
 
 
 def _of_slit(waves: Floats | Doubles, meta: FlatMetadata, references: References) -> Flat:
@@ -155,26 +165,40 @@ def _row_of(meta: FlatMetadata) -> str | None:
 def _over_pixels(reference: CutReference, light: Light, row: str | None) -> Flat:
     """The flat of the spectrograph or of the detector, which differs from pixel to pixel."""
     cube = Flat(reference.data, reference.dq, reference.err)
-    planes = _planes(reference) if cube.response.ndim > 2 else np.zeros(0)  # noqa: PLR2004
+    planes = _planes(reference.wavelength, cube.response, reference.meta.filename)
     slow = at_wavelength(cube, planes, light)
-    return with_fast_variation(slow, FastVariation.of(reference.flat_table, row), light)
+    return with_fast_variation(slow, _fast(reference, row), light)
 
 
-def _planes(reference: Any) -> Doubles:
-    """Wavelengths of the planes, um; entries that are none fill up the table."""
-    found = np.ravel(reference.wavelength["wavelength"]).astype(np.float64)
-    return found[found > 0]
+def _fast(reference: CutReference, row: str | None) -> FastVariation:
+    try:
+        return FastVariation.of(reference.flat_table, row)
+    except InputError as error:
+        raise InputError(f"{reference.meta.filename}: {error}") from None
+
+
+def _planes(table: Table | None, cube: Any, name: str | None) -> Doubles:
+    """Wavelengths of the planes of a cube, um; entries that are none fill up the table."""
+    count = cube.shape[0] if cube.ndim > 2 else 0  # noqa: PLR2004 - an image is of all wavelengths
+    found = np.zeros(0) if table is None else np.ravel(table["wavelength"]).astype(np.float64)
+    found = found[found > 0]
+    if found.size < count:
+        raise InputError(
+            f"{name}: {count} planes have {found.size} wavelengths in the table WAVELENGTH; allowed: "
+            "one for each plane. Give another flat."
+        )
+    return found[:count]
 
 
 def _of_fore_optics(reference: CutReference, light: Light, meta: FlatMetadata) -> Flat:
     """The flat of the fore optics: of shutters with a spectrum of their own."""
     if mode_of(meta) != "shutters":
-        return fore_optics(FastVariation.of(reference.flat_table, _row_of(meta)), light)
+        return fore_optics(_fast(reference, _row_of(meta)), light)
     quadrant = _quadrant(reference, meta)
-    planes = _planes(quadrant)
+    planes = _planes(quadrant.wavelength, quadrant.data, reference.meta.filename)
     shutter = (slice(None), meta["ycen"] - 1, meta["xcen"] - 1)
-    fast = FastVariation.of(quadrant.flat_table).times(planes, quadrant.read("data", shutter))
-    error = quadrant.read("err", shutter)
+    fast = FastVariation.of(quadrant.flat_table).times(planes, quadrant.data[shutter])
+    error = quadrant.err[shutter]
     return fore_optics(fast, light, np.interp(light.wavelength, planes, error, left=0, right=0))
 
 
@@ -183,8 +207,8 @@ def _quadrant(reference: CutReference, meta: FlatMetadata) -> Any:
     if not 1 <= number <= len(quadrants):
         raise InputError(
             f"{meta.get('meta.filename')}: the slit {meta.get('name')} is in quadrant {number}, of "
-            f"which the fflat reference has {len(quadrants)}. Correct fixed slits with references of "
-            "fixed slits."
+            f"which the fflat reference has {len(quadrants)}. Give another "
+            "with override_fflat."
         )
     return quadrants[number - 1]
 

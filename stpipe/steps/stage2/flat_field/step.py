@@ -12,7 +12,7 @@ from stpipe.errors import InputError
 from stpipe.references.selection import override
 from stpipe.science.flats.division import apply_flat, apply_flat_to_guider, usable_flat
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.spectra.slits import Slits, each_slit
+from stpipe.science.spectra.slits import Slits, each_slit, is_fixed_among_shutters
 from stpipe.steps.stage2.flat_field import nirspec
 
 if TYPE_CHECKING:
@@ -148,6 +148,11 @@ class FlatFieldStep(Step):
         for spectrum, known in each_slit(exposure):
             if self.user_supplied_flat is not None:
                 flat = nirspec.supplied_flat(self.references["flat"], known)
+            elif is_fixed_among_shutters(known):
+                self.log.warning(
+                    "The slit %s is not used: references of shutters do not have it", known["name"]
+                )
+                flat = nirspec.unknown_flat(spectrum)
             else:
                 flat = nirspec.flat_of(spectrum, known, self.references)
             response, error = (np.asarray(a, np.float32) for a in (flat.response, flat.error))

@@ -59,7 +59,7 @@ class PathLossStep(Step):
     alias = "pathloss"
     suffix = "pathloss"
     status = "pathloss"
-    input_models = ("ImageModel", "IFUImageModel", "SlitModel", "MultiSlitModel")
+    input_models = ("ImageModel", "CubeModel", "IFUImageModel", "SlitModel", "MultiSlitModel")
     prerequisites = ("meta.exposure.type",)
     reference_types = ("pathloss",)
     spec = """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe.errors import InputError
+from stpipe.science.exposure_types import NARROW_SLITS
 from stpipe.science.flux import ARCSEC2, relative_response
 from stpipe.science.wcs.wavelengths import uncorrected_wavelengths, wavelengths
 from stpipe.steps.stage2.photom.entries import matching
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["attach_both", "has_both", "has_slices", "is_point", "pixel_area", "slices_conversion"]
 
-SLITS = frozenset({"NRS_FIXEDSLIT", "NRS_MSASPEC", "NRS_BRIGHTOBJ"})
 # Column of an AREA table, and the name of what it is compared with.
 _SHUTTER = {"quadrant": "quadrant", "shutter_x": "xcen", "shutter_y": "ycen"}
 _SLIT = {"slit_id": "name"}
@@ -27,7 +27,7 @@ _SLIT = {"slit_id": "name"}
 
 def is_point(meta: FlatMetadata, wanted: str | None) -> bool:
     """Whether a slit has a point source, `wanted` or by its SRCTYPE."""
-    if meta["meta.exposure.type"] not in SLITS:
+    if meta["meta.exposure.type"] not in NARROW_SLITS:
         return False
     kind = wanted or meta.get("source_type") or meta.get("meta.target.source_type")
     return kind == "POINT"

@@ -13,7 +13,7 @@ from stpipe.science.arrays import bits_where
 from stpipe.science.exposure_types import WFSS, has_integrations
 from stpipe.science.flux import ARCSEC2, convert, dispersion, relative_response, time_correction
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.spectra.slits import Slits, each_slit
+from stpipe.science.spectra.slits import Slits, each_slit, is_fixed_among_shutters
 from stpipe.science.wcs.wavelengths import wavelengths
 from stpipe.steps.stage2.photom import nirspec
 from stpipe.steps.stage2.photom.entries import coefficients_of, described, find_row, unit_of
@@ -86,7 +86,8 @@ class PhotomStep(Step):
     def _calibrate(self, image: Spectral, meta: FlatMetadata) -> bool:
         """Convert one spectrum or image; False without an entry in the reference."""
         photom = self.references["photom"]
-        row = find_row(photom.phot_table, meta)
+        fixed = is_fixed_among_shutters(meta)
+        row = None if fixed else find_row(photom.phot_table, meta)
         if row is None:
             if meta.get("name") is not None:
                 self.log.warning("No entry for %s; the spectrum is not used", described(meta))

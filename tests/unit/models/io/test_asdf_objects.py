@@ -54,6 +54,24 @@ def test_coordinates_are_live_objects(wcs: Any, tmp_path: Path, ending: str) -> 
     assert wcs(1, 2) == other.meta.wcs(1, 2)
 
 
+def test_ordered_mappings_within_objects_stay(wcs: Any, tmp_path: Path) -> None:
+    """Objects that keep an order, such as slices by their place, pass from file to file untouched."""
+    from astropy.modeling import models as shapes
+    from gwcs.selector import LabelMapperDict
+
+    by_place = {0.5: shapes.Mapping((0,), n_inputs=2) | shapes.Const1D(7)}
+    mapper = LabelMapperDict(
+        ("x", "y"), by_place, inputs_mapping=shapes.Mapping((0,), n_inputs=2), atol=0.1
+    )
+    image = models.ImageModel(np.ones((3, 4)))
+    image.meta.wcs = type(wcs)([(wcs.input_frame, mapper), ("label", None)])
+    first = image.save(tmp_path / "x.fits")
+    with models.open(first) as opened:
+        second = opened.copy().save(tmp_path / "y.fits")
+    with models.open(second) as again:
+        assert 7 == again.meta.wcs.forward_transform(0.5, 3.0)
+
+
 def test_every_part_has_coordinates_of_its_own(wcs: Any, tmp_path: Path) -> None:
     """Parts of lists hold live objects, too."""
     exposure = models.MultiSlitModel()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.errors import InputError, ParameterError, Skip
+from stpipe.errors import InputError, Skip
 from stpipe.models import dqflags
 from stpipe.steps.stage1.clean_flicker_noise import choice, nsclean, soss_traces
 from stpipe.steps.stage1.clean_flicker_noise import step as clean_flicker_noise
@@ -205,18 +205,39 @@ def test_what_cannot_be_cleaned_is_left_out(
 
 
 @pytest.mark.parametrize("step", [CleanFlickerNoiseStep, PictureFrameStep])
-def test_regions_of_spectra_are_refused(tmp_path: Path, step: Any) -> None:
-    """They follow from coordinates that are not there; the message says what to do."""
-    path = rate_file(tmp_path, "NRS_FIXEDSLIT", "NIRSPEC", (32, 32))
-    models.PictureFrameModel(np.zeros((32, 32), np.float32)).save(tmp_path / "frame.fits")
-    options: dict[str, Any] = {"mask_science_regions": True}
+def test_slices_are_not_background(tmp_path: Path, step: Any) -> None:
+    """As assign_wcs and msa_flagging have told: slices, shutters that failed open, and fixed slits."""
+    image = models.IFUImageModel()
+    image.data = np.random.default_rng(3).normal(1, 0.1, (2048, 2048)).astype(np.float32)
+    dq, regions = np.zeros((2048, 2048), np.uint32), np.zeros((2048, 2048), np.int32)
+    regions[100:110, 300:400] = 7
+    dq[1500, 20:30] = dqflags.MSA_FAILED_OPEN
+    image.dq, image.regions = dq, regions
+    values = {
+        "meta.instrument.name": "NIRSPEC",
+        "meta.instrument.detector": "NRS1",
+        "meta.exposure.type": "NRS_IFU",
+        "meta.subarray.name": "FULL",
+        "meta.subarray.slowaxis": 1,
+        "meta.cal_step.assign_wcs": "COMPLETE",
+        "meta.cal_step.msa_flagging": "COMPLETE",
+    }
+    for name, value in values.items():
+        image.set(name, value)
+    options: dict[str, Any] = {"mask_science_regions": True, "n_sigma": 0.0, "save_mask": True}
     if step is PictureFrameStep:
-        options["override_pictureframe"] = str(tmp_path / "frame.fits")
-        with models.open(path) as model:
-            model.meta.subarray.name = "FULL"
-            path = model.save(tmp_path / "full_rate.fits")
-    with pytest.raises(ParameterError, match="Set it to False"):
-        step(**options).run(path)
+        frame = models.PictureFrameModel(np.random.default_rng(4).normal(size=(2048, 2048)))
+        options["override_pictureframe"] = str(frame.save(tmp_path / "frame.fits"))
+    corrector = step(**options)
+    corrector.run(image.save(tmp_path / "x_rate.fits"))
+
+    mask = corrector.side_products["mask"].data
+    seen = (regions > 0) | (dq > 0)
+    seen[922:1116] = True
+    np.testing.assert_array_equal(mask == 0, seen)
+    image.regions = None
+    with pytest.raises(InputError, match=r"there is no regions; run assign_wcs"):
+        corrector.run(image.save(tmp_path / "y_rate.fits"))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 
-SLITS = {plan.slit.kind: plan for plan in SPECTRA if plan.slit}
+SLITS = {plan.spectrum.kind: plan for plan in SPECTRA if plan.spectrum}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def exposure(spectra_crds: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def rates(plan: Any) -> Any:
     image = models.ImageModel()
-    light = lrs.light(plan.detector, plan.subarray, plan.slit, 0.5)
+    light = lrs.light(plan.detector, plan.subarray, plan.spectrum, 0.5)
     image.data = (light / plan.detector.gain).astype(np.float32)
     for path, value in keywords(plan).items():
         image.set(path, value)

@@ -298,7 +298,7 @@ def test_references_that_do_not_apply(references: dict[str, str]) -> None:
     assert "flats are made of exposures of this type" in left.provenance[-1]["reason"]
 
 
-def test_what_cannot_be_corrected_is_refused(references: dict[str, str]) -> None:
+def test_what_cannot_be_corrected_is_refused(references: dict[str, str], tmp_path: Path) -> None:
     """Slits that are not cut out, or that should not be; references that do not reach."""
     flats = overrides(references)
     image = models.ImageModel(np.ones((50, 50), np.float32))
@@ -309,6 +309,17 @@ def test_what_cannot_be_corrected_is_refused(references: dict[str, str]) -> None
     exposure.slits[1].xstart = 150
     with pytest.raises(ReferenceMissing, match=r"100 x 200 pixels do not hold .* column 149"):
         FlatFieldStep(**flats).run(exposure)
+    exposure = nirspec_slits.fixed_slits()
+    rows = {"S200A2": fore}
+    for name, model in (("rows", rows), ("planes", {"ANY": one})):
+        path = nirspec_slits.dflat(tmp_path / f"{name}.fits", CUBE, model)
+        with models.open(path) as flat:
+            flat.wavelength = flat.wavelength[: 1 if name == "planes" else None]
+            flat.save(path)
+    with pytest.raises(InputError, match=r"rows.fits: .* no row for the slit S200A1 or for ANY"):
+        FlatFieldStep(**flats | {"override_dflat": str(tmp_path / "rows.fits")}).run(exposure)
+    with pytest.raises(InputError, match=r"planes.fits: 3 planes have 1 wavelengths"):
+        FlatFieldStep(**flats | {"override_dflat": str(tmp_path / "planes.fits")}).run(exposure)
     exposure.meta.exposure.type = "NRC_WFSS"
     with pytest.raises(InputError, match="Run flat_field before extract_2d"):
         FlatFieldStep(override_flat=references["sflat"]).run(exposure)

@@ -24,7 +24,7 @@ from stpipe.science.mosaics.slit_grid import slit_scale
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 
-PLAN = next(plan for plan in SPECTRA if plan.slit and plan.slit.kind == "FIXEDSLIT")
+PLAN = next(plan for plan in SPECTRA if plan.spectrum and plan.spectrum.kind == "FIXEDSLIT")
 SCALE = 0.11  # arcsec, of the demo's pixels
 
 
@@ -44,7 +44,7 @@ def calibrated(references: None) -> Any:
     """A calibrated star in the slit, without noise."""
     del references
     image = models.ImageModel()
-    light = lrs.light(PLAN.detector, PLAN.subarray, PLAN.slit, 0.5)  # type: ignore[arg-type]
+    light = lrs.light(PLAN.detector, PLAN.subarray, PLAN.spectrum, 0.5)  # type: ignore[arg-type]
     image.data = (light / PLAN.detector.gain).astype(np.float32)
     for path, value in keywords(PLAN).items():
         image.set(path, value)
@@ -78,7 +78,7 @@ def test_rows_are_wavelengths_and_the_trace_is_straight(calibrated: Any) -> None
     np.testing.assert_allclose(waves[:, 0], np.nanmedian(detector[lit], axis=1), rtol=1e-6)
     data = found.data[5:-5]  # the ends of the spectrum are not lit
     light = np.nan_to_num(data) - np.nanmedian(data, axis=1, keepdims=True)
-    near = np.abs(np.arange(columns) - lrs.RECTIFIED - PLAN.slit.nod / SCALE) < 7  # type: ignore[union-attr]
+    near = np.abs(np.arange(columns) - lrs.RECTIFIED - PLAN.spectrum.nod / SCALE) < 7  # type: ignore[union-attr]
     places = (light * near * np.arange(columns)).sum(axis=1) / (light * near).sum(axis=1)
     # On the detector the trace swings by 0.2 pixels; bad pixels displace some of the places.
     assert np.percentile(np.abs(places - np.median(places)), 90) < 0.07

@@ -1,0 +1,1 @@
+"""Spectra through the slits of NIRSpec: optics, sources, exposures and their reference files."""
