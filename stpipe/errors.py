@@ -6,7 +6,8 @@
     ├── UsageError              2  the command cannot be understood
     │   └── ParameterError      2  parameters: unknown, misspelt, out of bounds, unreadable file
     ├── InputError              3  the input is missing, damaged or the wrong model
-    │   └── ValidationError     3  a value does not conform to the schema
+    │   ├── ValidationError     3  a value does not conform to the schema
+    │   └── MetadataMissing     3  metadata that a step needs are not set
     ├── ReferenceMissing        4  a reference file is needed and not there
     ├── HookError               5  a hook failed
     └── TraceError              1  `process` touched pixels while it was being traced
@@ -24,6 +25,7 @@ from typing import ClassVar
 __all__ = [
     "HookError",
     "InputError",
+    "MetadataMissing",
     "NoProduct",
     "ParameterError",
     "ReferenceMissing",
@@ -64,6 +66,13 @@ class InputError(StpipeError):
 
 class ValidationError(InputError):
     """A value or a whole model does not conform to its schema."""
+
+
+class MetadataMissing(InputError, KeyError):  # noqa: N818 - reads as what happened
+    """Metadata that are asked for by name are not set; a KeyError for those who look for one."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ReferenceMissing(StpipeError):  # noqa: N818 - reads as what happened

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stpipe.models.flat import FlatDict
 from stpipe.models.metadata import HasMetadata
 
-__all__ = ["named", "problems"]
+__all__ = ["named", "problems", "with_counts"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class OneOf:
         return ", ".join(map(str, self.values))
 
 
-_TIME = Bounds(0, 1e5, above=True, unit=" s")  # the longest exposure took a day and a half
+_TIME = Bounds(1e-4, 1e5, unit=" s")  # frames take more than 1 ms, exposures a day and a half
 _COUNT = Bounds(1, 65535, whole=True)
 _NUMBER = Bounds(0, 65535, whole=True)
 _ANGLE = Bounds(-360, 360, unit=" degrees")
@@ -114,6 +115,16 @@ def problems(model: HasMetadata, shape: Sequence[int], used: Sequence[str]) -> I
             yield f"{named(model, name)} is {value}, allowed: {bounds}"
     if len(shape) == _RAMP:
         yield from _counts(model, shape)
+
+
+def with_counts(meta: FlatDict, shape: Sequence[int]) -> FlatDict:
+    """Metadata by dotted name, with the counts of a ramp's array where the header lacks them.
+
+    Steps decide by them whether there are enough groups.
+    """
+    if len(shape) != _RAMP:
+        return meta
+    return meta.over({"meta.exposure.nints": shape[0], "meta.exposure.ngroups": shape[1]})
 
 
 def _counts(model: HasMetadata, shape: Sequence[int]) -> Iterator[str]:

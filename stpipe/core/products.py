@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from stpipe.core.headers import with_counts
+
 __all__ = [
     "Output",
     "Parts",
@@ -114,8 +116,7 @@ def header_of(product: Any) -> dict[str, Any]:
     if isinstance(product, Parts):
         return header_of(product[0]) if product else {}
     first = product if hasattr(product, "to_flat_dict") else product.metadata(0)
-    found: dict[str, Any] = first.to_flat_dict()
-    return found
+    return with_counts(first.to_flat_dict(), getattr(first, "shape", None) or ())
 
 
 def listed(result: Any) -> list[Any]:

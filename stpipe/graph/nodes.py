@@ -14,7 +14,7 @@ from stpipe.models.user_models import known_class
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference
 
-__all__ = ["ANY", "Member", "Node", "Part", "Place", "Refinement", "SkippedStep"]
+__all__ = ["ANY", "Member", "Node", "Part", "Place", "Refinement", "SkippedStep", "shape_of"]
 
 
 ANY = "*"  # the label of a part that stands for all, if only pixels decide how many there are
@@ -84,9 +84,14 @@ class Member:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the primary array of the file; empty without one."""
-        known = known_class(self.model)
-        shapes: Mapping[str, tuple[int, ...]] = self.metadata.shapes
-        return shapes.get(known.primary if known else "data", ())
+        return shape_of(self.metadata)
+
+
+def shape_of(metadata: Any) -> tuple[int, ...]:
+    """Shape of the primary array of a file, by its headers; empty without one."""
+    known = known_class(metadata.model_type)
+    shapes: Mapping[str, tuple[int, ...]] = metadata.shapes
+    return shapes.get(known.primary if known else "data", ())
 
 
 # A node and the index of one of its products; without a node the number of a member.

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from stpipe import naming
 from stpipe.core.configured import SKIP_PARAMETER
+from stpipe.core.headers import with_counts
 from stpipe.core.inputs import check_header, unreadable
 from stpipe.core.products import Output, Placeholder, Products, first_product
 from stpipe.core.recording import nothing
 from stpipe.core.step import Step
 from stpipe.errors import TraceError
-from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
+from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep, shape_of
 from stpipe.models import history
+from stpipe.models.flat import FlatDict
 from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     saves: list[tuple[ModelPlaceholder, str]] = field(default_factory=list)  # product, suffix
     results: list[ModelPlaceholder | PlaceholderList] = field(default_factory=list)
-    _flat: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    _flat: dict[int, FlatDict] = field(default_factory=dict)
 
     @property
     def source(self) -> Path:
@@ -176,10 +178,11 @@ class Graph:
         known = node.step.parts(given.flat_meta(), selected)
         return [ANY] if known is None else [str(label) for label in known]
 
-    def flat(self, metadata: Any) -> Mapping[str, Any]:
+    def flat(self, metadata: Any) -> FlatDict:
         """Metadata by dotted name, made once: nothing changes it while a graph is traced."""
         if id(metadata) not in self._flat:
-            self._flat[id(metadata)] = metadata.to_flat_dict()
+            flat = metadata.to_flat_dict()
+            self._flat[id(metadata)] = with_counts(flat, shape_of(metadata))
         return self._flat[id(metadata)]
 
     def placeholder(self, number: int = 0) -> ModelPlaceholder:
@@ -257,7 +260,7 @@ class ModelPlaceholder(Placeholder):
 
     def flat_meta(self) -> dict[str, Any]:
         """Metadata by dotted name."""
-        return dict(self._graph.flat(self.metadata))
+        return self._graph.flat(self.metadata).over({})
 
     def skipping(self, step: Step, reason: str) -> ModelPlaceholder:
         """The same data with a step skipped; the next product will record it."""
@@ -357,7 +360,7 @@ class PlaceholderList(Placeholder):
 
     def flat_meta(self) -> dict[str, Any]:
         """Metadata by dotted name."""
-        return dict(self._graph.flat(self.metadata))
+        return self._graph.flat(self.metadata).over({})
 
     def skipping(self, step: Step, reason: str) -> PlaceholderList:
         """The same with a step skipped; the next product will record it."""

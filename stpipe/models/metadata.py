@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stpipe.errors import ValidationError, did_you_mean
+from stpipe.models.flat import FlatDict
 from stpipe.models.formats.asdf_yaml import Tagged
 from stpipe.models.io.content import Content, flatten, lookup, put, remove
 from stpipe.models.schema.fields import Field
@@ -137,15 +138,16 @@ class HasMetadata:
         """Whether the schema describes the attribute at a dotted path."""
         return path in self._schema.fields
 
-    def to_flat_dict(self) -> dict[str, Any]:
-        """Every value that is set, by dotted path, without arrays."""
+    def to_flat_dict(self) -> FlatDict:
+        """Every value that is set, by dotted path, without arrays; others raise MetadataMissing."""
         self._content.complete()
         flat = dict(flatten(self._content.tree))
         for path in self._schema.lists:
             for number, part in enumerate(self._parts_of(path)):
                 values = part.to_flat_dict().items()
                 flat |= {f"{path}.{number}.{name}": value for name, value in values}
-        return flat
+        where = self.path or flat.get("meta.filename") or "the input"
+        return FlatDict(flat, self._schema, str(where))
 
     def info(self) -> None:
         """Print model, arrays, metadata and provenance."""

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 Limits: TypeAlias = tuple[tuple[float, float], tuple[float, float]]  # of x, then of y
+ORIENTATION = ("ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
 STEP = 32  # pixels between the points at which coordinates are computed; splines fill in the rest
 FEWEST = 10  # points along a side
 SMALLEST = 2  # pixels along a side of a mosaic
@@ -138,8 +139,13 @@ def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], options: Grid
     Returns
     -------
     Grid
+
+    Raises
+    ------
+    InputError
+        When the header does not tell how the detector is turned.
     """
-    info = {name.rpartition(".")[2]: v for name, v in meta.items() if "wcsinfo" in name}
+    info = _orientation(meta)
     corners = [corners_of(region) for region in regions]
     crval = options.crval or fiducial(np.vstack(corners))
     own = scale_at(wcs, (info["ra_ref"], info["dec_ref"]))
@@ -152,6 +158,17 @@ def grid_for(meta: FlatMetadata, wcs: WCS, regions: Sequence[str], options: Grid
     made = _projection(crval, scale, turn)
     box, shape, crpix = _extent(made, corners, crval, options)
     return Grid(_fits_wcs(wcs, (crval, crpix, scale, turn), box, shape), shape, scale * 3600, ratio)
+
+
+def _orientation(meta: FlatMetadata) -> dict[str, float]:
+    """How the detector lies on the sky."""
+    info = {name: meta.get(f"meta.wcsinfo.{name}") for name in ORIENTATION}
+    if lacking := [f"meta.wcsinfo.{name}" for name, value in info.items() if value is None]:
+        raise InputError(
+            f"{meta.get('meta.filename')} lacks {', '.join(lacking)}, by which a mosaic is turned. Add "
+            "them, or give its coordinates with output_wcs."
+        )
+    return {name: float(value) for name, value in info.items() if value is not None}
 
 
 def corners_of(region: str) -> Doubles:

@@ -40,7 +40,7 @@ def each_slit(exposure: Slits) -> Iterator[tuple[Spectral, FlatMetadata]]:
         yield exposure, meta
         return
     for slit in exposure.slits:
-        yield slit, {**meta, **slit.to_flat_dict()}
+        yield slit, slit.to_flat_dict().over(meta)
 
 
 def is_fixed_among_shutters(meta: FlatMetadata) -> bool:

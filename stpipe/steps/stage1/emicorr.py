@@ -81,7 +81,7 @@ class EmiCorrStep(RampStep):
     suffix = "emicorr"
     status = "emicorr"
     optional_reference_types = ("emicorr",)
-    prerequisites = ("meta.exposure.readpatt",)
+    prerequisites = ("meta.exposure.readpatt", "meta.subarray.xsize", "meta.subarray.xstart")
     spec = """
         skip = boolean(default=True)  # Leave this step out
         algorithm = option('sequential', 'joint', default='joint')  # How waves are fitted

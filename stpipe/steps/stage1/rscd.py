@@ -64,7 +64,7 @@ class RscdStep(RampStep):
         in_first, in_later = (limit_skip(n, exposure.shape[1]) for n in requested)
         later = 1 if meta.exposure.integration_start in (None, 1) else 0
         ranges = {"int1": (slice(0, 1), in_first)} if later else {}
-        if meta.exposure.nints > 1:
+        if (meta.exposure.nints or exposure.shape[0]) > 1:
             ranges["int2p"] = slice(later, None), in_later
         return ranges
 

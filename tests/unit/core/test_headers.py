@@ -14,6 +14,7 @@ from astropy.io import fits
 from stpipe import Detector1Pipeline, JumpStep, SuperBiasStep, models
 from stpipe.core.headers import READOUT
 from stpipe.errors import InputError
+from stpipe.graph.tracing import trace
 from stpipe.steps.stage2.resample import ResampleStep
 
 Change = Callable[..., Path]
@@ -38,16 +39,17 @@ def changed(exposures: list[Path], crds: Path, tmp_path: Path) -> Change:
 @pytest.mark.parametrize(
     ("keyword", "value", "allowed"),
     [
-        ("TGROUP", 0.0, "allowed: more than 0 to 100000 s"),
-        ("TGROUP", -5.0, "allowed: more than 0"),
-        ("TGROUP", 1e30, "allowed: more than 0"),
-        ("TFRAME", 0.0, "allowed: more than 0"),
+        ("TGROUP", 0.0, "allowed: 0.0001 to 100000 s"),
+        ("TGROUP", -5.0, "allowed: 0.0001 to"),
+        ("TGROUP", 1e-30, "allowed: 0.0001 to"),
+        ("TGROUP", 1e30, "allowed: 0.0001 to"),
+        ("TFRAME", 0.0, "allowed: 0.0001 to"),
         ("NFRAMES", 0, "allowed: whole numbers, 1 to 65535"),
         ("NFRAMES", 10**9, "allowed: whole numbers"),
         ("GROUPGAP", -1, "allowed: whole numbers, 0"),
         ("NGROUPS", 99, "but the array has 8 groups"),
         ("NINTS", 99, "but the array has 3"),
-        ("EFFINTTM", -1.0, "allowed: more than 0"),
+        ("EFFINTTM", -1.0, "allowed: 0.0001 to"),
     ],
 )
 @pytest.mark.parametrize("cls", [Detector1Pipeline, SuperBiasStep, JumpStep])
@@ -136,3 +138,15 @@ def test_members_of_a_library_are_looked_at_alike(tmp_path: Path) -> None:
     wrong = r"b_cal.fits: EFFEXPTM \(meta.exposure.exposure_time\) is -1.0, allowed: 0 to"
     with pytest.raises(InputError, match=wrong):
         ResampleStep().run(paths)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_counts_that_a_header_lacks_are_those_of_the_array(changed: Change, planned: bool) -> None:
+    """No step takes a ramp without NGROUPS for one of no groups and leaves it as it is."""
+    path = changed(NGROUPS=None, NINTS=None)
+    with fits.open(path, mode="update") as hdus:
+        del hdus[0].header["NGROUPS"], hdus[0].header["NINTS"]
+    if planned:
+        assert "jump" in [node.name for node in trace(Detector1Pipeline(), path).nodes]
+    else:
+        assert "COMPLETE" == JumpStep().run(path).meta.cal_step.jump

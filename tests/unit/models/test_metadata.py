@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from stpipe import models
-from stpipe.errors import ValidationError
+from stpipe.errors import InputError, ValidationError
 from stpipe.models.schema import validation
 from stpipe.models.schema.fields import Field
 
@@ -289,3 +289,18 @@ def test_subclasses_of_plain_types_are_stored_as_such(tmp_path: Path) -> None:
         found = models.open(model.save(tmp_path / f"x{ending}"))
         assert ["x", 1.5, 0.5, "red", 2, True] == found.get("meta.mine")
         assert "red" == found.meta.target.catalog_name
+
+
+def test_metadata_that_are_asked_for_by_name_are_there_or_named(tmp_path: Path) -> None:
+    """The file and the keyword, in one error that is also a KeyError; `get` and `in` as ever."""
+    image = models.ImageModel(np.zeros((2, 2), np.float32))
+    flat = models.open(image.save(tmp_path / "x_cal.fits")).to_flat_dict()
+    for asked in (flat, flat.over({"meta.more": 1})):
+        with pytest.raises(
+            InputError, match=r"x_cal\.fits lacks VPARITY \(meta\.wcsinfo\.vparity\)"
+        ):
+            asked["meta.wcsinfo.vparity"]
+    with pytest.raises(KeyError):
+        flat["nonsense"]
+    assert flat.get("meta.wcsinfo.vparity") is None
+    assert "meta.wcsinfo.vparity" not in flat

@@ -32,6 +32,15 @@ def test_pixel_maps_are_exact(field: Path) -> None:
     np.testing.assert_allclose(found[..., 1], y, atol=1e-6)
 
 
+def test_a_header_that_does_not_tell_how_the_detector_lies(field: Path, tmp_path: Path) -> None:
+    """It is refused by name, with the way out."""
+    with models.open(next(field.glob("cal/*_cal.fits"))) as image:
+        image.meta.wcsinfo.vparity = None
+        path = image.save(tmp_path / "x_cal.fits")
+    with pytest.raises(InputError, match=r"lacks meta\.wcsinfo\.vparity, .* output_wcs"):
+        common_grid(models.ModelLibrary([path]), [0], GridOptions())
+
+
 def test_regions_and_their_middle() -> None:
     """Across the meridian, too."""
     corners = corners_of("POLYGON ICRS  359.9 -1.0 359.9 1.0 0.1 1.0 0.1 -1.0")
