@@ -127,14 +127,19 @@ def slicer() -> CompositeFrame:
 
 
 @cache
-def shutters() -> CompositeFrame:
+def shutters(name: str = "msa_frame") -> CompositeFrame:
     """Places (m) in the plane of the shutters, and the wavelength in m.
+
+    Parameters
+    ----------
+    name : str
+        `msa` in images.
 
     Returns
     -------
     gwcs.coordinate_frames.CompositeFrame
     """
-    return _with_wavelength("msa_frame", ("x_msa", "y_msa"), "m")
+    return _with_wavelength(name, ("x_msa", "y_msa"), "m")
 
 
 @cache

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["image_wcs"]
 
 
-def image_wcs(meta: FlatMetadata, references: Mapping[str, CutReference], optics: Optics) -> WCS:
-    """The gwcs of an image: detector, sca, gwa, msa_frame, oteip, v2v3, v2v3vacorr, world.
+def image_wcs(
+    meta: FlatMetadata,
+    references: Mapping[str, CutReference],
+    optics: Optics,
+    shape: tuple[int, int],
+) -> WCS:
+    """The gwcs of an image: detector, sca, gwa, msa, oteip, v2v3, v2v3vacorr, world.
 
     Parameters
     ----------
@@ -31,6 +36,8 @@ def image_wcs(meta: FlatMetadata, references: Mapping[str, CutReference], optics
     references : mapping of CutReference
         `fore` and `ote`, unless a lamp shines.
     optics : Optics
+    shape : (rows, columns)
+        Of the array.
 
     Returns
     -------
@@ -44,9 +51,13 @@ def image_wcs(meta: FlatMetadata, references: Mapping[str, CutReference], optics
         (frames.pixels("sca"), optics.to_wheel),
         (frames.wheel(), _reflected(optics)),
     ]
-    if is_lamp(meta):
-        return WCS([*links, (frames.shutters(), None)])
-    return WCS([*links, *_to_sky(meta, references, optics.band.middle)])
+    beyond: list[Link] = [(frames.shutters("msa"), None)]
+    if not is_lamp(meta):
+        beyond = _to_sky(meta, references, optics.band.middle)
+    wcs = WCS([*links, *beyond])
+    rows, columns = shape
+    wcs.bounding_box = ((-0.5, columns - 0.5), (-0.5, rows - 0.5))
+    return wcs
 
 
 def _reflected(optics: Optics) -> Model:
@@ -80,7 +91,7 @@ def _to_sky(
     there.inverse = _at(wavelength) | Mapping((0, 1, 2, 2)) | fore.inverse & Identity(1)
     aberration, sky = to_sky(meta)
     return [
-        (frames.shutters(), there),
+        (frames.shutters("msa"), there),
         (frames.plane("oteip", ("x_oteip", "y_oteip"), "deg"), references["ote"].model),
         (v2v3_frame("v2v3"), aberration),
         (v2v3_frame("v2v3vacorr"), sky),

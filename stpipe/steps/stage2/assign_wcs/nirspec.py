@@ -6,10 +6,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
 from stpipe.science import dispersion
-from stpipe.science.wcs.nirspec.ifu import ifu_wcs, refuse_empty_detector, slice_entrances
+from stpipe.science.wcs.nirspec.ifu import (
+    ifu_wcs,
+    refuse_empty_detector,
+    s_region_of,
+    slice_entrances,
+)
 from stpipe.science.wcs.nirspec.imaging import image_wcs
 from stpipe.science.wcs.nirspec.open_slits import located
-from stpipe.science.wcs.nirspec.optics import Band, Optics, band_of, fore_optics, telescope
+from stpipe.science.wcs.nirspec.optics import Band, Optics, fore_optics, is_lamp, telescope
 from stpipe.science.wcs.nirspec.slit_wcs import slit_wcs
 
 if TYPE_CHECKING:
@@ -30,8 +35,10 @@ Limits: TypeAlias = tuple[float, float]
 def assign_image(exposure: Rates, references: References) -> None:
     """Attach the gwcs of an image of the sky."""
     meta = exposure.to_flat_dict()
-    exposure.meta.wcs = image_wcs(meta, references, Optics.of(meta, references, ()))
-    _describe(exposure, band_of(meta, references["wavelengthrange"]))
+    optics = Optics.of(meta, references, ())
+    rows, columns = exposure.shape[-2:]
+    exposure.meta.wcs = image_wcs(meta, references, optics, (rows, columns))
+    _describe_band(exposure, optics.band)
 
 
 def assign_slits(exposure: Rates, slits: list[OpenSlit], references: References) -> None:
@@ -69,6 +76,8 @@ def assign_slices(exposure: Rates, references: References, limits: Limits, *, ea
     entrances = slice_entrances(references, optics, limits)
     exposure.meta.wcs, regions = ifu_wcs(entrances, optics)
     exposure.set("regions", regions)
+    if not is_lamp(meta):
+        exposure.meta.wcsinfo.s_region = s_region_of(exposure.meta.wcs, regions)
     if each:
         slices = (
             (f"{n}", entrance, slit_wcs(entrance, optics)) for n, entrance in enumerate(entrances)
@@ -81,5 +90,10 @@ def _describe(exposure: Rates, band: Band) -> None:
     info = exposure.meta.wcsinfo
     info.specsys = BARYCENTRE
     info.dispersion_direction = dispersion.HORIZONTAL
+    _describe_band(exposure, band)
+
+
+def _describe_band(exposure: Rates, band: Band) -> None:
+    info = exposure.meta.wcsinfo
     info.spectral_order = band.order
     info.waverange_start, info.waverange_end = band.limits

@@ -147,7 +147,7 @@ class AssignWcsStep(Step):
         if self.sip_approx:
             self._approximate(image, meta)
 
-    def _approximate(self, image: RateModel, meta: FlatMetadata) -> None:
+    def _approximate(self, image: RateModel | IFUImageModel, meta: FlatMetadata) -> None:
         """Describe the gwcs in FITS keywords."""
         from stpipe.science.wcs.imaging import fits_keywords
 
@@ -177,12 +177,18 @@ class AssignWcsStep(Step):
                 self.log.warning(message, name.upper(), keywords[name], limit)
 
     def _assign_nirspec(self, image: RateModel | IFUImageModel, meta: FlatMetadata) -> None:
+        from stpipe.science.wcs.imaging import s_region
         from stpipe.science.wcs.nirspec.open_slits import open_slits
+        from stpipe.science.wcs.nirspec.optics import is_lamp
         from stpipe.steps.stage2.assign_wcs import nirspec
 
         mode, limits = modes.mode_of(meta), (self.slit_y_low, self.slit_y_high)
         if mode == "image":
             nirspec.assign_image(image, self.references)
+            if not is_lamp(meta):
+                _set_region(image, s_region(image.meta.wcs))
+                if self.sip_approx:
+                    self._approximate(image, meta)
         elif mode == "slices":
             nirspec.assign_slices(image, self.references, limits, each=self.nrs_ifu_slice_wcs)
         else:
@@ -208,6 +214,6 @@ def _kind(meta: FlatMetadata) -> str:
     return str(meta.get("meta.exposure.type")).upper()
 
 
-def _set_region(image: RateModel, region: str | None) -> None:
+def _set_region(image: RateModel | IFUImageModel, region: str | None) -> None:
     if region is not None:
         image.meta.wcsinfo.s_region = region
