@@ -6,9 +6,9 @@ import shutil
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from fields import Exposure, associate, image
 from peak_memory import peak_mb
 
@@ -16,6 +16,9 @@ from stpipe.science.mosaics.drizzle import Window
 from stpipe.science.sources.star_finder import StarFinder
 from stpipe.steps.stage3 import outlier_detection
 from stpipe.steps.stage3.outlier_detection import Layer, median_of
+
+if TYPE_CHECKING:
+    import pytest
 
 MORE = 1.25
 SIZE = 400  # of a mosaic, pixels
