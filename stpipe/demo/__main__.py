@@ -13,6 +13,7 @@ from stpipe.demo.observation import (
     FULL_FRAMES,
     NIRSPEC_BOTS,
     NIRSPEC_FS,
+    NIRSPEC_IFU,
     NIRSPEC_MOS,
     SPECTRA,
 )
@@ -29,6 +30,7 @@ MODES = {
     "nirspec-fs": NIRSPEC_FS,
     "nirspec-mos": NIRSPEC_MOS,
     "nirspec-bots": NIRSPEC_BOTS,
+    "nirspec-ifu": NIRSPEC_IFU,
 }
 
 
@@ -61,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         default="instruments",
         help="what to simulate: small exposures of four instruments; one full-frame exposure each of "
         "NIRCam and MIRI (1.5 GB); four exposures of a field of known stars, and an association for "
-        "a mosaic; the spectrum of a known star through MIRI's prism, with and without slit; the fixed "
-        "slits of NIRSpec, its shutters, or a time series in its wide slit",
+        "a mosaic; the spectrum of a known star through MIRI's prism, with and without slit; spectra "
+        "of NIRSpec: fixed slits, shutters, a time series, or an integral field (0.5 GB)",
     )
     for short in ("full", "dithers", "spectra"):
         parser.add_argument(

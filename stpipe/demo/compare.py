@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe import models
-from stpipe.demo.spectra_found import spectra_found
+from stpipe.demo.spectra_found import slices_found, spectra_found
 from stpipe.demo.truth import Truth
 from stpipe.models import dqflags
 from stpipe.system.text import counted
@@ -135,6 +135,11 @@ def _mosaic_lines(folder: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _spectrum_lines(folder: Path) -> Iterator[tuple[str, bool]]:
+    for path in sorted(folder.glob("cal/*_cal.fits")):
+        truth = folder / "truth" / f"{path.name.removesuffix('_cal.fits')}_spectra.fits"
+        if truth.exists() and models.open_metadata(path).model_type == "IFUImageModel":
+            found = slices_found(path, truth)
+            yield f"{path} {found.slit}: {found}", found.unbiased
     for path in sorted(folder.glob("cal/*_x1d*.fits")):
         root = path.stem.rpartition("_")[0]
         truth = folder / "truth" / f"{root}_spectra.fits"

@@ -65,7 +65,7 @@ _EXTENSIONS: Final = {
 }
 
 _ABSENT: Final = (
-    *("abvegaoffset", "bkg", "chromcorr", "emicorr", "ifufore", "ifupost", "ifuslicer"),
+    *("abvegaoffset", "bkg", "chromcorr", "emicorr"),
     *("pastasoss", "persat", "pictureframe", "refpix", "regions", "sirskernel"),
     *("trapdensity", "trappars", "wfssbkg"),
     *("pars-assignwcsstep", "pars-backgroundstep", "pars-extract1dstep", "pars-flatfieldstep"),

@@ -292,6 +292,18 @@ def _star(observation: Observation) -> dict[str, Any]:
     )
 
 
+def _open(observation: Observation, setting: Setting) -> dict[str, Any]:
+    """What says which slits are open."""
+    if setting.has_names:
+        return {"meta.instrument.fixed_slit": setting.slits[0].name}
+    if setting.has_slices:
+        return {}
+    return {
+        "meta.instrument.msa_metadata_file": metafile(observation),
+        "meta.instrument.msa_metadata_id": METADATA_ID,
+    }
+
+
 def metafile(observation: Observation) -> str:
     """Name of the metafile of the shutters."""
     return f"{observation.root.split('_')[0]}_{observation.exposure:02d}_msa.fits"
@@ -302,19 +314,15 @@ def _in_slits(observation: Observation, setting: Setting) -> dict[str, Any]:
     nominal, reading, _ = rays.SENSOR
     target, *_ = setting.slits
     x, y = (target.star and target.star.place) or (0.0, 0.0)
-    shutters = {
-        "meta.instrument.msa_metadata_file": metafile(observation),
-        "meta.instrument.msa_metadata_id": METADATA_ID,
-    }
-    slit = {"meta.instrument.fixed_slit": target.name}
+    kind = {"NRS_MSASPEC": "UNKNOWN", "NRS_IFU": "EXTENDED"}
     return {
-        **(shutters if setting.has_shutters else slit),
+        **_open(observation, setting),
         "meta.instrument.gwa_xtilt": reading,
         "meta.instrument.gwa_ytilt": nominal,
         "meta.instrument.gwa_tilt": 37.0,
         "meta.wcsinfo.velosys": rays.VELOCITY,
         "meta.visit.tsovisit": setting.follows_time,
-        "meta.target.source_type_apt": "UNKNOWN" if setting.has_shutters else "POINT",
+        "meta.target.source_type_apt": kind.get(setting.exposure_type, "POINT"),
         "meta.dither.x_offset": x * target.opening.width * SKY_SCALE * 3600,
         "meta.dither.y_offset": y * target.opening.height * SKY_SCALE * 3600,
         "meta.dither.primary_type": "NONE",

@@ -17,7 +17,13 @@ from stpipe.demo.detectors import (
 )
 from stpipe.demo.field import Pointing
 from stpipe.demo.lrs import Slit
-from stpipe.demo.nirspec.settings import BRIGHT_OBJECT, FIXED_SLITS, SHUTTERS, Setting
+from stpipe.demo.nirspec.settings import (
+    BRIGHT_OBJECT,
+    FIXED_SLITS,
+    INTEGRAL_FIELD,
+    SHUTTERS,
+    Setting,
+)
 
 __all__ = [
     "DEMO",
@@ -26,6 +32,7 @@ __all__ = [
     "FULL_FRAMES",
     "NIRSPEC_BOTS",
     "NIRSPEC_FS",
+    "NIRSPEC_IFU",
     "NIRSPEC_MOS",
     "PROGRAM",
     "SPECTRA",
@@ -174,6 +181,11 @@ NIRSPEC_BOTS: Final = (
     ),
 )
 """A time series of a star in the wide slit of NIRSpec."""
+
+NIRSPEC_IFU: Final = (
+    replace(plan("NIRSPEC", subarray=FULL, ngroups=4, seed=14), spectrum=INTEGRAL_FIELD),
+)
+"""A nebula through the integral-field unit of NIRSpec."""
 
 FULL_FRAMES: Final = (
     replace(plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6), exposure=3),

@@ -9,7 +9,7 @@ import numpy as np
 
 from stpipe import models
 from stpipe.demo.json_reference import JsonReference
-from stpipe.demo.nirspec import rays, transforms
+from stpipe.demo.nirspec import rays, slices, transforms
 from stpipe.demo.nirspec.light import WIDTH
 from stpipe.demo.nirspec.response import (
     MEGAJANSKY,
@@ -127,6 +127,57 @@ def _msa(setting: Setting) -> models.DataModel:
     return reference
 
 
+def _ifuslicer(setting: Setting) -> models.DataModel | None:
+    from astropy.modeling.models import Identity
+
+    if not setting.has_slices:
+        return None
+    reference = models.IFUSlicerModel()
+    reference.model = Identity(2)
+    rows = [(n + 1, slices.at_slicer(n), 0.0, *slices.SIZE) for n in range(slices.SLICES)]
+    reference.set("data", np.array(rows, _PLACE))
+    return reference
+
+
+def _ifupost(setting: Setting) -> models.DataModel | None:
+    """From the slicer to the plane of the shutters, without distortion."""
+    from astropy.modeling.models import Polynomial2D, Shift
+
+    if not setting.has_slices:
+        return None
+    reference = models.IFUPostModel()
+    for number, slit in enumerate(setting.slits):
+        middle = Shift(-slices.at_slicer(number)) & Shift(0.0)
+        transform = {
+            "linear": middle | _from_slicer() | Shift(slit.opening.x) & Shift(slit.opening.y),
+            "xpoly": Polynomial2D(1, c1_0=1.0),
+            "ypoly": Polynomial2D(1, c0_1=1.0),
+            "xpoly_distortion": Polynomial2D(1),
+            "ypoly_distortion": Polynomial2D(1),
+        }
+        reference.set(f"slice_{number}", transform)
+    return reference
+
+
+def _from_slicer() -> Any:
+    from astropy.modeling.models import Scale
+
+    x, y = slices.SCALE
+    return Scale(x) & Scale(y)
+
+
+def _ifufore(setting: Setting) -> models.DataModel | None:
+    """From the slicer to where the sky would be in the plane of the shutters."""
+    from astropy.modeling.models import Mapping
+
+    if not setting.has_slices:
+        return None
+    place = Mapping((0, 1), n_inputs=3)
+    transform = place | _from_slicer()
+    transform.inverse = place | _from_slicer().inverse
+    return _transform(models.IFUFOREModel(), transform)
+
+
 def _all_shutters() -> Table:
     """Places of the shutters of a quadrant from the first one: along x, then along y."""
     found = np.zeros(ROWS * COLUMNS, _PLACE)
@@ -150,10 +201,12 @@ def _msaoper(setting: Setting) -> JsonReference | None:
     return JsonReference({**header, "msaoper": failed})
 
 
-def _wavecorr(setting: Setting) -> models.DataModel:
+def _wavecorr(setting: Setting) -> models.DataModel | None:
     """By how many pixels light of a place across a slit is beside that of its middle."""
     from astropy.modeling.models import Tabular2D
 
+    if setting.has_slices:
+        return None
     reference = models.WaveCorrModel()
     waves = np.linspace(rays.BAND[0] - 1e-8, rays.BAND[1] + 1e-8, 24)
     apertures = []
@@ -183,8 +236,8 @@ def _apertures(setting: Setting) -> dict[str, Slit]:
 
 
 def _photom(setting: Setting) -> models.DataModel:
-    shutters = setting.has_shutters
-    reference = models.NrsMosPhotomModel() if shutters else models.NrsFsPhotomModel()
+    fixed = setting.has_names
+    reference = models.NrsFsPhotomModel() if fixed else models.NrsMosPhotomModel()
     waves = np.linspace(*rays.BAND, 300)
     rows = [
         {
@@ -202,11 +255,11 @@ def _photom(setting: Setting) -> models.DataModel:
 
 
 def _area(setting: Setting) -> models.DataModel:
-    reference = (
-        models.NirspecMosAreaModel() if setting.has_shutters else models.NirspecSlitAreaModel()
-    )
+    model = models.NirspecSlitAreaModel if setting.has_names else models.NirspecMosAreaModel
+    reference = models.NirspecIfuAreaModel() if setting.has_slices else model()
     rows = [
-        {**_place(slit), "pixarea": pixel_area(slit.opening) / ARCSEC2} for slit in setting.slits
+        {**_place(slit, setting), "pixarea": pixel_area(slit.opening) / ARCSEC2}
+        for slit in setting.slits
     ]
     reference.area_table = _table(reference, "area_table", rows)
     return reference
@@ -269,7 +322,7 @@ def _pathloss(setting: Setting) -> models.DataModel:
 
 
 def _by_name(setting: Setting) -> list[dict[str, Any]]:
-    return [{"name": slit.name} for slit in setting.slits]
+    return [{"name": "IFU"}] if setting.has_slices else [{"name": s.name} for s in setting.slits]
 
 
 def _by_neighbours() -> list[dict[str, Any]]:
@@ -293,7 +346,9 @@ def _barshadow(setting: Setting) -> models.DataModel | None:
 # --- extraction ----------------------------------------------------------------------------------
 
 
-def _extract1d(setting: Setting) -> JsonReference:
+def _extract1d(setting: Setting) -> JsonReference | None:
+    if setting.has_slices:
+        return None
     header = {"REFTYPE": "EXTRACT1D", "TELESCOP": "JWST", "INSTRUME": "NIRSPEC"}
     if setting.has_shutters:
         return JsonReference({**header, "apertures": [{"id": "ANY", "extract_width": APERTURE}]})
@@ -318,10 +373,12 @@ def _middle_row(slit: Slit) -> float:
     return float(np.ceil(pixels) / 2)
 
 
-def _apcorr(setting: Setting) -> models.DataModel:
+def _apcorr(setting: Setting) -> models.DataModel | None:
     """All light of a star over that within some rows around it."""
     from scipy.special import erf
 
+    if setting.has_slices:
+        return None
     shutters = setting.has_shutters
     reference = models.NrsMosApcorrModel() if shutters else models.NrsFsApcorrModel()
     waves, sizes, phases = (
@@ -351,8 +408,10 @@ def _apcorr(setting: Setting) -> models.DataModel:
     return reference
 
 
-def _place(slit: Slit) -> dict[str, Any]:
+def _place(slit: Slit, setting: Setting) -> dict[str, Any]:
     """What rows of pixel areas are selected by."""
+    if setting.has_slices:
+        return {"slice_id": int(slit.name)}
     if slit.shutters is None:
         return {"slit_id": slit.name}
     place = slit.shutters
@@ -362,7 +421,7 @@ def _place(slit: Slit) -> dict[str, Any]:
 def _configurations(setting: Setting) -> list[dict[str, str]]:
     """What rows of a table are selected by: filter, grating, and slits."""
     known = {name: setting.optics[f"meta.instrument.{name}"] for name in ("filter", "grating")}
-    if setting.has_shutters:
+    if not setting.has_names:
         return [known]
     return [{**known, "slit": slit.name} for slit in setting.slits]
 
@@ -389,6 +448,9 @@ MAKERS: Final[Mapping[str, Callable[[Setting], Any]]] = MappingProxyType(
         "msa": _msa,
         "fore": _fore,
         "ote": _ote,
+        "ifuslicer": _ifuslicer,
+        "ifupost": _ifupost,
+        "ifufore": _ifufore,
         "msaoper": _msaoper,
         "wavecorr": _wavecorr,
         "fflat": _fflat,
@@ -401,5 +463,5 @@ MAKERS: Final[Mapping[str, Callable[[Setting], Any]]] = MappingProxyType(
     }
 )
 """How each type of reference file is made."""
-OPTICS: Final = tuple(list(MAKERS)[:8])
+OPTICS: Final = tuple(list(MAKERS)[:11])
 """The types that coordinates are made of."""

@@ -10,8 +10,19 @@ import numpy as np
 
 from stpipe.demo.nirspec.rays import Doubles, Opening
 from stpipe.demo.nirspec.shutters import Shutters
+from stpipe.demo.nirspec.slices import SLICES, opening
 
-__all__ = ["BRIGHT_OBJECT", "FIXED", "FIXED_SLITS", "SHUTTERS", "SKY", "Setting", "Slit", "Source"]
+__all__ = [
+    "BRIGHT_OBJECT",
+    "FIXED",
+    "FIXED_SLITS",
+    "INTEGRAL_FIELD",
+    "SHUTTERS",
+    "SKY",
+    "Setting",
+    "Slit",
+    "Source",
+]
 
 LINES: Final = MappingProxyType({1.083: 1.4, 1.282: 2.0, 1.557: 1.0, 1.746: 1.6})
 """Wavelength of emission lines in um, and their peaks over the continuum."""
@@ -110,6 +121,16 @@ class Setting:
         return self.exposure_type == "NRS_MSASPEC"
 
     @property
+    def has_slices(self) -> bool:
+        """Whether the slits are slices of an integral field."""
+        return self.exposure_type == "NRS_IFU"
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the slits are fixed ones, which references know by name."""
+        return not (self.has_shutters or self.has_slices)
+
+    @property
     def follows_time(self) -> bool:
         """Whether it is a time series."""
         return self.exposure_type == "NRS_BRIGHTOBJ"
@@ -166,3 +187,13 @@ BRIGHT_OBJECT: Final = Setting(
     (Slit("S1600A1", FIXED["S1600A1"], Source(0.06, 0.3, place=(0.03, -0.1)), wide=True),),
 )
 """A star in the wide slit, for a time series."""
+
+INTEGRAL_FIELD: Final = Setting(
+    "NRS_IFU",
+    10,
+    tuple(
+        Slit(str(number), opening(number), Source(400.0 + 20 * number, 0.3 - 0.02 * number))
+        for number in range(SLICES)
+    ),
+)
+"""A nebula, brighter and bluer from slice to slice."""

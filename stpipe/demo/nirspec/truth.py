@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["save_spectra"]
 
-STEP: Final = 5e-5
+STEP: Final = 1e-4
 """Between wavelengths, um."""
 
 

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from stpipe.engine.array_store import FinishedArray
     from stpipe.models import CubeModel, DataModel, ImageModel, RampModel
 
-__all__ = ["RampOrRates", "RateModel", "as_model", "integrations_of", "is_cube", "is_ramp"]
+__all__ = [
+    "RATES",
+    "RampOrRates",
+    "RateModel",
+    "as_model",
+    "integrations_of",
+    "is_cube",
+    "is_ramp",
+]
+
+RATES = ("ImageModel", "IFUImageModel", "CubeModel")  # what the fit of ramps makes
 
 RateModel: TypeAlias = "ImageModel | CubeModel"
 RampOrRates: TypeAlias = "RampModel | ImageModel | CubeModel"

@@ -8,6 +8,7 @@ import numpy as np
 
 from stpipe.core.step import Step
 from stpipe.references.opened import metadata_of
+from stpipe.science.ramps.integrations import RATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ class GainScaleStep(Step):
     suffix = "gain_scale"
     status = "gain_scale"
     refines = True
-    input_models = ("ImageModel", "CubeModel")
+    input_models = RATES
     optional_reference_types = ("gain",)
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:

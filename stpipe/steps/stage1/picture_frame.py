@@ -15,7 +15,7 @@ from stpipe.references.metafile import METAFILE, select_metafile
 from stpipe.science.background.levels import Clipping
 from stpipe.science.background.scene_mask import background_mask
 from stpipe.science.ramps.fitting import draft_rates
-from stpipe.science.ramps.integrations import as_model, integrations_of, is_ramp
+from stpipe.science.ramps.integrations import RATES, as_model, integrations_of, is_ramp
 from stpipe.science.wcs.nirspec import science_regions
 from stpipe.science.wcs.nirspec.science_regions import ScienceRegions
 
@@ -55,7 +55,7 @@ class PictureFrameStep(Step):
     alias = "picture_frame"
     suffix = "picture_frame"
     status = "picture_frame"
-    input_models = ("RampModel", "ImageModel", "CubeModel", "IFUImageModel")
+    input_models = ("RampModel", *RATES)
     reference_types = ("pictureframe",)
     optional_reference_types = ("gain", "readnoise", *science_regions.REFERENCES, METAFILE)
     prerequisites = ("meta.exposure.type",)
@@ -83,7 +83,7 @@ class PictureFrameStep(Step):
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """The frame, and what draft rates of ramps need."""
-        rates = meta.get("meta.model_type") in self.input_models[1:]
+        rates = meta.get("meta.model_type") in RATES
         drafts = ("gain", "readnoise") if _is_full(meta) and not rates else ()
         return ("pictureframe", *drafts, *self._for_regions(meta))
 

@@ -18,6 +18,8 @@ from stpipe.errors import InputError
 from stpipe.pipelines.detector1 import Detector1Pipeline
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.pipelines.image3 import Image3Pipeline
+from stpipe.science.wcs.nirspec.modes import references_of
+from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.imprint import ImprintStep
@@ -184,3 +186,22 @@ def test_a_plan_asks_for_the_members_that_are_used(
     path = association(tmp_path, one=members)
     done = run("strun", "calwebb_image3", path, "--dry-run", cwd=tmp_path)
     assert "no.fits" not in done.stdout
+
+
+def test_what_a_header_names_is_beside_the_exposure(tmp_path: Path) -> None:
+    """The metafile of shutters, for a product of another name and in another folder, too."""
+    folder = tmp_path / "exposures"
+    folder.mkdir()
+    exposure = models.ImageModel(np.zeros((4, 4), np.float32))
+    exposure.meta.instrument.msa_metadata_file = "jw01_msa.fits"
+    exposure.meta.exposure.type = "NRS_MSASPEC"
+    exposure.save(folder / "jw01_rate.fits")
+    (folder / "jw01_msa.fits").touch()
+    path = association(tmp_path, one=[(folder / "jw01_rate.fits", "science")])
+
+    step = AssignWcsStep(**{f"override_{name}": "N/A" for name in references_of("shutters")})
+    (assignment,) = assignments(AssignWcsStep, path)
+    with assignment.opened(step) as opened:
+        selected = step.select_references(opened.to_flat_dict())
+    assert folder / "jw01_msa.fits" == selected["msametafile"].path
+    assert "one.fits" == str(step.context.source)

@@ -14,6 +14,7 @@ import pytest
 
 from stpipe import models
 from stpipe.demo import DEMO
+from stpipe.demo.nirspec import files as nirspec
 from stpipe.demo.reference_files import REFERENCE_TYPES
 from stpipe.models import open_metadata
 
@@ -49,6 +50,7 @@ NONE_FOR = {
     "MIRI": {"superbias"},
 }
 PRISM = {"specwcs", "extract1d"}  # of MIRI's spectra alone
+SPECTRA = PRISM | {*nirspec.MAKERS, "sflat", "dflat"} - {"photom", "apcorr"}
 NEVER = ("refpix", "emicorr", "sirskernel", "pars-jumpstep", "pars-detector1pipeline")
 
 
@@ -94,7 +96,7 @@ def test_client_finds_every_reference_of_every_exposure(
     for observation, found in zip(DEMO, answers[0], strict=True):
         instrument = observation.detector.instrument
         for reftype in REFERENCE_TYPES:
-            if reftype in NONE_FOR[instrument] | PRISM:
+            if reftype in NONE_FOR[instrument] | SPECTRA:
                 assert "n/a" in found[reftype].lower(), (instrument, reftype)
             else:
                 path = Path(found[reftype])
@@ -115,6 +117,29 @@ def test_spectra_have_references_of_their_own(series_folder: Path) -> None:
     )
     with models.open(found["photom"]) as photom:
         assert "MirLrsPhotomModel" == type(photom).__name__
+
+
+@pytest.mark.parametrize(
+    ("mode", "lacking"),
+    [
+        ("fs", {"msaoper", "barshadow", "ifuslicer", "ifupost", "ifufore"}),
+        ("bots", {"msaoper", "barshadow", "ifuslicer", "ifupost", "ifufore"}),
+        ("mos", {"ifuslicer", "ifupost", "ifufore"}),
+    ],
+)
+def test_spectra_of_nirspec_have_all_that_they_need(
+    nirspec_folder: Any, mode: str, lacking: set[str]
+) -> None:
+    """Optics, flats, what passes slits, and how to extract; others are N/A."""
+    folder = nirspec_folder(mode)
+    (path,) = folder.glob("uncal/*_uncal.fits")
+    header = open_metadata(path).to_flat_dict()
+    plain = {n: v for n, v in header.items() if isinstance(v, str | int | float | bool)}
+    types = [*nirspec.MAKERS, "sflat", "dflat"]
+    ((found,), _) = ask(folder, [plain], types)
+
+    assert lacking == {name for name in types if "n/a" in found[name].lower()}
+    assert all(Path(found[name]).is_file() for name in types if name not in lacking)
 
 
 def test_types_that_the_demo_lacks_are_not_applicable(answers: Answers) -> None:

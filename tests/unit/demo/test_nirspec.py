@@ -10,10 +10,11 @@ import pytest
 from stpipe.demo.headers import keywords
 from stpipe.demo.nirspec import rays
 from stpipe.demo.nirspec.files import MAKERS
-from stpipe.demo.nirspec.settings import FIXED_SLITS, SHUTTERS, Setting, Slit
+from stpipe.demo.nirspec.settings import FIXED_SLITS, INTEGRAL_FIELD, SHUTTERS, Setting, Slit
 from stpipe.demo.nirspec.shutters import shadow
-from stpipe.demo.observation import NIRSPEC_FS, NIRSPEC_MOS
-from stpipe.science.wcs.nirspec.optics import Optics, telescope
+from stpipe.demo.observation import NIRSPEC_FS, NIRSPEC_IFU, NIRSPEC_MOS
+from stpipe.science.wcs.nirspec.ifu import slice_entrances
+from stpipe.science.wcs.nirspec.optics import Optics, fore_optics, telescope
 from stpipe.science.wcs.nirspec.slit_wcs import shutter_entrance, slit_wcs
 from stpipe.science.wcs.nirspec.slits import OpenSlit
 
@@ -61,6 +62,28 @@ def test_references_are_the_optics_that_light_goes_through(
     there = wcs.get_transform("slit_frame", "detector")(np.full(along.shape, 0.3), along, waves)
     np.testing.assert_allclose(across, there[0], atol=1e-6)
     np.testing.assert_allclose(up, there[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [0, 17])
+def test_slices_are_where_light_of_them_falls(number: int) -> None:
+    """The chain through the slicer, whose sky has another scale than the slits behind it."""
+    (observation,) = NIRSPEC_IFU
+    kinds = {*OPTICS, "ifuslicer", "ifupost", "ifufore"} - {"msa"}
+    references: Any = {name: MAKERS[name](INTEGRAL_FIELD) for name in kinds}
+    meta = keywords(observation)
+    optics = Optics.of(meta, references, fore_optics(meta, references))
+    entrance = slice_entrances(references, optics, (-0.55, 0.55))[number]
+    wcs = slit_wcs(entrance, optics)
+    along, waves, column, row = on_detector(INTEGRAL_FIELD.slits[number], observation, 0.0)
+
+    _, found, wavelength = wcs.get_transform("detector", "slit_frame")(column, row)
+    np.testing.assert_allclose(along, found, atol=1e-9)
+    np.testing.assert_allclose(waves, wavelength, rtol=1e-10)
+    ra, dec, _ = wcs.get_transform("slit_frame", "world")(
+        np.zeros(2), np.array([-0.5, 0.5]), np.full(2, 1.4e-6)
+    )
+    height = np.hypot((ra[1] - ra[0]) * np.cos(np.deg2rad(dec[0])), dec[1] - dec[0]) * 3600
+    assert pytest.approx(3.0, abs=0.01) == float(height)
 
 
 @pytest.mark.parametrize("slit", [*FIXED_SLITS.slits, *SHUTTERS.slits], ids=lambda s: s.name)

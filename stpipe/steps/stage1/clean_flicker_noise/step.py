@@ -21,7 +21,7 @@ from stpipe.science.background.levels import Clipping, background_level, clip_to
 from stpipe.science.background.scene_mask import background_mask, non_science
 from stpipe.science.background.stripes import stripes
 from stpipe.science.ramps.fitting import draft_rates
-from stpipe.science.ramps.integrations import as_model, integrations_of, is_ramp
+from stpipe.science.ramps.integrations import RATES, as_model, integrations_of, is_ramp
 from stpipe.science.wcs.nirspec import science_regions
 from stpipe.science.wcs.nirspec.science_regions import ScienceRegions
 from stpipe.steps.stage1.clean_flicker_noise import nsclean
@@ -85,7 +85,7 @@ class CleanFlickerNoiseStep(Step):
     alias = "clean_flicker_noise"
     suffix = "clean_flicker_noise"
     status = "clean_flicker_noise"
-    input_models = ("RampModel", "ImageModel", "CubeModel", "IFUImageModel")
+    input_models = ("RampModel", *RATES)
     optional_reference_types = (
         *("flat", "gain", "readnoise", "pastasoss"),
         *science_regions.REFERENCES,
@@ -140,7 +140,7 @@ class CleanFlickerNoiseStep(Step):
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """Those for draft rates of ramps, and the flat field where it is used."""
-        rates = meta.get("meta.model_type") in self.input_models[1:]
+        rates = meta.get("meta.model_type") in RATES
         drafts = self.autoparam or self.user_mask is None or self._by_median_image
         kind = meta.get("meta.exposure.type") if self.mask_science_regions else None
         flat = self.apply_flat_field or self.autoparam or kind == MIRI_IMAGES
