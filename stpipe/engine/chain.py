@@ -59,9 +59,7 @@ Model = TypeVar("Model", bound="DataModel")
 BAND_BYTES = 8_000_000  # of float32 data: little of it is halo, and it stays in cache
 BLOCK_BYTES = 4_000_000  # the same of some integrations, which have no halo if all rows fit
 THINNEST = 24  # rows; thinner bands would be mostly halo
-NARROWEST = (
-    96  # columns of the thinnest bands; of longer exposures they have some integrations only
-)
+NARROWEST = 96  # columns of the thinnest bands with all integrations
 FLAGS_ROWS = 8  # rows of a long exposure in which most groups have an unflagged pixel
 
 
@@ -172,6 +170,11 @@ class Chain:
         tiles = zip(arrays["data"].tiles(), arrays["groupdq"].tiles(), strict=True)
         for (pixels, data), (_, groupdq) in tiles:
             yield pixels, *finite(data[..., None, :], groupdq[..., None, :])
+
+    def beside_series(self, planes: int) -> Series:
+        """Room for values (planes, rows, columns) of the pixels, float64, in tiles as `series` has."""
+        series: Series = _arrays(self.ramp)["data"]
+        return series.beside(planes, np.dtype(np.float64))
 
     # --- running ---------------------------------------------------------------------------------
 

@@ -143,9 +143,9 @@ class Series(Stored):
     table: _Table = None  # type: ignore[assignment] # fields of the base have no defaults
 
     def tiles(self) -> Iterator[tuple[slice, Array]]:
-        """Pixels, numbered row by row, and their samples (integrations, ..., pixels), for reading.
+        """Pixels, numbered row by row, and their samples (integrations, ..., pixels).
 
-        An array is valid until the next one.
+        An array is valid until the next one; what is written into it is kept.
         """
         pixels = self.shape[-2] * self.shape[-1]
         for number, samples in enumerate(self.table.samples):
@@ -153,6 +153,10 @@ class Series(Stored):
             end = min(start + self.table.width, pixels)
             yield slice(start, end), samples[..., : end - start]
             self.table.let_go()
+
+    def beside(self, planes: int, dtype: np.dtype[Any]) -> Series:
+        """An array (planes, rows, columns) in the same tiles, of zeros, to be filled by tiles."""
+        return _Table((planes, *self.shape[-2:]), dtype, self.table.width).series()
 
     def read(self, dtype: np.dtype[Any] | None = None) -> Array:
         """The whole array."""

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from stpipe.engine.chain import Chain
     from stpipe.engine.rectangle import Rectangle
+    from stpipe.engine.series import Series
     from stpipe.references.opened import References
     from stpipe.science.arrays import Booleans, Doubles, Floats, GroupBits
 
-__all__ = ["QuietRanges", "find_quiet_ranges", "flag_outside"]
+__all__ = ["QuietRanges", "StoredRanges", "find_quiet_ranges", "flag_outside"]
 
 JUMPS = dqflags.JUMP_DET | dqflags.DO_NOT_USE
 
@@ -37,10 +38,23 @@ class QuietRanges:
     medians: Doubles  # of all signed differences (rows, columns)
     signed: bool  # the ranges are of differences with their sign
 
+    @classmethod
+    def of(cls, planes: Doubles, *, signed: bool) -> QuietRanges:
+        """From lower and upper ends and medians (planes, rows, columns), one after the other."""
+        count = len(planes) // 2
+        return cls(planes[:count], planes[count:-1], planes[-1], signed)
+
+
+@dataclass(frozen=True)
+class StoredRanges:
+    """The ranges of all pixels, in a scratch file."""
+
+    planes: Series
+    signed: bool
+
     def part(self, place: Rectangle) -> QuietRanges:
         """Those of a rectangle."""
-        at = place.section
-        return QuietRanges(self.lower[at], self.upper[at], self.medians[at], self.signed)
+        return QuietRanges.of(self.planes.section(place.section), signed=self.signed)
 
 
 def find_quiet_ranges(
@@ -49,7 +63,7 @@ def find_quiet_ranges(
     rules: Mapping[str, float | bool],
     clipping: tuple[float, bool] | None,
     suspects: Booleans,
-) -> tuple[QuietRanges, Booleans]:
+) -> tuple[StoredRanges, Booleans]:
     """Ranges of all pixels of a long exposure, and groups in which every pixel is a jump.
 
     Parameters
@@ -66,35 +80,24 @@ def find_quiet_ranges(
     suspects
         Groups (integrations, groups) in which every pixel may be a jump; without clipping none is.
     """
-    _, ngroups, rows, columns = exposure.shape
     by_difference = clipping is not None and clipping[1]
-    form = (ngroups - 1 if by_difference else 1, rows, columns)
-    quiet = QuietRanges(
-        np.empty(form),
-        np.empty(form),
-        np.empty(form[1:]),
-        clipping is not None or bool(rules["single_pass"]),
-    )
+    ranges = exposure.shape[1] - 1 if by_difference else 1
+    signed = clipping is not None or bool(rules["single_pass"])
+    stored = StoredRanges(exposure.beside_series(2 * ranges + 1), signed)
     gain = references["gain"].data.reshape(1, -1)
     noise2 = np.square(references["readnoise"].data.reshape(1, -1) * gain)
     if clipping is None:
         suspects = np.zeros_like(suspects)
-    for pixels, data, groupdq in exposure.series():
-        here = _of_pixels(quiet, pixels)
+    tiles = zip(exposure.series(), stored.planes.tiles(), strict=True)
+    for (pixels, data, groupdq), (_, planes) in tiles:
+        here = QuietRanges.of(planes[:, None], signed=signed)
         own = rows_of(gain[:, pixels])
         found = here.lower, here.upper, here.medians
         _kernels.find_quiet(data, groupdq, own, noise2[:, pixels], rules, clipping, *found)
         if suspects.any():
             flags = flag_outside(data, groupdq, own, here)
             suspects = suspects & has(flags, JUMPS).all(axis=(2, 3))
-    return quiet, suspects
-
-
-def _of_pixels(quiet: QuietRanges, pixels: slice) -> QuietRanges:
-    """Views of the ranges of pixels that are numbered row by row, as one row."""
-    lower, upper = (a.reshape(len(a), 1, -1)[..., pixels] for a in (quiet.lower, quiet.upper))
-    medians = quiet.medians.reshape(1, -1)[:, pixels]
-    return QuietRanges(lower, upper, medians, quiet.signed)
+    return stored, suspects
 
 
 def flag_outside(data: Floats, groupdq: GroupBits, gain: Floats, quiet: QuietRanges) -> GroupBits:

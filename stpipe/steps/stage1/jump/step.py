@@ -20,7 +20,7 @@ from stpipe.steps.stage1.jump.large_events import (
     flag_showers,
     flag_snowballs,
 )
-from stpipe.steps.stage1.jump.quiet_ranges import QuietRanges, find_quiet_ranges, flag_outside
+from stpipe.steps.stage1.jump.quiet_ranges import StoredRanges, find_quiet_ranges, flag_outside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -335,7 +335,7 @@ class JumpSearch:
     after: list[AfterJump]
     intervals: int  # between usable groups, over all pixels
     clipping: Clipping | None = None
-    quiet: QuietRanges | None = None  # of long exposures, found beforehand
+    quiet: StoredRanges | None = None  # of long exposures, found beforehand
 
 
 @dataclass(frozen=True)
