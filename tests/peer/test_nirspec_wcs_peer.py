@@ -65,9 +65,9 @@ def files(case: Case, folder: Path) -> tuple[Path, dict[str, str]]:
     for name, value in case.header.items():
         exposure.set(f"meta.{name}", value)
     if case.kind == "NRS_AUTOFLAT":
-        exposure.meta.instrument.msa_metadata_file = nirspec_optics.metafile(
-            folder / "x_msa.fits"
-        ).name
+        # The peer looks for the metafile of a lamp in the current folder.
+        metafile = nirspec_optics.metafile(folder / "x_msa.fits")
+        exposure.meta.instrument.msa_metadata_file = str(metafile)
         exposure.meta.instrument.msa_metadata_id = 5
     references = {
         **nirspec_optics.optics(**case.optics),
@@ -91,10 +91,11 @@ def same_coordinates(expected: Any, found: Any, x: Any, y: Any) -> None:
     back = [wcs.get_transform(frames[-1], first) for wcs in (expected, found)]
     there = expected.get_transform(first, frames[-1])(x, y)
     if len(there) < 3:
-        # The way back of the peer takes a place for the wavelength of an image.
+        # The way back of the peer takes a place for the wavelength of an image. That of the
+        # collimator's reference is good to half a pixel.
         middle = (abs(x - 1024) < 500) & (abs(y - 1024) < 500)
         pixels = back[1](*(axis[middle] for axis in there))
-        np.testing.assert_allclose(pixels, (x[middle], y[middle]), rtol=0, atol=0.1)
+        np.testing.assert_allclose(pixels, (x[middle], y[middle]), rtol=0, atol=0.5)
     elif frames[-1] != "msa":
         known = np.isfinite(there[-1])
         one, other = (way(*(axis[known] for axis in there)) for way in back)
@@ -149,6 +150,9 @@ def test_images_and_slices(peer_step: Peer, tmp_path: Path, name: str) -> None:
 def test_slits(peer_step: Peer, tmp_path: Path, name: str) -> None:
     """One gwcs for each slit, in its cutout."""
     source, parameters = files(SLITS[name], tmp_path)
+    with models.open(source) as exposure:
+        exposure.err = exposure.var_poisson = exposure.var_rnoise = np.ones_like(exposure.data)
+        exposure.save(source)
     theirs = peer_step(
         "jwst.assign_wcs:AssignWcsStep", source, **parameters, override_regions="N/A"
     )
