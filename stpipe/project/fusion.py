@@ -52,8 +52,8 @@ def _joins(graph: Graph, node: Node, fuses: Callable[[str], bool]) -> bool:
     before, index = node.inputs[0]
     if before is None or isinstance(before, Part) or before.products[0].many or before.side:
         return False
-    if index or node.step.takes_many or isinstance(node.step, LookStep):
-        return False
+    if index or len(node.inputs) > 1 or node.step.takes_many or isinstance(node.step, LookStep):
+        return False  # a job reads the files of its first step alone
     readers = [n for n in graph.nodes if any(maker is before for maker, _ in n.inputs)]
     wanted = [*graph.results, *(product for product, _ in graph.saves)]
     return (

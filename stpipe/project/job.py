@@ -137,13 +137,15 @@ def read(configuration: Configuration) -> Settings:
 def run(step: Step, job: Mapping[str, Any], sources: Sequence[str | Path]) -> Any:
     """Run a job's steps on files, with its references and its notes of skipped steps."""
     inputs.note(Path(source) for source in sources if not integrity.is_product(source))
-    first, *more = _arguments(sources, [int(n) for n in job.get("arguments", "0")])
-    for section in job.get("before", {}).values():
+    before = list(job.get("before", {}).values())
+    reads = before[0]["job"] if before else job  # the files are what the first step takes
+    arguments = _arguments(sources, [int(n) for n in reads.get("arguments", "0")])
+    for section in before:
         inner = _step(section)
         inner.use(chained=True)
-        made = _run(inner, section["job"], first)
-        first = made[0] if isinstance(made, Products) else made
-    return _run(step, job, first, *more)
+        made = _run(inner, section["job"], *arguments)
+        arguments = [made[0] if isinstance(made, Products) else made]
+    return _run(step, job, *arguments)
 
 
 def save(step: Step, result: Any, source: str | Path, ends: Sequence[str] = ()) -> None:
