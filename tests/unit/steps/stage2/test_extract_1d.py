@@ -179,8 +179,8 @@ def test_what_cannot_be_extracted_is_refused(exposure: Any) -> None:
     image.wavelength = np.full(image.shape, np.nan, np.float32)
     with pytest.raises(InputError, match="no pixel of the aperture has a wavelength"):
         Extract1dStep().run(image)
-    image.meta.exposure.type = "NRS_FIXEDSLIT"
-    with pytest.raises(InputError, match=r"calwebb_spec2: .*NRS_FIXEDSLIT are not supported"):
+    image.meta.exposure.type = "NRC_TSGRISM"
+    with pytest.raises(InputError, match=r"calwebb_spec2: .*NRC_TSGRISM are not supported"):
         Spec2Pipeline().run(image)
     image.meta.exposure.type = "NIS_SOSS"
     with pytest.raises(InputError, match=r"NIS_SOSS are not supported, allowed: MIR_LRS"):

@@ -116,9 +116,20 @@ def test_shutters_have_spectra_of_their_own(references: dict[str, str]) -> None:
         expected = before.data / (spectrum * pixels(slit, wave(X, Y)))
         good = LIT & (before.dq == 0)
         np.testing.assert_allclose(expected[good], slit.data[good], rtol=5e-6)
-    exposure.slits[0].quadrant = 5
-    with pytest.raises(InputError, match="in quadrant 5, of which the fflat reference has 4"):
+    exposure.slits[0].quadrant = 6
+    with pytest.raises(InputError, match="in quadrant 6, of which the fflat reference has 4"):
         FlatFieldStep(**overrides(references, "quadrants")).run(exposure)
+
+
+def test_fixed_slits_among_shutters_are_not_used(references: dict[str, str]) -> None:
+    """References of shutters do not have them."""
+    exposure = nirspec_slits.shutters()
+    exposure.slits[0].quadrant = 5
+    fixed, *others = FlatFieldStep(**overrides(references, "quadrants")).run(exposure).slits
+
+    assert (fixed.dq & 1 != 0).all()
+    assert np.isnan(fixed.data).all()
+    assert all(np.isfinite(slit.data).any() for slit in others)
 
 
 def test_point_sources_keep_what_light_that_fills_the_slit_would_have(
