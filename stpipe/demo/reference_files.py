@@ -27,6 +27,8 @@ from stpipe.demo.json_reference import JsonReference
 from stpipe.demo.lrs import Slit
 from stpipe.demo.nirspec import files as nirspec
 from stpipe.demo.nirspec.response import spectrograph
+from stpipe.demo.nirspec.response_files import FLAT_ERROR as SLIT_FLAT_ERROR
+from stpipe.demo.nirspec.response_files import fast_variation
 from stpipe.demo.nirspec.settings import Setting
 from stpipe.demo.observation import Observation
 from stpipe.demo.optics import APERTURES, ARCSEC2, distortion_model, megajansky
@@ -298,11 +300,11 @@ def _sflat(setup: Setup) -> models.DataModel | None:
 
 def _finish_flat(reference: models.DataModel, setup: Setup) -> None:
     """Errors and flags of a flat that does not vary with the wavelength but slowly."""
-    reference.err = np.full_like(reference.data, nirspec.FLAT_ERROR)
+    reference.err = np.full_like(reference.data, SLIT_FLAT_ERROR)
     dead = setup.pixels.dq & dqflags.DEAD > 0
     dq = np.where(dead, dqflags.NO_FLAT_FIELD, dqflags.GOOD).astype(np.uint32)
     reference.dq = np.broadcast_to(dq, reference.data.shape)
-    reference.flat_table = nirspec.fast_variation(reference, np.ones_like)
+    reference.flat_table = fast_variation(reference, np.ones_like)
 
 
 def _photom(setup: Setup) -> models.DataModel | None:
