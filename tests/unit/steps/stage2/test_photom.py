@@ -72,7 +72,7 @@ def describe(name: str) -> dict[str, str]:
 
 
 def test_slices_are_divided_by_their_own_area(tmp_path: Path) -> None:
-    """MJy/sr, with the sensitivity of the day; ends of the table count beyond them; NON_SCIENCE outside."""
+    """MJy/sr, with the sensitivity of the day; ends of the table count beyond them."""
     image = models.IFUImageModel(np.ones((3, 4), np.float32))
     for name in ("err", "var_poisson", "var_rnoise"):
         image.set(name, np.ones((3, 4), np.float32))
