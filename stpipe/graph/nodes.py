@@ -88,8 +88,8 @@ class Member:
 
 
 def shape_of(metadata: Any) -> tuple[int, ...]:
-    """Shape of the primary array of a file, by its headers; empty without one."""
-    known = known_class(metadata.model_type)
+    """Shape of the primary array of a model, or of a file by its headers; empty without one."""
+    known = known_class(getattr(metadata, "model_type", type(metadata).__name__))
     shapes: Mapping[str, tuple[int, ...]] = metadata.shapes
     return shapes.get(known.primary if known else "data", ())
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stpipe import naming
 from stpipe.models import dqflags
 from stpipe.steps.stage2.extract_1d.product import Spectrum, source_type, table_of
 
@@ -23,7 +24,6 @@ __all__ = ["slitless_spectra"]
 
 _OF_SOURCE = ("source_ra", "source_dec", "source_xpos", "source_ypos")
 _OF_EXPOSURE = {
-    "filename": "meta.filename",
     "group_id": "meta.group_id",
     "dispersion_direction": "meta.wcsinfo.dispersion_direction",
     "exposure_time": "meta.exposure.exposure_time",
@@ -52,6 +52,7 @@ def slitless_spectra(exposure: Slits, spectra: Sequence[Spectrum]) -> WFSSMultiS
         rows = [(found.get(number), sources[number]) for number in sorted(sources)]
         _fill(part, rows)
         part.spectral_order = order
+        part.filename = naming.split(str(meta.get("meta.filename"))).root  # whatever its suffix
         for name, path in _OF_EXPOSURE.items():
             if meta.get(path) is not None:
                 part.set(name, meta[path])
