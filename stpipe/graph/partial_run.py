@@ -72,6 +72,9 @@ class _OnDisk(Graph):
 
     suffixes: tuple[str, ...] = ()  # of the products of parts that the run starts from
 
+    def _check(self, step: Step, given: ModelPlaceholder | PlaceholderList) -> None:
+        """Nothing: exposures were checked when the whole pipeline was traced."""
+
     def labels(
         self, node: Node, given: ModelPlaceholder, selected: Mapping[str, Reference]
     ) -> list[str]:

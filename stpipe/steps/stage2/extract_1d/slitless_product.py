@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stpipe import naming
 from stpipe.models import dqflags
 from stpipe.steps.stage2.extract_1d.product import Spectrum, source_type, table_of
 
@@ -52,7 +51,6 @@ def slitless_spectra(exposure: Slits, spectra: Sequence[Spectrum]) -> WFSSMultiS
         rows = [(found.get(number), sources[number]) for number in sorted(sources)]
         _fill(part, rows)
         part.spectral_order = order
-        part.filename = naming.split(str(meta.get("meta.filename"))).root  # whatever its suffix
         for name, path in _OF_EXPOSURE.items():
             if meta.get(path) is not None:
                 part.set(name, meta[path])
