@@ -60,6 +60,7 @@ def parameters(folder: Path, slit: str, exposure: Any) -> dict[str, dict[str, An
             "filteroffset": "N/A",
         },
         "flat_field": {"flat": flat(folder / "flat.fits", exposure)},
+        "pathloss": {"pathloss": "N/A"},
         "photom": {"photom": photom(folder / "photom.fits", ("linear",)), "area": "N/A"},
         "extract_1d": {
             "extract1d": extract1d(folder / "extract1d.json", slit, **entry),
