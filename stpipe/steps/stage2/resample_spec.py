@@ -149,6 +149,7 @@ def _describe(slit: SlitModel | Part, meta: FlatMetadata, rectified: Mosaic) -> 
         values["meta.photometry.pixelarea_arcsecsq"] = area / grid.ratio / ARCSEC2
     if (region := meta.get("meta.wcsinfo.s_region")) is not None:
         values["meta.wcsinfo.s_region"] = slit_outline(region, grid)
+    whole = type(slit).__name__ == "SlitModel"  # parts have no header of their own
     for path, value in values.items():
-        if path in slit.schema.metadata:
+        if whole or path in slit.schema.metadata:
             slit.set(path, value)
