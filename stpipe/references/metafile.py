@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from stpipe.errors import InputError
 from stpipe.references.selection import FixedResolver, Reference, Resolver, override
@@ -16,19 +16,30 @@ __all__ = ["METAFILE", "select_metafile"]
 METAFILE = "msametafile"  # its reference type
 
 
-def select_metafile(
-    given: str | None, resolver: Resolver, source: Path | None, meta: FlatMetadata
-) -> Reference:
+class Run(Protocol):
+    """What is known of the run of a step."""
+
+    @property
+    def resolver(self) -> Resolver:
+        """What selects references; that of a plan knows the metafile."""
+
+    @property
+    def source(self) -> Path | None:
+        """The file of the exposure."""
+
+    @property
+    def origin(self) -> Path | None:
+        """The exposure as it came, where its file is a product of the run."""
+
+
+def select_metafile(given: str | None, run: Run, meta: FlatMetadata) -> Reference:
     """The metafile of an exposure: that of the user, of the plan, or the one beside the exposure.
 
     Parameters
     ----------
     given : str or None
         What the user says with `override_msametafile`.
-    resolver : Resolver
-        Of the run; that of a plan knows the file.
-    source : Path or None
-        The file of the exposure.
+    run : Run
     meta : mapping
         Metadata of the exposure by dotted name; MSAMETFL names the metafile.
 
@@ -45,9 +56,9 @@ def select_metafile(
     """
     if given:
         return override(METAFILE, given)
-    if isinstance(resolver, FixedResolver):
-        return resolver.select(meta, (METAFILE,))[METAFILE]
-    return Reference(METAFILE, _beside(source, meta), origin="MSAMETFL")
+    if isinstance(run.resolver, FixedResolver):
+        return run.resolver.select(meta, (METAFILE,))[METAFILE]
+    return Reference(METAFILE, _beside(run.origin or run.source, meta), origin="MSAMETFL")
 
 
 def _beside(source: Path | None, meta: FlatMetadata) -> Path:

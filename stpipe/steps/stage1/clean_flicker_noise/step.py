@@ -159,8 +159,8 @@ class CleanFlickerNoiseStep(Step):
         """The metafile of the shutters is an input that is tracked and recorded as references are."""
         selected = super().select_references(meta)
         if self._for_regions(meta) and science_regions.needs_metafile(meta):
-            given, context = getattr(self, f"override_{METAFILE}", None), self.context
-            selected[METAFILE] = select_metafile(given, context.resolver, context.source, meta)
+            given = getattr(self, f"override_{METAFILE}", None)
+            selected[METAFILE] = select_metafile(given, self.context, meta)
         return selected
 
     @property

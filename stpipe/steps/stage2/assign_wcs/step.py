@@ -102,8 +102,7 @@ class AssignWcsStep(Step):
         selected = super().select_references(meta)
         if _kind(meta) in modes.TYPES and modes.mode_of(meta) == "shutters":
             given = getattr(self, f"override_{METAFILE}", None)
-            context, exposure = self.context, self.context.origin or self.context.source
-            selected[METAFILE] = select_metafile(given, context.resolver, exposure, meta)
+            selected[METAFILE] = select_metafile(given, self.context, meta)
         return selected
 
     def not_applicable(self, selected: Mapping[str, Reference]) -> str:

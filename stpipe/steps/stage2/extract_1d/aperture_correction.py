@@ -11,9 +11,9 @@ from stpipe.errors import ReferenceMissing
 if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.opened import CutReference
-    from stpipe.science.arrays import Doubles
+    from stpipe.science.arrays import Booleans, Doubles
 
-__all__ = ["aperture_correction", "find_entry"]
+__all__ = ["aperture_correction", "beyond_table", "find_entry"]
 
 _KEYS = {
     "subarray": "meta.subarray.name",
@@ -52,7 +52,8 @@ def find_entry(reference: CutReference, meta: FlatMetadata) -> np.void:
 def aperture_correction(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
     """The factor from the light in apertures to all light of a point source.
 
-    Linear between the sizes and wavelengths of the table, and constant beyond them.
+    Linear between the sizes and wavelengths of the table, and constant beyond them; tables of NIRSpec
+    have none beyond their wavelengths, where the factor is 1.
 
     Parameters
     ----------
@@ -77,6 +78,15 @@ def aperture_correction(entry: np.void, size: Doubles, wavelength: Doubles) -> D
     return found
 
 
+def beyond_table(entry: np.void, wavelength: Doubles) -> Booleans:
+    """Where a table of NIRSpec has no correction; nowhere of other tables."""
+    if "pixphase" not in (entry.dtype.names or ()):
+        return np.zeros(np.shape(wavelength), dtype=bool)
+    known: Doubles = np.asarray(entry["wavelength"][: int(entry["nelem_wl"])], dtype=np.float64)
+    beyond: Booleans = (wavelength < known.min()) | (wavelength > known.max())
+    return beyond
+
+
 def _by_phase(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
     """The same by a table of NIRSpec, whose sizes may depend on the wavelength; 1 beyond it."""
     waves, sizes = int(entry["nelem_wl"]), int(entry["nelem_size"])
@@ -92,7 +102,7 @@ def _by_phase(entry: np.void, size: Doubles, wavelength: Doubles) -> Doubles:
     part = (asked - rows[low]) / np.where(high > low, rows[high] - rows[low], 1.0)
     here = [t[:, low] + part * (t[:, high] - t[:, low]) for t in (limits, at_phase)]
     found = _interpolated(size, here[0], here[1])
-    return np.where(asked == wavelength, found, 1.0)
+    return np.where(beyond_table(entry, wavelength), 1.0, found)
 
 
 def _interpolated(asked: Doubles, at: Doubles, values: Doubles) -> Doubles:

@@ -231,6 +231,7 @@ class Extract1dStep(Step):
         table, place = spectrum.table, spectrum.place
         from stpipe.steps.stage2.extract_1d.aperture_correction import (
             aperture_correction,
+            beyond_table,
             find_entry,
         )
 
@@ -241,8 +242,10 @@ class Extract1dStep(Step):
         if str(reference.sizeunit).startswith("arcsec"):
             size = size * self._width_of_pixel(wcs, place, float(spectrum.wavelength.min()))
         factor = aperture_correction(entry, size, waves)
-        if beyond := int(np.count_nonzero(factor == 1)):
-            self.log.warning("The apcorr reference has no correction for %d values", beyond)
+        if beyond := int(np.count_nonzero(beyond_table(entry, waves))):
+            self.log.warning(
+                "The apcorr reference does not have the wavelengths of %d values", beyond
+            )
         for name in [n for n in table if n.startswith(("FLUX", "SURF", "SB"))]:
             table[name] = table[name] * (factor**2 if "_VAR_" in name else factor)
 

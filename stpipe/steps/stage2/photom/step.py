@@ -91,11 +91,10 @@ class PhotomStep(Step):
         if row is None:
             if meta.get("name") is not None:
                 self.log.warning("No entry for %s; the spectrum is not used", described(meta))
-                image.dq = image.dq | np.uint32(dqflags.DO_NOT_USE)
-                assign(image, values_of(image), image.dq)
+                assign(image, values_of(image), image.dq | np.uint32(dqflags.DO_NOT_USE))
             return False
-        loss = time_correction(coefficients_of(photom, row), meta)
-        loss = loss if self.apply_time_correction else 1.0
+        laws = coefficients_of(photom, row) if self.apply_time_correction else {}
+        loss = time_correction(laws, meta)
         self._describe_area(image, meta)
         entry = self._entry(photom.phot_table[row], image, meta, loss)
         image.meta.photometry.conversion_megajanskys = entry.conversion
