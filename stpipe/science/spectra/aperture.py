@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
-
-    from stpipe.science.arrays import Doubles, Item
+    from stpipe.science.arrays import Doubles
 from stpipe.system.safe_yaml import whole_number
 
 __all__ = [
@@ -31,7 +29,6 @@ __all__ = [
     "centre",
     "find_aperture",
     "odd_smoothing",
-    "turned",
 ]
 
 ANY = "ANY"
@@ -243,23 +240,6 @@ def centre(weights: Doubles, row: int | None = None) -> tuple[float, float]:
     along, across = np.indices(chosen.shape)
     start = row or 0
     return float((along * chosen).sum() / total) + start, float((across * chosen).sum() / total)
-
-
-def turned(array: npt.NDArray[Item], direction: int) -> npt.NDArray[Item]:
-    """The last two axes as (along, across), of an image whose wavelengths run in `direction`.
-
-    Parameters
-    ----------
-    array : (..., rows, columns)
-    direction : {1, 2}
-        DISPAXIS: 1 along rows, 2 along columns.
-
-    Returns
-    -------
-    (..., along, across) of the dtype of `array`
-        A view.
-    """
-    return np.swapaxes(array, -1, -2) if direction == HORIZONTAL else array
 
 
 # --- reference files --------------------------------------------------------------------------------

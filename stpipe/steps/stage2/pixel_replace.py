@@ -10,8 +10,8 @@ from stpipe.core.step import Step
 from stpipe.errors import InputError
 from stpipe.models import dqflags
 from stpipe.science.arrays import has
+from stpipe.science.dispersion import turned
 from stpipe.science.invalid_pixels import values_of
-from stpipe.science.spectra.aperture import turned
 from stpipe.science.spectra.replacement import along_gradient, by_profile
 from stpipe.science.spectra.slits import Slits, each_slit
 

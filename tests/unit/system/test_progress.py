@@ -107,7 +107,8 @@ def test_a_user_sees_it(exposures: list[Path], tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW_STEP)
     niriss = next(path for path in exposures if "nis" in path.name)
     code = (
-        "import sys; from stpipe.engine import chain; chain.BAND_BYTES = chain.THINNEST = 8;"
+        "import sys; from stpipe.engine import chain;"
+        "chain.BAND_BYTES = chain.BLOCK_BYTES = 8; chain.THINNEST = 1;"
         "from stpipe.cli.strun.main import main; sys.exit(main())"
     )
     words = ["slow.py:SlowStep", str(niriss), "--log-file=run.log"]

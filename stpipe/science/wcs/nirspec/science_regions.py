@@ -16,7 +16,7 @@ from stpipe.science.wcs.nirspec.ifu import DETECTOR, ifu_wcs, refuse_empty_detec
 from stpipe.science.wcs.nirspec.modes import mode_of, references_of
 from stpipe.science.wcs.nirspec.open_slits import located, open_slits
 from stpipe.science.wcs.nirspec.optics import Optics
-from stpipe.science.wcs.nirspec.slit_wcs import pixels_in
+from stpipe.science.wcs.nirspec.slit_wcs import cutout_pixels
 from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class ScienceRegions:
         elif kind in TYPES:
             slits = _slits(rates, meta, references, selected)
             for slit in slits:
-                found[pixels_in(slit["wcs"].bounding_box.bounding_box(order="F"))] = True
+                found[cutout_pixels(slit["wcs"].bounding_box.bounding_box(order="F"))] = True
             if kind == SHUTTERS and all(slit["quadrant"] != FIXED_QUADRANT for slit in slits):
                 found[FIXED_ROWS] = True
         if kind in self.shutters and not _is_done(meta, "msa_flagging"):

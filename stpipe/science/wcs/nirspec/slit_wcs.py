@@ -8,7 +8,7 @@ the way back light of any place goes through the collimator that all slits share
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor
+from math import floor
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -36,7 +36,6 @@ __all__ = [
     "cutout_wcs",
     "falls_on_detector",
     "lit",
-    "pixels_in",
     "place_of_row",
     "shutter_entrance",
     "slit_wcs",
@@ -241,22 +240,6 @@ def bounding_box(wcs: WCS, entrance: Entrance, optics: Optics) -> Box:
     box = _padded(x, y)
     rows, _ = lit(wcs, box)
     return _padded(x, rows) if rows.size else box
-
-
-def pixels_in(box: Box) -> tuple[slice, slice]:
-    """The rows and columns of pixels whose middle is in a box.
-
-    Parameters
-    ----------
-    box : ((float, float), (float, float)), pixels from 0
-        Limits of x, then of y.
-
-    Returns
-    -------
-    rows, columns : slice
-    """
-    columns, rows = (slice(ceil(low), floor(high) + 1) for low, high in box)
-    return rows, columns
 
 
 def lit(wcs: WCS, box: Box) -> tuple[Indices, Indices]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
-from stpipe.science.dispersion import HORIZONTAL
+from stpipe.science.dispersion import HORIZONTAL, turned
 from stpipe.science.exposure_types import (
     LRS,
     NIRSPEC_SLITS,
@@ -19,7 +19,7 @@ from stpipe.science.exposure_types import (
     supported_type,
 )
 from stpipe.science.invalid_pixels import VALUES, match_invalid
-from stpipe.science.spectra.aperture import Aperture, centre, find_aperture, odd_smoothing, turned
+from stpipe.science.spectra.aperture import Aperture, centre, find_aperture, odd_smoothing
 from stpipe.science.spectra.box_extraction import Background, Extraction, extract
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.wavelengths import wavelengths

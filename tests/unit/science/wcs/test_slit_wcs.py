@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stpipe.science.wcs.nirspec.slit_wcs import cutout_pixels, pixels_in
+from stpipe.science.wcs.nirspec.slit_wcs import cutout_pixels
 
 # Limits of x and y of slits, and first column and row, from 0, and shape that jwst cuts out for them.
 CUTOUTS = [
@@ -25,16 +25,3 @@ def test_slits_are_cut_out_where_jwst_does(
     rows, columns = cutout_pixels(box)
     assert start == (columns.start, rows.start)
     assert shape == (rows.stop - rows.start, columns.stop - columns.start)
-
-
-@pytest.mark.parametrize(("box", "start", "shape"), CUTOUTS)
-def test_pixels_in_a_box_have_their_middle_there(
-    box: tuple[tuple[float, float], tuple[float, float]],
-    start: tuple[int, int],
-    shape: tuple[int, int],
-) -> None:
-    """Unlike those of the cutout."""
-    del start, shape
-    for pixels, (low, high) in zip(reversed(pixels_in(box)), box, strict=True):
-        assert low <= pixels.start < low + 1
-        assert high - 1 < pixels.stop - 1 <= high
