@@ -60,7 +60,7 @@ def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
     Of many exposures it is a folder of files by number. `peer_step("read", path)` opens and validates
     a file there with warnings as errors; `peer_step("mask", path, n_sigma=...)` is the mask of the
-    background of rates.
+    background of rates; `peer_step("frames", path, inputs=...)` are coordinates, as `np.load` reads.
     """
     interpreter = os.environ.get("PEER_PYTHON")
     if not interpreter:
@@ -85,7 +85,7 @@ def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
             count += 1
             output = folder / f"{count:03d}.fits"
             given = [str(s) for s in source] if isinstance(source, list) else str(source)
-            do = step if step in ("read", "mask") else "run"
+            do = step if step in ("read", "mask", "frames") else "run"
             request = {"do": do, "step": step, "input": given}
             request |= {"output": str(output), "parameters": parameters}
             process.stdin.write(json.dumps(request) + "\n")

@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.table import Table
 from jwst.datamodels import ModelLibrary
 
@@ -55,6 +56,28 @@ def mask(request: dict[str, Any]) -> None:
     datamodels.ImageModel(data=found.astype("f4")).save(request["output"])
 
 
+def frames(request: dict[str, Any]) -> None:
+    """Save coordinates in each frame of a gwcs, and the pixels that those of the last are of.
+
+    `inputs` are those of the gwcs, `only` the frames if not all. With wavelengths there is a way back.
+    """
+    from stdatamodels.jwst import datamodels
+
+    given = request["parameters"]
+    inputs = [np.array(axis) for axis in given["inputs"]]
+    with datamodels.open(request["input"]) as model:
+        first, *names = model.meta.wcs.available_frames
+        found = {"frames": np.array([first, *names])}
+        for name in given.get("only", names):
+            there = model.meta.wcs.get_transform(first, name)(*inputs)
+            found[name] = np.array(np.broadcast_arrays(*there))
+        if "only" not in given and names[-1] != "msa" and len(found[names[-1]]) > 2:
+            way = model.meta.wcs.get_transform(names[-1], first)
+            found["back"] = np.array(way(*(found[names[-1]])))
+    with Path(request["output"]).open("wb") as file:
+        np.savez(file, **found)
+
+
 def read(request: dict[str, Any]) -> None:
     """Open a product as the peer would, with warnings as errors, validate it and save it again."""
     from stdatamodels.jwst import datamodels
@@ -76,7 +99,7 @@ def main() -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                {"run": run, "read": read, "mask": mask}[request["do"]](request)
+                {"run": run, "read": read, "mask": mask, "frames": frames}[request["do"]](request)
             answer = "done"
         except Exception:  # noqa: BLE001 - the test shows it
             answer = json.dumps(traceback.format_exc())

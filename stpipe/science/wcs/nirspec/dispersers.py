@@ -197,7 +197,9 @@ def rotation(angles: Sequence[float], axes: str) -> Model:
     """
     from astropy.modeling.models import RotationSequence3D
 
-    return RotationSequence3D(list(angles), axes_order=axes)
+    # asdf-astropy cannot write a sequence of one: astropy takes its only angle for a number.
+    still = "z" if axes[-1] != "z" else "x"
+    return RotationSequence3D([*angles, 0.0], axes_order=axes + still)
 
 
 def wheel_angles(meta: FlatMetadata, reference: CutReference) -> list[float]:
