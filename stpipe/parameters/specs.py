@@ -16,7 +16,16 @@ from configobj.validate import ValidateError, Validator
 if TYPE_CHECKING:
     from stpipe.parameters.declaration import Declaration
 
-__all__ = ["OVERRIDE", "PATHS", "UNIVERSAL", "UNIVERSAL_SPEC", "ExplainedError", "Rule", "rules"]
+__all__ = [
+    "OVERRIDE",
+    "PATHS",
+    "UNIVERSAL",
+    "UNIVERSAL_SPEC",
+    "USERS_OWN",
+    "ExplainedError",
+    "Rule",
+    "rules",
+]
 
 
 # Parameters of every step.
@@ -33,6 +42,9 @@ UNIVERSAL_SPEC = """
 
 
 UNIVERSAL = frozenset(re.findall(r"^\s*(\w+) =", UNIVERSAL_SPEC, re.MULTILINE))
+# Of the parameters of every step, only `skip` decides which science is done: what parameter files of
+# CRDS, or the history of a product, say of the others is not heard.
+USERS_OWN = UNIVERSAL - {"skip"}
 
 
 OVERRIDE = "override_"
