@@ -14,6 +14,8 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import InputError, ValidationError
+from stpipe.models import describe
+from stpipe.models.compare import compare
 
 ENDINGS = [".fits", ".fits.gz", ".asdf"]
 CRDS = Path(__file__).parents[5] / "shared/data/crds_jwst/references/jwst"
@@ -181,3 +183,27 @@ def test_every_region_keeps_its_transform(tmp_path: Path, ending: str) -> None:
     for copied in (path, models.open(path).save(tmp_path / f"y{ending}")):
         with models.open(copied) as again:
             np.testing.assert_allclose(expected, again.meta.wcs(columns, rows), rtol=1e-14)
+
+
+def test_transforms_within_themselves(tmp_path: Path) -> None:
+    """As the inverse of an inverse is, in products of jwst: copied, written, compared and shown."""
+    cycle = b"""#ASDF 1.0.0
+#ASDF_STANDARD 1.6.0
+%YAML 1.1
+--- !<tag:stsci.edu:asdf/core/asdf-1.1.0>
+meta:
+  model_type: ImageModel
+  wcs: &way !<tag:nowhere.org:jwst/odd-1.0.0>
+    inverse: !<tag:nowhere.org:jwst/odd-1.0.0>
+      inverse: *way
+      con: !<tag:stsci.edu:asdf/core/ndarray-1.1.0> {source: 'fits:CON,1'}
+...
+"""
+    (tmp_path / "x.asdf").write_bytes(cycle)
+    with models.open(tmp_path / "x.asdf") as opened:
+        first, second = (
+            m.save(tmp_path / n) for m, n in ((opened, "a.asdf"), (opened.copy(), "b.asdf"))
+        )
+    with models.open(first) as one, models.open(second) as again:
+        assert [] == compare(one, again)
+        assert "<odd>" == describe.describe(again)["metadata"]["meta.wcs"]
