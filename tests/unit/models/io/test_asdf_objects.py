@@ -54,6 +54,35 @@ def test_coordinates_are_live_objects(wcs: Any, tmp_path: Path, ending: str) -> 
     assert wcs(1, 2) == other.meta.wcs(1, 2)
 
 
+def test_nodes_are_those_of_the_asdf_library(wcs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What converts objects directly makes the nodes, and the objects, that the library makes."""
+    from astropy.modeling import models as shapes
+    from gwcs.selector import LabelMapperArray, RegionsSelector
+
+    from stpipe.models.io import asdf_conversion
+    from stpipe.models.io.asdf_objects import comparable, revived, serialised
+
+    table = shapes.Tabular1D([1.0, 2.0], [3.0, 4.0], bounds_error=False)
+    there = table & shapes.Polynomial1D(2, c0=0.1, c2=3.0)
+    there.inverse = shapes.Identity(2)
+    labels = LabelMapperArray(np.arange(12, dtype=np.int32).reshape(3, 4))
+    slices = RegionsSelector(("x", "y"), ("u", "v"), {1: there, 2: there}, labels)
+    wcs.bounding_box = ((0, 3), (0, 2))
+    objects = [wcs, {"same": wcs, "parts": [there, slices]}, there]
+    (direct,) = serialised({"": objects}).values()
+    assert asdf_conversion.nodes_of(objects) is not None
+    assert direct[0] is direct[1]["same"]
+    made = revived(direct, "", None)
+    assert made[0] is made[1]["same"]
+    assert wcs(1, 2) == made[0](1, 2)
+    monkeypatch.setattr(asdf_conversion, "nodes_of", lambda _: None)
+    (usual,) = serialised({"": objects}).values()
+    assert comparable(usual, None) == comparable(direct, None)
+    assert comparable(objects, None) == comparable(made, None)
+    monkeypatch.setattr(asdf_conversion, "object_of", lambda _: None)
+    assert comparable(objects, None) == comparable(revived(usual, "", None), None)
+
+
 def test_copies_share_transforms_and_nothing_else_of_coordinates(wcs: Any) -> None:
     """Boxes and lists of transforms are a copy's own, whichever of both is changed; so are lists."""
     from astropy.modeling import models as shapes
