@@ -19,7 +19,7 @@ import numpy as np
 from stpipe.errors import InputError, ValidationError
 from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.asdf_yaml import Tagged, TaggedDict
-from stpipe.models.io import asdf_tree
+from stpipe.models.io import asdf_conversion, asdf_tree
 from stpipe.models.io.asdf_blocks import attach_blocks, document_end
 from stpipe.models.storage.arrays import Stored, read_only
 from stpipe.models.storage.source import Source
@@ -137,6 +137,8 @@ def _replaced(node: object, known: dict[int, Any], copies: dict[int, Any]) -> An
 def _nodes(objects: list[Any]) -> list[Any]:
     import asdf
 
+    if (direct := asdf_conversion.nodes_of(objects)) is not None:
+        return direct
     stream = io.BytesIO()
     file = asdf.AsdfFile()
     file["objects"] = (
@@ -156,6 +158,8 @@ def _nodes(objects: list[Any]) -> list[Any]:
 def _objects(value: object, tags: set[str], what: str) -> Any:
     import asdf
 
+    if (direct := asdf_conversion.object_of(value)) is not None:
+        return direct
     manager = asdf.AsdfFile().extension_manager
     unknown = sorted(
         t for t in tags if not t.startswith(asdf_yaml.YAML) and not manager.handles_tag(t)

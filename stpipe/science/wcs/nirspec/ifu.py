@@ -10,7 +10,7 @@ import numpy.typing as npt
 from stpipe.errors import NoProduct
 from stpipe.science.wcs.imaging import polygon
 from stpipe.science.wcs.nirspec import frames
-from stpipe.science.wcs.nirspec.slit_wcs import Entrance, bounding_box, lit, place_of_row, slit_wcs
+from stpipe.science.wcs.nirspec.slit_wcs import Entrance, lit_pixels, place_of_row, slit_wcs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,7 +143,7 @@ def ifu_wcs(entrances: list[Entrance], optics: Optics) -> tuple[WCS, Labels]:
 
 def _mark(regions: Labels, number: int, wcs: WCS, entrance: Entrance, optics: Optics) -> bool:
     """Give the pixels that a slice lights its number; false when there are none."""
-    seen = lit(wcs, bounding_box(wcs, entrance, optics))
+    seen = lit_pixels(wcs, entrance, optics)
     regions[seen] = number
     return bool(seen[0].size)
 
