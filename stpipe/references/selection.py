@@ -7,7 +7,7 @@ to the exposure's subarray.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -40,6 +40,7 @@ class Reference:
     path: Path | None
     context: str = ""  # CRDS context that selected it; empty for an override
     origin: str = "override"  # what selected it, if not CRDS
+    pending: bool = False  # a product of a project's plan, which need not be there yet
 
     @property
     def recorded_name(self) -> str:
@@ -108,18 +109,24 @@ def override(reference_type: str, value: str) -> Reference:
     return Reference(reference_type, located(path))
 
 
-def listed(name: str, paths: Iterable[str]) -> dict[str, Reference]:
+def listed(name: str, paths: Iterable[str], pending: Collection[str] = ()) -> dict[str, Reference]:
     """Exposures that a parameter lists, as references: inputs that are tracked and recorded like them.
 
-    They are `name`_1 and so on.
+    They are `name`_1 and so on. Those that are `pending` are made by jobs of a project before they
+    are read.
 
     Raises
     ------
     ReferenceMissing
-        When one of the files is not there.
+        When one of the others is not there.
     """
     named = ((f"{name}_{number}", path) for number, path in enumerate(paths, 1))
-    return {reference_type: override(reference_type, path) for reference_type, path in named}
+    return {
+        reference_type: Reference(reference_type, Path(path), pending=True)
+        if path in pending
+        else override(reference_type, path)
+        for reference_type, path in named
+    }
 
 
 @dataclass(frozen=True)
