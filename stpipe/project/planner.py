@@ -36,7 +36,7 @@ from stpipe.project.steps import HookStep, LookStep, SaveStep
 from stpipe.project.unsupported import refuse
 from stpipe.references.checksums import sha256
 from stpipe.references.crds import CrdsResolver
-from stpipe.references.selection import Reference
+from stpipe.references.selection import FIXED_SLIT, Reference
 from stpipe.system.software import VERSION
 
 __all__ = ["Entry", "Planner"]
@@ -89,8 +89,8 @@ class Planner:
     def _pipelines(self) -> list[type[Step]]:
         found = self.project.pipelines()
         if isinstance(self._resolver, CrdsResolver):
-            types = (pipeline.all_reference_types() for pipeline in found)
-            self._resolver.expect(frozenset[str]().union(*types))
+            types = frozenset[str]().union(*(cls.all_reference_types() for cls in found))
+            self._resolver.expect(t for t in types if not t.startswith(FIXED_SLIT))
         return found
 
     @cached_property

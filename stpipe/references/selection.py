@@ -8,7 +8,7 @@ to the exposure's subarray.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
 
 __all__ = [
+    "FIXED_SLIT",
     "Candidate",
     "Explanation",
     "FixedResolver",
@@ -27,9 +28,11 @@ __all__ = [
     "Resolver",
     "listed",
     "override",
+    "select",
 ]
 
 NOT_APPLICABLE = "N/A"
+FIXED_SLIT = "fixed_slit_"  # before types that are for NIRSpec's fixed slits among shutters
 
 
 @dataclass(frozen=True)
@@ -157,4 +160,25 @@ class FixedResolver:
         return Explanation("plan", {}, (Candidate(name, {}),))
 
 
-# --- what a step sees ------------------------------------------------------------------------------
+def select(resolver: Resolver, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
+    """A `Reference` for each of `types`; those of fixed slits as for an exposure of such slits.
+
+    Raises
+    ------
+    ReferenceMissing
+        When there is none for one.
+    """
+    wanted = list(types)
+    if isinstance(resolver, FixedResolver):
+        return resolver.select(meta, wanted)
+    fixed = [t.removeprefix(FIXED_SLIT) for t in wanted if t.startswith(FIXED_SLIT)]
+    found = resolver.select(meta, [t for t in wanted if not t.startswith(FIXED_SLIT)])
+    if not fixed:
+        return found
+    try:
+        alone = resolver.select({**meta, "meta.exposure.type": "NRS_FIXEDSLIT"}, fixed)
+    except ReferenceMissing as error:
+        named = str(error).replace("--override_", f"--override_{FIXED_SLIT}")
+        raise ReferenceMissing(f"a fixed slit among shutters: {named}") from None
+    of_slits = {f"{FIXED_SLIT}{t}": replace(r, type=f"{FIXED_SLIT}{t}") for t, r in alone.items()}
+    return found | of_slits
