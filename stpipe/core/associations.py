@@ -4,16 +4,16 @@ A pipeline that takes exposures one by one may be given such an association. Eac
 its own, named as the product is; members of the type ``background`` become the `bkg_list` of its step
 bkg_subtract, those of the type ``imprint`` the `imprint_list` of imprint and bkg_subtract, and so on:
 see `_LISTS`. One of the type ``sourcecat`` becomes the `source_catalog` of extract_2d. The header of
-an exposure may name that catalogue, too.
+an exposure may name that catalogue, too. In a project members may be products of earlier stages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stpipe.core.inputs import is_association
 from stpipe.errors import InputError
@@ -23,9 +23,9 @@ from stpipe.parameters.settings import Raw, Settings
 if TYPE_CHECKING:
     from stpipe.core.configured import ConfiguredStep
     from stpipe.models import Association
-    from stpipe.models.associations import Product
+    from stpipe.models.associations import Member, Product
 
-__all__ = ["Assignment", "assignments", "takes_other_members"]
+__all__ = ["Assignment", "Prepared", "assignments", "takes_other_members"]
 
 # Members of a type, and the parameters of steps that name them; of other types they need not be there.
 _LISTS = (
@@ -38,6 +38,18 @@ _LISTS = (
 _ONE = ("sourcecat", "extract_2d", "source_catalog")
 _SUBTRACTED = ("background", "imprint")  # which no pipeline may leave out
 _CATALOGUE = "meta.source_catalog"  # where an exposure names the one of its direct image
+
+
+class Prepared(Protocol):
+    """A member that an earlier stage makes."""
+
+    @property
+    def path(self) -> Path:
+        """Its file, which need not be there yet."""
+
+    @property
+    def origin(self) -> Path:
+        """The exposure that it is made of."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,12 @@ def _has(cls: type[ConfiguredStep], step: str) -> bool:
     return cls.alias == step or step in cls.step_defs
 
 
-def assignments(cls: type[ConfiguredStep], source: Any) -> list[Assignment]:
+def assignments(
+    cls: type[ConfiguredStep], source: Any, made: Mapping[str, Prepared] | None = None
+) -> list[Assignment]:
     """The runs that an input asks for: one for each product of an association, else one.
+
+    Members whose file names are among `made` are taken from there.
 
     Raises
     ------
@@ -100,12 +116,16 @@ def assignments(cls: type[ConfiguredStep], source: Any) -> list[Assignment]:
         return [Assignment(source, settings=_of_header(cls, source))]
     association = load_association(source)
     used = [kind for kind, step, _ in (*_LISTS, _ONE) if _has(cls, step)]
-    association.require_members(("science", *used))
-    return [_of_product(cls, association, product) for product in association.products]
+    made = made or {}
+    association.require_members(("science", *used), made)
+    return [_of_product(cls, association, product, made) for product in association.products]
 
 
 def _of_product(
-    cls: type[ConfiguredStep], association: Association, product: Product
+    cls: type[ConfiguredStep],
+    association: Association,
+    product: Product,
+    made: Mapping[str, Prepared],
 ) -> Assignment:
     name = f"{association.path}: the product {product.name or '(unnamed)'}"
     science = product.of_type("science")
@@ -114,18 +134,27 @@ def _of_product(
             f"{name} has {len(science)} science members, allowed: 1. {cls.__name__} takes exposures "
             "one by one."
         )
-    settings = _of_header(cls, science[0].path)
+    exposure = made.get(science[0].path.name)
+    settings = _of_header(cls, exposure.origin if exposure else science[0].path)
     where = str(association.path)
     for kind, step, parameter in _LISTS:
         if members := product.of_type(kind):
             _refuse_unused(cls, kind, where)
-            _set(cls, settings, (step, parameter), Raw([str(m.path) for m in members], where))
+            _set(
+                cls, settings, (step, parameter), Raw([str(_path(m, made)) for m in members], where)
+            )
     catalogues = product.of_type(_ONE[0])
     if len(catalogues) > 1:
         raise InputError(f"{name} has {len(catalogues)} {_ONE[0]} members, allowed: 1.")
     if catalogues:
         _set(cls, settings, _ONE[1:], Raw(str(catalogues[0].path), where))
-    return Assignment(science[0].path, product.name or science[0].path.stem, association, settings)
+    name = product.name or science[0].path.stem
+    return Assignment(_path(science[0], made), name, association, settings)
+
+
+def _path(member: Member, made: Mapping[str, Prepared]) -> Path:
+    name = member.path.name
+    return made[name].path if name in made else member.path
 
 
 def _refuse_unused(cls: type[ConfiguredStep], kind: str, where: str) -> None:

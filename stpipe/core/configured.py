@@ -18,7 +18,7 @@ from stpipe.parameters.readers import from_keywords
 from stpipe.parameters.resolution import resolve
 from stpipe.parameters.settings import Parameters, Settings
 from stpipe.parameters.writer import write
-from stpipe.references.selection import Reference, override
+from stpipe.references.selection import Reference, override, select
 from stpipe.registry import public_name
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ class ConfiguredStep:
             if value := self._override(reference_type):
                 selected[reference_type] = override(reference_type, value)
         open_types = [t for t in wanted if t not in selected]
-        return selected | self.context.resolver.select(meta, open_types)
+        return selected | select(self.context.resolver, meta, open_types)
 
     def _override(self, reference_type: str) -> str | None:
         """The file that the user gives this step, or the steps that it goes with in its pipelines."""

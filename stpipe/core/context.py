@@ -40,3 +40,4 @@ class Context:
     chained: bool = False  # products stay in memory: their pixels may be computed later
     own_names: bool = True  # parameters may name side products (not in a project)
     pipelines: tuple[Mapping[str, Any], ...] = ()  # those of a plan that a step runs for
+    pending: frozenset[str] = frozenset()  # files that other jobs of a project make first

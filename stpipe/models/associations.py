@@ -75,8 +75,10 @@ class Association:
         """Whether each product is of one exposure, as ``image2`` and ``spec2`` are."""
         return self.asn_type.lower().endswith("2")
 
-    def require_members(self, exptypes: Collection[str] = ()) -> None:
+    def require_members(self, exptypes: Collection[str] = (), made: Collection[str] = ()) -> None:
         """Check that all members are there, or those of the types that somebody uses.
+
+        Files with the names `made` are made by somebody.
 
         Raises
         ------
@@ -84,7 +86,8 @@ class Association:
             Naming every member that is missing.
         """
         used = [m for m in self.members if not exptypes or m.exptype in exptypes]
-        missing = sorted({str(m.path) for m in used if not is_there(m.path)})
+        lacking = (m.path for m in used if m.path.name not in made and not is_there(m.path))
+        missing = sorted(set(map(str, lacking)))
         if missing:
             names = "".join(f"\n  {name}" for name in missing)
             share = f"{len(missing)} of {counted(len(used), 'member')}"

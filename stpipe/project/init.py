@@ -169,7 +169,7 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
 def _write_lock(folder: Path, config: Mapping[str, Any], plan: Plan) -> None:
     """Hold the project to the references that were just selected."""
     with project_config.inside(folder):
-        traced = len(plan.selected) == len(plan.exposures)
+        traced = plan.selected.keys() == {exposure["root"] for exposure in plan.exposures}
         chosen = plan.selected if traced else select(config)
         list(lock.update(project_config.Project.from_config(config), chosen))
 

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 from stpipe import naming
 from stpipe.errors import UsageError, did_you_mean
-from stpipe.graph.nodes import ANY, Member
+from stpipe.graph.nodes import ANY
 from stpipe.project import inputs, integrity, lock, plan_cache, plan_snapshot
 from stpipe.project.config import CONFIG, Project
 from stpipe.project.fingerprint import at_once
-from stpipe.project.planner import Entry, Planner, offered_by
+from stpipe.project.offers import Offer, offered_by
+from stpipe.project.planner import Entry, Planner
 from stpipe.system import folders
 
 __all__ = ["Plan", "freeze", "load", "select", "use_own_commands"]
@@ -39,14 +40,13 @@ class ExtraRule(NamedTuple):
 
     name: str
     outputs: tuple[tuple[str, str], ...]
-    group: str
 
 
 @dataclass
 class Plan:
-    """The rules that each exposure takes, by the exposure's root name."""
+    """The rules that each exposure, or product of an association, takes."""
 
-    exposures: Mapping[str, Mapping[str, Any]]
+    exposures: Sequence[Mapping[str, Any]]
     rules: set[str] = field(default_factory=set)
     selected: Mapping[str, lock.Selection] = field(default_factory=dict)  # where just traced
     around_mb: int = 0  # memory of what runs beside a step in its job
@@ -57,7 +57,7 @@ class Plan:
     def jobs(self) -> dict[str, dict[str, Entry]]:
         """What each rule does, by the root name of what it makes and the rule's name."""
         found: dict[str, dict[str, Entry]] = {}
-        for exposure in self.exposures.values():
+        for exposure in self.exposures:
             for root, rules in exposure["jobs"].items():
                 known = found.setdefault(root, {})
                 if twice := known.keys() & rules.keys():
@@ -83,9 +83,13 @@ class Plan:
         """The reference files that `rule` reads."""
         return self._lookup(rule, "references")
 
-    def hooks(self, rule: str) -> Callable[[Any], list[str]]:
-        """Marker files of the hooks that have to succeed before `rule` starts."""
-        return self._lookup(rule, "hooks")
+    def others(self, rule: str) -> Callable[[Any], list[str]]:
+        """What else has to be there before `rule` starts: marks of hooks, exposures to subtract."""
+        return self._lookup(rule, "others")
+
+    def group(self, rule: str) -> Callable[[Any], str]:
+        """Jobs with the same name that depend on each other may run as one on a cluster."""
+        return self._lookup(rule, "group")
 
     def job(self, rule: str) -> Callable[[Any], str]:
         """The job file of `rule`: its name stands for parameters, references and code."""
@@ -151,9 +155,7 @@ class Plan:
     @cached_property
     def _uncounted(self) -> dict[str, str]:
         """The folder of parts behind each root name that stands for all of them."""
-        return {
-            root: folder for e in self.exposures.values() for root, folder in e["parts"].items()
-        }
+        return {root: folder for e in self.exposures for root, folder in e["parts"].items()}
 
     def uncounted_folders(self) -> list[str]:
         """Folders whose number of parts is known only once they exist."""
@@ -201,7 +203,7 @@ class Plan:
     def extra_rules(self) -> list[ExtraRule]:
         """Rules that the pipeline's own steps do not have."""
         found = {
-            ExtraRule(rule, tuple(entry["extra"].items()), entry["group"]): None
+            ExtraRule(rule, tuple(entry["extra"].items())): None
             for rule, entry in self.entries()
             if entry["extra"]
         }
@@ -230,7 +232,7 @@ class Plan:
             raise UsageError(
                 f"the Snakefile has no rule for {', '.join(sorted(missing))}: run stflow generate."
             )
-        wanted = [path for exposure in self.exposures.values() for path in exposure["results"]]
+        wanted = [path for exposure in self.exposures for path in exposure["results"]]
         # What was set aside is rebuilt, even if nothing else needs it.
         return [*wanted, *sorted(integrity.missing() & set(self.products()) - set(wanted))]
 
@@ -287,7 +289,7 @@ class Plan:
         # asks for the images of an exposure (cal/*.fits) wants the catalogue of their sources, too.
         results = [
             path
-            for exposure in self.exposures.values()
+            for exposure in self.exposures
             if any(regex.match(path) for path in exposure["results"])
             for path in exposure["results"]
             if regex.match(path) or path.endswith((".passed", *naming.TABLES))
@@ -323,7 +325,7 @@ def select(config: Mapping[str, Any]) -> dict[str, lock.Selection]:
     project = Project.from_config(config)
     project.use_crds()
     planner = Planner(project)
-    offered: dict[str, Callable[[], Member]] = {}
+    offered: dict[str, Offer] = {}
     with at_once():
         for source in project.exposures():
             for exposure in planner.plan(source, offered):
@@ -337,38 +339,41 @@ def load(config: Mapping[str, Any]) -> Plan:
     A job on a cluster, which reads the Snakefile again, gets the plan of the run that it is part of.
     """
     if (content := plan_snapshot.plan()) is not None:
-        planned = {e["root"]: e for e in content["exposures"]}
-        return Plan(planned, around_mb=config.get("job_overhead_mb", 0))
+        return Plan(content["exposures"], around_mb=config.get("job_overhead_mb", 0))
     project = Project.from_config(config)
     project.use_crds()
     remembered = plan_cache.recall(project)
     planner = Planner(project)
-    exposures: dict[str, Any] = {}
-    offered: dict[str, Callable[[], Member]] = {}
+    exposures: list[Mapping[str, Any]] = []
+    offered: dict[str, Offer] = {}
     is_valid = plan_cache.Validity()
     with at_once():
         for source in project.exposures():
             plans = remembered.get(source, [])
-            if not plans or not all(map(is_valid, plans)):
+            if not plans or not all(is_valid(p) and planner.agrees(p, offered) for p in plans):
                 plans = planner.plan(source, offered)
+            exposures += plans
             for exposure in plans:
-                _add(exposures, exposure)
                 offered.update(offered_by(exposure))
+    _refuse_same_names(exposures)
     if planner.selected:
         lock.check_and_record(project, planner.selected)
     if planner.selected or sum(map(len, remembered.values())) != len(exposures):
-        plan_cache.remember(project, exposures.values())
+        plan_cache.remember(project, exposures)
     if not exposures:
         log.warning("%s lists no exposures: there is nothing to do.", CONFIG)
     around_mb = config.get("job_overhead_mb", 0)
     return Plan(exposures, selected=planner.selected, around_mb=around_mb)
 
 
-def _add(exposures: dict[str, Any], exposure: Mapping[str, Any]) -> None:
-    root = exposure["root"]
-    if root in exposures:
-        raise UsageError(
-            f"two exposures have the name {root}: {exposures[root]['source']} and "
-            f"{exposure['source']}. Their products would overwrite each other; rename one."
-        )
-    exposures[root] = exposure
+def _refuse_same_names(exposures: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse exposures of one name; a product may have that of an exposure it is made of."""
+    known: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for exposure in exposures:
+        root = exposure["root"]
+        for rule in exposure["jobs"][root]:
+            if (before := known.setdefault((root, rule), exposure)) is not exposure:
+                raise UsageError(
+                    f"two exposures have the name {root}: {before['source']} and "
+                    f"{exposure['source']}. Their products would overwrite each other; rename one."
+                )

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
 from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
 from stpipe.graph.tracing import Graph, ModelPlaceholder, PlaceholderList, member_of, trace_many
-from stpipe.models.associations import load_association
+from stpipe.models.associations import Association, load_association
 from stpipe.models.user_models import extension_of
 from stpipe.parameters.settings import Settings
 from stpipe.project import job, lock
@@ -30,16 +30,16 @@ from stpipe.project.config import Project
 from stpipe.project.fingerprint import files_of_function, fingerprint, fingerprint_of, source_files
 from stpipe.project.fusion import Run, runs
 from stpipe.project.hook_rules import files_of, interpose
+from stpipe.project.offers import Made, offers
 from stpipe.project.plan_cache import state
-from stpipe.project.snakefile import group_of
 from stpipe.project.steps import HookStep, LookStep, SaveStep
 from stpipe.project.unsupported import refuse
 from stpipe.references.checksums import sha256
 from stpipe.references.crds import CrdsResolver
-from stpipe.references.selection import Reference
+from stpipe.references.selection import FIXED_SLIT, Reference
 from stpipe.system.software import VERSION
 
-__all__ = ["Entry", "Planner", "offered_by"]
+__all__ = ["Entry", "Planner"]
 
 PRODUCTS = "cal"
 LOGS = "logs"
@@ -47,9 +47,8 @@ JOBS = Path(".stflow/jobs")
 _MORE_MB = 10  # for each further step in one job
 INTERPRETER_MB = 45  # resident, with numpy and what a job imports
 
-# Members that other plans make, by file name.
-Made = Mapping[str, Callable[[], Member]]
-# One rule for one exposure: input, source, outputs, job, references, hooks, mem_mb, keep, extra, group.
+# One rule for one exposure: input, source, outputs, job, references, others, mem_mb, keep, extra and
+# group.
 Entry = dict[str, Any]
 
 
@@ -59,20 +58,15 @@ class Planner:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.selected: dict[str, lock.Selection] = {}  # of the exposures that were traced
-        self._pipelines: list[type[Step]] = []
         self._resolver = project.resolver()
         self._settings: dict[type[Step], Settings] = {}
+        self._pending = frozenset[str]()  # members of the association that other plans make
 
     def plan(self, source: str, made: Made | None = None) -> list[dict[str, Any]]:
         """Everything that the project does to one exposure or association; by product of stage 2.
 
         `made` has what other plans make, by file name: members of an association may be among it.
         """
-        if not self._pipelines:
-            self._pipelines = self.project.pipelines()
-            if isinstance(self._resolver, CrdsResolver):
-                types = (pipeline.all_reference_types() for pipeline in self._pipelines)
-                self._resolver.expect(frozenset[str]().union(*types))
         if source.endswith(".json"):
             return self._plan_association(source, made or {})
         if not self._one_by_one:
@@ -85,10 +79,36 @@ class Planner:
         }
         return [self._plan([member_of(source)], source, self._one_by_one, own=own)]
 
-    @property
+    def agrees(self, plan: Mapping[str, Any], made: Made) -> bool:
+        """Whether a remembered plan goes as far as it has to, and takes what other plans make now."""
+        taken = sorted(self._claimed & {Path(p).name for p in plan["offers"]})
+        prepared = sorted(made.keys() & set(plan["listed"]))
+        return (taken, prepared) == (plan["taken"], plan["prepared"])
+
+    @cached_property
+    def _pipelines(self) -> list[type[Step]]:
+        found = self.project.pipelines()
+        if isinstance(self._resolver, CrdsResolver):
+            types = frozenset[str]().union(*(cls.all_reference_types() for cls in found))
+            self._resolver.expect(t for t in types if not t.startswith(FIXED_SLIT))
+        return found
+
+    @cached_property
     def _one_by_one(self) -> list[type[Step]]:
         """Pipelines that take exposures one by one."""
         return [p for p in self._pipelines if not p.takes_many]
+
+    def _is_one_by_one(self, association: Association) -> bool:
+        """Whether the products of an association are made one by one."""
+        many = [p for p in self._pipelines if p.takes_many]
+        return not many or (association.is_of_stage_2 and bool(self._one_by_one))
+
+    @cached_property
+    def _claimed(self) -> frozenset[str]:
+        """Files that such associations take; what is made of them, they say."""
+        sources = (s for s in self.project.exposures() if s.endswith(".json"))
+        found = (a for a in map(load_association, sources) if self._is_one_by_one(a))
+        return frozenset(m.path.name for association in found for m in association.members)
 
     def _settings_of(self, cls: type[Step]) -> Settings:
         if cls not in self._settings:
@@ -100,31 +120,48 @@ class Planner:
         return self._settings_of(cls).over(assignment.settings)
 
     def _plan_association(self, source: str, made: Made) -> list[dict[str, Any]]:
-        stages = [p for p in self._pipelines if p.takes_many]
         association = load_association(source)
-        if not stages or (association.is_of_stage_2 and self._one_by_one):
-            return self._plan_assignments(source)
+        names = sorted({m.path.name for m in association.members})
+        listed = {"listed": names, "prepared": [n for n in names if n in made]}
+        if self._is_one_by_one(association):
+            return [plan | listed for plan in self._plan_assignments(association, source, made)]
+        stages = [p for p in self._pipelines if p.takes_many]
         wanted = stages[0].member_types
-        listed = [m.path for m in association.members if not wanted or m.exptype in wanted]
-        if missing := [str(p) for p in listed if p.name not in made and not p.is_file()]:
+        paths = [m.path for m in association.members if not wanted or m.exptype in wanted]
+        if missing := [str(p) for p in paths if p.name not in made and not p.is_file()]:
             raise InputError(
                 f"{source}: there is no file {', '.join(missing)}, and no stage before makes it."
             )
-        members = [made[p.name]() if p.name in made else member_of(p) for p in listed]
-        return [self._plan(members, source, stages, association.products[0].name)]
+        members = [made[p.name].member() if p.name in made else member_of(p) for p in paths]
+        return [self._plan(members, source, stages, association.products[0].name) | listed]
 
-    def _plan_assignments(self, source: str) -> list[dict[str, Any]]:
+    def _plan_assignments(
+        self, association: Association, source: str, made: Made
+    ) -> list[dict[str, Any]]:
         """The plan of each product of an association of stage 2, from the stage that uses it on."""
+        later = self._stages_of(association, made)
+        members = (m.path.name for m in association.members)
+        self._pending = frozenset(str(made[name].path) for name in members if name in made)
+        runs = assignments(later[0], association, made)
+        return [self._plan_assignment(run, source, later, made) for run in runs]
+
+    def _stages_of(self, association: Association, made: Made) -> Sequence[type[Step]]:
+        """Stages from the one that uses members on, which comes after those that make them."""
         stages = self._one_by_one
-        first = next((cls for cls in stages if takes_other_members(cls)), stages[0])
-        later = stages[stages.index(first) :]
-        return [self._plan_assignment(a, source, later) for a in assignments(first, source)]
+        uses = (n for n, cls in enumerate(stages) if takes_other_members(cls))
+        after = (made[m.path.name].stage + 1 for m in association.members if m.path.name in made)
+        if found := stages[max([next(uses, 0), *after]) :]:
+            return found
+        raise InputError(
+            f"{association.path}: a member is a product of {self.project.stages[-1]}, after which "
+            "there is no stage. List what comes before it, or give the stage with --pipeline."
+        )
 
     def _plan_assignment(
-        self, assignment: Assignment, source: str, stages: Sequence[type[Step]]
+        self, assignment: Assignment, source: str, stages: Sequence[type[Step]], made: Made
     ) -> dict[str, Any]:
-        first = stages[0]
-        member = member_of(assignment.source)
+        first, name = stages[0], Path(assignment.source).name
+        member = made[name].member() if name in made else member_of(assignment.source)
         member = replace(
             member,
             root=assignment.name or member.root,
@@ -146,11 +183,12 @@ class Planner:
         jobs: dict[str, dict[str, Entry]] = {root: {}}
         found: dict[str, Any] = {"source": source, "root": root, "jobs": jobs}
         found["origin"] = str(members[0].origin)
-        found |= {"results": [], "parts": {}, "offers": {}}
+        found |= {"parts": {}, "offers": {}}
+        found |= {name: [] for name in ("results", "taken", "listed", "prepared")}
         files = [source, *(str(member.origin) for member in members)]
         for cls in stages:
             pipeline = cls.from_settings((own or {}).get(cls) or self._settings_of(cls))
-            pipeline.use(resolver=self._resolver)
+            pipeline.use(resolver=self._resolver, pending=self._pending)
             graph = trace_many(pipeline, members, root)
             refuse(pipeline)
             interpose(graph)
@@ -161,7 +199,11 @@ class Planner:
             found["results"] += _results(graph, jobs, namer)
             found["parts"] |= _uncounted(graph, namer)
             members = [_offered(r, namer, members[0]) for r in graph.results[:1]] or members
-            found["offers"] |= _offers(graph, namer)
+            paths = [namer.of(r.places[0]) for r in graph.results]
+            found["offers"] |= offers(graph.results, paths, self._pipelines.index(cls))
+            if taken := sorted(self._claimed & {Path(p).name for p in found["offers"]}):
+                found["taken"] = taken
+                break  # an association says what comes next
         _refuse_same_names(jobs, source)
         _refuse_awkward_names(jobs, source)
         files += [f for rules in jobs.values() for e in rules.values() for f in e.pop("files")]
@@ -184,6 +226,7 @@ class Planner:
         outputs = {p.name: namer.made_by(node, i) for i, p in enumerate(node.products)}
         references = [path for n in run.nodes for path in _reference_files(n)]
         waits = [namer.made_by(n, 0) for member in run.nodes for n in member.waits_for]
+        waits += [path for n in run.nodes for path in _pending(n)]
         keep = isinstance(node.step, LookStep) or self.project.keeps(_rule_of(node.name))
         side = {o.name: f"{PRODUCTS}/{node.root}_{o.suffix}{o.extension}" for o in node.side}
         is_result = any(maker is node for r in namer.graph.results for maker, _ in r.places)
@@ -195,7 +238,7 @@ class Planner:
             "outputs": outputs,
             "job": str(_run_job(run, namer).write(JOBS)),
             "references": list(dict.fromkeys(references)),
-            "hooks": waits,
+            "others": list(dict.fromkeys(waits)),
             "mem_mb": _mem_mb(namer.graph, [n.step for n in run.nodes]),
             "keep": keep or is_result,
             "extra": _patterns(outputs, node.root) if is_extra else {},
@@ -239,8 +282,10 @@ class _Namer:
 
     @property
     def group(self) -> str:
-        """What a cluster may run as one job."""
-        return group_of(type(self.graph.pipeline))
+        """What a cluster may run as one job: not all exposures of an association."""
+        if any(_pending(node) for node in self.graph.nodes):
+            return "product"  # of several exposures, which otherwise would be one job
+        return "association" if self.graph.pipeline.takes_many else "exposure"
 
     def made_by(self, node: Node, index: int) -> str:
         """A file or folder that a node makes; a hook that only inspects leaves a marker file."""
@@ -357,30 +402,6 @@ def _offered(result: ModelPlaceholder | PlaceholderList, namer: _Namer, first: M
     )
 
 
-def _offers(graph: Graph, namer: _Namer) -> dict[str, dict[str, str]]:
-    """Results by file name, for associations that they are members of."""
-    found = {}
-    for result in graph.results:
-        if isinstance(result, ModelPlaceholder) and result.node is not None:
-            path = Path(namer.of(result.places[0]))
-            found[path.name] = {"path": str(path), "model": result.model, "root": result.root}
-    return found
-
-
-def offered_by(exposure: Mapping[str, Any]) -> Made:
-    """What a plan makes, by file name; headers are read when a member is asked for."""
-    return {
-        name: partial(_from_offer, offer, exposure["origin"])
-        for name, offer in exposure["offers"].items()
-    }
-
-
-def _from_offer(offer: Mapping[str, str], source: str) -> Member:
-    origin = member_of(source)
-    path = Path(offer["path"])
-    return Member(path, origin.metadata, offer["root"], offer["model"], origin.source)
-
-
 # --- jobs ------------------------------------------------------------------------------------------
 
 
@@ -422,7 +443,7 @@ def _job(step: Step, references: Mapping[str, Reference], namer: _Namer) -> job.
         parameters=values,
         sources={n: step.source_of(n) for n in values},
         references=references,
-        checksums={t: sha256(r.path) for t, r in references.items() if r.path},
+        checksums={t: sha256(r.path) for t, r in references.items() if r.path and not r.pending},
         code=" ".join([VERSION, fingerprint(type(step)), *_hook_prints(step)]),
         python_path=namer.python_path,
         pipelines=json.dumps(step.pipelines()),
@@ -454,7 +475,12 @@ def _code_files(node: Node) -> Iterator[Path]:
 
 def _reference_files(node: Node) -> Iterator[str]:
     for group in (node.references, *(r.references for r in node.refinements)):
-        yield from (str(r.path) for r in group.values() if r.path)
+        yield from (str(r.path) for r in group.values() if r.path and not r.pending)
+
+
+def _pending(node: Node) -> list[str]:
+    """Exposures that the step reads beside its input, and that other jobs make."""
+    return [str(r.path) for r in node.references.values() if r.pending]
 
 
 def _save_entry(product: ModelPlaceholder, suffix: str, namer: _Namer) -> Entry:
@@ -465,7 +491,7 @@ def _save_entry(product: ModelPlaceholder, suffix: str, namer: _Namer) -> Entry:
         "outputs": outputs,
         "job": str(made.write(JOBS)),
         "references": [],
-        "hooks": [],
+        "others": [],
         "mem_mb": _mem_mb(namer.graph, [SaveStep()]),
         "keep": True,
         "extra": _patterns(outputs, product.root),

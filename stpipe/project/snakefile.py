@@ -16,7 +16,7 @@ from stpipe.system import package_data
 if TYPE_CHECKING:
     from stpipe.core.step import Step
 
-__all__ = ["RuleText", "group_of", "of_pipeline", "of_stages", "snakefile"]
+__all__ = ["RuleText", "of_pipeline", "of_stages", "snakefile"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class RuleText:
     outputs: tuple[Output, ...]
     asked: bool = False  # parameters may ask for further products
     reads_many: bool = False  # several files, or one of a folder
-    group: str = "exposure"  # jobs that a cluster may run as one
     suffixes: frozenset[str] = frozenset()  # of all products of the pipeline
 
     def render(self) -> str:
@@ -40,7 +39,6 @@ class RuleText:
             summary=self.summary,
             outputs="\n".join(outputs),
             first=self.outputs[0].name,
-            group=self.group,
             more=source if self.reads_many else "",
             side=f'        **plan.side_products("{self.name}"),\n' if self.asked else "",
             option=f'\n        side=plan.side("{self.name}"),' if self.asked else "",
@@ -83,19 +81,10 @@ def of_pipeline(pipeline: type[Step]) -> list[RuleText]:
             outputs[name],
             any(output.when for output in step.outputs),
             many or len(inspect.signature(step.process).parameters) > 2,  # noqa: PLR2004 - self, one input
-            group_of(pipeline),
             suffixes,
         )
         for name, step in steps
     ]
-
-
-def group_of(pipeline: type[Step]) -> str:
-    """What a cluster may run as one job: the steps of an exposure, or of an association.
-
-    Otherwise all exposures of an association would be one job.
-    """
-    return "association" if pipeline.takes_many else "exposure"
 
 
 def of_stages(pipelines: Iterable[type[Step]]) -> list[RuleText]:

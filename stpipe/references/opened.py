@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.engine.rectangle import Rectangle
 from stpipe.errors import InputError, ReferenceMissing
-from stpipe.references.selection import Reference
+from stpipe.references.selection import FIXED_SLIT, Reference
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
@@ -158,16 +158,17 @@ class CutReference:
 
     def must_be(self, reference_type: str, path: Path) -> None:
         """Refuse an override that is an exposure, or a reference file of another type."""
+        wanted = reference_type.removeprefix(FIXED_SLIT)
         found = self._model.get("meta.reftype")
         kind = type(self._model).__name__
         if found is None and kind not in EXPOSURES:
             return
-        if found is None or str(found).lower() != reference_type:
+        if found is None or str(found).lower() != wanted:
             stated = f"a reference file of type {str(found).lower()}"
             what = f"a {kind}" if found is None else stated
             raise ReferenceMissing(
                 f"override_{reference_type}: {path} is {what}, allowed: a reference file of type "
-                f"{reference_type}, or N/A."
+                f"{wanted}, or N/A."
             )
 
     def close(self) -> None:

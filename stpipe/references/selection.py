@@ -7,8 +7,8 @@ to the exposure's subarray.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
 
 __all__ = [
+    "FIXED_SLIT",
     "Candidate",
     "Explanation",
     "FixedResolver",
@@ -27,9 +28,11 @@ __all__ = [
     "Resolver",
     "listed",
     "override",
+    "select",
 ]
 
 NOT_APPLICABLE = "N/A"
+FIXED_SLIT = "fixed_slit_"  # before types that are for NIRSpec's fixed slits among shutters
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Reference:
     path: Path | None
     context: str = ""  # CRDS context that selected it; empty for an override
     origin: str = "override"  # what selected it, if not CRDS
+    pending: bool = False  # a product of a project's plan, which need not be there yet
 
     @property
     def recorded_name(self) -> str:
@@ -108,18 +112,24 @@ def override(reference_type: str, value: str) -> Reference:
     return Reference(reference_type, located(path))
 
 
-def listed(name: str, paths: Iterable[str]) -> dict[str, Reference]:
+def listed(name: str, paths: Iterable[str], pending: Collection[str] = ()) -> dict[str, Reference]:
     """Exposures that a parameter lists, as references: inputs that are tracked and recorded like them.
 
-    They are `name`_1 and so on.
+    They are `name`_1 and so on. Those that are `pending` are made by jobs of a project before they
+    are read.
 
     Raises
     ------
     ReferenceMissing
-        When one of the files is not there.
+        When one of the others is not there.
     """
     named = ((f"{name}_{number}", path) for number, path in enumerate(paths, 1))
-    return {reference_type: override(reference_type, path) for reference_type, path in named}
+    return {
+        reference_type: Reference(reference_type, Path(path), pending=True)
+        if path in pending
+        else override(reference_type, path)
+        for reference_type, path in named
+    }
 
 
 @dataclass(frozen=True)
@@ -150,4 +160,25 @@ class FixedResolver:
         return Explanation("plan", {}, (Candidate(name, {}),))
 
 
-# --- what a step sees ------------------------------------------------------------------------------
+def select(resolver: Resolver, meta: FlatMetadata, types: Iterable[str]) -> dict[str, Reference]:
+    """A `Reference` for each of `types`; those of fixed slits as for an exposure of such slits.
+
+    Raises
+    ------
+    ReferenceMissing
+        When there is none for one.
+    """
+    wanted = list(types)
+    if isinstance(resolver, FixedResolver):
+        return resolver.select(meta, wanted)
+    fixed = [t.removeprefix(FIXED_SLIT) for t in wanted if t.startswith(FIXED_SLIT)]
+    found = resolver.select(meta, [t for t in wanted if not t.startswith(FIXED_SLIT)])
+    if not fixed:
+        return found
+    try:
+        alone = resolver.select({**meta, "meta.exposure.type": "NRS_FIXEDSLIT"}, fixed)
+    except ReferenceMissing as error:
+        named = str(error).replace("--override_", f"--override_{FIXED_SLIT}")
+        raise ReferenceMissing(f"a fixed slit among shutters: {named}") from None
+    of_slits = {f"{FIXED_SLIT}{t}": replace(r, type=f"{FIXED_SLIT}{t}") for t, r in alone.items()}
+    return found | of_slits

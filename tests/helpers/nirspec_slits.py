@@ -86,6 +86,19 @@ def shutters() -> Any:
     return exposure
 
 
+def shutters_and_fixed_slit() -> Any:
+    """The slitlets, and the target's slit of an exposure of fixed slits."""
+    exposure = shutters()
+    exposure.slits.extend([fixed_slits().slits[0]])
+    exposure.slits[-1].quadrant, exposure.slits[-1].meta.exposure.type = 5, "NRS_MSASPEC"
+    return exposure
+
+
+def for_fixed_slits(overrides: dict[str, str]) -> dict[str, str]:
+    """Overrides for the fixed slits of an exposure of shutters."""
+    return {name.replace("override_", "override_fixed_slit_"): p for name, p in overrides.items()}
+
+
 def bright_object(integrations: int = 3) -> Any:
     """A point source in the wide slit, several integrations."""
     slit = models.SlitModel()

@@ -74,6 +74,30 @@ def test_flat_field(peer_step: Peer, exposure: Path, tmp_path: Path) -> None:
     assert list(slits(theirs, ours))
 
 
+def test_fixed_slits_among_shutters(peer_step: Peer, tmp_path: Path) -> None:
+    """The peer calibrates them as an exposure of fixed slits."""
+    alone = Path(nirspec_slits.fixed_slits().save(tmp_path / "x_srctype.fits"))
+    mixed = Path(nirspec_slits.shutters_and_fixed_slit().save(tmp_path / "y_srctype.fits"))
+    zero = {"override_wavecorr": nirspec_slits.wavecorr(tmp_path / "wavecorr.asdf")}
+    for name in ("shutters", "fixed"):
+        (tmp_path / name).mkdir()
+    of_shutters, of_fixed = flats(tmp_path / "shutters", mixed), flats(tmp_path / "fixed", alone)
+
+    theirs = peer_step("jwst.wavecorr:WavecorrStep", alone, **zero)
+    corrected = WavecorrStep(**zero, **nirspec_slits.for_fixed_slits(zero)).run(mixed)
+    theirs = peer_step("jwst.flatfield:FlatFieldStep", theirs, **of_fixed, override_flat="N/A")
+    step = FlatFieldStep(**of_shutters, **nirspec_slits.for_fixed_slits(of_fixed))
+    found = step.run(corrected).slits[-1]
+    with models.open(theirs) as expected:
+        slit = expected.slits[0]
+        assert slit.name == found.name == "S200A1"
+        np.testing.assert_array_equal(slit.dq, found.dq)
+        assert np.isfinite(found.data).mean() > 0.3
+        for name in ("data", "err", "var_flat", "wavelength", "flatfield_point"):
+            one, other = getattr(slit, name), getattr(found, name)
+            np.testing.assert_allclose(one, other, rtol=1e-5, err_msg=name)
+
+
 def flats(folder: Path, exposure: Path) -> dict[str, str]:
     """References with wavy tables of their own range, and pixels that are flagged, NaN or 0."""
     with models.open(exposure) as model:

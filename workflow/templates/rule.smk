@@ -5,13 +5,13 @@ rule $rule:
     input:
         exposure=plan.input("$rule"),
         references=ancient(plan.references("$rule")),
-        hooks=plan.hooks("$rule"),
+        others=plan.others("$rule"),
     output:
 $side$outputs
     log:
         "logs/{root}_$rule.log",
     group:
-        "$group"
+        plan.group("$rule")
     conda:
         "envs/stpipe-flow.yaml"
     threads: 1

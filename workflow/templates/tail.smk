@@ -10,14 +10,14 @@ for _extra in plan.extra_rules():
         input:
             exposure=plan.input(_extra.name),
             references=ancient(plan.references(_extra.name)),
-            hooks=plan.hooks(_extra.name),
+            others=plan.others(_extra.name),
         output:
             **products(_extra),
             **plan.side_products(_extra.name),
         log:
             f"logs/{{root}}_{_extra.name}.log",
         group:
-            _extra.group
+            plan.group(_extra.name)
         conda:
             "envs/stpipe-flow.yaml"
         threads: 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stpipe.cli.common.text import columns, heading
 from stpipe.errors import ReferenceMissing
+from stpipe.references.selection import FIXED_SLIT
 
 if TYPE_CHECKING:
     from stpipe.core.step import Step
@@ -64,7 +65,8 @@ def _types(cls: type[Step]) -> dict[str, tuple[str, ...]]:
 
     found: dict[str, tuple[str, ...]] = {}
     for name, step in all_steps(cls) if cls.step_defs else [(cls.alias, cls)]:
-        for reference_type in (*step.reference_types, *step.optional_reference_types):
+        types = (*step.reference_types, *step.optional_reference_types)
+        for reference_type in (t for t in types if not t.startswith(FIXED_SLIT)):
             found[reference_type] = (*found.get(reference_type, ()), name)
     return found
 

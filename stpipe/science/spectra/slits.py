@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
     from stpipe.science.wcs.wavelengths import Spectral
 
-__all__ = ["Slits", "each_slit", "has_many", "is_fixed_among_shutters"]
+__all__ = ["Slits", "each_slit", "has_many"]
 
 
 Slits: TypeAlias = "MultiSlitModel | SlitModel | ImageModel | CubeModel | IFUImageModel"
@@ -41,22 +39,6 @@ def each_slit(exposure: Slits) -> Iterator[tuple[Spectral, FlatMetadata]]:
         return
     for slit in exposure.slits:
         yield slit, slit.to_flat_dict().over(meta)
-
-
-def is_fixed_among_shutters(meta: FlatMetadata) -> bool:
-    """Whether a slit is a fixed one in an exposure of shutters, whose references do not have it.
-
-    Parameters
-    ----------
-    meta : mapping
-        Metadata of the slit by dotted name, over those of the exposure.
-
-    Returns
-    -------
-    bool
-    """
-    kind = meta.get("meta.exposure.type")
-    return kind == "NRS_MSASPEC" and meta.get("quadrant") == FIXED_QUADRANT
 
 
 def has_many(model: Slits) -> TypeIs[MultiSlitModel]:

@@ -70,7 +70,9 @@ class BadpixSelfcalStep(Step):
     def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The other exposures: inputs that are tracked and recorded as references are."""
         del meta
-        return listed("selfcal", self.selfcal_list) | listed("background", self.bkg_list)
+        pending = self.context.pending
+        others = listed("background", self.bkg_list, pending)
+        return listed("selfcal", self.selfcal_list, pending) | others
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only integral-field units show the same pixels without their source."""

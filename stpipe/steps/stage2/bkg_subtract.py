@@ -66,7 +66,8 @@ class BackgroundStep(Step):
         """The exposures that are listed: inputs that are tracked and recorded as references are."""
         del meta
         imprints = self.imprint_list if self.bkg_list else []
-        return listed(BACKGROUND, self.bkg_list) | listed(IMPRINT, imprints)
+        pending = self.context.pending
+        return listed(BACKGROUND, self.bkg_list, pending) | listed(IMPRINT, imprints, pending)
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Most exposures have no background exposures."""

@@ -50,7 +50,7 @@ class ImprintStep(Step):
     def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The imprints: inputs that are tracked and recorded as references are."""
         del meta
-        return listed("imprint", self.imprint_list)
+        return listed("imprint", self.imprint_list, self.context.pending)
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Light leaks into exposures through shutters and those of the integral-field unit."""

@@ -9,8 +9,14 @@ import numpy as np
 from stpipe.core.step import Skip, Step
 from stpipe.errors import InputError
 from stpipe.science.exposure_types import NARROW_SLITS
+from stpipe.science.spectra.fixed_slits import (
+    SHUTTERS,
+    as_fixed,
+    for_slit,
+    of_fixed_slits,
+    with_fixed_slits,
+)
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
-from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WavecorrStep"]
 
-SHUTTERS = "MOS"  # the aperture of all shutters
+ALL = "MOS"  # the aperture of all shutters
 
 
 class WavecorrStep(Step):
@@ -44,10 +50,13 @@ class WavecorrStep(Step):
     input_models = ("MultiSlitModel", "SlitModel")
     prerequisites = ("meta.exposure.type",)
     reference_types = ("wavecorr",)
+    optional_reference_types = of_fixed_slits(reference_types)
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """None of exposures that are not corrected."""
-        return self.reference_types if _kind(meta) in NARROW_SLITS else ()
+        if _kind(meta) not in NARROW_SLITS:
+            return ()
+        return with_fixed_slits(self.reference_types, meta, self)
 
     def not_applicable(self, selected: Mapping[str, Reference]) -> str:
         """What is not corrected needs no reference."""
@@ -64,10 +73,12 @@ class WavecorrStep(Step):
         """Correct each slit with a point source."""
         if has_many(exposure):
             exposure.slits.revive("meta.wcs")
-        apertures = self.references["wavecorr"].apertures
-        offsets = {each["aperture_name"]: each["zero_point_offset"] for each in apertures}
         points, corrected = 0, []
-        for slit, meta in each_slit(exposure):
+        for slit, described in each_slit(exposure):
+            meta, references = as_fixed(described), for_slit(described, self.references)
+            known = references.get("wavecorr")
+            apertures = [] if known is None else known.apertures
+            offsets = {each["aperture_name"]: each["zero_point_offset"] for each in apertures}
             point = _source_type(meta) == "POINT"
             done = point and self._correct(slit, meta, offsets)
             slit.set("wavelength_corrected", done)
@@ -113,5 +124,4 @@ def _source_type(meta: FlatMetadata) -> str:
 
 def _aperture(meta: FlatMetadata) -> str:
     """The name of a fixed slit, or the one that all shutters have."""
-    shutters = _kind(meta) == "NRS_MSASPEC" and meta.get("quadrant") != FIXED_QUADRANT
-    return SHUTTERS if shutters else str(meta.get("name"))
+    return ALL if _kind(meta) == SHUTTERS else str(meta.get("name"))

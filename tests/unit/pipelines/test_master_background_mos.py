@@ -104,6 +104,24 @@ def test_the_background_is_taken_from_all_slitlets(references: Any) -> None:
         np.testing.assert_array_equal(np.isnan(after.data), (after.dq & 1) > 0)
 
 
+def test_fixed_slits_among_the_slitlets_are_left_alone(references: Any) -> None:
+    """They are no source beside the background either."""
+    rates = count_rates(references, 2.0)
+    rates.slits.append(rates.slits[0])
+    fixed = rates.slits[-1]
+    fixed.name, fixed.quadrant = "S200A1", 5
+    none = {f"override_fixed_slit_{t}": "N/A" for t in ("pathloss", "photom", "area")}
+    own = {
+        step: {n: v for n, v in none.items() if n.rpartition("_")[2] in types}
+        for step, types in (("pathloss", ("pathloss",)), ("photom", ("photom", "area")))
+    }
+    steps = {**references, **{step: references[step] | more for step, more in own.items()}}
+    left = run(steps, rates)
+    np.testing.assert_array_equal(fixed.data, left.slits[-1].data)
+    np.testing.assert_array_equal(fixed.dq, left.slits[-1].dq)
+    assert not np.array_equal(fixed.data, left.slits[0].data, equal_nan=True)
+
+
 def test_a_background_of_the_users(references: Any, tmp_path: Path) -> None:
     """It is subtracted in place of one of the slitlets, can be added again, and is recorded."""
     rates = count_rates(references, 0.0)

@@ -15,17 +15,17 @@ def entry(given: str | list[str], made: str) -> dict[str, Any]:
 def test_a_stage_follows_the_exposures_that_it_joins() -> None:
     """A rule that reads many files has one arrow from each rule that makes them."""
     plan = Plan(
-        {
-            root: {"jobs": {root: {"photom": entry(f"{root}.fits", f"cal/{root}_cal.fits")}}}
-            for root in "ab"
-        }
-        | {
-            "m": {
+        [
+            *(
+                {"jobs": {root: {"photom": entry(f"{root}.fits", f"cal/{root}_cal.fits")}}}
+                for root in "ab"
+            ),
+            {
                 "jobs": {
                     "m": {"resample": entry(["cal/a_cal.fits", "cal/b_cal.fits"], "cal/m_i2d.fits")}
                 }
-            }
-        }
+            },
+        ]
     )
     drawn = picture(plan)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from stpipe.models.protocols import FlatMetadata
 
-__all__ = ["ROWS", "open_shutters"]
+__all__ = ["ROWS", "open_shutters", "opened_fixed_slits"]
 
 ROWS = 365  # shutters of a quadrant along x; the number of a shutter is x + 365 (y - 1)
 PITCH = 1.15  # distance of neighbouring shutters along y, in their heights
@@ -79,11 +79,7 @@ def open_shutters(
     """
     wanted = _wanted(meta)
     shutters, sources = _tables(path)
-    rows = [
-        row
-        for row in shutters
-        if (row["msa_metadata_id"], row["dither_point_index"]) == tuple(wanted.values())
-    ]
+    rows = _of_exposure(shutters, wanted)
     where = f"{path}, " + ", ".join(f"{name} {value}" for name, value in wanted.items())
     if not rows:
         raise InputError(f"{where}: SHUTTER_INFO has no open shutter for them.")
@@ -98,6 +94,36 @@ def open_shutters(
         placed = replace(slit, dither_position=wanted["PATT_NUM"], slit_xscale=x, slit_yscale=y)
         slits.append(_described(placed, group, names, program))
     return sorted(slits, key=lambda slit: slit.quadrant)
+
+
+def opened_fixed_slits(path: Path, meta: FlatMetadata) -> list[str]:
+    """Names of the fixed slits that hold a source in an exposure of shutters.
+
+    Parameters
+    ----------
+    path : Path
+        The metafile (MSAMETFL).
+    meta : mapping
+        Metadata of the exposure by dotted name.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        When the metafile cannot be read, or the exposure does not say which of its rows it has.
+    """
+    rows = _of_exposure(_tables(path)[0], _wanted(meta))
+    primary = (row.get("fixed_slit") for row in rows if row["primary_source"] == "Y")
+    return [str(name) for name in primary if name in FIXED]
+
+
+def _of_exposure(shutters: list[dict[str, Any]], wanted: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The rows of SHUTTER_INFO for the configuration and the dither of an exposure."""
+    asked = tuple(wanted.values())
+    return [row for row in shutters if (row["msa_metadata_id"], row["dither_point_index"]) == asked]
 
 
 def _wanted(meta: FlatMetadata) -> dict[str, int]:

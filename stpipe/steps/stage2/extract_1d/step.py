@@ -21,6 +21,7 @@ from stpipe.science.exposure_types import (
 from stpipe.science.invalid_pixels import VALUES, match_invalid
 from stpipe.science.spectra.aperture import Aperture, centre, find_aperture, odd_smoothing
 from stpipe.science.spectra.box_extraction import Background, Extraction, extract
+from stpipe.science.spectra.fixed_slits import for_slit, of_fixed_slits, with_fixed_slits
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.wavelengths import wavelengths
 from stpipe.steps.stage2.extract_1d.product import (
@@ -83,7 +84,7 @@ class Extract1dStep(Step):
     status = "extract_1d"
     input_models = ("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel")
     prerequisites = ("meta.exposure.type",)
-    optional_reference_types = ("extract1d", "apcorr")
+    optional_reference_types = ("extract1d", "apcorr", *of_fixed_slits(("extract1d", "apcorr")))
     outputs = (Output("profile", "ImageModel", "profile", when="save_profile"),)
     spec = """
         subtract_background = boolean(default=None)  # None: when the reference has regions for it
@@ -123,7 +124,8 @@ class Extract1dStep(Step):
         """Slitless spectra have no EXTRACT1D reference; modes that are refused have none at all."""
         kind = _kind(meta)
         correction = ("apcorr",) if self.apply_apcorr and kind in SUPPORTED else ()
-        return ("extract1d", *correction) if kind in LRS | NIRSPEC else correction
+        types = ("extract1d", *correction) if kind in LRS | NIRSPEC else correction
+        return with_fixed_slits(types, meta, self)
 
     def process(self, exposure: Slits) -> MultiSpecModel | TSOMultiSpecModel | WFSSMultiSpecModel:
         """Extract the spectrum of each slit, and make the tables."""
@@ -171,7 +173,7 @@ class Extract1dStep(Step):
 
     def _aperture(self, exposure: Spectral, meta: FlatMetadata, wavelength: Doubles) -> Aperture:
         """The aperture of the reference, as parameters change it, at the place of the source."""
-        reference = self.selected.get("extract1d")
+        reference = for_slit(meta, self.selected).get("extract1d")
         path = reference.path if reference else None
         name = meta.get("name") or meta["meta.exposure.type"]
         if path is None:
@@ -226,7 +228,8 @@ class Extract1dStep(Step):
     def _correct(self, spectrum: Spectrum, wcs: WCS) -> None:
         """Correct flux and surface brightness of a point source for the light that is not in it."""
         point = source_type(spectrum.meta) == POINT
-        if not (self.apply_apcorr and point and "apcorr" in self.references):
+        references = for_slit(spectrum.meta, self.references)
+        if not (self.apply_apcorr and point and "apcorr" in references):
             return
         table, place = spectrum.table, spectrum.place
         from stpipe.steps.stage2.extract_1d.aperture_correction import (
@@ -235,7 +238,7 @@ class Extract1dStep(Step):
             find_entry,
         )
 
-        reference = self.references["apcorr"]
+        reference = references["apcorr"]
         entry = find_entry(reference, spectrum.meta)
         waves = np.broadcast_to(spectrum.wavelength, table["NPIXELS"].shape)
         size = table["NPIXELS"]

@@ -12,7 +12,14 @@ from stpipe.errors import InputError
 from stpipe.references.selection import override
 from stpipe.science.flats.division import apply_flat, apply_flat_to_guider, usable_flat
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.spectra.slits import Slits, each_slit, is_fixed_among_shutters
+from stpipe.science.spectra.fixed_slits import (
+    as_fixed,
+    for_slit,
+    is_fixed_among_shutters,
+    of_fixed_slits,
+    with_fixed_slits,
+)
+from stpipe.science.spectra.slits import Slits, each_slit
 from stpipe.steps.stage2.flat_field import nirspec
 
 if TYPE_CHECKING:
@@ -41,6 +48,9 @@ class FlatFieldStep(Step):
     (FLATFIELD_PS, FLATFIELD_UN). `save_interpolated_flat` saves what was divided by as
     `_interpolatedflat`, and `user_supplied_flat` takes such a file.
 
+    Fixed slits in exposures of shutters have references of their own (`override_fixed_slit_fflat`),
+    those of an exposure of the type NRS_FIXEDSLIT. If none applies, their pixels are DO_NOT_USE.
+
     A flat that does not cover the exposure stops the step.
     """
 
@@ -56,7 +66,7 @@ class FlatFieldStep(Step):
         "MultiSlitModel",
     )
     reference_types = ("flat",)
-    optional_reference_types = nirspec.REFERENCES
+    optional_reference_types = (*nirspec.REFERENCES, *of_fixed_slits(nirspec.REFERENCES))
     outputs = (
         Output(
             "interpolated_flat",
@@ -78,7 +88,9 @@ class FlatFieldStep(Step):
         """Those of the exposure's mode; none of the lamp that flats are made with."""
         if nirspec.makes_flats(meta):
             return ()
-        return nirspec.REFERENCES if nirspec.has_spectra(meta) else self.reference_types
+        if not nirspec.has_spectra(meta):
+            return self.reference_types
+        return with_fixed_slits(nirspec.REFERENCES, meta, self)
 
     def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
         """The flat that the user names, or else the reference files."""
@@ -145,16 +157,15 @@ class FlatFieldStep(Step):
                 "which pixels its slices light. Run assign_wcs and, but for slices, extract_2d."
             )
         flats = nirspec.empty_flats(exposure) if self.save_interpolated_flat else None
-        for spectrum, known in each_slit(exposure):
+        for spectrum, described in each_slit(exposure):
+            known, references = as_fixed(described), for_slit(described, self.references)
             if self.user_supplied_flat is not None:
                 flat = nirspec.supplied_flat(self.references["flat"], known)
-            elif is_fixed_among_shutters(known):
-                self.log.warning(
-                    "The slit %s is not used: references of shutters do not have it", known["name"]
-                )
+            elif not references and is_fixed_among_shutters(described):
+                self.log.warning("The slit %s is not used: it has no references", known["name"])
                 flat = nirspec.unknown_flat(spectrum)
             else:
-                flat = nirspec.flat_of(spectrum, known, self.references)
+                flat = nirspec.flat_of(spectrum, known, references)
             response, error = (np.asarray(a, np.float32) for a in (flat.response, flat.error))
             values = apply_flat(values_of(spectrum), response, error, inverse=self.inverse)
             assign(spectrum, values, spectrum.dq | flat.dq)

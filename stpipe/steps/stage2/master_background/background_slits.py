@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stpipe.core.step import Step
 from stpipe.errors import NoProduct
+from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
 
 if TYPE_CHECKING:
     from stpipe.models import MultiSlitModel, Part
@@ -29,10 +30,11 @@ class BackgroundSlitsStep(Step):
         """The background slits alone."""
         from stpipe import models
 
-        found = [slit for slit in exposure.slits if is_background(slit)]
+        shutters = [slit for slit in exposure.slits if slit.quadrant != FIXED_QUADRANT]
+        found = [slit for slit in shutters if is_background(slit)]
         if not found:
             raise NoProduct("no slitlet sees the background alone")
-        if len(found) == len(exposure.slits):
+        if len(found) == len(shutters):
             raise NoProduct("no slitlet has a source")
         self.log.info("Background: %s", ", ".join(str(slit.source_name) for slit in found))
         background = models.MultiSlitModel()

@@ -13,6 +13,7 @@ from stpipe.references.selection import override
 from stpipe.science.arrays import has
 from stpipe.science.invalid_pixels import assign, values_of
 from stpipe.science.spectra.sampling import on_pixels
+from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
 from stpipe.steps.stage2.master_background import spectrum
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class SubtractMasterBackgroundStep(Step):
     wavelength of every pixel its surface brightness is divided by what the calibration of that pixel
     multiplied count rates by: the root of the ratio of VAR_RNOISE after and before. Pixels without
     wavelength, beyond the spectrum, or without calibration are DO_NOT_USE. Errors stay as they are.
+    Fixed slits among the shutters are left alone: their light takes another way.
 
     Nothing is subtracted after bkg_subtract, but by `force_subtract`. `inverse` adds the background.
     """
@@ -96,16 +98,18 @@ class SubtractMasterBackgroundStep(Step):
             )
         master = self._master(spectra)
         waves, brightness = spectrum.brightness(master)
-        lights = []
+        found = []
         for slit, other in zip(slits.slits, calibrated.slits, strict=True):
+            if slit.quadrant == FIXED_QUADRANT:
+                continue
             light = on_pixels(slit.wavelength, waves, brightness) / self._conversion(slit, other)
-            lights.append(light)
+            found.append((slit, light))
             values = values_of(slit)
             values["data"] = values["data"] + light if self.inverse else values["data"] - light
             assign(slit, values, slit.dq | other.dq)
         if self.save_background:
             self.add_product("masterbg1d", master)
-            self.add_product("masterbg2d", _images(slits, lights))
+            self.add_product("masterbg2d", _images(slits, found))
         return slits
 
     def _conversion(self, slit: Part, calibrated: Part) -> Floats:
@@ -131,14 +135,14 @@ class SubtractMasterBackgroundStep(Step):
         return spectrum.of_slits(spectra, usable, self.sigma_clip, self.median_kernel)
 
 
-def _images(slits: MultiSlitModel, lights: Sequence[Floats]) -> MultiSlitModel:
+def _images(slits: MultiSlitModel, lights: Sequence[tuple[Part, Floats]]) -> MultiSlitModel:
     """The background of each slit in count rates, with its coordinates."""
     from stpipe import models
 
     slits.slits.revive("meta.wcs")
     background = models.MultiSlitModel()
     background.update(slits)
-    for slit, light in zip(slits.slits, lights, strict=True):
+    for slit, light in lights:
         known = {name: slit.get(name) for name in DESCRIBED}
         background.slits.append({"data": light, "wavelength": slit.wavelength, **known})
     return background

@@ -9,7 +9,6 @@ import numpy as np
 
 from stpipe.science.spectra.path_loss import at_place, axis_of
 from stpipe.science.spectra.sampling import on_pixels
-from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
 from stpipe.science.wcs.wavelengths import uncorrected_wavelengths, wavelengths
 
 if TYPE_CHECKING:
@@ -83,8 +82,7 @@ def open_neighbours(state: str) -> tuple[bool, bool]:
 
 
 def _is_fixed(meta: FlatMetadata) -> bool:
-    kind = meta["meta.exposure.type"]
-    return kind == "NRS_FIXEDSLIT" or meta.get("quadrant") == FIXED_QUADRANT
+    return bool(meta["meta.exposure.type"] == "NRS_FIXEDSLIT")
 
 
 def _point(aperture: Part, place: tuple[float, float], waves: Floats) -> Floats | None:

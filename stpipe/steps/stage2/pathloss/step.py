@@ -11,6 +11,7 @@ from stpipe.errors import InputError, Skip
 from stpipe.science.exposure_types import NIRSPEC_SLITS, SLIT
 from stpipe.science.flux import convert
 from stpipe.science.invalid_pixels import assign, values_of
+from stpipe.science.spectra.fixed_slits import as_fixed, for_slit, of_fixed_slits, with_fixed_slits
 from stpipe.science.spectra.path_loss import at_wheel_position, axis_of
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.wavelengths import wavelengths
@@ -19,8 +20,7 @@ from stpipe.steps.stage2.pathloss import lrs, nirspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.models import MultiSlitModel, Part
-    from stpipe.models.lists import ModelList
+    from stpipe.models import MultiSlitModel
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Floats
@@ -62,6 +62,7 @@ class PathLossStep(Step):
     input_models = ("ImageModel", "CubeModel", "IFUImageModel", "SlitModel", "MultiSlitModel")
     prerequisites = ("meta.exposure.type",)
     reference_types = ("pathloss",)
+    optional_reference_types = of_fixed_slits(reference_types)
     spec = """
         inverse = boolean(default=False)  # Undo the correction
         source_type = option('POINT', 'EXTENDED', default=None)  # For all sources; None: SRCTYPE
@@ -73,7 +74,9 @@ class PathLossStep(Step):
 
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """None of exposures that lose no light."""
-        return self.reference_types if _kind(meta) in LOSING else ()
+        if _kind(meta) not in LOSING:
+            return ()
+        return with_fixed_slits(self.reference_types, meta, self)
 
     def not_applicable(self, selected: Mapping[str, Reference]) -> str:
         """Without a reference it is not known what is lost."""
@@ -110,13 +113,14 @@ class PathLossStep(Step):
         return exposure
 
     def _correct_slits(self, exposure: MultiSlitModel) -> None:
-        apertures = self.references["pathloss"].apertures
-        corrected = [self._correct_slit(*each, apertures) for each in each_slit(exposure)]
+        corrected = [self._correct_slit(*each) for each in each_slit(exposure)]
         if not any(corrected):
             raise Skip("the pathloss reference has no aperture for any of the slits")
 
-    def _correct_slit(self, slit: Spectral, meta: FlatMetadata, apertures: ModelList[Part]) -> bool:
+    def _correct_slit(self, slit: Spectral, described: FlatMetadata) -> bool:
         """Correct one slit; false where the reference does not say by how much."""
+        meta, references = as_fixed(described), for_slit(described, self.references)
+        apertures = references["pathloss"].apertures if "pathloss" in references else []
         passing = nirspec.through_slit(slit, meta, apertures)
         kind = self.source_type or meta.get("source_type")
         applied = None if passing is None else passing.of(kind)

@@ -13,13 +13,17 @@ from stpipe.science.arrays import bits_where
 from stpipe.science.exposure_types import WFSS, has_integrations
 from stpipe.science.flux import ARCSEC2, convert, dispersion, relative_response, time_correction
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.spectra.slits import Slits, each_slit, is_fixed_among_shutters
+from stpipe.science.spectra.fixed_slits import as_fixed, for_slit, of_fixed_slits, with_fixed_slits
+from stpipe.science.spectra.slits import Slits, each_slit
 from stpipe.science.wcs.wavelengths import wavelengths
 from stpipe.steps.stage2.photom import nirspec
 from stpipe.steps.stage2.photom.entries import coefficients_of, described, find_row, unit_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stpipe.models.protocols import FlatMetadata
+    from stpipe.references.opened import CutReference
     from stpipe.science.arrays import Doubles, Floats
     from stpipe.science.wcs.wavelengths import Spectral
 
@@ -60,7 +64,7 @@ class PhotomStep(Step):
     prerequisites = ("meta.instrument.name",)
     uses = ("meta.exposure.mid_time",)
     reference_types = ("photom",)
-    optional_reference_types = ("area",)
+    optional_reference_types = ("area", *of_fixed_slits(("photom", "area")))
     spec = """
         inverse = boolean(default=False)  # From surface brightness back to count rates
         source_type = option('POINT', 'EXTENDED', default=None)  # Of NIRSpec's slits; None: SRCTYPE
@@ -75,6 +79,10 @@ class PhotomStep(Step):
         usual = "calints" if has_integrations(model_type, meta) else "cal"
         return (Output("product", model_type, vars(self).get("suffix") or usual),)
 
+    def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
+        """Those of fixed slits only where there are some among shutters."""
+        return with_fixed_slits(("photom", "area"), meta, self)
+
     def process(self, exposure: Slits) -> Slits:
         """Convert values, errors and variances, and note the conversion."""
         known = [self._calibrate(slit, meta) for slit, meta in each_slit(exposure)]
@@ -83,19 +91,19 @@ class PhotomStep(Step):
             raise Skip(f"the photom reference has no entry for {described(meta)}")
         return exposure
 
-    def _calibrate(self, image: Spectral, meta: FlatMetadata) -> bool:
+    def _calibrate(self, image: Spectral, own: FlatMetadata) -> bool:
         """Convert one spectrum or image; False without an entry in the reference."""
-        photom = self.references["photom"]
-        fixed = is_fixed_among_shutters(meta)
-        row = None if fixed else find_row(photom.phot_table, meta)
-        if row is None:
+        meta, references = as_fixed(own), for_slit(own, self.references)
+        photom = references.get("photom")
+        row = None if photom is None else find_row(photom.phot_table, meta)
+        if photom is None or row is None:
             if meta.get("name") is not None:
                 self.log.warning("No entry for %s; the spectrum is not used", described(meta))
                 assign(image, values_of(image), image.dq | np.uint32(dqflags.DO_NOT_USE))
             return False
         laws = coefficients_of(photom, row) if self.apply_time_correction else {}
         loss = time_correction(laws, meta)
-        self._describe_area(image, meta)
+        self._describe_area(image, meta, references)
         entry = self._entry(photom.phot_table[row], image, meta, loss)
         image.meta.photometry.conversion_megajanskys = entry.conversion
         image.meta.photometry.conversion_microjanskys = entry.conversion * MICROJANSKY
@@ -138,9 +146,11 @@ class PhotomStep(Step):
             response = response / dispersion(waves, meta["meta.wcsinfo.dispersion_direction"])
         return response
 
-    def _describe_area(self, image: Spectral, meta: FlatMetadata) -> None:
+    def _describe_area(
+        self, image: Spectral, meta: FlatMetadata, references: Mapping[str, CutReference]
+    ) -> None:
         """Note the nominal area of a pixel, and attach the relative areas."""
-        area = self.references.get("area")
+        area = references.get("area")
         if str(meta.get("meta.instrument.name")).upper() == "NIRSPEC":
             steradians = nirspec.pixel_area(area, meta, self.qualified_name)
             image.meta.photometry.pixelarea_steradians = steradians
@@ -148,6 +158,6 @@ class PhotomStep(Step):
             return
         if area is not None and type(image).__name__ in ("ImageModel", "CubeModel"):
             image.area = area.data
-        source = self.references["photom"] if area is None else area
+        source = references["photom"] if area is None else area
         for name in ("pixelarea_steradians", "pixelarea_arcsecsq"):
             image.set(f"meta.photometry.{name}", getattr(source.meta.photometry, name))

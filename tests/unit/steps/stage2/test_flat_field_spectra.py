@@ -121,15 +121,29 @@ def test_shutters_have_spectra_of_their_own(references: dict[str, str]) -> None:
         FlatFieldStep(**overrides(references, "quadrants")).run(exposure)
 
 
-def test_fixed_slits_among_shutters_are_not_used(references: dict[str, str]) -> None:
-    """References of shutters do not have them."""
-    exposure = nirspec_slits.shutters()
-    exposure.slits[0].quadrant = 5
-    fixed, *others = FlatFieldStep(**overrides(references, "quadrants")).run(exposure).slits
+def test_fixed_slits_among_shutters_have_references_of_their_own(
+    references: dict[str, str],
+) -> None:
+    """As in an exposure of fixed slits; if none applies they are not used."""
+    given, own = overrides(references, "quadrants"), overrides(references)
+    alone = FlatFieldStep(**own).run(nirspec_slits.fixed_slits()).slits[0]
+    own = nirspec_slits.for_fixed_slits(own)
+    exposure = nirspec_slits.shutters_and_fixed_slit()
+    *others, fixed = FlatFieldStep(**given, **own).run(exposure).slits
+    for name in ("data", "err", "var_flat", "dq", "flatfield_point", "flatfield_uniform"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(fixed, name), name)
 
-    assert (fixed.dq & 1 != 0).all()
-    assert np.isnan(fixed.data).all()
-    assert all(np.isfinite(slit.data).any() for slit in others)
+    step = FlatFieldStep(**given, **dict.fromkeys(own, "N/A"))
+    *same, unknown = step.run(exposure).slits
+    assert (unknown.dq & 1 != 0).all()
+    assert np.isnan(unknown.data).all()
+    for one_slit, other in zip(others, same, strict=True):
+        np.testing.assert_array_equal(one_slit.data, other.data)
+    del own["override_fixed_slit_sflat"]
+    with pytest.raises(
+        ReferenceMissing, match=r"a fixed slit among shutters: .*override_fixed_slit"
+    ):
+        FlatFieldStep(**given, **own).run(exposure)
 
 
 def test_point_sources_keep_what_light_that_fills_the_slit_would_have(

@@ -40,11 +40,14 @@ def test_light_beside_the_middle_has_the_wavelength_of_where_it_falls(reference:
 
 def test_shutters_have_one_aperture(reference: str) -> None:
     """MOS; a fixed slit among them has its own. All integrations of a bright object share one."""
-    step = WavecorrStep(override_wavecorr=reference)
-    exposure = nirspec_slits.shutters()
+    step = WavecorrStep(override_wavecorr=reference, override_fixed_slit_wavecorr=reference)
+    exposure = nirspec_slits.shutters_and_fixed_slit()
     exposure.slits[2].quadrant, exposure.slits[2].name = 5, "S200A2"  # which the reference lacks
     found = step.run(exposure)
-    assert [True, False, False] == [slit.wavelength_corrected for slit in found.slits]
+    assert [True, False, False, True] == [slit.wavelength_corrected for slit in found.slits]
+    step = WavecorrStep(override_wavecorr=reference, override_fixed_slit_wavecorr="N/A")
+    found = step.run(exposure)
+    assert [True, False, False, False] == [slit.wavelength_corrected for slit in found.slits]
     slit = step.run(nirspec_slits.bright_object())
     assert slit.wavelength_corrected
     assert (ROWS, COLUMNS) == slit.wavelength.shape
