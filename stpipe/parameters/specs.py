@@ -75,7 +75,7 @@ class Rule:
 
         Relative input files are looked for in `folder`.
         """
-        if self.default is None and not self.required and _is_none(value):
+        if self.takes_none and _is_none(value):
             return None
         if value is None:
             raise ValidateError("nothing")
@@ -106,6 +106,12 @@ class Rule:
         """The default value; None when there is none."""
         found = _default(self.check)[1]
         return list(found) if isinstance(found, list) else found
+
+    @property
+    def takes_none(self) -> bool:
+        """Whether None is a value: it is the default, or one of the options."""
+        listed = self.kind == "option" and bool(re.search(r"[(,]\s*None\s*[,)]", self.allowed))
+        return listed or (self.default is None and not self.required)
 
     @property
     def allowed(self) -> str:
