@@ -21,7 +21,6 @@ TENTH = 1e-4 / 3600  # degrees, a tenth of a milliarcsecond
 @pytest.mark.parametrize(
     ("detector", "band", "velosys"),
     [
-        ("MIRIFUSHORT", "SHORT", None),
         ("MIRIFULONG", "LONG", 23_000.0),
         ("MIRIFUSHORT", "MEDIUM", -8_000.0),
         ("MIRIFULONG", "SHORT-MEDIUM", None),
