@@ -31,7 +31,7 @@ def holed() -> Any:
 
 
 def test_pixels_of_a_star_are_known_by_its_model(tmp_path: Path) -> None:
-    """To a few per cent, or ten beside other holes; the model is kept in the file; the dark slit has none."""
+    """To ten per cent or so beside other holes; the file keeps the model; the dark slit has none."""
     exposure = AdaptiveTraceModelStep(**LIMITS).run(holed())
     path = exposure.save(tmp_path / "x_adaptive_trace_model.fits")
     truth = stars_in_slits.star(stars_in_slits.PLACE)
