@@ -8,7 +8,7 @@ import numpy as np
 
 from stpipe.core.step import Step
 from stpipe.errors import InputError
-from stpipe.science.exposure_types import NIRSPEC_SLITS, supported_type
+from stpipe.science.exposure_types import NIRSPEC_SLITS
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.spectra.trace_model import Thresholds, TraceRules, trace_model
 from stpipe.science.spectra.trace_splines import SplineRules
@@ -42,7 +42,7 @@ class AdaptiveTraceModelStep(Step):
     column from pixel to pixel. Elsewhere it is NaN. Data stay as they are; `pixel_replace` with
     `algorithm=trace_model` makes use of it.
 
-    Slits, shutters and slices of NIRSpec. Off by default.
+    Slits, shutters and slices of NIRSpec; other exposures are left as they are. Off by default.
     """
 
     alias = "adaptive_trace_model"
@@ -61,9 +61,10 @@ class AdaptiveTraceModelStep(Step):
     psf_optimal: bool
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
-        """Refuse what the step cannot model, also while planning."""
+        """Only slits, shutters and slices."""
         del selected
-        supported_type(self.qualified_name, meta, SUPPORTED)
+        if _kind(meta) not in SUPPORTED:
+            return f"traces of exposures of type {_kind(meta)} are not modelled"
         return ""
 
     def process(self, exposure: Slits) -> Slits:
@@ -83,7 +84,7 @@ class AdaptiveTraceModelStep(Step):
                 f"{self.qualified_name}: {meta.get('meta.filename')} has no gwcs of its slits. Run "
                 "assign_wcs and, but for slices, extract_2d."
             )
-        slices = supported_type(self.qualified_name, meta, SUPPORTED) == SLICES
+        slices = _kind(meta) == SLICES
         place = _place(spectrum.meta.wcs, spectrum.shape, slices=slices)
         regions = spectrum.regions if slices else np.isfinite(place).astype(np.int32)
         prism = str(meta.get("meta.instrument.grating")).upper() == "PRISM"
@@ -96,6 +97,10 @@ class AdaptiveTraceModelStep(Step):
         limits = (0.0, 0.0) if self.psf_optimal else (self.fit_threshold, self.slope_limit)
         values = (spectrum.data, spectrum.err)
         return trace_model(values, place, regions, rules, Thresholds(*limits))
+
+
+def _kind(meta: FlatMetadata) -> str:
+    return str(meta.get("meta.exposure.type")).upper()
 
 
 def _place(wcs: WCS, shape: tuple[int, ...], *, slices: bool) -> Doubles:

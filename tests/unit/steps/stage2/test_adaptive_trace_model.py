@@ -59,11 +59,11 @@ def test_without_a_model_neighbours_tell() -> None:
         np.testing.assert_array_equal(one.data, other.data)
 
 
-def test_what_has_no_traces_is_refused() -> None:
+def test_what_has_no_traces() -> None:
     """Other modes, slits without coordinates; by default the step is left out, before pixel_replace."""
-    exposure = stars_in_slits.bright_object(2)
-    with pytest.raises(InputError, match="NRS_BRIGHTOBJ are not supported"):
-        AdaptiveTraceModelStep(skip=False).run(exposure)
+    found = AdaptiveTraceModelStep(skip=False).run(stars_in_slits.bright_object(2))
+    assert "SKIPPED" == found.meta.cal_step.adaptive_trace_model
+    assert not found.has("trace_model")
     slits = stars_in_slits.slits()
     slits.slits[0].meta.wcs = None
     with pytest.raises(InputError, match="has no gwcs of its slits"):
