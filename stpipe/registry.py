@@ -63,6 +63,7 @@ STEPS: dict[str, str] = {
     "srctype": "stpipe.steps.stage2.srctype:SourceTypeStep",
     "extract_2d": "stpipe.steps.stage2.extract_2d.step:Extract2dStep",
     "wavecorr": "stpipe.steps.stage2.wavecorr:WavecorrStep",
+    "adaptive_trace_model": "stpipe.steps.stage2.adaptive_trace_model:AdaptiveTraceModelStep",
     "pixel_replace": "stpipe.steps.stage2.pixel_replace:PixelReplaceStep",
     "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",
     "tweakreg": "stpipe.steps.stage3.tweakreg.step:TweakRegStep",

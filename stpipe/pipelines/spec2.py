@@ -10,6 +10,7 @@ from stpipe.core.step import Products
 from stpipe.errors import InputError
 from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
 from stpipe.science.exposure_types import LRS, MRS, NARROW_SLITS, NIRSPEC_SLITS, SLIT, SLITLESS
+from stpipe.steps.stage2.adaptive_trace_model import AdaptiveTraceModelStep
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
 from stpipe.steps.stage2.barshadow import BarShadowStep
@@ -64,6 +65,7 @@ class Spec2Pipeline(Pipeline):
         "pathloss": PathLossStep,
         "barshadow": BarShadowStep,
         "photom": PhotomStep,
+        "adaptive_trace_model": AdaptiveTraceModelStep,
         "pixel_replace": PixelReplaceStep,
         "resample_spec": ResampleSpecStep,
         "extract_1d": Extract1dStep,
@@ -112,10 +114,12 @@ class Spec2Pipeline(Pipeline):
         slits = self.flat_field(slits)
         slits = self.pathloss(slits)
         slits = self.barshadow(slits)
-        return self._extract(self.photom(slits), rectify=kind in NIRSPEC_SLITS)
+        calibrated = self.photom(slits)
+        modelled = self.adaptive_trace_model(calibrated) if kind in NIRSPEC_SLITS else calibrated
+        return self._extract(calibrated, rectify=kind in NIRSPEC_SLITS, modelled=modelled)
 
-    def _extract(self, calibrated: Any, *, rectify: bool) -> Any:
-        complete = self.pixel_replace(calibrated)
+    def _extract(self, calibrated: Any, *, rectify: bool, modelled: Any = None) -> Any:
+        complete = self.pixel_replace(calibrated if modelled is None else modelled)
         rectified = self.resample_spec(complete) if rectify else None
         spectra = self.extract_1d(complete if rectified is None else rectified)
         if self.resample_spec.skip:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage1.rscd import RscdStep
     from stpipe.steps.stage1.saturation.step import SaturationStep
     from stpipe.steps.stage1.superbias import SuperBiasStep
+    from stpipe.steps.stage2.adaptive_trace_model import AdaptiveTraceModelStep
     from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
     from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
     from stpipe.steps.stage2.barshadow import BarShadowStep
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage3.tweakreg.step import TweakRegStep
 
 __all__ = [
+    "AdaptiveTraceModelStep",
     "AssignWcsStep",
     "BackgroundStep",
     "BadpixSelfcalStep",

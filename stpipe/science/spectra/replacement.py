@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
 
-__all__ = ["along_gradient", "by_profile"]
+__all__ = ["along_gradient", "by_profile", "by_trace_model"]
 
 MARGIN = 2  # pixels at the edges that are not estimated
 SIGNIFICANT = 5.0  # signal to noise below which profiles are not normalised
@@ -157,3 +157,48 @@ def _scale(profile: Doubles, current: Doubles, unit: bool) -> float:
         return 1.0
     sign = np.sign(current[np.isfinite(current)].max())
     return float(sign * (shape @ asked) / total)
+
+
+# --- by a model of the traces ---------------------------------------------------------------------
+
+
+def by_trace_model(
+    values: Mapping[str, Floats], dq: Bits, trace_model: Floats
+) -> tuple[dict[str, Floats], Bits]:
+    """The model where there is one; errors by those of neighbours along the dispersion.
+
+    Parameters
+    ----------
+    values : dict of (along, across) float32
+        By the name of the array: `data`, which decides, `err`, variances `var_...`.
+    dq : (along, across) uint32
+    trace_model : (along, across) float32
+        NaN where there is none.
+
+    Returns
+    -------
+    values : dict of (along, across) float32
+    dq : (along, across) uint32
+        Of estimated pixels with FLUX_ESTIMATED instead of DO_NOT_USE.
+    """
+    estimated = ~np.isfinite(values["data"]) & np.isfinite(trace_model)
+    found = {"data": np.where(estimated, trace_model, values["data"])}
+    for name, array in values.items():
+        if name != "data":
+            filled = _interpolated(np.sqrt(array) if name.startswith("var_") else array, estimated)
+            found[name] = np.where(
+                estimated, filled**2 if name.startswith("var_") else filled, array
+            ).astype(np.float32)
+    dq = dq & ~bits_where(estimated, dqflags.DO_NOT_USE)
+    return found, dq | bits_where(estimated, dqflags.FLUX_ESTIMATED)
+
+
+def _interpolated(array: Floats, wanted: Booleans) -> Doubles:
+    """Values at wanted pixels (along, across), linear along the dispersion; NaN without any."""
+    filled = np.where(wanted, np.nan, array).astype(np.float64)
+    for line in np.flatnonzero(wanted.any(axis=0)):
+        known = np.flatnonzero(np.isfinite(filled[:, line]))
+        if len(known):
+            at = np.flatnonzero(wanted[:, line])
+            filled[at, line] = np.interp(at, known, filled[known, line])
+    return filled

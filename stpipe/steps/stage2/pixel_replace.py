@@ -12,7 +12,7 @@ from stpipe.models import dqflags
 from stpipe.science.arrays import has
 from stpipe.science.dispersion import turned
 from stpipe.science.invalid_pixels import values_of
-from stpipe.science.spectra.replacement import along_gradient, by_profile
+from stpipe.science.spectra.replacement import along_gradient, by_profile, by_trace_model
 from stpipe.science.spectra.slits import Slits, each_slit
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ class PixelReplaceStep(Step):
     With `mingrad` a pixel becomes the mean of the two neighbours that differ less, those along the
     dispersion or those across it. With `fit_profile` the pixels of a column (or row, along which light
     is not dispersed) become the median profile of its neighbours, scaled to the pixels that are known;
-    slices of an integral field are taken one by one. Errors and variances likewise. Estimated pixels
-    are FLUX_ESTIMATED and no longer DO_NOT_USE.
+    slices of an integral field are taken one by one. Errors and variances likewise. With `trace_model`
+    a pixel becomes that of the model that `adaptive_trace_model` made; its errors are those of its
+    neighbours along the dispersion, and pixels without a model are estimated as with `mingrad`.
+    Estimated pixels are FLUX_ESTIMATED and no longer DO_NOT_USE.
 
     Off by default.
     """
@@ -46,7 +48,7 @@ class PixelReplaceStep(Step):
     input_models = ("ImageModel", "CubeModel", "IFUImageModel", "SlitModel", "MultiSlitModel")
     spec = """
         skip = boolean(default=True)  # Leave the step out
-        algorithm = option('mingrad', 'fit_profile', default='mingrad')  # By neighbours, or by profile
+        algorithm = option('mingrad', 'fit_profile', 'trace_model', default='mingrad')  # How
         n_adjacent_cols = integer(min=1, default=3)  # Neighbours on each side that profiles are of
     """
     algorithm: str
@@ -89,6 +91,8 @@ class PixelReplaceStep(Step):
             raise InputError(
                 f"{self.qualified_name}: {meta.get('meta.filename')} has no DISPAXIS. Run assign_wcs."
             )
+        if self.algorithm == "trace_model":
+            return along_gradient(*_by_trace_model(values, dq, spectrum, direction))
         dq = dq.copy()
         for part in _parts(spectrum):
             flags = dq if part is None else np.where(part, dq, dq | np.uint32(OUTSIDE))
@@ -99,6 +103,20 @@ class PixelReplaceStep(Step):
             values = {name: np.where(whole, new[name], values[name]) for name in values}
             dq = np.where(whole, turned(flags, direction), dq)
         return values, dq
+
+
+def _by_trace_model(
+    values: dict[str, Floats], dq: Bits, spectrum: Spectral, direction: int
+) -> tuple[dict[str, Floats], Bits]:
+    """One image with the estimates of a model, if there is one."""
+    if not spectrum.has("trace_model"):
+        return values, dq
+    along = {name: turned(array, direction) for name, array in values.items()}
+    model = turned(spectrum.trace_model, direction)
+    found, flags = by_trace_model(along, turned(dq, direction), model)
+    return {name: turned(array, direction) for name, array in found.items()}, turned(
+        flags, direction
+    )
 
 
 def _parts(spectrum: Spectral) -> Iterator[np.ndarray | None]:
