@@ -2,6 +2,7 @@
 # make test   run the tests; make test-quick those of units and contracts alone
 # make lint   check style and types
 # make bench  time it beside the peer (RUNS=3 times each) and write the tables of the documentation
+# make mutants   change SAMPLE random lines, one at a time, and count what the tests do not notice (hours)
 # make docs   build the documentation
 # make changelog   show what the next release will say; nothing is written
 #
@@ -13,13 +14,15 @@ VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 RUNS ?= 3
+SAMPLE ?= 100
+SEED ?= 0
 # Each may hold two processes of the peer, a gigabyte altogether.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() or 1, 4))")
 # All tests of a file are one worker's, which makes what they share once; tests/conftest.py orders files.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
 SOURCES := pyproject.toml setup.py $(shell find stpipe -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: demo test test-quick test-peer lint bench docs changelog clean
+.PHONY: demo test test-quick test-peer lint bench mutants docs changelog clean
 
 demo: $(VENV)/.installed
 	@PATH="$(BIN):$$PATH" CORES=$(CORES) sh stpipe/demo/demo.sh $(DEMO)
@@ -48,6 +51,10 @@ bench: $(VENV)/.installed-dev
 	  | tee docs/benchmarks/image3.md
 	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python tests/benchmarks/models.py \
 	  | tee docs/benchmarks/models.md
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	$(BIN)/python tests/mutants $(SAMPLE) $(SEED)
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html

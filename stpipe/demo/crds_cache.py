@@ -65,7 +65,8 @@ _EXTENSIONS: Final = {
 }
 
 _ABSENT: Final = (
-    *("abvegaoffset", "bkg", "chromcorr", "emicorr"),
+    *("abvegaoffset", "bkg", "chromcorr", "cubepar", "emicorr", "fringe", "fringefreq"),
+    *("mrsptcorr", "mrsxartcorr", "psf", "speckernel", "specprofile", "straymask"),
     *("pastasoss", "persat", "pictureframe", "refpix", "regions", "sirskernel"),
     *("trapdensity", "trappars", "wfssbkg"),
     *("pars-assignwcsstep", "pars-backgroundstep", "pars-extract1dstep", "pars-flatfieldstep"),

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from stpipe.models import history
+from stpipe.models.formats import asdf_yaml
+from stpipe.models.formats.asdf_yaml import Tagged
+from stpipe.models.io import asdf_objects
 from stpipe.models.io.content import Content
 from stpipe.models.schema.schema import Schema
 from stpipe.models.storage.arrays import Array, Stored, blocks_of
@@ -230,7 +233,9 @@ def _cut(line: str) -> str:
 
 
 def as_json(value: object) -> Any:
-    """A value as JSON has it; objects are named."""
+    """A value as JSON has it; objects are named, whether they are revived or not."""
+    if isinstance(value, Tagged) and not value.tag.startswith(asdf_yaml.YAML):
+        return f"<{asdf_objects.kind_of(value)}>"
     if isinstance(value, dict):
         return {str(name): as_json(child) for name, child in value.items()}
     if isinstance(value, list):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from stpipe.errors import did_you_mean
 from stpipe.parameters.readers import read_cfg
 from stpipe.parameters.settings import Raw, Settings
-from stpipe.parameters.specs import OVERRIDE, UNIVERSAL, rules
+from stpipe.parameters.specs import OVERRIDE, USERS_OWN, rules
 from stpipe.system import package_data
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ __all__ = ["below", "central_files", "central_types", "disabled", "shipped"]
 
 SWITCH = "STPIPE_DISABLE_CRDS_STEPPARS"
 _FALSE = ("", "0", "false", "f", "no", "n", "off")
-# Of the parameters of every step, only `skip` decides which science is done.
-_FROM_OUTSIDE = UNIVERSAL - {"skip"}
 # Parameters of every step of STScI's stpipe that have no meaning here.
 _FOREIGN = frozenset(
     {"input_dir", "output_ext", "output_use_index", "output_use_model", "search_output_file"}
@@ -110,7 +108,7 @@ def _allowed(step: type[Declaration], settings: Settings, where: str) -> Setting
     """The settings that a file of CRDS may have; a warning for all others."""
     for sentence in _refused(step, settings):
         _log.warning("%s: %s", where, sentence)
-    known = rules(step).keys() - _FROM_OUTSIDE
+    known = rules(step).keys() - USERS_OWN
     values = {
         name: Raw(raw.value, where, raw.folder)
         for name, raw in settings.values.items()
@@ -129,7 +127,7 @@ def _refused(step: type[Declaration], settings: Settings) -> Iterator[str]:
     for name, raw in settings.values.items():
         if name in _FOREIGN:
             continue
-        if name in _FROM_OUTSIDE or name.startswith(OVERRIDE):
+        if name in USERS_OWN or name.startswith(OVERRIDE):
             if raw.value not in (None, "", [], False, "None"):
                 yield f"{name} of {label} is refused: only a user may set it."
         elif name not in rules(step):

@@ -1,4 +1,8 @@
-"""From a product: the parameters that it was made with, as its history records them."""
+"""From a product: the parameters that it was made with, as its history records them.
+
+A product may come from anywhere, so that it starts no program and chooses no file to write: hooks and
+classes that are not installed are told of, for the user to name.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from stpipe.errors import InputError, ReferenceMissing, did_you_mean
 from stpipe.models.history import HOOK
 from stpipe.parameters.settings import Raw, Settings
-from stpipe.parameters.specs import OVERRIDE, rules
+from stpipe.parameters.specs import OVERRIDE, USERS_OWN, rules
 from stpipe.references.checksums import sha256
 from stpipe.references.selection import NOT_APPLICABLE
-from stpipe.registry import public_name
+from stpipe.registry import entries, public_name
 
 if TYPE_CHECKING:
     from stpipe.parameters.declaration import Declaration
@@ -58,13 +62,19 @@ def target_of(path: str | Path) -> str:
     Raises
     ------
     InputError
-        When the product cannot be read or has no history.
+        When the product cannot be read, has no history, or names a class that is not installed.
     """
     ran = [record for record in _history(path) if record["status"] == "COMPLETE"]
     if not ran:
         raise InputError(f"{path}: it has no history to repeat.")
     pipelines = ran[-1].get("pipelines") or [ran[-1]]
-    return str(pipelines[0]["class"])
+    name = public_name(str(pipelines[0]["class"]))
+    if name not in {public_name(entry.target) for entry in entries()}:
+        raise InputError(
+            f"{path} was made by {name}, which is no step or pipeline of an installed package. If you "
+            f"trust it, name it: strun {name} --like={path} INPUT..."
+        )
+    return name
 
 
 def _history(path: str | Path) -> list[Mapping[str, Any]]:
@@ -97,7 +107,7 @@ class _Repeat:
         if place is None:
             return
         if record["status"] == HOOK:
-            self._hook(_node(found, place), record)
+            self._refuse(place, record)
         elif record["status"] == "COMPLETE":
             self._fill(_node(found, place), place, record["parameters"] | {"skip": False})
             self._overrides(place, found, record.get("references", {}))
@@ -119,6 +129,8 @@ class _Repeat:
             cls = cls.step_defs[name]
         known = rules(cls)
         for name, value in values.items():
+            if name in USERS_OWN:
+                continue
             if name in known:
                 node.values[name] = Raw(value, self.where)
             else:
@@ -130,11 +142,15 @@ class _Repeat:
                     did_you_mean(name, known),
                 )
 
-    def _hook(self, node: Settings, record: Mapping[str, Any]) -> None:
-        """One more hook of a step, after those that ran before it."""
-        before = node.values.get(record["when"])
-        hooks = [*(before.value if before else ()), record["hook"]]
-        node.values[record["when"]] = Raw(hooks, self.where)
+    def _refuse(self, place: tuple[str, ...], record: Mapping[str, Any]) -> None:
+        parameter = "".join(f"steps.{name}." for name in place) + str(record["when"])
+        _log.warning(
+            "%s: a hook of %s was %r; a product starts no program. If you trust it: --%s=...",
+            self.where,
+            record["step"],
+            record["hook"],
+            parameter,
+        )
 
     def _overrides(
         self, place: tuple[str, ...], found: Settings, references: Mapping[str, Any]

@@ -16,7 +16,16 @@ from configobj.validate import ValidateError, Validator
 if TYPE_CHECKING:
     from stpipe.parameters.declaration import Declaration
 
-__all__ = ["OVERRIDE", "PATHS", "UNIVERSAL", "UNIVERSAL_SPEC", "ExplainedError", "Rule", "rules"]
+__all__ = [
+    "OVERRIDE",
+    "PATHS",
+    "UNIVERSAL",
+    "UNIVERSAL_SPEC",
+    "USERS_OWN",
+    "ExplainedError",
+    "Rule",
+    "rules",
+]
 
 
 # Parameters of every step.
@@ -33,6 +42,9 @@ UNIVERSAL_SPEC = """
 
 
 UNIVERSAL = frozenset(re.findall(r"^\s*(\w+) =", UNIVERSAL_SPEC, re.MULTILINE))
+# Of the parameters of every step, only `skip` decides which science is done: what parameter files of
+# CRDS, or the history of a product, say of the others is not heard.
+USERS_OWN = UNIVERSAL - {"skip"}
 
 
 OVERRIDE = "override_"
@@ -63,7 +75,7 @@ class Rule:
 
         Relative input files are looked for in `folder`.
         """
-        if self.default is None and not self.required and _is_none(value):
+        if self.takes_none and _is_none(value):
             return None
         if value is None:
             raise ValidateError("nothing")
@@ -94,6 +106,12 @@ class Rule:
         """The default value; None when there is none."""
         found = _default(self.check)[1]
         return list(found) if isinstance(found, list) else found
+
+    @property
+    def takes_none(self) -> bool:
+        """Whether None is a value: it is the default, or one of the options."""
+        listed = self.kind == "option" and bool(re.search(r"[(,]\s*None\s*[,)]", self.allowed))
+        return listed or (self.default is None and not self.required)
 
     @property
     def allowed(self) -> str:

@@ -9,7 +9,7 @@ from stpipe.core.products import model_name
 from stpipe.core.step import Products
 from stpipe.errors import InputError
 from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
-from stpipe.science.exposure_types import LRS, NARROW_SLITS, NIRSPEC_SLITS, SLIT, SLITLESS
+from stpipe.science.exposure_types import LRS, MRS, NARROW_SLITS, NIRSPEC_SLITS, SLIT, SLITLESS
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
 from stpipe.steps.stage2.barshadow import BarShadowStep
@@ -17,6 +17,7 @@ from stpipe.steps.stage2.bkg_subtract import BackgroundStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+from stpipe.steps.stage2.fringe import FringeStep
 from stpipe.steps.stage2.imprint import ImprintStep
 from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
 from stpipe.steps.stage2.pathloss.step import PathLossStep
@@ -24,6 +25,7 @@ from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
+from stpipe.steps.stage2.straylight import StraylightStep
 from stpipe.steps.stage2.wavecorr import WavecorrStep
 
 if TYPE_CHECKING:
@@ -31,16 +33,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Spec2Pipeline"]
 
-SLICES = "NRS_IFU"
-THROUGH_SHUTTERS = {SLICES, "NRS_MSASPEC"}
-SUPPORTED = LRS | SLITLESS | NARROW_SLITS | {SLICES}
+SLICES = {"NRS_IFU", MRS}
+THROUGH_SHUTTERS = {"NRS_IFU", "NRS_MSASPEC"}
+SUPPORTED = LRS | SLITLESS | NARROW_SLITS | SLICES
 
 
 class Spec2Pipeline(Pipeline):
     """From count rates to calibrated spectra: coordinates, source type, response, flux, extraction.
 
     Slits and shutters of NIRSpec and the slit of MIRI's prism, whose spectra are rectified before they
-    are extracted; their integrations; the prism without slit; the slices of NIRSpec, which are
+    are extracted; their integrations; the prism without slit; the slices of NIRSpec and MIRI, which are
     calibrated; and slitless spectra of NIRISS, which need the catalogue of a direct image:
     `--steps.extract_2d.source_catalog=PATH`.
     """
@@ -56,7 +58,9 @@ class Spec2Pipeline(Pipeline):
         "srctype": SourceTypeStep,
         "master_background_mos": MasterBackgroundMosPipeline,
         "wavecorr": WavecorrStep,
+        "straylight": StraylightStep,
         "flat_field": FlatFieldStep,
+        "fringe": FringeStep,
         "pathloss": PathLossStep,
         "barshadow": BarShadowStep,
         "photom": PhotomStep,
@@ -74,7 +78,7 @@ class Spec2Pipeline(Pipeline):
                 f"{', '.join(sorted(SUPPORTED))}."
             )
         exposure = self.assign_wcs(exposure)
-        if kind == SLICES:
+        if kind in SLICES:
             exposure = self.badpix_selfcal(exposure)
         if kind in THROUGH_SHUTTERS:
             exposure = self.imprint(self.msa_flagging(exposure))
@@ -85,13 +89,15 @@ class Spec2Pipeline(Pipeline):
         return self._one_spectrum(exposure, kind)
 
     def _one_spectrum(self, exposure: RateModel, kind: str) -> Any:
-        """Calibrate the spectrum of MIRI's prism, or the slices of NIRSpec."""
+        """Calibrate the spectrum of MIRI's prism, or the slices of NIRSpec or MIRI."""
         exposure = self.srctype(exposure)
         exposure = self.bkg_subtract(exposure)
-        exposure = self.flat_field(exposure)
-        exposure = self.pathloss(exposure)
+        if kind == MRS:
+            exposure = self.fringe(self.flat_field(self.straylight(exposure)))
+        else:
+            exposure = self.pathloss(self.flat_field(exposure))
         calibrated = self.photom(exposure)
-        if kind == SLICES:
+        if kind in SLICES:
             return Products(("calibrated", "rectified", "spectra"), (calibrated, None, None))
         has_slit = kind in SLIT and model_name(calibrated) == "ImageModel"
         return self._extract(calibrated, rectify=has_slit)

@@ -29,6 +29,7 @@ class _Job:
     """One job of a dry run."""
 
     rule: str
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     reason: str
     root: str
@@ -90,10 +91,9 @@ def _jobs(text: str) -> list[_Job]:
         fields = dict(re.findall(r"^\s+(\w+): (.*)$", block, re.MULTILINE))
         if header and "output" in fields:
             root = re.search(r"root=([^,]+)", fields.get("wildcards", ""))
-            outputs = tuple(fields["output"].split(", "))
-            found.append(
-                _Job(header[1], outputs, fields.get("reason", ""), root[1] if root else "")
-            )
+            read, made = (tuple(fields.get(n, "").split(", ")) for n in ("input", "output"))
+            reason = fields.get("reason", "")
+            found.append(_Job(header[1], read, made, reason, root[1] if root else ""))
     # Causes first: a job comes after those that it waits for.
     return sorted(found, key=lambda j: j.reason.startswith("Input files updated by another job"))
 
@@ -108,11 +108,22 @@ def _sentences(folder: Path, job: _Job) -> Iterator[str]:
         elif reason.startswith("Updated input files"):
             yield f"its input changed: {reason.partition(': ')[2]}."
         elif reason.startswith("Set of input files has changed"):
-            yield "it reads other files than before: a step was added, removed or skipped."
+            yield from _other_inputs(folder, job)
         elif reason.startswith("Code has changed"):
             yield "the rule's command in the Snakefile changed."
         elif not reason.startswith("Input files updated by another job"):
             yield f"{reason}."
+
+
+def _other_inputs(folder: Path, job: _Job) -> Iterator[str]:
+    """Which files the rule reads instead of which."""
+    before, now = set(_recorded(folder, job.outputs[0]).get("input", ())), set(job.inputs)
+    if gone := sorted(before - now):
+        yield f"it reads {', '.join(gone)} no more."
+    if new := sorted(now - before):
+        yield f"it reads {', '.join(new)}, which it did not before."
+    if before == now:
+        yield "it reads its files in another order."
 
 
 def _what_changed(folder: Path, job: _Job) -> Iterator[str]:
@@ -136,12 +147,17 @@ def _what_changed(folder: Path, job: _Job) -> Iterator[str]:
 
 def _recorded_params(folder: Path, output: str) -> list[str]:
     """What Snakemake noted of parameters of the rule when it made `output`."""
+    return [p.strip("'\"") for p in _recorded(folder, output).get("params", [])]
+
+
+def _recorded(folder: Path, output: str) -> Mapping[str, Any]:
+    """What Snakemake noted of the rule when it made `output`."""
     name = urlsafe_b64encode(output.encode()).decode()
     try:
-        record = json.loads((folder / ".snakemake/metadata" / name).read_text(encoding="utf-8"))
+        found = json.loads((folder / ".snakemake/metadata" / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return []
-    return [p.strip("'\"") for p in record.get("params", [])]
+        return {}
+    return dict(found)
 
 
 def _job_file(folder: Path, path: str | None) -> Mapping[str, Any] | None:

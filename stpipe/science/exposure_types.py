@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LRS",
+    "MRS",
     "NARROW_SLITS",
     "NIRSPEC_SLITS",
     "SLIT",
@@ -24,6 +25,7 @@ __all__ = [
 
 LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
 SLIT = frozenset({"MIR_LRS-FIXEDSLIT"})  # which holds one source, and is rectified
+MRS = "MIR_MRS"
 NIRSPEC_SLITS = frozenset({"NRS_FIXEDSLIT", "NRS_MSASPEC"})  # many, which are rectified
 # Whose point sources have other wavelengths beside the middle of the slit.
 NARROW_SLITS = NIRSPEC_SLITS | {"NRS_BRIGHTOBJ"}

@@ -12,10 +12,17 @@ from stpipe.science.dispersion import HORIZONTAL
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stpipe.models.protocols import FlatMetadata
+    from stpipe.models.protocols import FlatMetadata, Table
     from stpipe.science.arrays import Doubles, Floats
 
-__all__ = ["ARCSEC2", "convert", "dispersion", "relative_response", "time_correction"]
+__all__ = [
+    "ARCSEC2",
+    "convert",
+    "dispersion",
+    "relative_response",
+    "time_correction",
+    "time_corrections",
+]
 
 ARCSEC2 = float(np.deg2rad(1 / 3600)) ** 2  # sr
 POWERS = {"data": 1, "err": 1, "var_poisson": 2, "var_rnoise": 2, "var_flat": 2}
@@ -120,16 +127,54 @@ def time_correction(coefficients: Mapping[str, np.void], meta: FlatMetadata) -> 
     """
     if not coefficients:
         return 1.0
+    middle = _mid_time(meta)
+    correction = 1.0
+    for law, values in coefficients.items():
+        c = {name: float(values[name]) for name in (values.dtype.names or ()) if name in _NUMBERS}
+        correction *= _LAWS[law](middle - c["t0"], c)
+    return correction
+
+
+def time_corrections(table: Table, meta: FlatMetadata, wavelength: Floats | Doubles) -> Doubles:
+    """Sensitivity at the middle of an exposure over that at the reference's epoch, by wavelength.
+
+    It is linear between the wavelengths of the table and beyond them, of which none has gained.
+
+    Parameters
+    ----------
+    table : (wavelengths) structured array
+        The law `powerlaw` at each `binwave` in um.
+    meta : mapping
+        Metadata by dotted name; `meta.exposure.mid_time` is MJD.
+    wavelength : (...) float, um
+
+    Returns
+    -------
+    (...) float64
+        NaN where the wavelength is.
+
+    Raises
+    ------
+    InputError
+        When the header does not say when the exposure was.
+    """
+    from scipy.interpolate import make_interp_spline
+
+    middle = _mid_time(meta)
+    rows = np.sort(table, order="binwave")
+    left = np.array([_powerlaw(middle - float(row["t0"]), row) for row in rows])
+    line = make_interp_spline(rows["binwave"], np.minimum(left, 1), k=min(1, len(rows) - 1))
+    found: Doubles = line(wavelength)
+    return found
+
+
+def _mid_time(meta: FlatMetadata) -> float:
     if meta.get("meta.exposure.mid_time") is None:
         raise InputError(
             f"{meta.get('meta.filename')} lacks EXPMID (meta.exposure.mid_time), from which the loss "
             "of sensitivity is known. Add it, or say apply_time_correction=False."
         )
-    correction = 1.0
-    for law, values in coefficients.items():
-        c = {name: float(values[name]) for name in (values.dtype.names or ()) if name in _NUMBERS}
-        correction *= _LAWS[law](meta["meta.exposure.mid_time"] - c["t0"], c)
-    return correction
+    return float(meta["meta.exposure.mid_time"])
 
 
 def _linear(days: float, c: Mapping[str, float]) -> float:
@@ -140,8 +185,9 @@ def _exponential(days: float, c: Mapping[str, float]) -> float:
     return float(c["amplitude"] * np.exp(-days / c["tau"]) + c["const"])
 
 
-def _powerlaw(days: float, c: Mapping[str, float]) -> float:
-    return float(c["year1value"] * ((days + c["tsoft"]) / (YEAR + c["tsoft"])) ** c["alpha"])
+def _powerlaw(days: float, c: Mapping[str, float] | np.void) -> float:
+    value, soft, power = (float(c[name]) for name in ("year1value", "tsoft", "alpha"))
+    return float(value * ((days + soft) / (YEAR + soft)) ** power)
 
 
 _LAWS = {"linear": _linear, "exponential": _exponential, "powerlaw": _powerlaw}

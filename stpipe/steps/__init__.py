@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
     from stpipe.steps.stage2.flat_field.step import FlatFieldStep
+    from stpipe.steps.stage2.fringe import FringeStep
     from stpipe.steps.stage2.imprint import ImprintStep
     from stpipe.steps.stage2.msa_flagging import MSAFlagOpenStep
     from stpipe.steps.stage2.pathloss.step import PathLossStep
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
+    from stpipe.steps.stage2.straylight import StraylightStep
     from stpipe.steps.stage2.wavecorr import WavecorrStep
     from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
@@ -63,6 +65,7 @@ __all__ = [
     "Extract2dStep",
     "FirstFrameStep",
     "FlatFieldStep",
+    "FringeStep",
     "GainScaleStep",
     "GroupScaleStep",
     "GuiderCdsStep",
@@ -88,6 +91,7 @@ __all__ = [
     "SkyMatchStep",
     "SourceCatalogStep",
     "SourceTypeStep",
+    "StraylightStep",
     "SuperBiasStep",
     "TweakRegStep",
     "WavecorrStep",

@@ -1,8 +1,9 @@
 """Results of earlier runs, kept in the user's cache folder so that later runs need not repeat them.
 
-Small JSON files in `stpipe-flow` below XDG_CACHE_HOME (else ~/.cache); STPIPE_MEMORY names another
-folder, or is `off`. Nothing depends on them: what is missing, or cannot be kept, is computed again.
-Callers have to check that a result is still valid: `state_of` shows whether a file has changed.
+Small JSON files in `stpipe-flow` of the system's folder for caches (~/.cache on Linux, or that of
+XDG_CACHE_HOME); STPIPE_MEMORY names another folder, or is `off`. Nothing depends on them: what is
+missing, or cannot be kept, is computed again. Callers have to check that a result is still valid:
+`state_of` shows whether a file has changed.
 """
 
 from __future__ import annotations
@@ -63,4 +64,9 @@ def _path(key: tuple[object, ...]) -> Path | None:
 
 @lru_cache(maxsize=8)
 def _folder(chosen: str | None, cache: str | None) -> str:
-    return chosen or str(Path(cache or Path.home() / ".cache") / "stpipe-flow")
+    del cache  # platformdirs asks for it; another value is another folder
+    if chosen:
+        return chosen
+    from platformdirs import user_cache_path
+
+    return str(user_cache_path("stpipe-flow"))

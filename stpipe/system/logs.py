@@ -119,11 +119,15 @@ def _name(argument: object) -> object:
 
 @contextlib.contextmanager
 def _logging_to(log: logging.Logger, settings: Mapping[str, str]) -> Iterator[None]:
-    """Give a logger handlers and a level while the block runs."""
+    """Give a logger handlers and a level while the block runs.
+
+    Warnings are always made: products record them, whether they are shown or not.
+    """
     handlers = _handlers(settings)
-    level = log.level
-    log.setLevel(settings.get("level", "INFO").upper())
+    level, shown = log.level, settings.get("level", "INFO").upper()
+    log.setLevel(min(logging.getLevelNamesMapping()[shown], logging.WARNING))
     for handler in handlers:
+        handler.setLevel(shown)
         log.addHandler(handler)
     try:
         yield

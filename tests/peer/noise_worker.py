@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jwst.clean_flicker_noise import autoparam, background_level, clean_flicker_noise
 from jwst.picture_frame import picture_frame as peer_picture_frame
+from jwst.straylight import straylight
 from stdatamodels.jwst import datamodels
 
 Arrays = dict[str, Any]
@@ -96,3 +97,19 @@ def picture_frame(a: Arrays, p: Parameters) -> Arrays:
         model_of(a, p), reference, mask_science_regions=False, n_sigma=p["n_sigma"]
     )
     return {"data": model.data, "status": np.array(status)}
+
+
+def scattered(a: Arrays, _: Parameters) -> Arrays:
+    """Light along rows, by pixels; the table as columns."""
+    light, columns = a["light"].astype(float), a["light"].shape[1]
+    names = ("lor_fwhm", "lor_scale", "gau_fwhm", "gau_xoff", "gau_scale1", "gau_scale2")
+    row = [a[name].astype(float) for name in names]
+    places = np.arange(columns, dtype=float)
+    return {"stray": straylight.makemodel_composite(light, places, 0, columns, *row)}
+
+
+def showers(a: Arrays, p: Parameters) -> Arrays:
+    """An image without the light between slices."""
+    model = datamodels.IFUImageModel(data=a["data"].copy(), dq=a["dq"])
+    found, _ = straylight.clean_showers(model, a["slices"][None], 0, *p["rules"])
+    return {"data": found.data}

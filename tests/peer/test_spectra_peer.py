@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import stars_in_slits
 from reference_headers import described
 
 from stpipe import models
@@ -261,6 +262,28 @@ def test_extraction(
         ours = Extract1dStep(**parameters).run(given)
         same_spectra(theirs, ours.save(tmp_path / "x_x1d.fits"), name)
     peer_step("read", tmp_path / "x_x1d.fits")
+
+
+def test_optimal_extraction(peer_step: Peer, tmp_path: Path) -> None:
+    """The profile of a source along rows, whose place is fitted, above a level."""
+    source = calibrated(tmp_path, "FIXEDSLIT", 0, straight=True)
+    entry = {"xstart": 321, "xstop": 331, "bkg_coeff": [[309.0], [318.0]]}
+    waves = np.linspace(4, 15, stars_in_slits.WAVES.size)
+    parameters = {
+        "extraction_type": "optimal",
+        "override_extract1d": str(extract1d(tmp_path / "extract1d.json", "FIXEDSLIT", **entry)),
+        "override_psf": stars_in_slits.psf(tmp_path / "psf.fits", waves=waves, direction=2),
+        "override_apcorr": "N/A",
+    }
+    theirs = peer_step("jwst.extract_1d:Extract1dStep", source, **parameters)
+    ours = Extract1dStep(**parameters).run(source)
+
+    with models.open(theirs) as expected:
+        one, other = expected.spec[0].spec_table, ours.spec[0].spec_table
+    for column in ("WAVELENGTH", "FLUX", "FLUX_ERROR", "BACKGROUND", "NPIXELS"):
+        left, right = one[column], other[column]
+        atol = 2e-5 * np.nanmax(np.abs(left))  # places agree to 1e-4 pixels
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=atol, err_msg=column)
 
 
 def test_a_real_time_series(peer_step: Peer, tmp_path: Path) -> None:

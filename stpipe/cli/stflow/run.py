@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -21,6 +25,8 @@ __all__ = ["run", "verify"]
 
 _CORES = re.compile(r"--cores\b|-c\d*$|--jobs\b|-j\d*$|--executor\b|-n$|--dry-run$|--profile\b")
 _WIDTH = 30  # characters of the bar
+_LINES_KEPT = 40  # of what snakemake says
+EVENTS = "stpipe.cli.stflow.snakemake_events"
 
 
 # The errors behind exit codes of jobs, if all that failed have the same.
@@ -126,15 +132,13 @@ def _snakemake(words: Sequence[str]) -> None:
 
 @dataclass
 class _Watched:
-    """A run of snakemake: its output as a progress bar and as a summary."""
+    """A run of snakemake: its events as a progress bar and as a summary."""
 
-    rule: str = ""
-    job: str = ""
-    roots: dict[str, str] = field(default_factory=dict)  # exposure by number of a job
-    restored: list[str] = field(default_factory=list)  # sentences about previous products that stay
+    jobs: dict[int, tuple[str, str]] = field(default_factory=dict)  # rule and exposure by number
+    kept: list[str] = field(default_factory=list)  # sentences about previous products that stay
     codes: set[int] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)  # log by rule and product
-    last: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)  # rule by log
+    last: list[str] = field(default_factory=list)  # lines of output
 
     @property
     def exit_code(self) -> int:
@@ -143,67 +147,58 @@ class _Watched:
 
     def follow(self, words: Sequence[str]) -> int:
         """Run snakemake and show its progress; returns its exit code."""
-        from stpipe.project.config import SNAKEMAKE
-
-        command = [*SNAKEMAKE, "--nocolor", *words]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        ) as process:
+        reading, writing = os.pipe()
+        command = [sys.executable, "-P", "-m", EVENTS, str(writing), "--nocolor", *words]
+        with tempfile.TemporaryFile("w+", errors="replace") as output, os.fdopen(reading) as events:
+            process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, pass_fds=[writing]
+            )
+            os.close(writing)
             try:
-                self._read(process.stdout)
+                self._read(events)
                 return process.wait()
             except KeyboardInterrupt:
                 # Snakemake has received the signal, too, and ends its jobs.
-                self._read(process.stdout)
+                self._read(events)
                 process.wait()
                 raise
             finally:
                 _show("", final=True)
+                output.seek(0)
+                self.last = list(deque((line.rstrip() for line in output), _LINES_KEPT))
 
-    def _read(self, stream: IO[str] | None) -> None:
-        for line in stream or ():
-            self._notice(line.rstrip())
+    def _read(self, events: IO[str]) -> None:
+        for line in events:
+            event = json.loads(line)
+            getattr(self, f"on_{event.pop('event')}")(**event)
 
-    def _notice(self, line: str) -> None:
-        self.last = [*self.last[-40:], line]
-        for pattern, act in _LINES:
-            if found := pattern.search(line):
-                act(self, *found.groups())
-                return
+    def on_started(self, job: int, rule: str, root: str | None) -> None:
+        """A job begins; rules without an exposure only gather what is wanted."""
+        if root is not None:
+            self.jobs[job] = rule, root
 
-    def on_rule(self, name: str) -> None:
-        """The next lines are about this rule."""
-        self.rule = name
-
-    def on_job(self, number: str) -> None:
-        """The number of its job."""
-        self.job = number
-
-    def on_root(self, root: str) -> None:
-        """The exposure of that job."""
-        self.roots[self.job] = root
-
-    def on_progress(self, done: str, total: str) -> None:
+    def on_progress(self, done: int, total: int) -> None:
         """How many jobs are done."""
-        _show(_bar(int(done), int(total)))
+        _show(_bar(done, total))
 
-    def on_ended(self, number: str, rule: str) -> None:
+    def on_ended(self, job: int) -> None:
         """A job has succeeded."""
-        # Rules without an exposure only gather what is wanted.
-        if (root := self.roots.get(number)) and not sys.stderr.isatty():
+        if job in self.jobs and not sys.stderr.isatty():
+            rule, root = self.jobs[job]
             print(f"{rule:<20} {root}")
 
-    def on_failed(self, log: str) -> None:
-        """A job has failed; this is its log."""
-        self.failed.setdefault(log, self.rule)
+    def on_failed(self, rule: str, logs: Sequence[str]) -> None:
+        """A job has failed."""
+        for log in logs:
+            self.failed.setdefault(log, rule)
 
-    def on_code(self, code: str) -> None:
+    def on_exit_code(self, code: int) -> None:
         """The exit code of a job."""
-        self.codes.add(int(code))
+        self.codes.add(code)
 
-    def on_restored(self, line: str) -> None:
-        """A previous product was restored."""
-        self.restored.append(line)
+    def on_kept(self, message: str) -> None:
+        """A previous product was put back."""
+        self.kept.append(message)
 
     def on_idle(self) -> None:
         """There was nothing to do."""
@@ -212,21 +207,7 @@ class _Watched:
     def summary(self) -> str:
         """What failed and why, in a few lines."""
         errors = [f"{rule}: {_last_error(Path(log))} ({log})" for log, rule in self.failed.items()]
-        return "\n".join([f"{counted(len(errors), 'job')} failed:", *errors, *self.restored])
-
-
-# The lines of snakemake that matter.
-_LINES: tuple[tuple[re.Pattern[str], Callable[..., None]], ...] = (
-    (re.compile(r"^\s*(?:Error in )?(?:local)?(?:rule|checkpoint) (\S+):$"), _Watched.on_rule),
-    (re.compile(r"^\s+jobid: (\d+)$"), _Watched.on_job),
-    (re.compile(r"^\s+wildcards: root=(.*)$"), _Watched.on_root),
-    (re.compile(r"^(\d+) of (\d+) steps"), _Watched.on_progress),
-    (re.compile(r"Finished jobid: (\d+) \(Rule: (\S+)\)"), _Watched.on_ended),
-    (re.compile(r"^\s+log: (\S+) \(check log file"), _Watched.on_failed),
-    (re.compile(r"returned non-zero exit status (\d+)"), _Watched.on_code),
-    (re.compile(r"^(.* rebuilding it failed\.)$"), _Watched.on_restored),
-    (re.compile(r"Nothing to be done"), _Watched.on_idle),
-)
+        return "\n".join([f"{counted(len(errors), 'job')} failed:", *errors, *self.kept])
 
 
 def _last_error(log: Path) -> str:

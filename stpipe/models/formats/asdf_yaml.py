@@ -14,11 +14,24 @@ from typing import Any, Self
 
 from stpipe.system.safe_yaml import guarded
 
-__all__ = ["NDARRAY", "Tagged", "TaggedDict", "TaggedList", "TaggedStr", "dump", "load", "nodes"]
+__all__ = [
+    "NDARRAY",
+    "TREE",
+    "YAML",
+    "Tagged",
+    "TaggedDict",
+    "TaggedList",
+    "TaggedStr",
+    "dump",
+    "load",
+    "nodes",
+]
 
+YAML = "tag:yaml.org,"  # begins the tags that YAML defines itself
 _PREFIX = "tag:stsci.edu:asdf/"
 NDARRAY = f"{_PREFIX}core/ndarray-"
-_ROOT = f"{_PREFIX}core/asdf-1.1.0"
+TREE = f"{_PREFIX}core/asdf-"
+_ROOT = f"{TREE}1.1.0"
 # Tags of older standards whose nodes are valid nodes of the newer tag, so that every tree that is
 # written is of one standard, whatever it was read from.
 _RENEWED = {
@@ -36,7 +49,7 @@ _RENEWED = {
 # Trees of a thousand slits have a million nodes; a larger tree is meant to fill the memory.
 _MOST_NODES = 20_000_000
 _DEEPEST = 200
-_ORDERED = "tag:yaml.org,2002:omap"
+_ORDERED = f"{YAML}2002:omap"
 _HEADER = b"#ASDF 1.0.0\n#ASDF_STANDARD 1.6.0\n"
 
 

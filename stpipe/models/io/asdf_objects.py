@@ -19,14 +19,13 @@ import numpy as np
 from stpipe.errors import InputError, ValidationError
 from stpipe.models.formats import asdf_yaml
 from stpipe.models.formats.asdf_yaml import Tagged, TaggedDict
-from stpipe.models.io import asdf_tree
+from stpipe.models.io import asdf_conversion, asdf_tree
 from stpipe.models.io.asdf_blocks import attach_blocks, document_end
 from stpipe.models.storage.arrays import Stored, read_only
 from stpipe.models.storage.source import Source
 
-__all__ = ["comparable", "revived", "serialised"]
+__all__ = ["comparable", "kind_of", "revived", "serialised"]
 
-_YAML = "tag:yaml.org,"
 _PLAIN = (str, bool, int, float, type(None))
 # The package that defines the classes of a family of tags.
 _PACKAGES = {"gwcs": "gwcs", "transform": "asdf-astropy", "unit": "asdf-astropy"}
@@ -44,14 +43,14 @@ def revived(value: object, path: str, source: Source | None) -> Any:
     if isinstance(value, TaggedDict) and value.is_ndarray and asdf_tree.is_plain(value):
         return _array(value, source)
     tags = {node.tag for node in asdf_yaml.nodes(value) if isinstance(node, Tagged)}
-    if tags and not all(tag.startswith(_YAML) for tag in tags):
+    if tags and not all(tag.startswith(asdf_yaml.YAML) for tag in tags):
         return _objects(value, tags, f"{source.path}: {path}" if source else path)
     return value
 
 
 def serialised(tree: dict[str, Any]) -> dict[str, Any]:
     """A copy of ``tree`` with nodes in the place of live objects."""
-    objects = list(_live(tree))
+    objects = list(_live(tree, "", set()))
     if not objects:
         return copy.deepcopy(tree)
     nodes = _nodes([value for _, value in objects])
@@ -69,7 +68,7 @@ def comparable(value: object, source: Source | None) -> Any:
     node = serialised({"": value})[""]
     if not any(isinstance(each, Tagged) for each in asdf_yaml.nodes(node)):
         return node
-    return f"<{_kind(node)} md5:{_digest(node, source, {})[:12]}>"
+    return f"<{kind_of(node)} md5:{_digest(node, source, {})[:12]}>"
 
 
 def _digest(node: object, source: Source | None, known: dict[int, str]) -> str:
@@ -90,7 +89,7 @@ def _digest(node: object, source: Source | None, known: dict[int, str]) -> str:
 
 def _content(node: object, source: Source | None, known: dict[int, str]) -> Any:
     """What a node holds, with checksums in the place of its children."""
-    if isinstance(node, TaggedDict) and node.is_ndarray:
+    if isinstance(node, TaggedDict) and node.is_ndarray and not asdf_tree.is_link(node):
         array = _array(node, source or Source(Path("memory"), (0, 0, 0), 0))
         if array is not node:
             found = np.asarray(array)
@@ -102,20 +101,24 @@ def _content(node: object, source: Source | None, known: dict[int, str]) -> Any:
         inner = [_digest(child, source, known) for child in node]
     else:
         inner = str(node) if isinstance(node, str) else node
-    return (_kind(node), inner) if isinstance(node, Tagged) else inner
+    return (kind_of(node), inner) if isinstance(node, Tagged) else inner
 
 
-def _kind(node: object) -> str:
-    """The tag without its version."""
+def kind_of(node: object) -> str:
+    """The tag of a node, or the type of an object, without its version."""
     tag = getattr(node, "tag", type(node).__name__)
     return str(tag).rpartition("/")[2].rpartition("-")[0] or str(tag)
 
 
-def _live(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
+def _live(node: object, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Objects below a node with their paths; each node once, since one may be within itself."""
     if isinstance(node, (dict, list, tuple)):
+        if id(node) in seen:
+            return
+        seen.add(id(node))
         children = node.items() if isinstance(node, dict) else enumerate(node)
         for name, child in children:
-            yield from _live(child, f"{path}.{name}")
+            yield from _live(child, f"{path}.{name}", seen)
     elif not isinstance(node, _PLAIN):
         yield path, node
 
@@ -134,6 +137,8 @@ def _replaced(node: object, known: dict[int, Any], copies: dict[int, Any]) -> An
 def _nodes(objects: list[Any]) -> list[Any]:
     import asdf
 
+    if (direct := asdf_conversion.nodes_of(objects)) is not None:
+        return direct
     stream = io.BytesIO()
     file = asdf.AsdfFile()
     file["objects"] = (
@@ -153,8 +158,12 @@ def _nodes(objects: list[Any]) -> list[Any]:
 def _objects(value: object, tags: set[str], what: str) -> Any:
     import asdf
 
+    if (direct := asdf_conversion.object_of(value)) is not None:
+        return direct
     manager = asdf.AsdfFile().extension_manager
-    unknown = sorted(t for t in tags if not t.startswith(_YAML) and not manager.handles_tag(t))
+    unknown = sorted(
+        t for t in tags if not t.startswith(asdf_yaml.YAML) and not manager.handles_tag(t)
+    )
     if unknown:
         names = sorted({name for word, name in _PACKAGES.items() if word in " ".join(unknown)})
         raise InputError(

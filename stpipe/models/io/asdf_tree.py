@@ -26,6 +26,7 @@ from stpipe.system.text import with_article
 __all__ = [
     "datatype",
     "in_fits",
+    "is_link",
     "is_plain",
     "numpy_dtype",
     "parse",
@@ -75,7 +76,7 @@ def parse(source: Source, text: bytes, first_block: int, end: int) -> dict[str, 
 def _refers_to_block(node: asdf_yaml.TaggedDict) -> bool:
     """Whether a node names a block: by its number or, of an array, by the file that it is in."""
     place = node.get("source")
-    return type(place) is int or (type(place) is str and node.is_ndarray and not _is_link(node))
+    return type(place) is int or (type(place) is str and node.is_ndarray and not is_link(node))
 
 
 def _count_rows(node: asdf_yaml.TaggedDict, block: Block) -> None:
@@ -230,19 +231,21 @@ def _strip_fits(tree: dict[str, Any]) -> dict[str, Any]:
 def _without_links(node: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, child in node.items():
-        if not _is_link(child):
+        if not is_link(child):
             kept[name] = _cleaned(child)
     return kept
 
 
-def _cleaned(child: object) -> Any:
-    if type(child) is dict:
-        return _without_links(child)
+def _cleaned(child: Any) -> Any:
+    # Parts of jwst's rectified spectra call themselves trees.
+    if type(child) is dict or getattr(child, "tag", "").startswith(asdf_yaml.TREE):
+        return _without_links(dict(child))
     if type(child) is list:
         return [_cleaned(item) for item in child]
     return child
 
 
-def _is_link(node: Any) -> bool:
+def is_link(node: Any) -> bool:
+    """Whether a node stands for an array in an extension of the FITS file around it."""
     is_array = isinstance(node, asdf_yaml.TaggedDict) and node.is_ndarray
     return is_array and str(node.get("source", "")).startswith("fits:")

@@ -14,6 +14,7 @@ from stpipe.errors import InputError
 from stpipe.models.formats.asdf_yaml import Tagged
 from stpipe.models.formats.fits_cards import Header
 from stpipe.models.formats.fits_hdus import Hdu
+from stpipe.models.io.metadata_copies import copy_of
 from stpipe.models.storage.arrays import Array, Stored, read_only
 from stpipe.models.storage.source import Source
 
@@ -109,7 +110,7 @@ class Content:
                 self.arrays[path] = read_only(array)
         headers = {name: Header(header) for name, header in self.headers.items()}
         with LOCK:
-            deferred, tree = self.deferred, copy.deepcopy(self.tree, known)
+            deferred, tree = self.deferred, copy_of(self.tree, known)
         lists = {path: [part.copy(known) for part in parts] for path, parts in self.lists.items()}
         copied = replace(self, tree=tree, deferred=deferred, headers=headers, lists=lists)
         copied.arrays, copied.extras = dict(self.arrays), list(self.extras)
@@ -146,6 +147,8 @@ def put(tree: dict[str, Any], path: str, value: object) -> None:
         child = node.get(group)
         if not isinstance(child, dict):
             child = node[group] = {}
+        elif isinstance(child, Tagged):
+            child = node[group] = copy.copy(child)  # copies of a model share it
         node = child
     node[name] = value
 

@@ -370,6 +370,10 @@ def _safe_column(column: Array, dtype: np.dtype[Any]) -> bool:
     return _safe(column, dtype)
 
 
+_STORABLE: set[type] = set()
+"""Classes that the asdf library has been asked about; each time it reads through its extensions."""
+
+
 def accepted(value: Any, path: str) -> Any:
     """``value`` if the asdf library can store objects of its class.
 
@@ -380,7 +384,10 @@ def accepted(value: Any, path: str) -> Any:
     """
     import asdf
 
+    if type(value) in _STORABLE:
+        return value
     if asdf.AsdfFile().extension_manager.handles_type(type(value)):
+        _STORABLE.add(type(value))
         return value
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     raise ValidationError(

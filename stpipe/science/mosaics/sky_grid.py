@@ -32,7 +32,7 @@ __all__ = [
     "inside",
     "mean_scale",
     "pixel_map",
-    "separation",
+    "polygons_of",
     "stored_wcs",
 ]
 
@@ -41,6 +41,7 @@ ORIENTATION = ("ra_ref", "dec_ref", "roll_ref", "v3yangle", "vparity")
 STEP = 32  # pixels between the points at which coordinates are computed; splines fill in the rest
 FEWEST = 10  # points along a side
 SMALLEST = 2  # pixels along a side of a mosaic
+TRIANGLE = 3  # corners of the smallest polygon
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _orientation(meta: FlatMetadata) -> dict[str, float]:
 
 
 def corners_of(region: str) -> Doubles:
-    """Corners of the polygons of an S_REGION.
+    """Corners of all polygons of an S_REGION.
 
     Parameters
     ----------
@@ -187,13 +188,37 @@ def corners_of(region: str) -> Doubles:
     InputError
         When it is not a text of polygons.
     """
+    return np.vstack(polygons_of(region))
+
+
+def polygons_of(region: str) -> list[Doubles]:
+    """The polygons of an S_REGION: a mosaic of several parts has several.
+
+    Parameters
+    ----------
+    region : str
+
+    Returns
+    -------
+    list of (corners, 2: right ascension, declination) float64, degrees
+
+    Raises
+    ------
+    InputError
+        When it is not a text of polygons.
+    """
+    _, *parts = str(region).upper().split("POLYGON")
     try:
-        words = [word for word in str(region).split() if not word.isalpha()]
-        return np.array(words, dtype=np.float64).reshape(-1, 2)
+        numbers = [[float(word) for word in part.split() if not word.isalpha()] for part in parts]
+        polygons = [np.array(values, dtype=np.float64).reshape(-1, 2) for values in numbers]
     except ValueError:
+        polygons = []
+    if not polygons or any(len(polygon) < TRIANGLE for polygon in polygons):
         raise InputError(
-            f"S_REGION is {region!r}, allowed: POLYGON ICRS and pairs of degrees. Run assign_wcs."
-        ) from None
+            f"S_REGION is {region!r}, allowed: POLYGON ICRS and pairs of degrees, three at least. "
+            "Run assign_wcs."
+        )
+    return polygons
 
 
 def fiducial(corners: Doubles) -> tuple[float, float]:
@@ -229,30 +254,12 @@ def scale_at(wcs: WCS, sky: tuple[float, float]) -> float:
     -------
     float, degrees
     """
+    from astropy.coordinates import angular_separation
+
     x, y = wcs.invert(*sky, with_bounding_box=False)
-    ra, dec = wcs([x, x + 1, x], [y, y, y + 1], with_bounding_box=False)
-    return float(np.sqrt(separation(ra, dec, 1) * separation(ra, dec, 2)))
-
-
-def separation(ra: Doubles, dec: Doubles, other: int) -> float:
-    """Angle from the first of some places to another, by the formula of Vincenty.
-
-    Parameters
-    ----------
-    ra, dec : (n,) float64, degrees
-    other : int
-        Which of the places.
-
-    Returns
-    -------
-    float, degrees
-    """
-    lon = np.deg2rad(ra[other] - ra[0])
-    one, two = np.deg2rad(dec[0]), np.deg2rad(dec[other])
-    across = np.cos(two) * np.sin(lon)
-    up = np.cos(one) * np.sin(two) - np.sin(one) * np.cos(two) * np.cos(lon)
-    along = np.sin(one) * np.sin(two) + np.cos(one) * np.cos(two) * np.cos(lon)
-    return float(np.rad2deg(np.arctan2(np.hypot(across, up), along)))
+    ra, dec = np.deg2rad(wcs([x, x + 1, x], [y, y, y + 1], with_bounding_box=False))
+    width, height = angular_separation(ra[0], dec[0], ra[1:], dec[1:])
+    return float(np.rad2deg(np.sqrt(width * height)))
 
 
 def mean_scale(wcs: WCS) -> float:

@@ -19,7 +19,6 @@ from stpipe.science.mosaics.sky_grid import (
     GridOptions,
     corners_of,
     inside,
-    separation,
     stored_wcs,
 )
 
@@ -113,13 +112,16 @@ def slit_scale(wcs: WCS, direction: int, world: tuple[float, ...] | None = None)
     -------
     float, degrees
     """
+    from astropy.coordinates import angular_separation
+
     if world is None:
         x, y = (float(np.mean([float(edge) for edge in limits])) for limits in wcs.bounding_box)
     else:
         x, y = (float(axis) for axis in wcs.invert(*world, with_bounding_box=False))
     other = (x, y + 1) if direction == HORIZONTAL else (x + 1, y)
     ra, dec, _ = wcs(*np.transpose([(x, y), other]), with_bounding_box=False)
-    return separation(ra, dec, 1)
+    (ra, other_ra), (dec, other_dec) = np.deg2rad(ra), np.deg2rad(dec)
+    return float(np.rad2deg(angular_separation(ra, dec, other_ra, other_dec)))
 
 
 def slit_grid(wcs: WCS, direction: int, options: GridOptions) -> SlitGrid:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stpipe.science.arrays import Booleans, Doubles
 
-__all__ = ["Background", "Extraction", "extract", "smooth"]
+__all__ = ["Background", "Extraction", "extract", "inverses", "smooth", "weighted"]
 
 MEDIAN_OVER_MEAN = 1.2  # error of a median over that of a mean, of some ten values
 SINGULAR = 1e10  # condition of a matrix that is not solved
@@ -51,7 +51,8 @@ class Extraction:
     """Sums over an aperture (..., along): light above the background, and background.
 
     `variance` and `background_variance` have an entry for each kind of noise. `npixels` is the sum
-    of the weights of the pixels that have a value; without any the flux is NaN.
+    of the weights of the pixels that have a value; without any the flux is NaN. `scene` is an image
+    (..., along, across) of what was found: background, and light as it is spread over the aperture.
     """
 
     flux: Doubles
@@ -59,6 +60,7 @@ class Extraction:
     background: Doubles
     background_variance: dict[str, Doubles]
     npixels: Doubles
+    scene: Doubles
 
 
 def extract(
@@ -93,20 +95,31 @@ def extract(
     above = image - level
     used = np.where(np.isfinite(above), weights, 0.0)
     npixels = used.sum(axis=-1)
-    flux = _weighted(above, used)
-    under = _weighted(np.broadcast_to(level, image.shape), used)
-    spread = {name: _weighted(v, share**2) for name, v in variances.items()}
+    flux = weighted(above, used)
+    under = weighted(np.broadcast_to(level, image.shape), used)
+    spread = {name: weighted(v, share**2) for name, v in variances.items()}
+    mean = np.divide(flux, npixels, out=np.zeros(flux.shape), where=npixels > 0)
     return Extraction(
         flux=np.where(np.isclose(npixels, 0), np.nan, flux),
-        variance={n: _weighted(v, used**2) + spread[n] for n, v in variances.items()},
+        variance={n: weighted(v, used**2) + spread[n] for n, v in variances.items()},
         background=np.where(np.isfinite(under), under, 0.0),
         background_variance=spread,
         npixels=npixels,
+        scene=level + mean[..., np.newaxis] * used,
     )
 
 
-def _weighted(values: Doubles, weights: Doubles) -> Doubles:
-    """Sum across the dispersion; values without weight, or that are NaN, do not count."""
+def weighted(values: Doubles, weights: Doubles) -> Doubles:
+    """Sum across the dispersion; values without weight, or that are NaN, do not count.
+
+    Parameters
+    ----------
+    values, weights : (..., along, across) float64
+
+    Returns
+    -------
+    (..., along) float64
+    """
     counts = (weights != 0) & ~np.isnan(values)
     product = np.multiply(values, weights, out=np.zeros(values.shape), where=counts)
     found: Doubles = product.sum(axis=-1)
@@ -149,11 +162,28 @@ def _polynomial(
     terms = np.vander(np.linspace(-1, 1, across), bkg_order + 1, increasing=True)
     products = (terms[:, :, np.newaxis] * terms[:, np.newaxis, :]).reshape(across, -1)
     matrices = (used @ products).reshape(*used.shape[:-1], bkg_order + 1, bkg_order + 1)
+    inverse, _ = inverses(matrices)
+    level = _times(inverse, (seen * used) @ terms) @ terms.T
+    return level, used * (_times(inverse, weights @ terms) @ terms.T)
+
+
+def inverses(matrices: Doubles) -> tuple[Doubles, Booleans]:
+    """Inverse matrices; 0 where there is none to speak of.
+
+    Parameters
+    ----------
+    matrices : (..., n, n) float64
+
+    Returns
+    -------
+    inverses : (..., n, n) float64
+    solved : (...) bool
+        Where there is one: the condition of the matrix is below 1e10.
+    """
     solved = np.linalg.cond(matrices) < SINGULAR
     inverse = np.zeros_like(matrices)
     inverse[solved] = np.linalg.inv(matrices[solved])
-    level = _times(inverse, (seen * used) @ terms) @ terms.T
-    return level, used * (_times(inverse, weights @ terms) @ terms.T)
+    return inverse, solved
 
 
 def _times(matrices: Doubles, vectors: Doubles) -> Doubles:

@@ -9,12 +9,18 @@ import numpy as np
 from stpipe.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    from gwcs import WCS
+
     from stpipe.models import CubeModel, IFUImageModel, ImageModel, SlitModel
-    from stpipe.science.arrays import Floats
+    from stpipe.science.arrays import Doubles, Floats
+
+    Labels = npt.NDArray[np.int32]
 
 __all__ = ["Spectral", "uncorrected_wavelengths", "wavelengths"]
 
 
+BAND = 128  # rows of a detector at a time
 AXES = 3  # of coordinates of spectra: right ascension, declination, wavelength
 
 Spectral: TypeAlias = "ImageModel | CubeModel | IFUImageModel | SlitModel"
@@ -47,8 +53,24 @@ def wavelengths(exposure: Spectral) -> Floats:
             f"{exposure.path or exposure.meta.filename}: its pixels have no wavelengths: there is no "
             "array `wavelength`, and no gwcs of a spectrum. Run assign_wcs."
         )
+    if exposure.has("regions") and "slicer" in wcs.available_frames:
+        return np.asarray(_of_slices(wcs, exposure.regions))
     rows, columns = np.indices(exposure.shape[-2:], dtype=np.float64)
     return np.asarray(wcs(columns, rows)[2])
+
+
+def _of_slices(wcs: WCS, regions: Labels) -> Doubles:
+    """Wavelengths of the pixels that see a slice, some rows at a time; places take longer."""
+    to_slicer = wcs.get_transform("detector", "slicer")
+    *_, unit = wcs.slicer.unit
+    *_, wanted = wcs.output_frame.unit
+    found = np.full(regions.shape, np.nan)
+    for first in range(0, len(regions), BAND):
+        rows, columns = np.nonzero(regions[first : first + BAND])
+        if rows.size:
+            seen = to_slicer(columns.astype(np.float64), (rows + first).astype(np.float64))[2]
+            found[rows + first, columns] = seen * unit.to(wanted)
+    return found
 
 
 def uncorrected_wavelengths(slit: Spectral) -> Floats:

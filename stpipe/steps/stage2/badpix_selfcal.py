@@ -13,6 +13,7 @@ from stpipe.references.selection import Reference, listed
 from stpipe.science import dispersion
 from stpipe.science.arrays import bits_where
 from stpipe.science.background.levels import quiet
+from stpipe.science.background.stray_light import DARK
 from stpipe.science.bad_pixels import Outlying
 from stpipe.science.invalid_pixels import values_of
 
@@ -27,11 +28,6 @@ __all__ = ["BadpixSelfcalStep"]
 
 Rates: TypeAlias = "ImageModel | IFUImageModel"
 TYPES = frozenset({"MIR_MRS", "NRS_IFU"})
-# Between the channels of MIRI, where nothing but the dark is seen.
-DARK = {
-    "MIRIFULONG": (slice(50, 974), slice(474, 507)),
-    "MIRIFUSHORT": (slice(50, 974), slice(503, 516)),
-}
 
 
 class BadpixSelfcalStep(Step):

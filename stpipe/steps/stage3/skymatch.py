@@ -17,7 +17,7 @@ from stpipe.models import dqflags
 from stpipe.references.selection import Reference, override
 from stpipe.science.arrays import has
 from stpipe.science.invalid_pixels import assign, values_of
-from stpipe.science.mosaics.sky_grid import corners_of
+from stpipe.science.mosaics.sky_grid import polygons_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,8 +148,8 @@ class SkyMatchStep(LibraryStep):
             self.usigma,
             self.binwidth,
         )
-        regions = [corners_of(library.metadata(n).get("meta.wcsinfo.s_region")) for n in members]
-        outlines = [[regions[place] for place in places] for places in groups]
+        regions = [polygons_of(library.metadata(n).get("meta.wcsinfo.s_region")) for n in members]
+        outlines = [[polygon for n in places for polygon in regions[n]] for places in groups]
         near = neighbours([np.vstack(outline) for outline in outlines])
         alone = np.zeros(len(members))
         parts: dict[tuple[int, int], list[Overlap]] = {}
@@ -294,14 +294,12 @@ class Sample:
         data = np.array(data[::step, ::step])
         return cls(data, np.isfinite(data) & ~has(dq[::step, ::step], bad), step, wcs)
 
-    def within(self, regions: Sequence[Doubles]) -> Booleans:
-        """Good pixels that lie in one of the outlines (corners in degrees)."""
-        rows, columns = self.good.shape
-        found: Booleans = np.zeros((rows, columns), dtype=bool)
-        for corners in regions:
-            for polygon in corners.reshape(-1, 4, 2) if len(corners) % 4 == 0 else ():
-                x, y = self.wcs.invert(*polygon.T, with_bounding_box=False)
-                found |= inside(np.column_stack([x, y]) / self.step, (rows, columns))
+    def within(self, polygons: Sequence[Doubles]) -> Booleans:
+        """Good pixels that lie in one of the polygons (corners in degrees), borders included."""
+        found: Booleans = np.zeros(self.good.shape, dtype=bool)
+        for polygon in polygons:
+            x, y = self.wcs.invert(*polygon.T, with_bounding_box=False)
+            found |= inside(np.column_stack([x, y]) / self.step, self.good.shape)
         return found & self.good
 
 
@@ -347,14 +345,11 @@ def _together(overlaps: Sequence[Overlap]) -> Overlap:
     return Overlap(total / count, count) if count else Overlap(0.0, 0)
 
 
-def inside(corners: Doubles, shape: tuple[int, int]) -> Booleans:
-    """Pixels (rows, columns) whose centre is in the convex polygon of corners (n, 2: x, y)."""
-    rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])
-    edges = np.roll(corners, -1, axis=0) - corners
-    turn = np.sign(edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0])
-    held = np.ones(shape, dtype=bool)
-    for (x, y), (dx, dy) in zip(corners, edges, strict=True):
-        held &= turn * (dx * (rows - y) - dy * (columns - x)) >= 0
+def inside(corners: Doubles, shape: tuple[int, ...]) -> Booleans:
+    """Pixels (rows, columns) whose centre is in a polygon of corners (n, 2: x, y) or on its border."""
+    from skimage.measure import grid_points_in_poly
+
+    held: Booleans = grid_points_in_poly(shape, corners[:, ::-1], binarize=False) > 0
     return held
 
 

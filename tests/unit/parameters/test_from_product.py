@@ -169,3 +169,39 @@ def test_the_product_keeps_no_folders(product: Path) -> None:
 
     assert str(product.parent) not in text
     assert "mygain.fits" in text
+
+
+def test_a_product_starts_no_program_and_names_no_file(
+    product: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever made it: hooks are told of, parameters that are the user's own are not heard."""
+    with models.open(product) as model:
+        copy = model.copy()
+        history = list(copy.provenance)
+    jump = next(r for r in history if r["step"] == "jump")
+    steered = {**jump, "references": {}}
+    steered["parameters"] = jump["parameters"] | {"output_dir": "/", "pre_hooks": ["shell:touch a"]}
+    hook = {**jump, "status": "HOOK", "when": "post_hooks", "hook": "shell:touch owned"}
+    copy.provenance = [steered, hook]
+    path = copy.save(tmp_path / "x_rate.fits")
+
+    with caplog.at_level(logging.WARNING):
+        found = from_product.from_product(Detector1Pipeline, path, Settings()).steps["jump"]
+
+    assert not {"output_dir", "pre_hooks", "post_hooks"} & found.values.keys()
+    assert 5.0 == found.values["rejection_threshold"].value
+    assert "--steps.jump.post_hooks=" in caplog.text
+    assert "'shell:touch owned'; a product starts no program" in caplog.text
+
+
+def test_a_product_names_no_code(product: Path, tmp_path: Path) -> None:
+    """A class that is not installed is the user's to name."""
+    (tmp_path / "mine.py").write_text("raise SystemExit('imported')")
+    with models.open(product) as model:
+        copy = model.copy()
+        last = [r for r in copy.provenance if r["status"] == "COMPLETE"][-1]
+        copy.provenance = [{**last, "class": "mine:MyStep", "pipelines": []}]
+        path = copy.save(tmp_path / "x_rate.fits")
+
+    with pytest.raises(InputError, match=r"made by mine:MyStep, .* strun mine:MyStep --like="):
+        from_product.target_of(path)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from configobj.validate import ValidateError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from stpipe.errors import ParameterError
 from stpipe.parameters.readers import from_keywords, from_options, read_cfg
 from stpipe.parameters.resolution import resolve
 from stpipe.parameters.settings import Settings
-from stpipe.parameters.specs import rules
+from stpipe.parameters.specs import Rule, rules
 from stpipe.parameters.writer import export
 
 
@@ -193,6 +194,14 @@ def test_paths_may_hold_the_home_folder_and_variables(
 def test_none_can_be_said_where_it_is_the_default(value: Any) -> None:
     """So that an exported file can say it against a file of lower rank."""
     assert None is resolve(Blur, from_keywords({"label": value})).values["label"]
+
+
+@pytest.mark.parametrize("value", [None, "None"])
+def test_none_may_be_an_option(value: Any) -> None:
+    """Also where it is not the default; elsewhere it is refused."""
+    assert Rule("option('box', None, default='box')", "").parse(value) is None
+    with pytest.raises(ValidateError):
+        Rule("option('box', 'None of these', default='box')", "").parse(value)
 
 
 @pytest.mark.parametrize(

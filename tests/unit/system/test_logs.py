@@ -111,6 +111,17 @@ def test_a_section_of_a_file_says_the_same(source: str, capsys: Output) -> None:
     assert "" == capsys.readouterr().err
 
 
+@pytest.mark.parametrize("level", ["error", "warning", "debug"])
+def test_products_record_warnings_that_are_not_shown(source: str, level: str) -> None:
+    """What a product says does not depend on what its user wanted to see."""
+    assert 0 == main(["chatty.py:Chatty", source, f"--log-level={level}", "--log-stream=null"])
+    with models.open("x_chatty.fits") as product:
+        assert ["odd file odd.fits", "old habit"] == [
+            re.sub(r"(?s).*(old habit).*", r"\1", text)
+            for text in product.provenance[-1]["warnings"]
+        ]
+
+
 def test_the_process_is_as_before_afterwards(source: str) -> None:
     """A notebook that calls the command keeps its own logs, also after a failure."""
     before = state()

@@ -12,7 +12,7 @@ from stpipe.science.wcs.nirspec import frames
 from stpipe.science.wcs.nirspec.ifu import DETECTOR
 from stpipe.science.wcs.nirspec.msa_metafile import ROWS
 from stpipe.science.wcs.nirspec.optics import Optics
-from stpipe.science.wcs.nirspec.slit_wcs import bounding_box, lit, shutter_entrance, slit_wcs
+from stpipe.science.wcs.nirspec.slit_wcs import lit_pixels, shutter_entrance, slit_wcs
 from stpipe.science.wcs.nirspec.slits import OpenSlit
 
 if TYPE_CHECKING:
@@ -100,5 +100,5 @@ def pixels_of(
     for shutter in shutters:
         entrance = shutter_entrance(shutter, references["msa"], optics)
         wcs = slit_wcs(entrance, optics)
-        found[lit(wcs, bounding_box(wcs, entrance, optics))] = True
+        found[lit_pixels(wcs, entrance, optics)] = True
     return found

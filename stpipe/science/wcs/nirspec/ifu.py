@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stpipe.errors import NoProduct
-from stpipe.science.wcs.imaging import polygon
 from stpipe.science.wcs.nirspec import frames
-from stpipe.science.wcs.nirspec.slit_wcs import Entrance, bounding_box, lit, place_of_row, slit_wcs
+from stpipe.science.wcs.nirspec.slit_wcs import Entrance, lit_pixels, place_of_row, slit_wcs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +26,6 @@ __all__ = [
     "SLICES",
     "ifu_wcs",
     "refuse_empty_detector",
-    "s_region_of",
     "slice_entrances",
 ]
 
@@ -143,7 +141,7 @@ def ifu_wcs(entrances: list[Entrance], optics: Optics) -> tuple[WCS, Labels]:
 
 def _mark(regions: Labels, number: int, wcs: WCS, entrance: Entrance, optics: Optics) -> bool:
     """Give the pixels that a slice lights its number; false when there are none."""
-    seen = lit(wcs, bounding_box(wcs, entrance, optics))
+    seen = lit_pixels(wcs, entrance, optics)
     regions[seen] = number
     return bool(seen[0].size)
 
@@ -166,30 +164,3 @@ def _by_slice(regions: Labels, transforms: dict[int, Model]) -> Model:
     return RegionsSelector(
         ("x", "y"), slicer, selector=transforms, label_mapper=pixels, name="det2slicer"
     )
-
-
-def s_region_of(wcs: WCS, regions: Labels) -> str | None:
-    """S_REGION: the rectangle in right ascension and declination that all slices see.
-
-    Only pixels at the ends of slices are looked at: those between them lie between.
-
-    Parameters
-    ----------
-    wcs : gwcs.WCS
-        Of all slices, by `ifu_wcs`.
-    regions : (rows, columns) int32
-        The number of the slice that a pixel sees; 0 between slices.
-
-    Returns
-    -------
-    str or None
-    """
-    differs = np.ones(regions.shape, dtype=bool)
-    differs[1:-1] = (regions[1:-1] != regions[2:]) | (regions[1:-1] != regions[:-2])
-    y, x = np.nonzero((regions > 0) & differs)
-    ra, dec, _ = wcs(x.astype(float), y.astype(float))
-    # Across 0 h all are counted from the first.
-    ra = ra[0] + (ra - ra[0] + 180) % 360 - 180
-    west, east = (limit % 360 for limit in (np.nanmin(ra), np.nanmax(ra)))
-    south, north = np.nanmin(dec), np.nanmax(dec)
-    return polygon(np.array([west, east, east, west]), np.array([south, south, north, north]))

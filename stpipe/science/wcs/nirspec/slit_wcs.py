@@ -35,7 +35,7 @@ __all__ = [
     "cutout_pixels",
     "cutout_wcs",
     "falls_on_detector",
-    "lit",
+    "lit_pixels",
     "place_of_row",
     "shutter_entrance",
     "slit_wcs",
@@ -236,10 +236,35 @@ def bounding_box(wcs: WCS, entrance: Entrance, optics: Optics) -> Box:
     ((float, float), (float, float)), pixels from 0
         Limits of x, then of y.
     """
+    return _lit_box(wcs, entrance, optics)[0]
+
+
+def lit_pixels(wcs: WCS, entrance: Entrance, optics: Optics) -> tuple[Indices, Indices]:
+    """The pixels within its bounding box that light of the slit falls on.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        Of the slit.
+    entrance : Entrance
+    optics : Optics
+
+    Returns
+    -------
+    rows, columns : (pixels,) int64
+    """
+    box, rows, columns = _lit_box(wcs, entrance, optics)
+    (left, right), (low, high) = box
+    inside = (rows >= low) & (rows <= high) & (columns >= left) & (columns <= right)
+    return rows[inside], columns[inside]
+
+
+def _lit_box(wcs: WCS, entrance: Entrance, optics: Optics) -> tuple[Box, Indices, Indices]:
+    """The bounding box, and the pixels that light falls on."""
     x, y = _outline(wcs, entrance, optics)
     box = _padded(x, y)
-    rows, _ = lit(wcs, box)
-    return _padded(x, rows) if rows.size else box
+    rows, columns = lit(wcs, box)
+    return _padded(x, rows) if rows.size else box, rows, columns
 
 
 def lit(wcs: WCS, box: Box) -> tuple[Indices, Indices]:

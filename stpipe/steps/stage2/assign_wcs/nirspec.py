@@ -9,13 +9,13 @@ from stpipe.science import dispersion
 from stpipe.science.wcs.nirspec.ifu import (
     ifu_wcs,
     refuse_empty_detector,
-    s_region_of,
     slice_entrances,
 )
 from stpipe.science.wcs.nirspec.imaging import image_wcs
 from stpipe.science.wcs.nirspec.open_slits import located
 from stpipe.science.wcs.nirspec.optics import Band, Optics, fore_optics, is_lamp, telescope
 from stpipe.science.wcs.nirspec.slit_wcs import slit_wcs
+from stpipe.science.wcs.slices import s_region_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

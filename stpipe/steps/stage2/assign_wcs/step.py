@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from stpipe.core.step import Step
 from stpipe.references.metafile import METAFILE, select_metafile
-from stpipe.science.exposure_types import LRS, SLITLESS, supported_type
+from stpipe.science.exposure_types import LRS, MRS, SLITLESS, supported_type
+from stpipe.science.wcs import mrs
 from stpipe.science.wcs.grism import direction_of
 from stpipe.science.wcs.keywords import replaced_keywords
 from stpipe.science.wcs.nirspec import modes
@@ -32,7 +33,7 @@ IMAGING = frozenset(
     FGS_IMAGE FGS_FOCUS""".split()  # noqa: SIM905 - quotes around each would hide the list
 )
 BARYCENTRE = "BARYCENT"
-SUPPORTED = IMAGING | LRS | SLITLESS | modes.TYPES
+SUPPORTED = IMAGING | LRS | SLITLESS | modes.TYPES | {MRS}
 
 
 class AssignWcsStep(Step):
@@ -53,8 +54,11 @@ class AssignWcsStep(Step):
     `override_msametafile`. The integral-field unit has one gwcs for all its slices; `regions` says
     which slice a pixel sees. Of lamps there are no coordinates on the sky.
 
-    Imaging of NIRCam, NIRISS, FGS and MIRI, the LRS of MIRI, slitless spectra of NIRISS and all modes
-    of NIRSpec; other exposure types are refused. MIRI images need a FILTEROFFSET reference.
+    The MRS of MIRI has one gwcs for all slices of both channels on the detector, and `regions`, too:
+    100 times the channel, and the number of the slice in it.
+
+    Imaging of NIRCam, NIRISS, FGS and MIRI, the LRS and MRS of MIRI, slitless spectra of NIRISS and
+    all modes of NIRSpec; other exposure types are refused. MIRI images need a FILTEROFFSET reference.
     """
 
     alias = "assign_wcs"
@@ -69,7 +73,13 @@ class AssignWcsStep(Step):
         "meta.subarray.ystart",
     )
     reference_types = ("distortion",)
-    optional_reference_types = ("filteroffset", "specwcs", *modes.REFERENCES, METAFILE)
+    optional_reference_types = (
+        "filteroffset",
+        "specwcs",
+        "regions",
+        *modes.REFERENCES,
+        METAFILE,
+    )
     spec = """
         sip_approx = boolean(default=True)  # Write FITS keywords with SIP polynomials for images
         sip_max_pix_error = float(min=0, default=0.01)  # Largest error of the polynomials, pixels
@@ -95,6 +105,8 @@ class AssignWcsStep(Step):
         """Those of the instrument; the metafile of the shutters is none of CRDS."""
         if _kind(meta) in modes.TYPES:
             return modes.references_of(modes.mode_of(meta))
+        if _kind(meta) == MRS:
+            return mrs.REFERENCES
         return (*self.reference_types, "filteroffset", "specwcs")
 
     def select_references(self, meta: FlatMetadata) -> dict[str, Reference]:
@@ -114,7 +126,7 @@ class AssignWcsStep(Step):
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Refuse what the step cannot do, also while planning."""
         kind = supported_type(self.qualified_name, meta, SUPPORTED)
-        if kind in LRS and selected["specwcs"].path is None:
+        if kind in LRS | {MRS} and selected["specwcs"].path is None:
             return "no specwcs reference applies (N/A)"
         miri = str(meta.get("meta.instrument.name")).upper() == "MIRI"
         if miri and kind in IMAGING and selected["filteroffset"].path is None:
@@ -128,6 +140,8 @@ class AssignWcsStep(Step):
             self._assign_nirspec(image, meta)
         elif _kind(meta) in LRS:
             self._assign_lrs(image, meta)
+        elif _kind(meta) == MRS:
+            self._assign_mrs(image, meta)
         else:
             self._assign_imaging(image, meta)
         return image
@@ -207,6 +221,17 @@ class AssignWcsStep(Step):
         _set_region(image, lrs.s_region(meta, image.meta.wcs, specwcs))
         for name, value in lrs.dithered_position(meta, image.meta.wcs).items():
             image.set(f"meta.dither.{name}", value)
+
+    def _assign_mrs(self, image: RateModel | IFUImageModel, meta: FlatMetadata) -> None:
+        from stpipe.science import dispersion
+        from stpipe.science.wcs.slices import s_region_of
+
+        image.meta.wcsinfo.specsys = BARYCENTRE
+        image.meta.wcsinfo.dispersion_direction = dispersion.VERTICAL
+        slices = mrs.slices_seen(self.references["regions"], image.shape[-2:])
+        image.meta.wcs = mrs.mrs_wcs(meta, self.references, slices)
+        image.set("regions", slices)
+        _set_region(image, s_region_of(image.meta.wcs, slices))
 
 
 def _kind(meta: FlatMetadata) -> str:

@@ -1,4 +1,4 @@
-"""Extract spectra: add up the light along the slit, above the background."""
+"""Extract spectra: the light along the slit, above the background."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
-from stpipe.science.dispersion import HORIZONTAL, turned
+from stpipe.science.dispersion import turned
 from stpipe.science.exposure_types import (
     LRS,
     NIRSPEC_SLITS,
@@ -18,12 +18,15 @@ from stpipe.science.exposure_types import (
     has_integrations,
     supported_type,
 )
-from stpipe.science.invalid_pixels import VALUES, match_invalid
-from stpipe.science.spectra.aperture import Aperture, centre, find_aperture, odd_smoothing
-from stpipe.science.spectra.box_extraction import Background, Extraction, extract
+from stpipe.science.spectra.aperture import Aperture, Limits, centre, find_aperture, odd_smoothing
+from stpipe.science.spectra.box_extraction import Background, extract
 from stpipe.science.spectra.fixed_slits import for_slit, of_fixed_slits, with_fixed_slits
+from stpipe.science.spectra.optimal_extraction import fit_profiles
+from stpipe.science.spectra.point_spread import Traces, best_traces
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.wavelengths import wavelengths
+from stpipe.steps.stage2.extract_1d.images import as_model, residual
+from stpipe.steps.stage2.extract_1d.integrations import Way, extracted, first_image
 from stpipe.steps.stage2.extract_1d.product import (
     Place,
     Scale,
@@ -32,42 +35,48 @@ from stpipe.steps.stage2.extract_1d.product import (
     source_type,
     spectra_of,
 )
+from stpipe.steps.stage2.extract_1d.psf_profile import find_spread, nod_distance
 from stpipe.steps.stage2.extract_1d.slitless_product import slitless_spectra
-from stpipe.steps.stage2.extract_1d.source_position import find_in_slit, find_source
+from stpipe.steps.stage2.extract_1d.source_position import find_in_slit, find_source, middle_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from gwcs import WCS
 
-    from stpipe.models import (
-        ImageModel,
-        MultiSpecModel,
-        TSOMultiSpecModel,
-        WFSSMultiSpecModel,
-    )
-    from stpipe.models.protocols import FlatMetadata, Section
+    from stpipe.models import MultiSpecModel, TSOMultiSpecModel, WFSSMultiSpecModel
+    from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
-    from stpipe.science.arrays import Booleans, Doubles
+    from stpipe.science.arrays import Booleans, Doubles, Floats
     from stpipe.science.wcs.wavelengths import Spectral
 
 __all__ = ["Extract1dStep"]
 
-BLOCK = 1 << 20  # pixels that are extracted at a time
-NOISES = {"poisson": "var_poisson", "rnoise": "var_rnoise", "flat": "var_flat"}
 NIRSPEC = NIRSPEC_SLITS | {"NRS_BRIGHTOBJ"}
 SUPPORTED = LRS | SLITLESS | NIRSPEC
+MANY = NIRSPEC_SLITS | SLITLESS  # whose exposures have many spectra
 POINT = "POINT"
+BOX = "box"
+REFERENCES = ("extract1d", "apcorr", "psf")
+PROFILES = {"extract1d", "psf"}  # what the profile of a source is made of
 
 
 class Extract1dStep(Step):
-    """Extract spectra: add up the light along the slit, above the background.
+    """Extract spectra: the light along the slit, above the background.
 
     The aperture and the regions of the background are those of the EXTRACT1D reference (the whole
     image without one); pixels on their edges count in part. Where the pointing tells the place of a
     point source the aperture is moved there and follows its trace. The background is, pixel by
     pixel along the dispersion, a polynomial or a median across it. For point sources the APCORR
     reference makes up for the light beyond the aperture.
+
+    With `extraction_type=optimal` the profile of a point source, of the PSF reference, is fitted
+    instead, at every pixel along the dispersion, with a polynomial as background; `None` does that
+    where the aperture follows the source. All pixels count alike, however noisy. The place of the
+    profile is fitted to the first integration. After the subtraction of a nod the negative image of
+    the source is fitted, too, if it is two pixels or more away. Such spectra need no aperture
+    correction and have no surface brightness. Without PSF or EXTRACT1D reference pixels are added up,
+    with a warning.
 
     The table has wavelengths in um, fluxes in Jy, surface brightness and background in MJy/sr, their
     errors and the three variances of each; without photom all are count rates in DN/s. Rows
@@ -84,26 +93,40 @@ class Extract1dStep(Step):
     status = "extract_1d"
     input_models = ("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel")
     prerequisites = ("meta.exposure.type",)
-    optional_reference_types = ("extract1d", "apcorr", *of_fixed_slits(("extract1d", "apcorr")))
-    outputs = (Output("profile", "ImageModel", "profile", when="save_profile"),)
+    optional_reference_types = (*REFERENCES, *of_fixed_slits(REFERENCES))
+    outputs = (
+        Output("profile", "ImageModel", "profile", when="save_profile"),
+        Output("scene", "ImageModel", "scene_model", when="save_scene_model"),
+        Output("residual", "ImageModel", "residual", when="save_residual_image"),
+    )
     spec = """
         subtract_background = boolean(default=None)  # None: when the reference has regions for it
         apply_apcorr = boolean(default=True)  # Correct point sources for light beyond the aperture
+        extraction_type = option('box', 'optimal', None, default='box')  # None: fit sources
         use_source_posn = boolean(default=None)  # Move to the source; None: as the reference says
         position_offset = float(default=0)  # Moves the aperture across the dispersion, pixels
+        model_nod_pair = boolean(default=True)  # optimal: fit the negative image that a nod left, too
+        optimize_psf_location = boolean(default=True)  # optimal: fit where the source is
         smoothing_length = integer(min=0, default=None)  # Of the background, pixels, odd
         bkg_fit = option('poly', 'mean', 'median', default=None)  # None: as the reference says
         bkg_order = integer(min=0, default=None)  # Of the polynomial; None: as the reference says
         save_profile = boolean(default=False)  # Save the weights of the pixels, too
+        save_scene_model = boolean(default=False)  # Save an image of what was found
+        save_residual_image = boolean(default=False)  # Save the exposure less that image
     """
     subtract_background: bool | None
     apply_apcorr: bool
+    extraction_type: str | None
     use_source_posn: bool | None
     position_offset: float
+    model_nod_pair: bool
+    optimize_psf_location: bool
     smoothing_length: int | None
     bkg_fit: str | None
     bkg_order: int | None
     save_profile: bool
+    save_scene_model: bool
+    save_residual_image: bool
 
     def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
         """Images have a spectrum, integrations a table of spectra."""
@@ -120,30 +143,48 @@ class Extract1dStep(Step):
         supported_type(self.qualified_name, meta, SUPPORTED)
         return ""
 
+    def side_outputs(self, meta: FlatMetadata) -> tuple[Output, ...]:
+        """Images like the exposure: of slits, one spectrum, or integrations, which share a profile."""
+        asked = super().side_outputs(meta)
+        if _kind(meta) in MANY:
+            return tuple(replace(output, model="MultiSlitModel") for output in asked)
+        if not has_integrations(str(meta.get("meta.model_type")), meta):
+            return asked
+        return tuple(o if o.name == "profile" else replace(o, model="CubeModel") for o in asked)
+
     def wanted_references(self, meta: FlatMetadata) -> tuple[str, ...]:
         """Slitless spectra have no EXTRACT1D reference; modes that are refused have none at all."""
         kind = _kind(meta)
         correction = ("apcorr",) if self.apply_apcorr and kind in SUPPORTED else ()
-        types = ("extract1d", *correction) if kind in LRS | NIRSPEC else correction
+        if kind not in LRS | NIRSPEC:
+            return correction
+        types = ("extract1d", *correction, *(() if self.extraction_type == BOX else ("psf",)))
         return with_fixed_slits(types, meta, self)
 
     def process(self, exposure: Slits) -> MultiSpecModel | TSOMultiSpecModel | WFSSMultiSpecModel:
         """Extract the spectrum of each slit, and make the tables."""
         if has_many(exposure):
             exposure.slits.revive("meta.wcs")
-        found = [self._spectrum(slit, meta) for slit, meta in each_slit(exposure)]
+        if self.extraction_type != BOX and not self.references.keys() >= PROFILES:
+            self.log.warning("There is no PSF or EXTRACT1D reference; pixels are added up instead")
+        images: dict[str, dict[str, Floats]] = {}
+        found = [self._spectrum(slit, meta, images) for slit, meta in each_slit(exposure)]
         spectra = [spectrum for spectrum in found if spectrum is not None]
         if not spectra:
             raise InputError(
                 f"{self.qualified_name}: no pixel of the aperture has a wavelength. Check the "
                 "EXTRACT1D reference, or the bounding box of the gwcs."
             )
+        for name, of_slits in images.items():
+            self.add_product(name, as_model(exposure, of_slits))
         if _kind(exposure.to_flat_dict()) in SLITLESS:
             return slitless_spectra(exposure, spectra)
         return spectra_of(exposure, spectra)
 
-    def _spectrum(self, exposure: Spectral, meta: FlatMetadata) -> Spectrum | None:
-        """Find the aperture and extract every integration; None without lit pixels."""
+    def _spectrum(
+        self, exposure: Spectral, meta: FlatMetadata, images: dict[str, dict[str, Floats]]
+    ) -> Spectrum | None:
+        """Extract every integration; None without lit pixels. Those asked for go into `images`."""
         direction = meta.get("meta.wcsinfo.dispersion_direction")
         if direction is None or exposure.meta.wcs is None:
             raise InputError(
@@ -151,23 +192,93 @@ class Extract1dStep(Step):
                 "assign_wcs."
             )
         wavelength = turned(wavelengths(exposure), direction).astype(np.float64)
-        aperture = self._aperture(exposure, meta, wavelength)
-        weights, limits = aperture.weights(wavelength)
-        waves, rows = mean_wavelengths(wavelength, weights)
+        way, limits = self._way(exposure, meta, wavelength)
+        waves, rows = mean_wavelengths(wavelength, way.source)
         if not rows.any():
             if "name" in meta:
                 self.log.warning("%s: no pixel of the aperture has a wavelength", meta["name"])
             return None
-        if self.save_profile:
-            self.add_product("profile", _profile(exposure, turned(weights, direction)))
-        found = _extracted(exposure, weights, self._region(aperture, wavelength), direction)
+        with_scene = self.save_scene_model or self.save_residual_image
+        found = extracted(exposure, way, direction, scene=with_scene)
+        for name, image in self._images(exposure, way, found.scene, direction).items():
+            images.setdefault(name, {})[_name(meta)] = image
         scale = Scale.of(meta, self.qualified_name)
+        if way.is_fit:
+            scale = replace(scale, brightness=0.0)
         columns = columns_of(found, scale)
         table = {name: values[..., rows] for name, values in columns.items()}
-        place = Place.of(exposure.meta.wcs, turned(weights, direction), limits, direction)
+        place = Place.of(exposure.meta.wcs, turned(way.source, direction), limits, direction)
         spectrum = Spectrum(meta, waves[rows], table, place, scale.units())
-        self._correct(spectrum, exposure.meta.wcs)
+        if not way.is_fit:
+            self._correct(spectrum, exposure.meta.wcs)
         return spectrum
+
+    def _images(
+        self, exposure: Spectral, way: Way, scene: Doubles, direction: int
+    ) -> dict[str, Floats]:
+        """The side products of a slit that parameters ask for."""
+        found: dict[str, Floats] = {}
+        if self.save_profile:
+            found["profile"] = turned(way.profile, direction).astype(np.float32)
+        if self.save_scene_model:
+            found["scene"] = turned(scene, direction).astype(np.float32)
+        if self.save_residual_image:
+            found["residual"] = residual(exposure, scene, direction)
+        return found
+
+    def _way(
+        self, exposure: Spectral, meta: FlatMetadata, wavelength: Doubles
+    ) -> tuple[Way, Limits]:
+        """How the spectrum is extracted, and the first and last pixel across that count."""
+        aperture = self._aperture(exposure, meta, wavelength)
+        if self._fits(aperture, meta):
+            profiles = self._profiles(exposure, meta, wavelength, aperture)
+            way = Way(fit_profiles, profiles, self._polynomial(aperture, wavelength))
+            across = np.flatnonzero(profiles[0].any(axis=0))
+            ends = (across[0], across[-1]) if len(across) else (0, wavelength.shape[1] - 1)
+            return way, Limits(*map(float, ends))
+        weights, limits = aperture.weights(wavelength)
+        return Way(extract, weights, self._region(aperture, wavelength)), limits
+
+    # --- the profile ---------------------------------------------------------------------------------
+
+    def _fits(self, aperture: Aperture, meta: FlatMetadata) -> bool:
+        """Whether the profile of the source is fitted."""
+        there = for_slit(meta, self.references)
+        if self.extraction_type == BOX or not there.keys() >= PROFILES:
+            return False
+        return self.extraction_type is not None or self._follows(aperture, meta)
+
+    def _profiles(
+        self, exposure: Spectral, meta: FlatMetadata, wavelength: Doubles, aperture: Aperture
+    ) -> Doubles:
+        """The profile of the source, and that of its image after the subtraction of a nod."""
+        direction, wcs = meta["meta.wcsinfo.dispersion_direction"], exposure.meta.wcs
+        spread = find_spread(for_slit(meta, self.references)["psf"], _name(meta), direction)
+        if aperture.trace is None:
+            middle = middle_trace(wcs, direction, len(wavelength))
+            traces = Traces(middle + self.position_offset)
+        else:
+            nod = nod_distance(wcs, meta, aperture.trace) if self.model_nod_pair else None
+            traces = Traces(aperture.trace, nod)
+        if self.optimize_psf_location:
+            image, variances = first_image(exposure, direction)
+            found = best_traces(image, variances["rnoise"], wavelength, spread, traces)
+            moved = float(np.nanmean(found.trace - traces.trace))
+            self.log.info("The source is %.2f pixels off its expected place", moved)
+            traces = found
+        if traces.nod is not None:
+            self.log.info("Its negative image is %.2f pixels below it", traces.nod)
+        return traces.profiles(spread, wavelength)
+
+    def _polynomial(self, aperture: Aperture, wavelength: Doubles) -> Background | None:
+        """The background that is fitted with a profile: a polynomial, without a region as well."""
+        region = self._region(aperture, wavelength)
+        if region is None and self.subtract_background:
+            order = aperture.bkg_order if self.bkg_order is None else self.bkg_order
+            order = 0 if self.bkg_fit == "mean" else order
+            return Background(np.zeros(wavelength.shape), bkg_order=order)
+        return region
 
     # --- the aperture --------------------------------------------------------------------------------
 
@@ -175,12 +286,11 @@ class Extract1dStep(Step):
         """The aperture of the reference, as parameters change it, at the place of the source."""
         reference = for_slit(meta, self.selected).get("extract1d")
         path = reference.path if reference else None
-        name = meta.get("name") or meta["meta.exposure.type"]
         if path is None:
             return Aperture.whole(wavelength.shape).shifted(self.position_offset)
         order = meta.get("meta.wcsinfo.spectral_order") or 1
         direction = meta["meta.wcsinfo.dispersion_direction"]
-        aperture = find_aperture(path, name, order, wavelength.shape, direction)
+        aperture = find_aperture(path, _name(meta), order, wavelength.shape, direction)
         if aperture is None:
             raise InputError(f"{self.qualified_name}: {path} has no aperture for order {order}.")
         if self._follows(aperture, meta):
@@ -268,75 +378,14 @@ def _kind(meta: FlatMetadata) -> str:
     return str(meta.get("meta.exposure.type")).upper()
 
 
+def _name(meta: FlatMetadata) -> str:
+    """The name of a slit; of the mode where there is one slit."""
+    return str(meta.get("name") or meta["meta.exposure.type"])
+
+
 def mean_wavelengths(wavelength: Doubles, weights: Doubles) -> tuple[Doubles, Booleans]:
     """Mean wavelength in the aperture at each pixel along the dispersion, and where there is one."""
     total = weights.sum(axis=1)
     sums = (np.nan_to_num(wavelength) * weights).sum(axis=1)
     found = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
     return found, np.isfinite(found)
-
-
-def _extracted(
-    exposure: Spectral, weights: Doubles, background: Background | None, direction: int
-) -> Extraction:
-    """Extract all integrations, a few at a time, from the pixels that count alone."""
-    used = weights != 0 if background is None else (weights != 0) | (background.region != 0)
-    across = np.flatnonzero(used.any(axis=0))
-    span = slice(across[0], across[-1] + 1) if len(across) else slice(0, 1)
-    if background is not None:
-        background = replace(background, region=background.region[:, span])
-    parts = [
-        extract(image, variances, weights[:, span], background)
-        for image, variances in _blocks(exposure, span, direction, len(weights))
-    ]
-    return parts[0] if len(parts) == 1 else _joined(parts)
-
-
-def _joined(parts: list[Extraction]) -> Extraction:
-    def every(name: str) -> Any:
-        values = [getattr(part, name) for part in parts]
-        if isinstance(values[0], dict):
-            return {noise: np.concatenate([v[noise] for v in values]) for noise in values[0]}
-        return np.concatenate(values)
-
-    names = ("flux", "variance", "background", "background_variance", "npixels")
-    return Extraction(**{name: every(name) for name in names})
-
-
-def _blocks(
-    exposure: Spectral, span: slice, direction: int, length: int
-) -> Iterator[tuple[Doubles, dict[str, Doubles]]]:
-    """Images and their variances (..., along, across), some integrations at a time."""
-    strip = turned_section(span, direction)
-    if len(exposure.shape) == 2:  # noqa: PLR2004 - one image
-        yield _values(exposure, strip, direction)
-        return
-    step = max(1, BLOCK // (length * (span.stop - span.start)))
-    for first in range(0, exposure.shape[0], step):
-        yield _values(exposure, (slice(first, first + step), *strip), direction)
-
-
-def turned_section(span: slice, direction: int) -> tuple[slice, slice]:
-    """A section of an image that is all along the dispersion and `span` across it."""
-    return (span, slice(None)) if direction == HORIZONTAL else (slice(None), span)
-
-
-def _values(
-    exposure: Spectral, section: Section, direction: int
-) -> tuple[Doubles, dict[str, Doubles]]:
-    read = {n: exposure.read(n, section) for n in VALUES if exposure.has(n)}
-    values, _ = match_invalid(read, exposure.read("dq", section))
-    image = turned(values["data"], direction).astype(np.float64)
-    none = np.zeros(image.shape)
-    return image, {
-        noise: turned(values[name], direction).astype(np.float64) if name in values else none
-        for noise, name in NOISES.items()
-    }
-
-
-def _profile(exposure: Spectral, weights: Doubles) -> ImageModel:
-    from stpipe import models
-
-    profile = models.ImageModel(weights.astype(np.float32))
-    profile.update(exposure)
-    return profile

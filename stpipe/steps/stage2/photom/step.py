@@ -14,9 +14,9 @@ from stpipe.science.exposure_types import WFSS, has_integrations
 from stpipe.science.flux import ARCSEC2, convert, dispersion, relative_response, time_correction
 from stpipe.science.invalid_pixels import assign, values_of
 from stpipe.science.spectra.fixed_slits import as_fixed, for_slit, of_fixed_slits, with_fixed_slits
-from stpipe.science.spectra.slits import Slits, each_slit
+from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.wavelengths import wavelengths
-from stpipe.steps.stage2.photom import nirspec
+from stpipe.steps.stage2.photom import mrs, nirspec
 from stpipe.steps.stage2.photom.entries import coefficients_of, described, find_row, unit_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class PhotomStep(Step):
     are not multiplied by it. NIRSpec has a pixel area for each slit, shutter and slice: extended
     sources are divided by it, as are all slices.
 
+    Of MIRI's MRS the reference has a conversion for each pixel, and the loss of sensitivity differs by
+    wavelength; pixels without a conversion are DO_NOT_USE.
+
     The product is `_cal`, and `_calints` for integrations. Without an entry for the exposure the
     step is skipped; slits without one are DO_NOT_USE.
     """
@@ -85,9 +88,12 @@ class PhotomStep(Step):
 
     def process(self, exposure: Slits) -> Slits:
         """Convert values, errors and variances, and note the conversion."""
+        meta = exposure.to_flat_dict()
+        if mrs.is_mrs(meta) and not has_many(exposure):
+            self._calibrate_pixels(exposure, meta)
+            return exposure
         known = [self._calibrate(slit, meta) for slit, meta in each_slit(exposure)]
         if not any(known):
-            meta = exposure.to_flat_dict()
             raise Skip(f"the photom reference has no entry for {described(meta)}")
         return exposure
 
@@ -105,11 +111,28 @@ class PhotomStep(Step):
         loss = time_correction(laws, meta)
         self._describe_area(image, meta, references)
         entry = self._entry(photom.phot_table[row], image, meta, loss)
-        image.meta.photometry.conversion_megajanskys = entry.conversion
-        image.meta.photometry.conversion_microjanskys = entry.conversion * MICROJANSKY
         self._convert(image, meta, entry)
-        image.meta.bunit_data = image.meta.bunit_err = "DN/s" if self.inverse else entry.unit
+        self._describe_conversion(image, entry.conversion, entry.unit)
         return True
+
+    def _calibrate_pixels(self, image: Spectral, meta: FlatMetadata) -> None:
+        """Convert an exposure whose reference has a conversion for each pixel."""
+        photom = self.references["photom"]
+        dq = image.dq | mrs.flags(image, photom)
+        conversion = photom.data.astype(np.float64)
+        if self.apply_time_correction:
+            conversion = conversion / mrs.losses(image, photom, meta)
+        values = convert(values_of(image), conversion, inverse=self.inverse)
+        assign(image, values, dq)
+        self._describe_area(image, meta, self.references)
+        self._describe_conversion(image, photom.meta.photometry.conversion_megajanskys, BRIGHTNESS)
+
+    def _describe_conversion(self, image: Spectral, conversion: float | None, unit: str) -> None:
+        """Note the conversion and the unit that the values now have."""
+        if conversion is not None:
+            image.meta.photometry.conversion_megajanskys = conversion
+            image.meta.photometry.conversion_microjanskys = conversion * MICROJANSKY
+        image.meta.bunit_data = image.meta.bunit_err = "DN/s" if self.inverse else unit
 
     def _entry(self, row: np.void, image: Spectral, meta: FlatMetadata, loss: float) -> Entry:
         """The conversion of one row, per sr but for point sources in slits."""

@@ -14,6 +14,8 @@ import pytest
 
 from stpipe import models
 from stpipe.errors import InputError, ValidationError
+from stpipe.models import describe
+from stpipe.models.compare import compare
 
 ENDINGS = [".fits", ".fits.gz", ".asdf"]
 CRDS = Path(__file__).parents[5] / "shared/data/crds_jwst/references/jwst"
@@ -52,6 +54,76 @@ def test_coordinates_are_live_objects(wcs: Any, tmp_path: Path, ending: str) -> 
     other = models.CubeModel(np.zeros((1, 3, 4)))
     other.update(saved)
     assert wcs(1, 2) == other.meta.wcs(1, 2)
+
+
+def test_nodes_are_those_of_the_asdf_library(wcs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What converts objects directly makes the nodes, and the objects, that the library makes."""
+    from astropy.modeling import models as shapes
+    from gwcs.selector import LabelMapperArray, RegionsSelector
+
+    from stpipe.models.io import asdf_conversion
+    from stpipe.models.io.asdf_objects import comparable, revived, serialised
+
+    table = shapes.Tabular1D([1.0, 2.0], [3.0, 4.0], bounds_error=False)
+    there = table & shapes.Polynomial1D(2, c0=0.1, c2=3.0)
+    there.inverse = shapes.Identity(2)
+    labels = LabelMapperArray(np.arange(12, dtype=np.int32).reshape(3, 4))
+    slices = RegionsSelector(("x", "y"), ("u", "v"), {1: there, 2: there}, labels)
+    wcs.bounding_box = ((0, 3), (0, 2))
+    objects = [wcs, {"same": wcs, "parts": [there, slices]}, there]
+    (direct,) = serialised({"": objects}).values()
+    assert asdf_conversion.nodes_of(objects) is not None
+    assert direct[0] is direct[1]["same"]
+    made = revived(direct, "", None)
+    assert made[0] is made[1]["same"]
+    assert wcs(1, 2) == made[0](1, 2)
+    monkeypatch.setattr(asdf_conversion, "nodes_of", lambda _: None)
+    (usual,) = serialised({"": objects}).values()
+    assert comparable(usual, None) == comparable(direct, None)
+    assert comparable(objects, None) == comparable(made, None)
+    monkeypatch.setattr(asdf_conversion, "object_of", lambda _: None)
+    assert comparable(objects, None) == comparable(revived(usual, "", None), None)
+
+
+def test_copies_share_transforms_and_nothing_else_of_coordinates(wcs: Any) -> None:
+    """Boxes and lists of transforms are a copy's own, whichever of both is changed; so are lists."""
+    from astropy.modeling import models as shapes
+
+    image = models.ImageModel(np.ones((3, 4)))
+    first = wcs.input_frame
+    middle = type(first)(name="middle", axes_order=(0, 1), unit=first.unit)
+    wcs.insert_frame(first, shapes.Identity(2), middle)
+    image.meta.wcs = wcs
+    image.set("open_slits", [{"name": "a", "wcs": wcs}])
+    image.copy().meta.wcs.bounding_box = ((0, 3), (0, 2))
+    assert wcs.bounding_box is None
+    other = image.copy()
+    wcs.bounding_box = ((0, 1), (0, 1))
+    wcs.set_transform("middle", "world", shapes.Identity(2))
+    assert other.meta.wcs.bounding_box is None
+    assert 2.0 != other.meta.wcs(1.0, 2.0)[1]
+    assert other.get("open_slits")[0]["wcs"] is other.meta.wcs
+    image.get("open_slits")[0]["name"] = "b"
+    assert "a" == other.get("open_slits")[0]["name"]
+    again = other.copy().meta.wcs
+    pairs = zip(other.meta.wcs.pipeline[1:], again.pipeline[1:], strict=True)
+    assert all(one.transform is two.transform for one, two in pairs)
+
+
+def test_nodes_of_unread_objects_are_not_changed_by_copies(wcs: Any, tmp_path: Path) -> None:
+    """A value put beside unread objects into a copy, such as a group with a tag, stays there."""
+    from stpipe.models.formats.asdf_yaml import TaggedDict
+    from stpipe.models.io.content import Content, lookup, put
+
+    group = TaggedDict.of("tag:example.org:group-1.0.0", {"inner": 1})
+    original = Content(tree={"group": group})
+    put(original.copy().tree, "group.inner", 2)
+    assert 1 == lookup(original.tree, "group.inner")
+    image = models.ImageModel(np.ones((3, 4)))
+    image.meta.wcs = wcs
+    with models.open(image.save(tmp_path / "x.fits")) as opened:
+        copy.deepcopy(opened).meta.wcs.bounding_box = ((0, 3), (0, 2))
+        assert opened.meta.wcs.bounding_box is None
 
 
 def test_ordered_mappings_within_objects_stay(wcs: Any, tmp_path: Path) -> None:
@@ -181,3 +253,27 @@ def test_every_region_keeps_its_transform(tmp_path: Path, ending: str) -> None:
     for copied in (path, models.open(path).save(tmp_path / f"y{ending}")):
         with models.open(copied) as again:
             np.testing.assert_allclose(expected, again.meta.wcs(columns, rows), rtol=1e-14)
+
+
+def test_transforms_within_themselves(tmp_path: Path) -> None:
+    """As the inverse of an inverse is, in products of jwst: copied, written, compared and shown."""
+    cycle = b"""#ASDF 1.0.0
+#ASDF_STANDARD 1.6.0
+%YAML 1.1
+--- !<tag:stsci.edu:asdf/core/asdf-1.1.0>
+meta:
+  model_type: ImageModel
+  wcs: &way !<tag:nowhere.org:jwst/odd-1.0.0>
+    inverse: !<tag:nowhere.org:jwst/odd-1.0.0>
+      inverse: *way
+      con: !<tag:stsci.edu:asdf/core/ndarray-1.1.0> {source: 'fits:CON,1'}
+...
+"""
+    (tmp_path / "x.asdf").write_bytes(cycle)
+    with models.open(tmp_path / "x.asdf") as opened:
+        first, second = (
+            m.save(tmp_path / n) for m, n in ((opened, "a.asdf"), (opened.copy(), "b.asdf"))
+        )
+    with models.open(first) as one, models.open(second) as again:
+        assert [] == compare(one, again)
+        assert "<odd>" == describe.describe(again)["metadata"]["meta.wcs"]

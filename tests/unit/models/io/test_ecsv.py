@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import QTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -53,6 +54,20 @@ def test_all_formats_hold_the_same(tmp_path: Path, fluxes: list[float], way: lis
     assert UNITS == model.units("catalog")
     assert first.provenance == model.provenance
     assert model.meta.instrument.name == "NIRCAM"
+
+
+def test_header_cards_of_a_user_stay(tmp_path: Path) -> None:
+    """From FITS to ECSV and back; those of the table's own header are its columns."""
+    path = Path(catalog([1e-7]).save(tmp_path / "x_cat.fits"))
+    fits.setval(path, "OBSNOTE", value="clouds? no", comment="by hand")
+    with models.open(path) as model:
+        text = Path(model.save(tmp_path / "x_cat.ecsv"))
+    assert "TTYPE1" not in text.read_text()
+    with models.open(text) as model:
+        model.save(tmp_path / "y_cat.fits")
+    header = fits.getheader(tmp_path / "y_cat.fits")
+    assert "clouds? no" == header["OBSNOTE"]
+    assert "by hand" == header.comments["OBSNOTE"]
 
 
 def test_astropy_reads_coordinates_and_quantities(tmp_path: Path) -> None:

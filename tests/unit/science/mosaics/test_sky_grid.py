@@ -17,6 +17,7 @@ from stpipe.science.mosaics.sky_grid import (
     from_file,
     mean_scale,
     pixel_map,
+    polygons_of,
 )
 
 
@@ -49,6 +50,16 @@ def test_regions_and_their_middle() -> None:
     assert abs(dec) < 1e-9
     with pytest.raises(InputError, match="allowed: POLYGON ICRS"):
         corners_of("POLYGON ICRS 1 2 3")
+
+
+def test_regions_of_several_parts() -> None:
+    """Polygons of any number of corners, each by itself."""
+    first, second = polygons_of("POLYGON ICRS 1 1 2 1 2 2 POLYGON ICRS 3 3 4 3 4 4 3.5 5 3 4")
+    np.testing.assert_array_equal([[1, 1], [2, 1], [2, 2]], first)
+    np.testing.assert_array_equal([[3, 3], [4, 3], [4, 4], [3.5, 5], [3, 4]], second)
+    for region in ("POLYGON ICRS 1 1 2 2", "CIRCLE ICRS 1 1 0.1", "None"):
+        with pytest.raises(InputError, match="three at least"):
+            polygons_of(region)
 
 
 def test_a_stored_gwcs_needs_no_bounding_box(field: Path, tmp_path: Path) -> None:

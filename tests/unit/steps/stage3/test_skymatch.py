@@ -147,3 +147,12 @@ def test_pixels_in_polygons() -> None:
     expected[1:4, 1:6] = True
     np.testing.assert_array_equal(expected, skymatch.inside(corners, (6, 8)))
     np.testing.assert_array_equal(expected, skymatch.inside(corners[::-1], (6, 8)))
+
+
+def test_pixels_in_a_polygon_with_a_notch() -> None:
+    """Outlines that users draw need be neither convex nor of four corners."""
+    corners = np.array([[0.0, 0.0], [6.0, 0.0], [6.0, 5.0], [3.0, 1.5], [0.0, 5.0]])
+    held = skymatch.inside(corners, (6, 8))
+    assert held[1, 3]
+    assert not held[3, 3]
+    assert held[3, [0, 6]].all()
