@@ -88,19 +88,20 @@ class ModelList(MutableSequence[P]):
     def revive(self, path: str) -> None:
         """Make objects such as ``meta.wcs`` of all parts alive at once.
 
-        What parts share in the file they share in memory, and it is made once.
+        What parts share in the file they share in memory, and it is made once. Objects that are alive
+        already stay as they are.
         """
+        from stpipe.models.formats.asdf_yaml import Tagged
         from stpipe.models.io import asdf_objects
 
         self._owner.complete()
         for content in self._contents:
             content.complete()
-        nodes = [lookup(content.tree, path) for content in self._contents]
-        for content, found in zip(
-            self._contents, asdf_objects.revived(nodes, path, self._owner.source), strict=True
-        ):
-            if found is not None:
-                put(content.tree, path, found)
+        dormant = [c for c in self._contents if isinstance(lookup(c.tree, path), Tagged)]
+        nodes = [lookup(content.tree, path) for content in dormant]
+        revived = asdf_objects.revived(nodes, path, self._owner.source)
+        for content, found in zip(dormant, revived, strict=True):
+            put(content.tree, path, found)
 
     def insert(self, index: int, value: object) -> None:
         """Insert a part made from a model or a dictionary."""

@@ -53,7 +53,10 @@ onsuccess:
 
 onerror:
     for path in restore_missing():
-        logger.info(f"{path} is the previous one: rebuilding it failed.", extra={"kept": path})
+        logger.info(
+            f"{path} is the previous one: rebuilding it failed.",
+            extra={"kept": path},
+        )
 
 
 wildcard_constraints:

@@ -7,6 +7,7 @@ those of a slitlet share its number. SOURCE_INFO has a row for every source.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -139,9 +140,19 @@ def _wanted(meta: FlatMetadata) -> dict[str, int]:
 
 
 def _tables(path: Path) -> list[list[dict[str, Any]]]:
-    """The rows of both tables, names of columns in lower case."""
+    """The rows of both tables, names of columns in lower case; read once for each state of the file."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    return _read(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, size: int, mtime: int) -> list[list[dict[str, Any]]]:
     from astropy.io import fits
 
+    del size, mtime  # part of the cache's key only
     try:
         with fits.open(path, memmap=False) as file:
             return [_rows(file[name].data) for name in ("SHUTTER_INFO", "SOURCE_INFO")]

@@ -87,3 +87,17 @@ def test_what_is_not_corrected_says_why(reference: str, tmp_path: Path) -> None:
     lost.meta.wcs = None
     with pytest.raises(InputError, match="no gwcs of its slits"):
         WavecorrStep(**given).run(lost)
+
+
+def test_coordinates_of_one_slit_may_be_alive_before_those_of_all(
+    reference: str, tmp_path: Path
+) -> None:
+    """As where a step uses those of a fixed slit, and the next those of every slit."""
+    found = WavecorrStep(override_wavecorr=reference).run(nirspec_slits.fixed_slits())
+    with models.open(found.save(tmp_path / "x_wavecorr.fits")) as read:
+        alive = read.slits[1].meta.wcs
+        read.slits.revive("meta.wcs")
+        assert alive is read.slits[1].meta.wcs
+        np.testing.assert_array_equal(
+            read.slits[0].meta.wcs(30.0, 4.0), found.slits[0].meta.wcs(30.0, 4.0)
+        )
