@@ -49,6 +49,8 @@ bench: $(VENV)/.installed-dev
 	  | tee docs/benchmarks/detector1.md
 	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python tests/benchmarks/image3.py $(RUNS) \
 	  | tee docs/benchmarks/image3.md
+	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python tests/benchmarks/spec2.py $(RUNS) \
+	  | tee docs/benchmarks/spec2.md
 	PEER_PYTHON="$$(sh tests/peer/environment.sh)" $(BIN)/python tests/benchmarks/models.py \
 	  | tee docs/benchmarks/models.md
 

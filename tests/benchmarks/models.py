@@ -16,6 +16,7 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,38 @@ def our_lists(folder: Path) -> dict[str, float]:
     many = slits.save(folder / "slits.fits")
     found["slits"] = median(lambda: [part.name for part in models.open(many).slits])
     found["astropy"] = median(lambda: headers(many))
+    for number, part in enumerate(slits.slits):
+        part.meta.wcs = coordinates(number)
+    placed = folder / "placed.fits"
+    found["save_placed"] = median(lambda: slits.save(placed))
+    found["placed"] = median(lambda: [part.name for part in models.open(placed).slits])
     return found
+
+
+@cache
+def shared_links() -> list[Any]:
+    """Coordinates from places in a slit to the sky, which all slits have in common."""
+    from astropy.modeling import models as shapes
+
+    from stpipe.science.wcs.lrs import world_frame
+    from stpipe.science.wcs.nirspec import frames
+
+    bent = shapes.Polynomial2D(5, c0_0=1e-3, c1_0=1e-5, c0_1=2e-6)
+    to_sky = shapes.Mapping((0, 1, 0, 1, 2)) | bent & bent & shapes.Scale(1e6)
+    return [(frames.slit(), to_sky), (world_frame(), None)]
+
+
+def coordinates(number: int) -> Any:
+    """The gwcs of a slit: a shift and a dispersion of its own, and what slits share."""
+    from astropy.modeling import models as shapes
+    from gwcs import WCS
+
+    from stpipe.science.wcs.nirspec import frames
+
+    shift = shapes.Shift(number) & shapes.Shift(2 * number)
+    wave = shapes.Polynomial2D(1, c0_0=1e-6, c1_0=1e-9 * number)
+    own = shift | shapes.Mapping((0, 1, 0, 1)) | shapes.Identity(2) & wave
+    return WCS([(frames.pixels("detector"), own), *shared_links()])
 
 
 def peer_images(folder: Path) -> dict[str, float]:
@@ -106,6 +138,11 @@ def peer_lists(folder: Path) -> dict[str, float]:
     found = {"ramp": megabytes_of(lambda: open_and(lambda model: model.shape, ramp))}
     names: Callable[[Any], object] = lambda model: [slit.name for slit in model.slits]  # noqa: E731
     found["slits"] = median(lambda: open_and(names, folder / "slits.fits"))
+    found["placed"] = median(lambda: open_and(names, folder / "placed.fits"))
+    copy = str(folder / "peer.fits")
+    with_slits: Callable[[Any], object] = lambda model: model.save(copy)  # noqa: E731
+    both = median(lambda: open_and(with_slits, folder / "placed.fits"))
+    found["save_placed"] = both - found["placed"]
     return found
 
 
@@ -178,6 +215,8 @@ ROWS = {
     "metadata": ("metadata of an exposure", "ms", "5"),
     "ramp": ("10 GB ramp: open, shape, 4 rows; memory", "MB", "50"),
     "slits": ("200 slits of 6 arrays: open, name of each", "ms", "twice raw astropy"),
+    "placed": ("200 slits with a gwcs each: open, name of each", "ms", "1/50 of the peer"),
+    "save_placed": ("200 slits with a gwcs each: save", "ms", "1/50 of the peer"),
 }
 
 

@@ -95,13 +95,14 @@ def nirspec_grid(images: Sequence[SlitImage], options: GridOptions) -> SlitGrid:
         When the slit has fewer than two columns with a wavelength.
     """
     first = next((image for image in images if image.counts), images[0])
-    waves = _wavelengths([image.wcs for image in images], [image.pixels() for image in images])
+    worlds = [image.wcs(*image.pixels()) for image in images]
+    waves = _wavelengths([wave for *_, wave in worlds])
     ratio = options.pixel_scale_ratio
     if options.pixel_scale is not None:
         ratio = slit_scale(first.wcs, 1) * 3600 / options.pixel_scale
     plane = tangential(_source(first))
     slopes = _slopes(first, plane, ratio)
-    places = [np.array(plane.inverse(*i.wcs(*i.pixels())[:2])).reshape(2, -1) for i in images]
+    places = [np.array(plane.inverse(ra, dec)).reshape(2, -1) for ra, dec, _ in worlds]
     line = _line(np.concatenate(places, axis=1), slopes)
     shape = options.shape or (line.size, waves.size)
     made = _rectified(line, plane, waves, first.wcs)
@@ -207,12 +208,12 @@ def _by_column(waves: Doubles) -> Model:
 # --- wavelengths ---------------------------------------------------------------------------------
 
 
-def _wavelengths(wcs: Sequence[WCS], pixels: Sequence[tuple[Doubles, Doubles]]) -> Doubles:
+def _wavelengths(images: Sequence[Doubles]) -> Doubles:
     """Wavelengths of the columns of the first exposure, then those of others beyond its ends.
 
     Exposures that overlap the most come first. Wavelengths that nearly repeat are left out.
     """
-    first, *others = [_of_columns(each, xy) for each, xy in zip(wcs, pixels, strict=True)]
+    first, *others = [_of_columns(waves) for waves in images]
     if first.size < 2:  # noqa: PLR2004 - one wavelength is no spectrum
         raise InputError(
             f"the slit has {first.size} columns with a wavelength, allowed: 2 or more. Check the "
@@ -228,9 +229,8 @@ def _wavelengths(wcs: Sequence[WCS], pixels: Sequence[tuple[Doubles, Doubles]]) 
     return kept
 
 
-def _of_columns(wcs: WCS, pixels: tuple[Doubles, Doubles]) -> Doubles:
+def _of_columns(waves: Doubles) -> Doubles:
     """Median wavelength of each column that has one, rising, um."""
-    waves = wcs(*pixels)[2]
     known = waves[:, np.isfinite(waves).any(axis=0)]
     return np.sort(np.nanmedian(known, axis=0))
 

@@ -263,11 +263,11 @@ def _lit_box(wcs: WCS, entrance: Entrance, optics: Optics) -> tuple[Box, Indices
     """The bounding box, and the pixels that light falls on."""
     x, y = _outline(wcs, entrance, optics)
     box = _padded(x, y)
-    rows, columns = lit(wcs, box)
+    rows, columns = _lit(wcs, box)
     return _padded(x, rows) if rows.size else box, rows, columns
 
 
-def lit(wcs: WCS, box: Box) -> tuple[Indices, Indices]:
+def _lit(wcs: WCS, box: Box) -> tuple[Indices, Indices]:
     """The pixels with their centre in a box that light of the slit falls on: that have a wavelength.
 
     Parameters
