@@ -31,6 +31,10 @@ def test_a_step_counts_arithmetic_and_nothing_of_the_framework() -> None:
         ("science/mosaics/headers.py", {"resample", "resample_spec"}),
         ("science/spectra/box_extraction.py", {"extract_1d"}),
         ("science/ramps/_fitting.pyx", {"ramp_fit", "clean_flicker_noise", "picture_frame"}),
+        (
+            "science/sorting_network.pxd",
+            {"jump", "ramp_fit", "clean_flicker_noise", "picture_frame"},
+        ),
     ],
 )
 def test_arithmetic_counts_for_exactly_the_steps_that_use_it(module: str, users: set[str]) -> None:
