@@ -48,7 +48,7 @@ class AdaptiveTraceModelStep(Step):
     alias = "adaptive_trace_model"
     suffix = "adaptive_trace_model"
     status = "adaptive_trace_model"
-    input_models = ("MultiSlitModel", "SlitModel", "IFUImageModel")
+    input_models = ("MultiSlitModel", "SlitModel", "IFUImageModel", "ImageModel")
     prerequisites = ("meta.exposure.type", "meta.instrument.detector")
     spec = """
         skip = boolean(default=True)  # Leave the step out
