@@ -165,7 +165,7 @@ class Extract1dStep(Step):
         """Extract the spectrum of each slit, and make the tables."""
         if has_many(exposure):
             exposure.slits.revive("meta.wcs")
-        if self.extraction_type != BOX and not self.references.keys() >= PROFILES:
+        if self.extraction_type != BOX and not set(self.references) >= PROFILES:
             self.log.warning("There is no PSF or EXTRACT1D reference; pixels are added up instead")
         images: dict[str, dict[str, Floats]] = {}
         found = [self._spectrum(slit, meta, images) for slit, meta in each_slit(exposure)]
@@ -245,7 +245,7 @@ class Extract1dStep(Step):
     def _fits(self, aperture: Aperture, meta: FlatMetadata) -> bool:
         """Whether the profile of the source is fitted."""
         there = for_slit(meta, self.references)
-        if self.extraction_type == BOX or not there.keys() >= PROFILES:
+        if self.extraction_type == BOX or not set(there) >= PROFILES:
             return False
         return self.extraction_type is not None or self._follows(aperture, meta)
 
