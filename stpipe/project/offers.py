@@ -10,7 +10,7 @@ from typing import Any
 from stpipe.graph.nodes import Member
 from stpipe.graph.tracing import ModelPlaceholder, PlaceholderList, member_of
 
-__all__ = ["Made", "Offer", "offered_by"]
+__all__ = ["Made", "Offer", "offered_by", "offers"]
 
 
 @dataclass(frozen=True)

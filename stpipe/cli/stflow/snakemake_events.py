@@ -20,7 +20,7 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["LogHandler", "main"]
+__all__ = ["LogHandler", "events", "main"]
 
 OPTION, NAME = "--logger", "stflow"
 _CODE = re.compile(r"returned non-zero exit status (\d+)")  # of Python; no event has it
