@@ -54,6 +54,7 @@ STEPS: dict[str, str] = {
     "msa_flagging": "stpipe.steps.stage2.msa_flagging:MSAFlagOpenStep",
     "imprint": "stpipe.steps.stage2.imprint:ImprintStep",
     "bkg_subtract": "stpipe.steps.stage2.bkg_subtract:BackgroundStep",
+    "targ_centroid": "stpipe.steps.stage2.targ_centroid:TargCentroidStep",
     "straylight": "stpipe.steps.stage2.straylight:StraylightStep",
     "flat_field": "stpipe.steps.stage2.flat_field.step:FlatFieldStep",
     "fringe": "stpipe.steps.stage2.fringe:FringeStep",

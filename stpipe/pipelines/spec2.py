@@ -27,6 +27,7 @@ from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 from stpipe.steps.stage2.straylight import StraylightStep
+from stpipe.steps.stage2.targ_centroid import TargCentroidStep
 from stpipe.steps.stage2.wavecorr import WavecorrStep
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Spec2Pipeline(Pipeline):
         "bkg_subtract": BackgroundStep,
         "extract_2d": Extract2dStep,
         "srctype": SourceTypeStep,
+        "targ_centroid": TargCentroidStep,
         "master_background_mos": MasterBackgroundMosPipeline,
         "wavecorr": WavecorrStep,
         "straylight": StraylightStep,
@@ -93,6 +95,8 @@ class Spec2Pipeline(Pipeline):
     def _one_spectrum(self, exposure: RateModel, kind: str) -> Any:
         """Calibrate the spectrum of MIRI's prism, or the slices of NIRSpec or MIRI."""
         exposure = self.srctype(exposure)
+        if kind in LRS:
+            exposure = self.targ_centroid(exposure)
         exposure = self.bkg_subtract(exposure)
         if kind == MRS:
             exposure = self.fringe(self.flat_field(self.straylight(exposure)))

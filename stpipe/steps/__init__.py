@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
     from stpipe.steps.stage2.straylight import StraylightStep
+    from stpipe.steps.stage2.targ_centroid import TargCentroidStep
     from stpipe.steps.stage2.wavecorr import WavecorrStep
     from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
@@ -95,6 +96,7 @@ __all__ = [
     "SourceTypeStep",
     "StraylightStep",
     "SuperBiasStep",
+    "TargCentroidStep",
     "TweakRegStep",
     "WavecorrStep",
 ]
