@@ -24,6 +24,9 @@ Once = Callable[[str, Callable[[Path], object]], Path]
 BIN = Path(sys.executable).parent
 # As in an activated environment: `python` and our commands are those that run the tests.
 os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+# Where bytecode is forbidden, hundreds of processes compile our modules: half of what a job takes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Nothing that tests find out is kept for the user, or comes from him.
 os.environ["STPIPE_MEMORY"] = tempfile.mkdtemp(prefix="stpipe-memory-")
 atexit.register(shutil.rmtree, os.environ["STPIPE_MEMORY"], ignore_errors=True)
