@@ -173,6 +173,11 @@ class IFUCubeModel(DataModel):
 
     schema_name = "ifucube.schema.json"
     reads = ()
+    shape: tuple[int, ...]
+    data: Floats
+    dq: Bits
+    err: Floats
+    weightmap: Floats
 
 
 class OutlierIFUOutputModel(DataModel):

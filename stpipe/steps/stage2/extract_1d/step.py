@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
 from stpipe.science.dispersion import turned
 from stpipe.science.exposure_types import (
+    CUBES,
     LRS,
+    MRS,
     NIRSPEC_SLITS,
     SLIT,
     SLITLESS,
@@ -25,6 +28,13 @@ from stpipe.science.spectra.optimal_extraction import fit_profiles
 from stpipe.science.spectra.point_spread import Traces, best_traces
 from stpipe.science.spectra.slits import Slits, each_slit, has_many
 from stpipe.science.wcs.wavelengths import wavelengths
+from stpipe.steps.stage2.extract_1d.ifu import extract_cube
+from stpipe.steps.stage2.extract_1d.ifu_product import (
+    columns_of_cube,
+    correct_for_aperture,
+    is_one_band,
+    spectra_of_cube,
+)
 from stpipe.steps.stage2.extract_1d.images import as_model, residual
 from stpipe.steps.stage2.extract_1d.integrations import Way, extracted, first_image
 from stpipe.steps.stage2.extract_1d.product import (
@@ -41,19 +51,28 @@ from stpipe.steps.stage2.extract_1d.source_position import find_in_slit, find_so
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeAlias
 
     from gwcs import WCS
 
-    from stpipe.models import MultiSpecModel, TSOMultiSpecModel, WFSSMultiSpecModel
+    from stpipe.models import (
+        IFUCubeModel,
+        MRSMultiSpecModel,
+        MultiSpecModel,
+        TSOMultiSpecModel,
+        WFSSMultiSpecModel,
+    )
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Doubles, Floats
     from stpipe.science.wcs.wavelengths import Spectral
 
+    Spectra: TypeAlias = MultiSpecModel | TSOMultiSpecModel | WFSSMultiSpecModel | MRSMultiSpecModel
+
 __all__ = ["Extract1dStep"]
 
 NIRSPEC = NIRSPEC_SLITS | {"NRS_BRIGHTOBJ"}
-SUPPORTED = LRS | SLITLESS | NIRSPEC
+SUPPORTED = LRS | SLITLESS | NIRSPEC | CUBES
 MANY = NIRSPEC_SLITS | SLITLESS  # whose exposures have many spectra
 POINT = "POINT"
 BOX = "box"
@@ -84,14 +103,24 @@ class Extract1dStep(Step):
     it is 0. The spectra of integrations are rows of one table, with their times. Each slit has a
     table; slitless spectra have one for each order, with a row for each source.
 
-    LRS with and without slit, slits of NIRSpec, and cutouts of slitless spectra of NIRISS; other
-    exposure types are refused. Variances of the background are those of the fit with equal weights.
+    Of a cube (`_s3d`) the light of a point source in a circle is added up, plane by plane, less that
+    of a ring around it without voxels beyond `bkg_sigma_clip` standard deviations; EXTRACT1D has the
+    radii by wavelength. The middle is `center_xy`, `center_radec`, the brightest star
+    (`ifu_autocen`), or the spaxel nearest to the target. Of an extended source all spaxels are
+    added up, and nothing is subtracted. Errors take voxels as independent, which those of cubes are
+    not: `ifu_covar_scale` makes up for it. Cubes of one band of MIRI's spectrometer have columns
+    RF_*, in which residual fringes are taken away (`ifu_rfcorr`); what cannot be fitted stays, with a
+    warning. Of other cubes of MIRI they are NaN.
+
+    LRS with and without slit, slits of NIRSpec, cutouts of slitless spectra of NIRISS, and cubes of
+    NIRSpec and MIRI; other exposure types are refused. Variances of the background are those of the
+    fit with equal weights.
     """
 
     alias = "extract_1d"
     suffix = "x1d"
     status = "extract_1d"
-    input_models = ("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel")
+    input_models = ("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel", "IFUCubeModel")
     prerequisites = ("meta.exposure.type",)
     optional_reference_types = (*REFERENCES, *of_fixed_slits(REFERENCES))
     outputs = (
@@ -113,6 +142,14 @@ class Extract1dStep(Step):
         save_profile = boolean(default=False)  # Save the weights of the pixels, too
         save_scene_model = boolean(default=False)  # Save an image of what was found
         save_residual_image = boolean(default=False)  # Save the exposure less that image
+        center_xy = float_list(min=2, max=2, default=None)  # Cubes: middle of the aperture, from 0
+        center_radec = float_list(min=2, max=2, default=None)  # Cubes: the same on the sky, degrees
+        ifu_autocen = boolean(default=False)  # Cubes: find the brightest star
+        bkg_sigma_clip = float(min=0, default=3.0)  # Cubes: standard deviations of the background
+        ifu_rfcorr = boolean(default=True)  # Cubes of MIRI: take residual fringes away
+        ifu_set_srctype = option('POINT', 'EXTENDED', None, default=None)  # Of MIRI: the source type
+        ifu_rscale = float(min=0.5, max=3, default=None)  # Cubes of MIRI: radius in FWHM; usual: 2
+        ifu_covar_scale = float(min=0, default=1.0)  # Cubes: factor of errors for covariances
     """
     subtract_background: bool | None
     apply_apcorr: bool
@@ -127,6 +164,14 @@ class Extract1dStep(Step):
     save_profile: bool
     save_scene_model: bool
     save_residual_image: bool
+    center_xy: list[float] | None
+    center_radec: list[float] | None
+    ifu_autocen: bool
+    bkg_sigma_clip: float
+    ifu_rfcorr: bool
+    ifu_set_srctype: str | None
+    ifu_rscale: float | None
+    ifu_covar_scale: float
 
     def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
         """Images have a spectrum, integrations a table of spectra."""
@@ -135,6 +180,8 @@ class Extract1dStep(Step):
             usual, model = "x1dints", "TSOMultiSpecModel"
         elif _kind(meta) in SLITLESS:
             model = "WFSSMultiSpecModel"
+        elif _kind(meta) == MRS:
+            model = "MRSMultiSpecModel"
         return (Output("spectra", model, vars(self).get("suffix") or usual),)
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
@@ -156,13 +203,19 @@ class Extract1dStep(Step):
         """Slitless spectra have no EXTRACT1D reference; modes that are refused have none at all."""
         kind = _kind(meta)
         correction = ("apcorr",) if self.apply_apcorr and kind in SUPPORTED else ()
+        if kind in CUBES:
+            return ("extract1d", *correction)
         if kind not in LRS | NIRSPEC:
             return correction
         types = ("extract1d", *correction, *(() if self.extraction_type == BOX else ("psf",)))
         return with_fixed_slits(types, meta, self)
 
-    def process(self, exposure: Slits) -> MultiSpecModel | TSOMultiSpecModel | WFSSMultiSpecModel:
-        """Extract the spectrum of each slit, and make the tables."""
+    def process(self, exposure: Slits | IFUCubeModel) -> Spectra:
+        """Extract the spectrum of each slit, or of a cube, and make the tables."""
+        from stpipe.models import IFUCubeModel
+
+        if isinstance(exposure, IFUCubeModel):
+            return self._of_cube(exposure)
         if has_many(exposure):
             exposure.slits.revive("meta.wcs")
         if self.extraction_type != BOX and not set(self.references) >= PROFILES:
@@ -180,6 +233,40 @@ class Extract1dStep(Step):
         if _kind(exposure.to_flat_dict()) in SLITLESS:
             return slitless_spectra(exposure, spectra)
         return spectra_of(exposure, spectra)
+
+    def _of_cube(self, cube: IFUCubeModel) -> MultiSpecModel | MRSMultiSpecModel:
+        """The spectrum of a cube."""
+        meta = cube.to_flat_dict()
+        found = extract_cube(cube, self, self.references)
+        scale = Scale.of(meta, self.qualified_name)
+        table = columns_of_cube(found, scale, self.ifu_covar_scale)
+        if _kind(meta) == MRS:
+            self._add_defringed(table, found.sums.flux, scale, meta)
+        if found.radius.size and self.apply_apcorr and "apcorr" in self.references:
+            correct_for_aperture(table, self.references["apcorr"], found)
+        return spectra_of_cube(cube, found, table, scale)
+
+    def _add_defringed(
+        self, table: dict[str, Doubles], flux: Doubles, scale: Scale, meta: FlatMetadata
+    ) -> None:
+        """Add the columns RF_*; they are NaN of several bands, and if not asked for."""
+        from stpipe.science.spectra.residual_fringes import without_fringes
+
+        wanted = self.ifu_rfcorr and is_one_band(meta)
+        if self.ifu_rfcorr and not wanted:
+            self.log.info("Residual fringes stay: they are taken out of single bands only")
+        # In units of the cube: where fits end depends on them.
+        columns = {"RF_FLUX": (flux, scale.flux)}
+        columns |= {f"RF_{name}": (table[name], 1.0) for name in ("SURF_BRIGHT", "BACKGROUND")}
+        for column, (values, factor) in columns.items():
+            table[column] = np.full(len(values), np.nan)
+            if wanted:
+                channel = int(meta["meta.instrument.channel"])
+                found = without_fringes(values, table["WAVELENGTH"], channel)
+                table[column] = found.values * factor
+                report = "%s: fringes of %d kinds taken away, of %d not there, of %d not fitted"
+                level = logging.WARNING if found.failed else logging.INFO
+                self.log.log(level, report, column, found.found, found.absent, found.failed)
 
     def _spectrum(
         self, exposure: Spectral, meta: FlatMetadata, images: dict[str, dict[str, Floats]]

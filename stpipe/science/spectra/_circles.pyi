@@ -1,0 +1,3 @@
+from stpipe.science.arrays import Doubles
+
+def fractions(x: float, y: float, radii: Doubles, subpixels: int, out: Doubles) -> None: ...

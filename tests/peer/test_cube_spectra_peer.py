@@ -1,0 +1,66 @@
+"""Spectra of cubes, and what residual fringes are taken out of, beside the peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cubes
+import numpy as np
+import pytest
+
+from stpipe import models
+from stpipe.steps.stage2.extract_1d.step import Extract1dStep
+
+Peer = Callable[..., Path]
+CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
+    "target": ("MIR_MRS", {"ifu_rfcorr": True}),
+    "star": ("NRS_IFU", {"ifu_autocen": True, "bkg_sigma_clip": 1.5}),
+    "pixel": ("NRS_IFU", {"center_xy": [9.2, 12.3], "ifu_covar_scale": 1.5}),
+    "extended": ("MIR_MRS", {"ifu_set_srctype": "EXTENDED"}),
+    "narrow": ("MIR_MRS", {"ifu_rscale": 1.5, "subtract_background": False}),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_spectra_of_cubes(peer_step: Peer, tmp_path: Path, choice: str) -> None:
+    """All columns, their units, and where the aperture is."""
+    kind, given = CHOICES[choice]
+    cube = cubes.cube(kind, noise=0.05, planes=150 if choice == "target" else 24)
+    fringed = choice == "target"
+    if fringed:
+        cube.meta.wcs = cubes.wcs(5.0, 0.001)
+        waves = 5 + 0.001 * np.arange(150)
+        wave = 1 + 0.03 * np.sin(2 * np.pi * 1e4 / waves / 2.9)
+        cube.data = cube.data * wave[:, None, None].astype(np.float32)
+    source = cube.save(tmp_path / "x_s3d.fits")
+    parameters = {
+        "override_extract1d": cubes.extract1d(tmp_path / "extract1d.asdf"),
+        "override_apcorr": cubes.apcorr(tmp_path / "apcorr.asdf", kind),
+        "ifu_rfcorr": False,
+        **given,
+    }
+    theirs = peer_step("jwst.extract_1d:Extract1dStep", source, **parameters)
+    ours = Extract1dStep(**parameters).run(source)
+
+    with models.open(theirs) as expected:
+        assert type(expected) is type(ours)
+        (one,), (other,) = expected.spec, ours.spec
+        same_columns(one.spec_table, other.spec_table)
+        assert np.isfinite(other.spec_table["FLUX"]).all()
+        if fringed:
+            assert np.isfinite(other.spec_table["RF_FLUX"]).all()
+        assert one.units("spec_table") == other.units("spec_table")
+        for name in ("extraction_x", "extraction_y"):
+            assert one.get(name) == pytest.approx(other.get(name), rel=1e-6)
+        for name in ("name", "source_type", "detector", "position_angle"):
+            assert one.get(name) == other.get(name)
+    peer_step("read", ours.save(tmp_path / "x_x1d.fits"))
+
+
+def same_columns(expected: Any, found: Any) -> None:
+    """The same columns to 1e-5, and the same flags."""
+    assert expected.dtype.names == found.dtype.names
+    for column in expected.dtype.names:
+        np.testing.assert_allclose(expected[column], found[column], rtol=1e-5, err_msg=column)
