@@ -68,7 +68,7 @@ STEPS: dict[str, str] = {
     "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",
     "tweakreg": "stpipe.steps.stage3.tweakreg.step:TweakRegStep",
     "skymatch": "stpipe.steps.stage3.skymatch:SkyMatchStep",
-    "outlier_detection": "stpipe.steps.stage3.outlier_detection:OutlierDetectionStep",
+    "outlier_detection": "stpipe.steps.stage3.outlier_detection.step:OutlierDetectionStep",
     "resample": "stpipe.steps.stage2.resample:ResampleStep",
     "resample_spec": "stpipe.steps.stage2.resample_spec:ResampleSpecStep",
     "source_catalog": "stpipe.steps.stage3.source_catalog.step:SourceCatalogStep",

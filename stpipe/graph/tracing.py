@@ -83,7 +83,7 @@ class Graph:
         self, step: Step, given: ModelPlaceholder | PlaceholderList, more: Sequence[Any] = ()
     ) -> Any:
         """Add a node for `step` on `given` and `more`; return placeholders for its products."""
-        if isinstance(given, PlaceholderList) and not step.takes_many:
+        if isinstance(given, PlaceholderList) and not (step.takes_many or step.combines):
             raise TraceError(
                 f"{step.qualified_name} takes one exposure, but is given {len(given.members)} or more: "
                 "loop over them, or derive the step from LibraryStep."

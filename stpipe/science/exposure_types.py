@@ -14,6 +14,7 @@ __all__ = [
     "MRS",
     "NARROW_SLITS",
     "NIRSPEC_SLITS",
+    "SLICES",
     "SLIT",
     "SLITLESS",
     "WFSS",
@@ -26,6 +27,7 @@ __all__ = [
 LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
 SLIT = frozenset({"MIR_LRS-FIXEDSLIT"})  # which holds one source, and is rectified
 MRS = "MIR_MRS"
+SLICES = frozenset({"NRS_IFU", MRS})  # of integral fields
 NIRSPEC_SLITS = frozenset({"NRS_FIXEDSLIT", "NRS_MSASPEC"})  # many, which are rectified
 # Whose point sources have other wavelengths beside the middle of the slit.
 NARROW_SLITS = NIRSPEC_SLITS | {"NRS_BRIGHTOBJ"}

@@ -23,7 +23,7 @@ from stpipe.science.spectra.box_extraction import Background, extract
 from stpipe.science.spectra.fixed_slits import for_slit, of_fixed_slits, with_fixed_slits
 from stpipe.science.spectra.optimal_extraction import fit_profiles
 from stpipe.science.spectra.point_spread import Traces, best_traces
-from stpipe.science.spectra.slits import Slits, each_slit, has_many
+from stpipe.science.spectra.slits import Slits, each_slit, has_many, parts_of
 from stpipe.science.wcs.wavelengths import wavelengths
 from stpipe.steps.stage2.extract_1d.images import as_model, residual
 from stpipe.steps.stage2.extract_1d.integrations import Way, extracted, first_image
@@ -91,7 +91,7 @@ class Extract1dStep(Step):
     alias = "extract_1d"
     suffix = "x1d"
     status = "extract_1d"
-    input_models = ("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel")
+    input_models = ("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel", "MultiExposureModel")
     prerequisites = ("meta.exposure.type",)
     optional_reference_types = (*REFERENCES, *of_fixed_slits(REFERENCES))
     outputs = (
@@ -164,7 +164,7 @@ class Extract1dStep(Step):
     def process(self, exposure: Slits) -> MultiSpecModel | TSOMultiSpecModel | WFSSMultiSpecModel:
         """Extract the spectrum of each slit, and make the tables."""
         if has_many(exposure):
-            exposure.slits.revive("meta.wcs")
+            parts_of(exposure).revive("meta.wcs")
         if self.extraction_type != BOX and not set(self.references) >= PROFILES:
             self.log.warning("There is no PSF or EXTRACT1D reference; pixels are added up instead")
         images: dict[str, dict[str, Floats]] = {}
