@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.srctype import SourceTypeStep
     from stpipe.steps.stage2.straylight import StraylightStep
     from stpipe.steps.stage2.wavecorr import WavecorrStep
+    from stpipe.steps.stage3.combine_1d import Combine1dStep
     from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
     from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
@@ -60,6 +61,7 @@ __all__ = [
     "BarShadowStep",
     "ChargeMigrationStep",
     "CleanFlickerNoiseStep",
+    "Combine1dStep",
     "DQInitStep",
     "DarkCurrentStep",
     "EmiCorrStep",
