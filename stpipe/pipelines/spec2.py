@@ -9,7 +9,15 @@ from stpipe.core.products import model_name
 from stpipe.core.step import Products
 from stpipe.errors import InputError
 from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
-from stpipe.science.exposure_types import LRS, MRS, NARROW_SLITS, NIRSPEC_SLITS, SLIT, SLITLESS
+from stpipe.science.exposure_types import (
+    LRS,
+    MRS,
+    NARROW_SLITS,
+    NIRSPEC_SLITS,
+    SLICES,
+    SLIT,
+    SLITLESS,
+)
 from stpipe.steps.stage2.adaptive_trace_model import AdaptiveTraceModelStep
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
@@ -35,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Spec2Pipeline"]
 
-SLICES = {"NRS_IFU", MRS}
 THROUGH_SHUTTERS = {"NRS_IFU", "NRS_MSASPEC"}
 SUPPORTED = LRS | SLITLESS | NARROW_SLITS | SLICES
 
