@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stpipe import models
+from stpipe.demo.cubes_found import cube_found, stars_found_in
 from stpipe.demo.spectra_found import slices_found, spectra_found
 from stpipe.demo.truth import Truth
 from stpipe.models import dqflags
@@ -147,9 +148,21 @@ def _spectrum_lines(folder: Path) -> Iterator[tuple[str, bool]]:
             yield f"{path} {found.slit}: {found}", found.unbiased
 
 
+def _cube_lines(folder: Path) -> Iterator[tuple[str, bool]]:
+    for truth in sorted(folder.glob("truth/*_scene.fits")):
+        product = truth.name.removesuffix("_scene.fits")
+        for path in sorted(folder.glob(f"cal/{product}*_s3d.fits")):
+            cube = cube_found(path, truth)
+            yield f"{path}: {cube}", cube.unbiased
+        for path in sorted(folder.glob(f"cal/{product}*_x1d.fits")):
+            for star in stars_found_in(path, truth):
+                yield f"{path}: {star}", star.unbiased
+
+
 def _lines(folder: Path) -> Iterator[tuple[str, bool]]:
     yield from _mosaic_lines(folder)
     yield from _spectrum_lines(folder)
+    yield from _cube_lines(folder)
     for path in sorted(folder.glob("cal/*_rate.fits")):
         root = path.name.removesuffix("_rate.fits")
         with models.open(path) as rate:
@@ -160,7 +173,7 @@ def _lines(folder: Path) -> Iterator[tuple[str, bool]]:
 
 
 def main() -> int:
-    """Print a line for each rate image, mosaic and spectrum; the exit code is 1 when one is biased."""
+    """Print a line for each product that has a truth; the exit code is 1 when one is biased."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
     lines = list(_lines(folder))
     for line, _ in lines:
