@@ -157,4 +157,5 @@ def _between_lines(waves: Doubles, scene: Table) -> npt.NDArray[np.bool_]:
     for step in (1, 2, 3):
         wide[step:] |= near_line[:-step]
         wide[:-step] |= near_line[step:]
-    return ~wide
+    found: npt.NDArray[np.bool_] = ~wide
+    return found
