@@ -27,12 +27,9 @@ TASKS = Path("/proc/self/task")
 OURS = [
     *(f"stpipe.pipelines.{name}" for name in ("detector1", "image2", "image3", "spec2")),
     *("stpipe.project.init", "stpipe.project.snakemake", "stpipe.references.crds"),
-    *(
-        "stpipe.models.io.fits_writer",
-        "stpipe.models.io.fits_reader",
-        "stpipe.models.io.asdf_reader",
-    ),
+    *(f"stpipe.models.io.{name}" for name in ("fits_writer", "fits_reader", "asdf_reader")),
 ]
+WCS = ["gwcs", "asdf_astropy.extensions", "astropy.modeling", "astropy.coordinates"]
 LATER = {
     # It imports its plugins when it reads its arguments, and we `jsonschema` when we plan.
     "snakemake": [
@@ -40,7 +37,7 @@ LATER = {
         *(m.name for m in pkgutil.iter_modules() if re.match(r"snakemake_\w+_plugin_", m.name)),
     ],
     "stflow": OURS,
-    "strun": ["asdf", "astropy.table", "astropy.time", "astropy.io.ascii", "requests", *OURS],
+    "strun": ["astropy.table", "astropy.time", "astropy.io.ascii", "requests", *WCS, *OURS],
 }
 
 

@@ -58,7 +58,8 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
 def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
     """`peer_step("jwst.photom:PhotomStep", path, **parameters)`: the file of the peer's product.
 
-    Of many exposures it is a folder of files by number. `peer_step("read", path)` opens and validates
+    Of many exposures it is a folder of files by number; `crds` is the cache of references, if another
+    than the shared one. `peer_step("read", path)` opens and validates
     a file there with warnings as errors; `peer_step("mask", path, n_sigma=...)` is the mask of the
     background of rates; `peer_step("frames", path, inputs=...)` are coordinates, as `np.load` reads.
     """
@@ -80,7 +81,9 @@ def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     ) as process:
         count = 0
 
-        def ask(step: str, source: Path | list[Path], **parameters: Any) -> Path:
+        def ask(
+            step: str, source: Path | list[Path], crds: Path | None = None, **parameters: Any
+        ) -> Path:
             nonlocal count
             count += 1
             output = folder / f"{count:03d}.fits"
@@ -88,6 +91,7 @@ def peer_step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
             do = step if step in ("read", "mask", "frames") else "run"
             request = {"do": do, "step": step, "input": given}
             request |= {"output": str(output), "parameters": parameters}
+            request |= {"crds": crds and str(crds)}
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline().strip()

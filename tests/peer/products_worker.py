@@ -1,11 +1,14 @@
 """Runs in the peer's environment: run its steps and pipelines on files, and save the products.
 
-Each line read from standard input is a request in JSON: `step` (module:class), `input`, `output` and
-`parameters`. A line answers "done" or with what went wrong.
+Each line read from standard input is a request in JSON: `step` (module:class), `input`, `output`,
+`parameters` and `crds`, the cache of references if not that of the process. A line answers "done" or
+with what went wrong.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import json
 import logging
@@ -13,11 +16,13 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.table import Table
+from crds.core.utils import clear_function_caches
 from jwst.datamodels import ModelLibrary
 
 
@@ -25,7 +30,8 @@ def run(request: dict[str, Any]) -> None:
     """Run a step of the peer; save its product, the first of several, or all of many exposures."""
     module, _, name = request["step"].partition(":")
     step = getattr(importlib.import_module(module), name)
-    result = step.call(request["input"], **request["parameters"])
+    with selecting(request["crds"]):
+        result = step.call(request["input"], **request["parameters"])
     if isinstance(result, ModelLibrary):
         save_members(result, Path(request["output"]))
     elif isinstance(result, Table):
@@ -33,6 +39,37 @@ def run(request: dict[str, Any]) -> None:
     else:
         product = result[0] if isinstance(result, (list, tuple)) else result
         product.save(request["output"])
+        RECENT.clear()
+        RECENT[request["output"]] = product
+
+
+RECENT: dict[str, Any] = {}  # the last product by its path: that of slices takes 9 s to open
+
+
+def opened(path: str) -> Any:
+    """A product to look at, in a context."""
+    from stdatamodels.jwst import datamodels
+
+    return contextlib.nullcontext(RECENT[path]) if path in RECENT else datamodels.open(path)
+
+
+@contextlib.contextmanager
+def selecting(cache: str | None) -> Iterator[None]:
+    """References are those of a cache and its own context, not of what the client has read before."""
+    if not cache:
+        yield
+        return
+    before = {name: os.environ.pop(name, None) for name in ("CRDS_PATH", "CRDS_CONTEXT")}
+    os.environ["CRDS_PATH"] = cache
+    clear_function_caches()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        clear_function_caches()
 
 
 def save_members(library: ModelLibrary, folder: Path) -> None:
@@ -49,7 +86,7 @@ def mask(request: dict[str, Any]) -> None:
     from jwst.clean_flicker_noise.clean_flicker_noise import create_mask
     from stdatamodels.jwst import datamodels
 
-    with datamodels.open(request["input"]) as model:
+    with opened(request["input"]) as model:
         found = create_mask(
             model, mask_science_regions=True, single_mask=True, **request["parameters"]
         )
@@ -61,11 +98,9 @@ def frames(request: dict[str, Any]) -> None:
 
     `inputs` are those of the gwcs, `only` the frames if not all. With wavelengths there is a way back.
     """
-    from stdatamodels.jwst import datamodels
-
     given = request["parameters"]
     inputs = [np.array(axis) for axis in given["inputs"]]
-    with datamodels.open(request["input"]) as model:
+    with opened(request["input"]) as model:
         first, *names = model.meta.wcs.available_frames
         found = {"frames": np.array([first, *names])}
         for name in given.get("only", names):
@@ -94,6 +129,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the peer prints is no answer
     logging.disable(logging.CRITICAL)
+    gc.set_threshold(200_000, 50, 50)  # coordinates are a million small objects, which all stay
     for line in sys.stdin:
         request = json.loads(line)
         try:

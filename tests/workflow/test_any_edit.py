@@ -136,11 +136,12 @@ def test_the_documented_command_works_after_any_edit(project: Edited, run: Run, 
     for _ in range(ROUNDS):
         done.append(rng.choice(EDITS)(project, rng))
         run("stflow", "generate", cwd=project.folder)
-        words = ["snakemake", "-n", "--cores", "2", *shell_expands(project.folder)]
-        found = subprocess.run(
-            words, cwd=project.folder, capture_output=True, text=True, check=False
-        )
-        assert 0 == found.returncode, f"after {done}:\n{found.stdout}{found.stderr}"
+        words = ["-n", "--cores", "2", *shell_expands(project.folder)]
+        try:
+            found = run("snakemake", *words, cwd=project.folder)
+        except AssertionError as error:
+            error.add_note(f"after {done}")
+            raise
         for product in outputs(found.stdout + found.stderr):
             (project.folder / product).parent.mkdir(exist_ok=True)
             shutil.copy(project.uncal, project.folder / product)

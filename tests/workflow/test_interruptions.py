@@ -31,17 +31,23 @@ SNAKEMAKE = ["snakemake", "--cores", "2", "--nocolor", "cal"]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
+def first_run(
     run: Run, exposures: list[Path], demo_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A finished project of one small exposure."""
+) -> tuple[Path, float]:
+    """A finished project of one small exposure, and the seconds that it took."""
     folder = tmp_path_factory.mktemp("undisturbed")
     chosen = next(e for e in exposures if "_nis_" in e.name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRDS_PATH", str(demo_folder / "crds"))
         run("stflow", "init", "project", "--pipeline=calwebb_detector1", chosen, cwd=folder)
-        run(*SNAKEMAKE, cwd=folder / "project")
-    return folder / "project"
+        started = time.monotonic()
+        assert 0 == start(folder / "project").wait()
+        return folder / "project", time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def undisturbed(first_run: tuple[Path, float]) -> Path:
+    return first_run[0]
 
 
 @pytest.fixture
@@ -151,13 +157,14 @@ def end_orphans(group: int) -> None:
 
 
 def test_kills_at_random_moments(
-    run: Run, undisturbed: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+    run: Run,
+    first_run: tuple[Path, float],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """By kill -9 of a step, of snakemake, or of both: the next run completes, bit for bit."""
     chance = random.Random(20261124)  # noqa: S311 - moments, not secrets
-    started = time.monotonic()
-    assert 0 == start(_fresh(undisturbed, undisturbed.parent / "timed")).wait()
-    longest = time.monotonic() - started
+    undisturbed, longest = first_run
 
     for number in range(KILLS):
         folder = _fresh(undisturbed, undisturbed.parent / f"{tmp_path.name}-{number}")
