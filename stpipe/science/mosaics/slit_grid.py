@@ -258,7 +258,8 @@ def _mid(values: Doubles) -> float:
 def _together(ra: Doubles) -> Doubles:
     """Close right ascensions without the leap at 0 h."""
     beyond = ra - np.nanmedian(ra)
-    return ra - TURN * (beyond > TURN / 2) + TURN * (beyond < -TURN / 2)
+    together: Doubles = ra - TURN * (beyond > TURN / 2) + TURN * (beyond < -TURN / 2)
+    return together
 
 
 def tangential(centre: tuple[float, float]) -> Model:
