@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from jwst.datamodels import ModelLibrary
+from jwst.datamodels import ModelContainer, ModelLibrary
 
 
 def run(request: dict[str, Any]) -> None:
@@ -30,8 +30,9 @@ def run(request: dict[str, Any]) -> None:
         save_members(result, Path(request["output"]))
     elif isinstance(result, Table):
         result.write(request["output"], format="ascii.ecsv")
-    else:
-        product = result[0] if isinstance(result, (list, tuple)) else result
+    elif result is not None:  # a pipeline of stage 3 has saved its products
+        several = isinstance(result, (list, tuple, ModelContainer))
+        product = result[0] if several else result
         product.save(request["output"])
 
 

@@ -39,21 +39,10 @@ def both(
     given = {**SKIPPED, **NONE, **own, "extract_1d": {**own["extract_1d"], **nothing}}
     pipeline = "jwst.pipeline:Spec3Pipeline"
     monkeypatch.chdir(folder)
-    peer_step_without_product(
-        peer_step, pipeline, asn, steps=given, save_results=True, output_dir=str(theirs)
-    )
+    peer_step(pipeline, asn, steps=given, save_results=True, output_dir=str(theirs))
     (folder / "ours").mkdir()
     step = Spec3Pipeline(steps=own, output_dir=str(folder / "ours"))
     return step.save(step.run(asn)), theirs
-
-
-def peer_step_without_product(peer_step: Peer, *given: Any, **parameters: Any) -> None:
-    """Run a pipeline of the peer that returns nothing; its files tell."""
-    try:
-        peer_step(*given, **parameters)
-    except AssertionError as error:
-        if "'NoneType' object has no attribute 'save'" not in str(error):
-            raise
 
 
 def test_calwebb_spec3(peer_step: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,8 +118,9 @@ def test_without_rectification(
         combine_1d={"sigma_clip": 6.0},
     )
 
-    found = {path.name for path in ours}
-    assert {path.name for path in theirs.glob("*.fits")} <= found
+    # The peer has a file for the spectrum of each exposure.
+    made = {path.name for path in theirs.glob("*.fits") if not path.name.endswith("_x1d.fits")}
+    assert made == {path.name for path in ours if not path.name.endswith("_x1d.fits")}
     for path in ours:
         if path.name.endswith(("_crf.fits", "_c1d.fits")):
             with models.open(theirs / path.name) as expected, models.open(path) as product:
