@@ -87,7 +87,8 @@ def same_rectified(expected: Any, found: Any) -> None:
     y, x = np.indices(found.shape)[:, ::4, ::7].astype(float)
     for one, other in zip(expected.meta.wcs(x, y), found.meta.wcs(x, y), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
-    for path in ("name", "source_id", "source_type", "xstart", "meta.resample.pointings"):
+    known = ("name", "source_id", "source_type", "xstart", "meta.resample.pointings")
+    for path in (*known, "meta.cal_step.outlier_detection", "meta.asn.table_name"):
         assert expected.get(path) == found.get(path)
     for name in ("exposure_time", "start_time", "duration", "effective_exposure_time"):
         one, other = (model.get(f"meta.exposure.{name}") for model in (expected, found))

@@ -20,7 +20,10 @@ SHUTTERS = "NRS_MSASPEC"
 FIXED = "NRS_FIXEDSLIT"
 BACKGROUND = "BKG"  # in the names of sources that are none
 # Of an exposure and not of its slits, which have their own.
-LEFT_OUT = ("meta.wcsinfo.", "meta.wcs", "meta.model_type", "meta.bunit_", "meta.date")
+LEFT_OUT = (
+    *("meta.wcsinfo.", "meta.wcs", "meta.model_type", "meta.bunit_", "meta.date"),
+    "meta.asn.",  # a job that is given files does not know it
+)
 WIDTH = 9  # digits of a source's number in names of products
 
 
