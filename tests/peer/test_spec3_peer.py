@@ -10,9 +10,12 @@ import dithered_slits
 import numpy as np
 import pytest
 import stars_in_slits
+from test_spec2_peer import parameters as references
+from test_spectra_peer import rate
 
 from stpipe import models
 from stpipe.models import dqflags
+from stpipe.pipelines.spec2 import Spec2Pipeline
 from stpipe.pipelines.spec3 import Spec3Pipeline
 from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
 
@@ -156,3 +159,63 @@ def test_outliers_of_slices(
         np.testing.assert_array_equal(expected.dq, found.dq)
         np.testing.assert_array_equal(expected.data, found.data)
         assert found.dq[30, 40] & dqflags.OUTLIER
+
+
+def exposures_of_prism(folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """Three calibrated exposures of the slit of MIRI's prism, dithered, and references to extract."""
+    steps: dict[str, Any] = {}
+    made = []
+    for number in range(3):
+        exposure = rate("FIXEDSLIT", 0, 30 + number)
+        exposure.meta.wcsinfo.ra_ref += number * 6e-5
+        exposure.meta.wcsinfo.dec_ref -= number * 3e-5
+        for path, value in dithered_slits.ABOUT.items():
+            if path.startswith(("observation", "exposure")):
+                exposure.set(f"meta.{path}", value)
+        exposure.meta.observation.exposure_number = str(number + 1)
+        steps = steps or references(folder, "FIXEDSLIT", exposure)
+        skipped = {name: {"skip": True} for name in ("resample_spec", "extract_1d")}
+        image = Spec2Pipeline(steps={**steps, **skipped}).run(exposure).calibrated
+        made.append(image.save(folder / f"jw01234001001_02101_{number + 1:05d}_mirimage_cal.fits"))
+    return made, steps["extract_1d"]
+
+
+def test_the_slit_of_the_prism(peer_step: Peer, tmp_path: Path) -> None:
+    """One rectified image and spectrum of three exposures; flags of each."""
+    members, of_extraction = exposures_of_prism(tmp_path)
+    asn = dithered_slits.association(tmp_path, members, "jw01234-o001_t001_miri_p750l")
+    theirs, ours = tmp_path / "peer", tmp_path / "ours"
+    theirs.mkdir()
+    given = {**SKIPPED, **NONE, "extract_1d": {**of_extraction, "override_psf": "N/A"}}
+    pipeline = "jwst.pipeline:Spec3Pipeline"
+    peer_step(pipeline, asn, steps=given, save_results=True, output_dir=str(theirs))
+    step = Spec3Pipeline(steps={"extract_1d": of_extraction}, output_dir=str(ours))
+    paths = step.save(step.run(asn))
+
+    stem = asn.parent / "ours/jw01234-o001_t001_miri_p750l"
+    assert {f"{stem}_s2d.fits", f"{stem}_x1d.fits"} <= set(map(str, paths))
+    for number in range(3):
+        name = f"jw01234001001_02101_{number + 1:05d}_mirimage"
+        with (
+            models.open(theirs / f"{name}_a3001_crf.fits") as expected,
+            models.open(ours / f"{name}_crf.fits") as found,
+        ):
+            np.testing.assert_array_equal(expected.dq, found.dq)
+            np.testing.assert_array_equal(expected.data, found.data)
+    with (
+        models.open(theirs / f"{stem.name}_s2d.fits") as expected,
+        models.open(f"{stem}_s2d.fits") as found,
+    ):
+        assert expected.shape == found.shape
+        good = expected.wht > 0.01 * np.median(expected.wht)
+        for name in (*VALUES, "wht"):
+            one, other = getattr(expected, name)[good], getattr(found, name)[good]
+            np.testing.assert_allclose(one, other, rtol=1e-4, err_msg=name)
+        np.testing.assert_array_equal(expected.con, found.con)
+    with (
+        models.open(theirs / f"{stem.name}_x1d.fits") as expected,
+        models.open(f"{stem}_x1d.fits") as found,
+    ):
+        same_spectra(expected, found)
+    for path in paths:
+        peer_step("read", path)
