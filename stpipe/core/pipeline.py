@@ -96,12 +96,9 @@ class LibraryPipeline(Pipeline, LibraryStep):
     def set_aside(self, product: Any) -> Any:
         """A product with its arrays in a file (TMPDIR), so that those of many need no memory."""
         from stpipe.models import DataModel
-        from stpipe.models.storage.scratch import Scratch
 
         if isinstance(product, DataModel):
-            if self._scratch is None:
-                self._scratch = Scratch()
-            product.set_aside(self._scratch)
+            self._scratch = product.set_aside(self._scratch)
         return product
 
 

@@ -368,8 +368,11 @@ class DataModel(HasMetadata):
         header = other._content.headers.get("PRIMARY", Header())  # noqa: SLF001 - of the same class
         self._content.headers.setdefault("PRIMARY", Header(header))
 
-    def set_aside(self, scratch: Scratch) -> None:
-        """Keep arrays in a scratch file, from which they are read when they are used."""
+    def set_aside(self, scratch: Scratch | None = None) -> Scratch:
+        """Keep arrays in a scratch file, a new one if there is none yet, until they are used."""
+        from stpipe.models.storage.scratch import Scratch
+
+        scratch = scratch or Scratch()
         for path, array in self._content.arrays.items():
             if isinstance(array, np.ndarray):
                 self._content.arrays[path] = scratch.stored(array)
@@ -377,6 +380,7 @@ class DataModel(HasMetadata):
         for path in self._schema.lists:
             for part in self._parts_of(path):
                 part.set_aside(scratch)
+        return scratch
 
     def validate(self) -> None:
         """Check the whole model against its schema.

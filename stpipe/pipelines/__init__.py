@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
     from stpipe.pipelines.sloper import SloperPipeline
     from stpipe.pipelines.spec2 import Spec2Pipeline
+    from stpipe.pipelines.spec3 import Spec3Pipeline
 
 __all__ = [
     "DarkPipeline",
@@ -25,6 +26,7 @@ __all__ = [
     "MasterBackgroundMosPipeline",
     "SloperPipeline",
     "Spec2Pipeline",
+    "Spec3Pipeline",
 ]
 
 

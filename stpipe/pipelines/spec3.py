@@ -53,7 +53,7 @@ class Spec3Pipeline(LibraryPipeline):
     }
 
     def process(self, library: ModelLibrary) -> Any:
-        """Combine exposures; return (sources, cleaned, rectified, spectra, combined), or what is made."""
+        """Combine exposures; return (sources, cleaned, rectified, spectra, combined)."""
         kind = str(header_of(library).get("meta.exposure.type")).upper()
         if kind not in SUPPORTED:
             raise InputError(

@@ -29,10 +29,11 @@ from stpipe.pipelines.spec2 import Spec2Pipeline
 from stpipe.registry import PIPELINES, STEPS, summary
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+from stpipe.steps.stage3.combine_1d import Combine1dStep
 from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
 
 Once = Callable[[str, Callable[[Path], object]], Path]
-SPECTRAL = {"srctype", "extract_1d", "resample_spec"}
+SPECTRAL = {"srctype", "extract_1d", "resample_spec", "combine_1d"}
 INSTRUMENTS = {"mirimage": "MIRI", "nrca1": "NIRCAM"}
 
 
@@ -138,6 +139,8 @@ def source(
         single = "nrca1" in exposure.name or "CubeModel" not in step.input_models
         model = "ImageModel" if single else "CubeModel"
         made = once(f"{spectra.name}_{model}", partial(write_spectral_products, spectra, model))
+        if step is Combine1dStep:
+            return made / "x1d.fits"
         extracted = step in (Extract1dStep, ResampleSpecStep)
         return made / ("cal.fits" if extracted else "rate.fits")
     if step.input_models == ("GuiderRawModel",):
@@ -163,7 +166,9 @@ def write_spectral_products(spectra: Path, model: str, folder: Path) -> None:
     """Spectral rates of an exposure or of its integrations, and the same calibrated."""
     rates = Detector1Pipeline.call(max(spectra.glob("uncal/*.fits")))
     rate = next(each for each in rates if type(each).__name__ == model).save(folder / "rate.fits")
-    Spec2Pipeline.call(rate).calibrated.save(folder / "cal.fits")
+    products = Spec2Pipeline.call(rate)
+    products.calibrated.save(folder / "cal.fits")
+    products.spectra.save(folder / "x1d.fits")
 
 
 def test_a_file_and_a_model_give_the_same_product(step: type[Step], source: Path) -> None:

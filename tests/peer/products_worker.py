@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from crds.core.utils import clear_function_caches
-from jwst.datamodels import ModelLibrary
+from jwst.datamodels import ModelContainer, ModelLibrary
 
 
 def run(request: dict[str, Any]) -> None:
@@ -36,8 +36,9 @@ def run(request: dict[str, Any]) -> None:
         save_members(result, Path(request["output"]))
     elif isinstance(result, Table):
         result.write(request["output"], format="ascii.ecsv")
-    else:
-        product = result[0] if isinstance(result, (list, tuple)) else result
+    elif result is not None:  # a pipeline of stage 3 has saved its products
+        several = isinstance(result, (list, tuple, ModelContainer))
+        product = result[0] if several else result
         product.save(request["output"])
         RECENT.clear()
         RECENT[request["output"]] = product

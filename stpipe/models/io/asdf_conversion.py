@@ -7,6 +7,7 @@ what contains itself.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from contextlib import suppress
 from functools import cache
@@ -37,6 +38,10 @@ _FAMILIES = (
 )
 _PLAIN = (bool, int, float, str, type(None))
 _MEMORY = Source(Path("memory"), (0, 0, 0), 0)
+
+
+# Transforms by their nodes: the slits of an exposure share most of them, and are used one by one.
+_KEPT: dict[int, tuple[Any, Any]] = {}
 
 
 class _UnknownError(Exception):
@@ -76,9 +81,21 @@ class _Reading:
             return node
         if id(node) not in self._made:
             self._made[id(node)] = _UnknownError  # who meets it before it is made has found a cycle
-            self._made[id(node)] = self._converted(node)
+            self._made[id(node)] = (
+                self._remembered(node) if _is_value(node) else self._converted(node)
+            )
         if (found := self._made[id(node)]) is _UnknownError:
             raise _UnknownError
+        return found
+
+    def _remembered(self, node: TaggedDict) -> Any:
+        """The object of a node that was converted before, as long as the node is there."""
+        known, found = _KEPT.get(id(node), (None, None))
+        if known is not None and known() is node:
+            return found
+        found = self._converted(node)
+        key = id(node)
+        _KEPT[key] = (weakref.ref(node, lambda _: _KEPT.pop(key, None)), found)
         return found
 
     def _converted(self, node: Any) -> Any:
@@ -102,6 +119,12 @@ class _Reading:
         if isinstance(node, str):
             return str(node)
         raise _UnknownError(type(node))
+
+
+def _is_value(node: Any) -> bool:
+    """Whether a node is of a transform, which nobody changes; boxes of pixels may be changed."""
+    is_transform = isinstance(node, TaggedDict) and node.tag.startswith(_FAMILIES[0])
+    return is_transform and "bounding_box" not in node
 
 
 def _array_of(node: Any) -> Any:

@@ -52,7 +52,8 @@ def serialised(tree: dict[str, Any]) -> dict[str, Any]:
     """A copy of ``tree`` with nodes in the place of live objects."""
     objects = list(_live(tree, "", set()))
     if not objects:
-        return copy.deepcopy(tree)
+        bare: dict[str, Any] = _copied(tree, {})
+        return bare
     nodes = _nodes([value for _, value in objects])
     known = {id(value): node for (_, value), node in zip(objects, nodes, strict=True)}
     found: dict[str, Any] = _replaced(tree, known, {})
@@ -131,7 +132,20 @@ def _replaced(node: object, known: dict[int, Any], copies: dict[int, Any]) -> An
         return {name: _replaced(child, known, copies) for name, child in node.items()}
     if type(node) is list:
         return [_replaced(child, known, copies) for child in node]
-    return copy.deepcopy(node, copies)
+    return _copied(node, copies)
+
+
+def _copied(node: Any, copies: dict[int, Any]) -> Any:
+    """A deep copy of a tree of nodes, which share in it what they share here."""
+    if isinstance(node, str) or not isinstance(node, (dict, list)):
+        return node if isinstance(node, (*_PLAIN, Tagged)) else copy.deepcopy(node, copies)
+    if id(node) not in copies:
+        copies[id(node)] = made = copy.copy(node)  # with its tag and its block
+        if isinstance(node, dict):
+            made.update((name, _copied(child, copies)) for name, child in node.items())
+        else:
+            made[:] = [_copied(child, copies) for child in node]
+    return copies[id(node)]
 
 
 def _nodes(objects: list[Any]) -> list[Any]:

@@ -260,15 +260,17 @@ class Mosaic:
         kernel = self.drizzling.kernel
         return Drizzle(kernel=kernel, fillval="NAN", out_shape=shape, disable_ctx=True)
 
-    def add(self, exposure: Exposure) -> None:
+    def add(self, exposure: Exposure, number: int | None = None) -> None:
         """Drizzle an exposure.
 
         Parameters
         ----------
         exposure : Exposure
+        number : int, optional
+            Of the exposure among those that the grid was made of.
         """
         data = exposure.values["data"] - np.float32(exposure.sky or 0)
-        places = self.grid.places(exposure.wcs, data.shape)
+        places = self.grid.places(exposure.wcs, data.shape, number)
         with warnings.catch_warnings():
             # The documentation says which kernels do not conserve flux.
             warnings.filterwarnings("ignore", message="Kernel .* is not a flux-conserving kernel")

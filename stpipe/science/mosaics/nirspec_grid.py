@@ -97,21 +97,22 @@ def nirspec_grid(images: Sequence[SlitImage], options: GridOptions) -> SlitGrid:
     InputError
         When the slit has fewer than two columns with a wavelength.
     """
-    first = next((image for image in images if image.counts), images[0])
-    worlds = [image.wcs(*image.pixels()) for image in images]
+    at = next((number for number, image in enumerate(images) if image.counts), 0)
+    first = images[at]
+    worlds = [np.array(image.wcs(*image.pixels())) for image in images]
     waves = _wavelengths([wave for *_, wave in worlds])
     ratio = options.pixel_scale_ratio
     if options.pixel_scale is not None:
         ratio = slit_scale(first.wcs, 1) * 3600 / options.pixel_scale
     plane = tangential(_source(first))
-    slopes = _slopes(first, plane, ratio)
+    slopes = _slopes(first, worlds[at], plane, ratio)
     places = [np.array(plane.inverse(ra, dec)).reshape(2, -1) for ra, dec, _ in worlds]
     line = _line(np.concatenate(places, axis=1), slopes)
     shape = options.shape or (line.size, waves.size)
     made = _rectified(line, plane, waves, first.wcs)
     made.bounding_box = tuple((-0.5, size - 0.5) for size in shape[::-1])
     made.array_shape = shape
-    return SlitGrid(made, shape, slit_scale(made, 1) * 3600, ratio)
+    return SlitGrid(made, shape, slit_scale(made, 1) * 3600, ratio, tuple(worlds))
 
 
 def _source(image: SlitImage) -> tuple[float, float]:
@@ -131,11 +132,10 @@ def _source(image: SlitImage) -> tuple[float, float]:
     return float(ra), float(dec)
 
 
-def _slopes(image: SlitImage, plane: Model, ratio: float) -> Doubles:
+def _slopes(image: SlitImage, world: Doubles, plane: Model, ratio: float) -> Doubles:
     """Degrees per pixel of the grid along both axes of the tangential plane."""
-    x, y = image.pixels()
     middle = int(np.mean(image.wcs.bounding_box.bounding_box(order="F")[0]))
-    column = np.array(plane.inverse(*image.wcs(x[:, middle], y[:, middle])[:2]))
+    column = np.array(plane.inverse(*world[:2, :, middle]))
     known = column[:, np.isfinite(column).all(axis=0)]
     steps = ratio * np.arange(known.shape[1])
     slopes: Doubles = np.polynomial.polynomial.polyfit(steps, known.T, 1)[1]

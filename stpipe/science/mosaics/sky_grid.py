@@ -71,7 +71,7 @@ class Grid:
         """What variances are multiplied by, since larger pixels average more light."""
         return 1 / self.ratio**2
 
-    def places(self, wcs: WCS, shape: tuple[int, int]) -> Doubles:
+    def places(self, wcs: WCS, shape: tuple[int, int], number: int | None = None) -> Doubles:
         """Where pixels of an exposure fall.
 
         Parameters
@@ -80,12 +80,15 @@ class Grid:
             Of the exposure.
         shape : (int, int)
             Rows and columns of the exposure.
+        number : int, optional
+            Of the exposure among those that the grid was made of.
 
         Returns
         -------
         (rows, columns, 2: x, y) float64, pixels of the grid from 0
             NaN: nowhere.
         """
+        del number  # coordinates of images are interpolated, not kept
         return pixel_map(wcs, self, shape)
 
 

@@ -42,15 +42,18 @@ class SlitGrid(Grid):
     """Pixels of a rectified slit; `scale` and `ratio` are along the slit.
 
     As in STScI's products `ratio` is that of the exposure's scale to this one: large for small
-    pixels.
+    pixels. `worlds` are the coordinates of all pixels of the exposures that it was made of, (2 on the
+    sky and a wavelength, rows, columns), where they were computed for it.
     """
+
+    worlds: tuple[Doubles, ...] = ()
 
     @property
     def variance_scale(self) -> float:
         """What variances are multiplied by: one axis alone has pixels of another size."""
         return self.ratio
 
-    def places(self, wcs: WCS, shape: tuple[int, int]) -> Doubles:
+    def places(self, wcs: WCS, shape: tuple[int, int], number: int | None = None) -> Doubles:
         """Where pixels of an exposure fall.
 
         Parameters
@@ -59,6 +62,8 @@ class SlitGrid(Grid):
             Of the exposure.
         shape : (int, int)
             Rows and columns of the exposure.
+        number : int, optional
+            Of the exposure among those that the grid was made of.
 
         Returns
         -------
@@ -66,8 +71,13 @@ class SlitGrid(Grid):
             NaN: nowhere.
         """
         lit = inside(wcs, shape)
-        rows, columns = np.mgrid[lit].astype(np.float64)
         places = np.full((*shape, 2), np.nan)
+        if number is not None and self.worlds:
+            world = self.worlds[number][(slice(None), *lit)].reshape(SPECTRAL_AXES, -1)
+            places_of_lit = np.stack(self.wcs.invert(*world, with_bounding_box=False), axis=-1)
+            places[lit] = places_of_lit.reshape(places[lit].shape)
+            return places
+        rows, columns = np.mgrid[lit].astype(np.float64)
         found = self.wcs.invert(*wcs(columns, rows), with_bounding_box=False)
         places[lit] = np.stack(found, axis=-1)
         return places
@@ -258,7 +268,8 @@ def _mid(values: Doubles) -> float:
 def _together(ra: Doubles) -> Doubles:
     """Close right ascensions without the leap at 0 h."""
     beyond = ra - np.nanmedian(ra)
-    return ra - TURN * (beyond > TURN / 2) + TURN * (beyond < -TURN / 2)
+    together: Doubles = ra - TURN * (beyond > TURN / 2) + TURN * (beyond < -TURN / 2)
+    return together
 
 
 def tangential(centre: tuple[float, float]) -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from stpipe.errors import InputError
 from stpipe.science.exposure_types import NIRSPEC_SLITS
@@ -12,7 +12,7 @@ from stpipe.science.mosaics.slit_grid import slit_grid, slit_grid_of_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stpipe.models import ModelLibrary
+    from stpipe.models import ModelLibrary, SlitModel
     from stpipe.science.mosaics.sky_grid import GridOptions
     from stpipe.science.mosaics.slit_grid import SlitGrid
 
@@ -56,7 +56,7 @@ def slit_grid_of_members(
                 )
             found.append(member.meta.wcs)
             if slits and options.output_wcs is None:
-                images.append(SlitImage.of(member, bad))
+                images.append(SlitImage.of(cast("SlitModel", member), bad))
     if options.output_wcs is not None:
         return slit_grid_of_file(options.output_wcs, found[0], direction, options.shape)
     return nirspec_grid(images, options) if slits else slit_grid(found, direction, options)
@@ -76,6 +76,6 @@ def reference_member(library: ModelLibrary, members: Sequence[int]) -> int:
     """
     for number in members:
         with library[number] as member:
-            if SlitImage.of(member).counts:
+            if SlitImage.of(cast("SlitModel", member)).counts:
                 return number
     return members[0]

@@ -42,7 +42,6 @@ UNITS_OF = {
     "SURF_BRIGHT": "SURF_BRIGHT",
     "SB_ERROR": "SURF_BRIGHT",
 }
-SMOOTHED = ("flux", "surf_bright")
 DESCRIBED = (
     "name",
     "spectral_order",
@@ -71,8 +70,8 @@ def of_slits(
     """Some of the spectra combined, by exposure time, and smoothed by a running median."""
     exposed = float(spectra.meta.exposure.exposure_time or 1.0)
     found = combined([spectrum_of(part, exposed) for part in parts], sigma_clip)
-    smooth = {n: smoothed(getattr(found, n), kernel) for n in SMOOTHED}
-    return _model(spectra, [(replace(found, **smooth), parts[0])])
+    flux, bright = smoothed(found.flux, kernel), smoothed(found.surf_bright, kernel)
+    return _model(spectra, [(replace(found, flux=flux, surf_bright=bright), parts[0])])
 
 
 def by_order(

@@ -97,7 +97,12 @@ class ResampleSpecStep(Step):
         if isinstance(exposure, models.ModelLibrary):
             return self._combined(exposure)
         if isinstance(exposure, models.MultiExposureModel):
-            return self._combined(exposures_of(exposure))
+            product = self._combined(exposures_of(exposure))
+            # What was done to all exposures of the source together.
+            for path, value in exposure.to_flat_dict().items():
+                if path.startswith(("meta.cal_step.", "meta.asn.")):
+                    product.set(path, value)
+            return product
         if not has_many(exposure):
             product = models.SlitModel()
             product.update(exposure)
@@ -120,7 +125,7 @@ class ResampleSpecStep(Step):
                 "assign_wcs."
             )
         mosaic = Mosaic(self._grid(slit, meta), self._drizzling(), 1)
-        mosaic.add(exposure_of(slit, meta))
+        mosaic.add(exposure_of(slit, meta), 0)
         name = f"{meta['name']}: " if meta.get("name") else ""
         self.log.info("%s%d x %d pixels (rows x columns)", name, *mosaic.grid.shape)
         _describe(rectified, meta, mosaic)
@@ -133,9 +138,9 @@ class ResampleSpecStep(Step):
         grid = slit_grid_of_members(library, members, self._options())
         mosaic = Mosaic(grid, self._drizzling(), len(members))
         headers = []
-        for number in members:
+        for place, number in enumerate(members):
             with library[number] as member:
-                mosaic.add(exposure_of(member))
+                mosaic.add(exposure_of(member), place)
                 headers.append(member.to_flat_dict())
         product = models.SlitModel()
         with library[reference_member(library, members)] as first:

@@ -49,8 +49,8 @@ class Combine1dStep(Step):
         """Combine the spectra of each order."""
         from stpipe import models
 
-        many = isinstance(spectra, models.ModelLibrary)
-        listed = [cast("MultiSpecModel", each) for each in (spectra if many else [spectra])]
+        given = list(spectra) if isinstance(spectra, models.ModelLibrary) else [spectra]
+        listed = [cast("MultiSpecModel", each) for each in given]
         found = by_order(listed, TIMES[self.exptime_key], self.sigma_clip)
         if found is None:
             raise NoProduct("no spectrum has fluxes at wavelengths that rise or fall all along")

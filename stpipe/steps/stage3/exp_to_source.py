@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
@@ -20,7 +20,10 @@ SHUTTERS = "NRS_MSASPEC"
 FIXED = "NRS_FIXEDSLIT"
 BACKGROUND = "BKG"  # in the names of sources that are none
 # Of an exposure and not of its slits, which have their own.
-LEFT_OUT = ("meta.wcsinfo.", "meta.wcs", "meta.model_type", "meta.bunit_", "meta.date")
+LEFT_OUT = (
+    *("meta.wcsinfo.", "meta.wcs", "meta.model_type", "meta.bunit_", "meta.date"),
+    "meta.asn.",  # a job that is given files does not know it
+)
 WIDTH = 9  # digits of a source's number in names of products
 
 
@@ -46,7 +49,7 @@ class ExpToSourceStep(LibraryStep):
         """The sources that the headers of calibrated exposures list; of others pixels decide."""
         del selected
         metas = meta
-        if not all(any(_is_slit(path) for path in meta) for meta in metas):
+        if not metas or not all(any(_is_slit(path) for path in meta) for meta in metas):
             return None
         found: dict[str, list[dict[str, Any]]] = {}
         for slit in (slit for meta in metas for slit in _listed(meta)):
@@ -58,7 +61,8 @@ class ExpToSourceStep(LibraryStep):
         from stpipe import models
 
         found: dict[str, MultiExposureModel] = {}
-        for exposure in library:
+        for member in library:
+            exposure = cast("MultiSlitModel", member)
             of_exposure = _of_exposure(exposure)
             for slit in exposure.slits:
                 source = found.setdefault(_key(slit), models.MultiExposureModel())

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from gwcs import WCS
-
-    from stpipe.science.arrays import Booleans, Floats
-    from stpipe.science.mosaics.sky_grid import Grid
+    from stpipe.science.arrays import Booleans, Doubles, Floats
 
 __all__ = ["Limits", "blot", "outliers", "steepness"]
 
@@ -27,16 +24,13 @@ class Limits:
     scale_beside: float
 
 
-def blot(median: Floats, grid: Grid, wcs: WCS, shape: tuple[int, int]) -> Floats:
-    """The median at the pixels of an exposure, interpolated linearly; NaN outside."""
+def blot(median: Floats, places: Doubles) -> Floats:
+    """The median at places (rows, columns, 2: x, y) of it, interpolated linearly; NaN outside."""
     from drizzle.resample import blot_image
 
-    places = grid.places(wcs, shape)
-    places[np.isnan(places)] = -1  # outside the mosaic
-    made = np.full(shape, np.nan, dtype=np.float32)
-    blot_image(
-        data=median, pixmap=places, out_img=made, fillval=np.nan, iscale=1.0, interp="linear"
-    )
+    made = np.full(places.shape[:2], np.nan, dtype=np.float32)
+    known = np.where(np.isnan(places), -1, places)  # outside the mosaic
+    blot_image(data=median, pixmap=known, out_img=made, fillval=np.nan, iscale=1.0, interp="linear")
     return made
 
 

@@ -146,9 +146,9 @@ class OutlierDetectionStep(LibraryStep):
             return
         limits_ = Limits(*_two(self.snr, "snr"), *_two(self.scale, "scale"))
         medians = self._medians(library, groups, of_slit=kind in SLIT | NIRSPEC_SLITS)
-        for number in (n for numbers in groups for n in numbers):
+        for place, number in enumerate(n for numbers in groups for n in numbers):
             with library[number] as member:
-                flagged = self._compare(exposure_of(member), medians, limits_)
+                flagged = self._compare(exposure_of(member), place, medians, limits_)
             yield (number,), np.flatnonzero(flagged).astype(np.int32)
 
     def _groups(self, library: ModelLibrary) -> list[list[int]]:
@@ -194,19 +194,24 @@ class OutlierDetectionStep(LibraryStep):
         else:
             grid = common_grid(library, members, GridOptions())
             how = replace(how, enable_err=False)
-        drizzled = (self._drizzled(library, numbers, (grid, how)) for numbers in groups)
+        of_group = ([(members.index(n), n) for n in numbers] for numbers in groups)
+        drizzled = (self._drizzled(library, numbers, (grid, how)) for numbers in of_group)
         return grid, [
             self._stored(arrays, names, scratch / f"{number}")
             for number, arrays in enumerate(drizzled)
         ]
 
     def _drizzled(
-        self, library: ModelLibrary, numbers: Sequence[int], target: tuple[Grid, Drizzling]
+        self,
+        library: ModelLibrary,
+        numbers: Sequence[tuple[int, int]],
+        target: tuple[Grid, Drizzling],
     ) -> Mapping[str, Floats]:
+        """Members of one exposure, by their places among all and their numbers."""
         mosaic = Mosaic(*target, len(numbers))
-        for number in numbers:
+        for place, number in numbers:
             with library[number] as member:
-                mosaic.add(exposure_of(member))
+                mosaic.add(exposure_of(member), place)
         return mosaic.arrays()
 
     def _undrizzled(self, library: ModelLibrary, numbers: Sequence[int]) -> Mapping[str, Floats]:
@@ -230,16 +235,19 @@ class OutlierDetectionStep(LibraryStep):
         paths = {name: stem.with_suffix(f".{name}") for name in names}
         return {n: stored(cut[n], wht, window, self.maskpt, paths[n]) for n in names}
 
-    def _compare(self, exposure: Exposure, medians: Medians, limits: Limits) -> Booleans:
+    def _compare(
+        self, exposure: Exposure, number: int, medians: Medians, limits: Limits
+    ) -> Booleans:
         data, err = exposure.values["data"], exposure.values["err"]
         if medians.grid is None:
             flat = data - np.float32(exposure.sky or 0)
             noise = err if medians.err is None else medians.err
             far: Booleans = np.abs(flat - medians.data) > limits.snr * np.nan_to_num(noise)
             return far
-        expected = blot(medians.data, medians.grid, exposure.wcs, data.shape)
+        places = medians.grid.places(exposure.wcs, data.shape, number)
+        expected = blot(medians.data, places)
         if medians.err is not None:
-            err = blot(medians.err, medians.grid, exposure.wcs, data.shape)
+            err = blot(medians.err, places)
         sky = np.float32(self.backg if exposure.sky is None else exposure.sky)
         return outliers(data - sky, err, expected, limits)
 

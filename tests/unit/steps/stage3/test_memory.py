@@ -13,7 +13,7 @@ from peak_memory import peak_mb
 
 from stpipe.science.mosaics.drizzle import Window
 from stpipe.science.sources.star_finder import StarFinder
-from stpipe.steps.stage3.outlier_detection import Layer, median_of
+from stpipe.steps.stage3.outlier_detection.median import Layer, median_of
 
 MORE = 1.25
 SIZE = 512  # of a mosaic, pixels
