@@ -60,6 +60,7 @@ STEPS: dict[str, str] = {
     "pathloss": "stpipe.steps.stage2.pathloss.step:PathLossStep",
     "barshadow": "stpipe.steps.stage2.barshadow:BarShadowStep",
     "photom": "stpipe.steps.stage2.photom.step:PhotomStep",
+    "residual_fringe": "stpipe.steps.stage2.residual_fringe:ResidualFringeStep",
     "srctype": "stpipe.steps.stage2.srctype:SourceTypeStep",
     "extract_2d": "stpipe.steps.stage2.extract_2d.step:Extract2dStep",
     "wavecorr": "stpipe.steps.stage2.wavecorr:WavecorrStep",

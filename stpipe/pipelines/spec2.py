@@ -25,6 +25,7 @@ from stpipe.steps.stage2.pathloss.step import PathLossStep
 from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+from stpipe.steps.stage2.residual_fringe import ResidualFringeStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 from stpipe.steps.stage2.straylight import StraylightStep
 from stpipe.steps.stage2.wavecorr import WavecorrStep
@@ -65,6 +66,7 @@ class Spec2Pipeline(Pipeline):
         "pathloss": PathLossStep,
         "barshadow": BarShadowStep,
         "photom": PhotomStep,
+        "residual_fringe": ResidualFringeStep,
         "adaptive_trace_model": AdaptiveTraceModelStep,
         "pixel_replace": PixelReplaceStep,
         "resample_spec": ResampleSpecStep,
@@ -99,6 +101,8 @@ class Spec2Pipeline(Pipeline):
         else:
             exposure = self.pathloss(self.flat_field(exposure))
         calibrated = self.photom(exposure)
+        if kind == MRS:
+            calibrated = self.residual_fringe(calibrated)
         if kind in SLICES:
             return Products(("calibrated", "rectified", "spectra"), (calibrated, None, None))
         has_slit = kind in SLIT and model_name(calibrated) == "ImageModel"

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+    from stpipe.steps.stage2.residual_fringe import ResidualFringeStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
     from stpipe.steps.stage2.straylight import StraylightStep
     from stpipe.steps.stage2.wavecorr import WavecorrStep
@@ -88,6 +89,7 @@ __all__ = [
     "ResampleSpecStep",
     "ResampleStep",
     "ResetStep",
+    "ResidualFringeStep",
     "RscdStep",
     "SaturationStep",
     "SkyMatchStep",
