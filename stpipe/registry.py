@@ -72,6 +72,7 @@ STEPS: dict[str, str] = {
     "outlier_detection": "stpipe.steps.stage3.outlier_detection:OutlierDetectionStep",
     "resample": "stpipe.steps.stage2.resample:ResampleStep",
     "resample_spec": "stpipe.steps.stage2.resample_spec:ResampleSpecStep",
+    "spectral_leak": "stpipe.steps.stage3.spectral_leak:SpectralLeakStep",
     "source_catalog": "stpipe.steps.stage3.source_catalog.step:SourceCatalogStep",
 }
 

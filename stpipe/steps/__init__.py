@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
     from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
+    from stpipe.steps.stage3.spectral_leak import SpectralLeakStep
     from stpipe.steps.stage3.tweakreg.step import TweakRegStep
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "SkyMatchStep",
     "SourceCatalogStep",
     "SourceTypeStep",
+    "SpectralLeakStep",
     "StraylightStep",
     "SuperBiasStep",
     "TweakRegStep",

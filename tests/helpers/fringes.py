@@ -13,7 +13,7 @@ from stpipe import models
 
 __all__ = ["AMPLITUDE", "exposure", "fringefreq", "regions", "wavelengths", "with_fringes"]
 
-ROWS, SLICE = 1024, 5  # columns of a slice; two columns beside each see nothing
+ROWS, SLICE = 1024, 4  # columns of a slice; two columns beside each see nothing
 AMPLITUDE, PERIOD, DICHROIC = 0.03, 2.95, 0.42  # of the fringes, 1/cm
 RANGES = {1: (4.90, 5.74), 2: (7.51, 8.77), 3: (11.55, 13.47), 4: (17.7, 20.95)}  # um, band SHORT
 NUMBERS = {"MIRIFUSHORT": (101, 203), "MIRIFULONG": (402, 305)}
