@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,9 @@ PRODUCT_SUFFIXES = frozenset(
     i2d s2d s3d slit x1d x1dints c1d cat segm whtlt phot psfstack psfalign psfsub ami amiavg
     aminorm interpolatedflat""".split()  # noqa: SIM905 - forty quoted words would hide the list
 )
+
+
+PLACES = ("{source_id}", "{slit_name}")  # in names of associations, of what tells sources apart
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,19 @@ def located(path: str | Path) -> Path:
 
 
 def of_part(root: str, label: str) -> str:
-    """The root name of a part of an exposure; nothing is added to one that is of that part already."""
-    return root if not label or root.endswith(f"_{label}") else f"{root}_{label}"
+    """The root name of a part of an exposure; nothing is added to one that is of that part already.
+
+    An association may say where the label goes: `jw01234_{source_id}_nirspec-{slit_name}`. A label such
+    as `s000000001-s200a1` has what goes into both places; what is made of all has neither.
+    """
+    number, _, slits = label.partition("-")
+    if not any(place in root for place in PLACES):
+        there = not label or root.endswith(f"_{label}") or f"_{number}_" in root
+        return root if there else f"{root}_{label}"
+    if not label:
+        return re.sub(rf"[-_]?({'|'.join(map(re.escape, PLACES))})", "", root)
+    found = root if PLACES[0] in root else f"{root}_{number}"
+    return found.replace(PLACES[0], number).replace(PLACES[1], slits or number)
 
 
 def output_path(

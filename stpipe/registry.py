@@ -54,6 +54,7 @@ STEPS: dict[str, str] = {
     "msa_flagging": "stpipe.steps.stage2.msa_flagging:MSAFlagOpenStep",
     "imprint": "stpipe.steps.stage2.imprint:ImprintStep",
     "bkg_subtract": "stpipe.steps.stage2.bkg_subtract:BackgroundStep",
+    "targ_centroid": "stpipe.steps.stage2.targ_centroid:TargCentroidStep",
     "straylight": "stpipe.steps.stage2.straylight:StraylightStep",
     "flat_field": "stpipe.steps.stage2.flat_field.step:FlatFieldStep",
     "fringe": "stpipe.steps.stage2.fringe:FringeStep",
@@ -69,10 +70,11 @@ STEPS: dict[str, str] = {
     "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",
     "tweakreg": "stpipe.steps.stage3.tweakreg.step:TweakRegStep",
     "skymatch": "stpipe.steps.stage3.skymatch:SkyMatchStep",
-    "outlier_detection": "stpipe.steps.stage3.outlier_detection:OutlierDetectionStep",
+    "outlier_detection": "stpipe.steps.stage3.outlier_detection.step:OutlierDetectionStep",
     "resample": "stpipe.steps.stage2.resample:ResampleStep",
     "resample_spec": "stpipe.steps.stage2.resample_spec:ResampleSpecStep",
     "spectral_leak": "stpipe.steps.stage3.spectral_leak:SpectralLeakStep",
+    "combine_1d": "stpipe.steps.stage3.combine_1d:Combine1dStep",
     "source_catalog": "stpipe.steps.stage3.source_catalog.step:SourceCatalogStep",
 }
 
@@ -84,6 +86,7 @@ PIPELINES: dict[str, str] = {
     "calwebb_image3": "stpipe.pipelines.image3:Image3Pipeline",
     "master_background_mos": "stpipe.pipelines.master_background_mos:MasterBackgroundMosPipeline",
     "calwebb_spec2": "stpipe.pipelines.spec2:Spec2Pipeline",
+    "calwebb_spec3": "stpipe.pipelines.spec3:Spec3Pipeline",
     "sloper": "stpipe.pipelines.sloper:SloperPipeline",
 }
 

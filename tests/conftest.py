@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from snakemake_server import SnakemakeServer
+from command_server import CommandServer
 
 from stpipe.demo import write_demo
 from stpipe.demo.__main__ import MODES
@@ -24,6 +24,9 @@ Once = Callable[[str, Callable[[Path], object]], Path]
 BIN = Path(sys.executable).parent
 # As in an activated environment: `python` and our commands are those that run the tests.
 os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+# Where bytecode is forbidden, hundreds of processes compile our modules: half of what a job takes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Nothing that tests find out is kept for the user, or comes from him.
 os.environ["STPIPE_MEMORY"] = tempfile.mkdtemp(prefix="stpipe-memory-")
 atexit.register(shutil.rmtree, os.environ["STPIPE_MEMORY"], ignore_errors=True)
@@ -103,11 +106,13 @@ def crds(demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """`run("strun", "jump", path, cwd=folder)`: a command as a user runs it, output captured."""
-    server = SnakemakeServer(tmp_path_factory.mktemp("snakemake"))
+    folder = tmp_path_factory.mktemp("commands")
+    servers = [CommandServer(names, folder) for names in (["snakemake"], ["stflow", "strun"])]
 
     def command(*given: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         words = [str(word) for word in given]
-        if server.can_run(words):
+        server = next((server for server in servers if server.can_run(words)), None)
+        if server:
             done = server.run(words, cwd)
         else:
             done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
@@ -115,4 +120,5 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         return done
 
     yield command
-    server.close()
+    for server in servers:
+        server.close()

@@ -3,8 +3,8 @@
 A pipeline that takes exposures one by one may be given such an association. Each product is a run of
 its own, named as the product is; members of the type ``background`` become the `bkg_list` of its step
 bkg_subtract, those of the type ``imprint`` the `imprint_list` of imprint and bkg_subtract, and so on:
-see `_LISTS`. One of the type ``sourcecat`` becomes the `source_catalog` of extract_2d. The header of
-an exposure may name that catalogue, too. In a project members may be products of earlier stages.
+see `_LISTS` and `_SINGLE`. The header of an exposure may name the catalogue of its direct image, too.
+In a project members may be products of earlier stages.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _LISTS = (
     ("imprint", "bkg_subtract", "imprint_list"),  # from backgrounds, too
     ("selfcal", "badpix_selfcal", "selfcal_list"),
 )
-_ONE = ("sourcecat", "extract_2d", "source_catalog")
+_CATALOGUES = ("sourcecat", "extract_2d", "source_catalog")
+_ACQUISITION = ("target_acquisition", "targ_centroid", "ta_file")  # need not be there
+_SINGLE = (_CATALOGUES, _ACQUISITION)
 _SUBTRACTED = ("background", "imprint")  # which no pipeline may leave out
 _CATALOGUE = "meta.source_catalog"  # where an exposure names the one of its direct image
 
@@ -88,7 +90,7 @@ class Assignment:
 
 def takes_other_members(cls: type[ConfiguredStep]) -> bool:
     """Whether a step or pipeline uses members of an association beside the exposure."""
-    return any(_has(cls, step) for _, step, _ in (*_LISTS, _ONE))
+    return any(_has(cls, step) for _, step, _ in (*_LISTS, *_SINGLE))
 
 
 def _has(cls: type[ConfiguredStep], step: str) -> bool:
@@ -115,7 +117,7 @@ def assignments(
     if not is_association(source):
         return [Assignment(source, settings=_of_header(cls, source))]
     association = load_association(source)
-    used = [kind for kind, step, _ in (*_LISTS, _ONE) if _has(cls, step)]
+    used = [kind for kind, step, _ in (*_LISTS, _CATALOGUES) if _has(cls, step)]
     made = made or {}
     association.require_members(("science", *used), made)
     return [_of_product(cls, association, product, made) for product in association.products]
@@ -143,11 +145,12 @@ def _of_product(
             _set(
                 cls, settings, (step, parameter), Raw([str(_path(m, made)) for m in members], where)
             )
-    catalogues = product.of_type(_ONE[0])
-    if len(catalogues) > 1:
-        raise InputError(f"{name} has {len(catalogues)} {_ONE[0]} members, allowed: 1.")
-    if catalogues:
-        _set(cls, settings, _ONE[1:], Raw(str(catalogues[0].path), where))
+    for kind, *use in _SINGLE:
+        members = product.of_type(kind)
+        if len(members) > 1:
+            raise InputError(f"{name} has {len(members)} {kind} members, allowed: 1.")
+        if members and (members[0].path.name in made or is_there(members[0].path)):
+            _set(cls, settings, (use[0], use[1]), Raw(str(_path(members[0], made)), where))
     name = product.name or science[0].path.stem
     return Assignment(_path(science[0], made), name, association, settings)
 
@@ -169,7 +172,7 @@ def _of_header(cls: type[ConfiguredStep], source: Any) -> Settings:
     from stpipe import models
 
     settings = Settings()
-    if not _has(cls, _ONE[1]) or not isinstance(source, (str, Path, models.DataModel)):
+    if not _has(cls, _CATALOGUES[1]) or not isinstance(source, (str, Path, models.DataModel)):
         return settings
     if isinstance(source, models.DataModel):
         named, folder = source.get(_CATALOGUE), Path(source.path or "").parent
@@ -178,7 +181,7 @@ def _of_header(cls: type[ConfiguredStep], source: Any) -> Settings:
     # A name, never a path: headers do not lead to other folders.
     beside = folder / Path(str(named or "")).name
     if named and is_there(beside):
-        _set(cls, settings, _ONE[1:], Raw(str(beside), f"{source}, {_CATALOGUE}"))
+        _set(cls, settings, _CATALOGUES[1:], Raw(str(beside), f"{source}, {_CATALOGUE}"))
     return settings
 
 

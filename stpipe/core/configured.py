@@ -50,6 +50,10 @@ class ConfiguredStep:
     step_defs: ClassVar[dict[str, Any]] = {}
     composes: ClassVar[bool] = False  # whether `process` calls other steps and computes nothing
     takes_many: ClassVar[bool] = False  # whether `process` takes a library of exposures
+    # Whether `process` of a step that takes one exposure may be given a library to combine.
+    combines: ClassVar[bool] = False
+    # Whether a step that takes many makes other parts of them, and not the same members again.
+    regroups: ClassVar[bool] = False
     member_types: ClassVar[tuple[str, ...]] = ()  # members of an association it takes; empty: all
     # In a pipeline the product keeps its input's suffix, and under Snakemake the rule that made it.
     refines: ClassVar[bool] = False
@@ -125,6 +129,7 @@ class ConfiguredStep:
         self.why_nothing = ""
         self.why_skipped = ""
         self.has_run = False
+        self.given_many = False  # whether the input of the run in progress is a library
         self.side_products: dict[str, Any] = {}
         self.saved_aside: list[Path] = []
         for parameter, value in parameters.values.items():
@@ -247,11 +252,11 @@ class ConfiguredStep:
         del meta, selected
         return ""
 
-    def parts(self, meta: Mapping[str, Any], selected: Mapping[str, Reference]) -> Any:
+    def parts(self, meta: Any, selected: Mapping[str, Reference]) -> Any:
         """Labels of the parts that `process` will make of an exposure; None when pixels decide.
 
         Override it if headers and reference files decide: a project then plans all later steps before
-        anything runs.
+        anything runs. A step that `regroups` is given a list of the metadata of all exposures.
         """
         del meta, selected
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stpipe.core import headers, no_product
 from stpipe.core.products import Parts, Placeholder
 from stpipe.errors import InputError, TraceError
-from stpipe.models import Association, DataModel, ModelLibrary
+from stpipe.models import Association, DataModel, ModelLibrary, open_metadata
 from stpipe.models import open as open_model
 from stpipe.system.text import with_article
 
@@ -27,6 +27,9 @@ __all__ = [
     "opened_model",
     "unreadable",
 ]
+
+
+SOURCE = "MultiExposureModel"  # several exposures of one source in one file
 
 
 def is_there(given: Any) -> bool:
@@ -51,7 +54,18 @@ def opened(step: ConfiguredStep, source: Any) -> DataModel | ModelLibrary:
     InputError
         When it is missing, damaged, or not of a model that the step reads.
     """
-    return opened_library(step, source) if step.takes_many else opened_model(step, source)
+    given_many = isinstance(source, (list, tuple, ModelLibrary))
+    many = not _is_whole(step, source) if step.takes_many else step.combines and given_many
+    return opened_library(step, source) if many else opened_model(step, source)
+
+
+def _is_whole(step: ConfiguredStep, source: Any) -> bool:
+    """Whether an input has several exposures in it, of one source, for a step that takes many."""
+    if SOURCE not in step.input_models or is_association(source):
+        return False
+    if isinstance(source, (str, Path)):
+        return open_metadata(source).model_type == SOURCE
+    return type(source).__name__ == SOURCE
 
 
 def history_of(given: DataModel | ModelLibrary) -> list[Mapping[str, Any]]:

@@ -22,7 +22,8 @@ class LibraryStep(Step):
     """A step over many exposures; see the module's text for what to override.
 
     `member_types` says which members of an association it works on, such as ``science``; others are
-    left out. Empty: all of them.
+    left out. Empty: all of them. A step with MultiExposureModel among its `input_models` is given such
+    a model, which has the exposures of one source, as it is.
     """
 
     takes_many = True

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stpipe.core import recording
+from stpipe.core.configured import SKIP_PARAMETER
 from stpipe.core.library_step import LibraryStep
 from stpipe.core.products import Parts
 from stpipe.core.step import Step
@@ -34,6 +36,7 @@ class Pipeline(Step):
     ) -> None:
         super()._configure(parameters, name, parent)
         self.steps: dict[str, Step] = {}
+        self._scratch: Any = None  # the file of products that are set aside
         for step_name, cls in self.step_defs.items():
             step: Step = cls.__new__(cls)
             step._configure(parameters.steps[step_name], step_name, self)  # noqa: SLF001
@@ -76,6 +79,30 @@ class Pipeline(Step):
 
 class LibraryPipeline(Pipeline, LibraryStep):
     """A pipeline over many exposures: its `process` takes a `ModelLibrary`."""
+
+    def each(self, step: Step, given: Any) -> Any:
+        """What a step for one exposure makes of each member of a library, or of a lone model."""
+        from stpipe.models import ModelLibrary
+
+        if isinstance(given, ModelLibrary):
+            if step.skip:
+                return recording.skipped(step, given, SKIP_PARAMETER)
+            library = given.copy()
+            for number, member in enumerate(given):
+                library[number] = step(member)
+            return library
+        return [step(one) for one in given] if hasattr(given, "members") else step(given)
+
+    def set_aside(self, product: Any) -> Any:
+        """A product with its arrays in a file (TMPDIR), so that those of many need no memory."""
+        from stpipe.models import DataModel
+        from stpipe.models.storage.scratch import Scratch
+
+        if isinstance(product, DataModel):
+            if self._scratch is None:
+                self._scratch = Scratch()
+            product.set_aside(self._scratch)
+        return product
 
 
 def _suffix_of(product: Any) -> str:

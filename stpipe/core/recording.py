@@ -59,7 +59,7 @@ def refuse_commands(step: ConfiguredStep) -> None:
         Naming the first of them.
     """
     commands = [h for h in (*step.pre_hooks, *step.post_hooks) if hooks.is_shell(h)]
-    if step.takes_many and commands:
+    if step.given_many and commands:
         raise ParameterError(
             f"{step.qualified_name}: the hook {hooks.text(commands[0])} is a command, which takes one "
             "file, but this step works on many. Give it to a step before or after."
@@ -110,7 +110,7 @@ def _recorded(
     if isinstance(product, ModelLibrary):
         product.amend(lambda member: _stamp(step, member, member.provenance or [], record))
         return product
-    if step.takes_many and part_in(history):
+    if step.given_many and part_in(history):
         record = {**record, "part": ""}  # what is made of all is not a part
     if not isinstance(product, Mapping):
         _stamp(step, product, history, record)

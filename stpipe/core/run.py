@@ -36,6 +36,7 @@ def run(step: ConfiguredStep, inputs: Sequence[Any]) -> Any:
     if not is_there(first):
         return recording.nothing(step, "there is no input")
     given = opened(step, first)
+    step.given_many = isinstance(given, ModelLibrary)
     try:
         step.resolve_for(header_of(given))
         result = _run(step, given, inputs[1:])

@@ -11,6 +11,7 @@ from stpipe.demo.observation import (
     DEMO,
     DITHERS,
     FULL_FRAMES,
+    MIRI_MRS,
     NIRSPEC_BOTS,
     NIRSPEC_FS,
     NIRSPEC_IFU,
@@ -31,6 +32,7 @@ MODES = {
     "nirspec-mos": NIRSPEC_MOS,
     "nirspec-bots": NIRSPEC_BOTS,
     "nirspec-ifu": NIRSPEC_IFU,
+    "miri-mrs": MIRI_MRS,
 }
 
 
@@ -64,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         help="what to simulate: small exposures of four instruments; one full-frame exposure each of "
         "NIRCam and MIRI (1.5 GB); four exposures of a field of known stars, and an association for "
         "a mosaic; the spectrum of a known star through MIRI's prism, with and without slit; spectra "
-        "of NIRSpec: fixed slits, shutters, a time series, or an integral field (0.5 GB)",
+        "of NIRSpec: fixed slits, shutters, a time series, or an integral field (0.5 GB); "
+        "and four exposures of MIRI's medium-resolution spectrometer (0.3 GB)",
     )
     for short in ("full", "dithers", "spectra"):
         parser.add_argument(

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from stpipe.demo.mrs.files import ASDF, OWN
+from stpipe.demo.mrs.scene import Dither
 from stpipe.demo.nirspec.files import OPTICS
 from stpipe.demo.observation import Observation
 from stpipe.demo.reference_files import REFERENCE_TYPES, USEAFTER, Setup, make_reference, setups
@@ -50,7 +52,7 @@ _PARKEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "specwcs": (_EXP_TYPE,),
     "apcorr": (_EXP_TYPE,),
     "extract1d": (_EXP_TYPE,),
-    **dict.fromkeys(OPTICS, (_EXP_TYPE,)),
+    **dict.fromkeys((*OPTICS, *OWN), (_EXP_TYPE,)),
     **dict.fromkeys(
         ("msaoper", "wavecorr", "fflat", "pathloss", "barshadow", "area"), (_EXP_TYPE,)
     ),
@@ -65,9 +67,9 @@ _EXTENSIONS: Final = {
 }
 
 _ABSENT: Final = (
-    *("abvegaoffset", "bkg", "chromcorr", "cubepar", "emicorr", "fringe", "fringefreq"),
-    *("mrsptcorr", "mrsxartcorr", "psf", "speckernel", "specprofile", "straymask"),
-    *("pastasoss", "persat", "pictureframe", "refpix", "regions", "sirskernel"),
+    *("abvegaoffset", "bkg", "chromcorr", "emicorr", "fringefreq"),
+    *("mrsptcorr", "psf", "speckernel", "specprofile", "straymask"),
+    *("pastasoss", "persat", "pictureframe", "refpix", "sirskernel"),
     *("trapdensity", "trappars", "wfssbkg"),
     *("pars-assignwcsstep", "pars-backgroundstep", "pars-extract1dstep", "pars-flatfieldstep"),
     *("pars-image3pipeline", "pars-outlierdetectionstep", "pars-photomstep", "pars-resamplestep"),
@@ -128,8 +130,8 @@ def _write_instrument(folder: Path, instrument: str, needed: list[Setup]) -> Ite
     for reftype in REFERENCE_TYPES:
         rules: list[_Rule] = []
         for setup in needed:
-            extension = _EXTENSIONS.get(reftype, "fits")
-            name = f"jwst_{instrument.lower()}_{reftype}_{len(rules) + 1:04d}.{extension}"
+            stem = f"jwst_{instrument.lower()}_{reftype}_{len(rules) + 1:04d}"
+            name = f"{stem}.{_extension(reftype, setup)}"
             path = folder / "references" / "jwst" / instrument.lower() / name
             rule = _Rule(_values(reftype, setup), name)
             if rule.values in {known.values for known in rules}:
@@ -146,6 +148,12 @@ def _write_instrument(folder: Path, instrument: str, needed: list[Setup]) -> Ite
             rmaps[reftype.upper()] = name
     name = f"jwst_{instrument.lower()}_0001.imap"
     yield _write_mapping(folder, name, _imap(name, instrument, rmaps))
+
+
+def _extension(reftype: str, setup: Setup) -> str:
+    if isinstance(setup.spectrum, Dither) and reftype in ASDF:
+        return "asdf"
+    return _EXTENSIONS.get(reftype, "fits")
 
 
 def _values(reftype: str, setup: Setup) -> tuple[str, ...]:

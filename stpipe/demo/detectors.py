@@ -8,7 +8,7 @@ in exposures of a few seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -17,6 +17,7 @@ from stpipe.errors import UsageError, did_you_mean
 __all__ = [
     "DETECTORS",
     "FULL",
+    "MRS",
     "Detector",
     "ReadPattern",
     "Subarray",
@@ -187,6 +188,11 @@ _MIRI = Detector(
     ),
     patterns=(ReadPattern("FASTR1"),),
 )
+
+MRS: Final = replace(
+    _MIRI, name="MIRIFUSHORT", subarrays=(Subarray(FULL, 1, 1, 1032, 1024, 2.77504, 4),)
+)
+"""The short detector of MIRI's medium-resolution spectrometer."""
 
 DETECTORS: Final = MappingProxyType(
     {detector.instrument: detector for detector in (_NIRCAM, _NIRISS, _NIRSPEC, _MIRI)}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from stpipe.demo.detectors import Detector
 from stpipe.demo.lrs import Slit, centre
+from stpipe.demo.mrs import scene, slices
 from stpipe.demo.nirspec import rays
 from stpipe.demo.nirspec.metafile import METADATA_ID
 from stpipe.demo.nirspec.settings import Setting
@@ -20,7 +21,7 @@ from stpipe.demo.nirspec.transforms import v2v3 as slit_v2v3
 from stpipe.demo.observation import PROGRAM, Observation
 from stpipe.demo.optics import APERTURES, PARITY, reference_point, v2v3
 
-__all__ = ["group_table", "integration_times", "keywords", "metafile", "optics"]
+__all__ = ["ROLL", "group_table", "integration_times", "keywords", "metafile", "optics"]
 
 FIRST_EXPOSURE: Final = dt.datetime(2024, 3, 1, 6, 0, 0, tzinfo=dt.UTC)
 MJD_EPOCH: Final = dt.datetime(1858, 11, 17, tzinfo=dt.UTC)
@@ -103,7 +104,9 @@ def keywords(observation: Observation) -> dict[str, Any]:
     }
 
 
-def optics(detector: Detector, spectrum: Slit | Setting | None = None) -> Mapping[str, str]:
+def optics(
+    detector: Detector, spectrum: Slit | Setting | scene.Dither | None = None
+) -> Mapping[str, str]:
     """Filter and what else is in the beam, and the exposure type, by dotted attribute name."""
     return _OPTICS[detector.instrument] if spectrum is None else spectrum.optics
 
@@ -237,7 +240,7 @@ def _pointing(observation: Observation) -> dict[str, Any]:
     angle, scale = aperture.angle, aperture.scale
     v2, v3 = _reference_point(observation)
     ny, nx = observation.subarray.shape
-    ra, dec = observation.pointing.believed if observation.pointing else TARGET
+    ra, dec = _pointed_at(observation)
     roll = observation.pointing.roll if observation.pointing else ROLL
     turn = np.deg2rad(roll + angle)
     cosine, sine = float(np.cos(turn)), float(np.sin(turn))
@@ -270,8 +273,17 @@ def _pointing(observation: Observation) -> dict[str, Any]:
     }
 
 
+def _pointed_at(observation: Observation) -> tuple[float, float]:
+    """RA and Dec in degrees that the header has of the reference point."""
+    if isinstance(observation.spectrum, scene.Dither):
+        return observation.spectrum.pointing
+    return observation.pointing.believed if observation.pointing else TARGET
+
+
 def _reference_point(observation: Observation) -> tuple[float, float]:
     spectrum = observation.spectrum
+    if isinstance(spectrum, scene.Dither):
+        return slices.V2V3
     if spectrum is None:
         return reference_point(observation.detector, observation.subarray)
     if isinstance(spectrum, Setting):
@@ -285,11 +297,9 @@ def _star(observation: Observation) -> dict[str, Any]:
     spectrum = observation.spectrum
     if spectrum is None:
         return {}
-    return (
-        _in_slits(observation, spectrum)
-        if isinstance(spectrum, Setting)
-        else _through_prism(spectrum)
-    )
+    if isinstance(spectrum, Setting):
+        return _in_slits(observation, spectrum)
+    return _in_slices() if isinstance(spectrum, scene.Dither) else _through_prism(spectrum)
 
 
 def _open(observation: Observation, setting: Setting) -> dict[str, Any]:
@@ -327,6 +337,14 @@ def _in_slits(observation: Observation, setting: Setting) -> dict[str, Any]:
         "meta.dither.y_offset": y * target.opening.height * SKY_SCALE * 3600,
         "meta.dither.primary_type": "NONE",
         "meta.dither.position_number": 1,
+    }
+
+
+def _in_slices() -> dict[str, Any]:
+    return {
+        "meta.target.source_type_apt": "POINT",
+        "meta.wcsinfo.velosys": scene.VELOCITY,
+        "meta.dither.primary_type": "4-POINT",
     }
 
 

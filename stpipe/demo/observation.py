@@ -8,6 +8,7 @@ from typing import Final
 
 from stpipe.demo.detectors import (
     FULL,
+    MRS,
     Detector,
     ReadPattern,
     Subarray,
@@ -17,6 +18,8 @@ from stpipe.demo.detectors import (
 )
 from stpipe.demo.field import Pointing
 from stpipe.demo.lrs import Slit
+from stpipe.demo.mrs.scene import DITHERS as MRS_DITHERS
+from stpipe.demo.mrs.scene import Dither
 from stpipe.demo.nirspec.settings import (
     BRIGHT_OBJECT,
     FIXED_SLITS,
@@ -30,6 +33,7 @@ __all__ = [
     "DITHERS",
     "FIELD",
     "FULL_FRAMES",
+    "MIRI_MRS",
     "NIRSPEC_BOTS",
     "NIRSPEC_FS",
     "NIRSPEC_IFU",
@@ -60,7 +64,7 @@ class Observation:
     seed: int = 0
     exposure: int = 1
     pointing: Pointing | None = None  # at the field of stars; None: stars of its own
-    spectrum: Slit | Setting | None = None  # through MIRI's prism, or NIRSpec's grating
+    spectrum: Slit | Setting | Dither | None = None  # of MIRI's prism, NIRSpec, or MIRI's MRS
 
     @property
     def frames(self) -> int:
@@ -80,7 +84,7 @@ class Observation:
     @property
     def number(self) -> int:
         """Number of the observation in the proposal: one for each instrument, the field, the star."""
-        if isinstance(self.spectrum, Setting):
+        if isinstance(self.spectrum, (Setting, Dither)):
             return self.spectrum.number
         if self.spectrum:
             return STAR
@@ -186,6 +190,17 @@ NIRSPEC_IFU: Final = (
     replace(plan("NIRSPEC", subarray=FULL, ngroups=4, seed=14), spectrum=INTEGRAL_FIELD),
 )
 """A nebula through the integral-field unit of NIRSpec."""
+
+MIRI_MRS: Final = tuple(
+    replace(
+        plan("MIRI", subarray=FULL, ngroups=8, seed=15),
+        detector=MRS,
+        exposure=number,
+        spectrum=dither,
+    )
+    for number, dither in enumerate(MRS_DITHERS, 1)
+)
+"""Four exposures of a star before a nebula, for cubes."""
 
 FULL_FRAMES: Final = (
     replace(plan("NIRCAM", subarray=FULL, nints=1, ngroups=10, seed=6), exposure=3),

@@ -19,6 +19,8 @@ from typing import Any, Final
 from stpipe.demo.crds_cache import write_crds_cache
 from stpipe.demo.field import save_stars
 from stpipe.demo.headers import metafile
+from stpipe.demo.mrs.scene import Dither
+from stpipe.demo.mrs.truth import save_truth
 from stpipe.demo.nirspec.metafile import save_metafile
 from stpipe.demo.nirspec.settings import Setting
 from stpipe.demo.nirspec.truth import save_spectra
@@ -31,6 +33,8 @@ __all__ = ["write_demo"]
 MANIFEST: Final = ".demo.json"
 MOSAIC: Final = f"jw{PROGRAM}-o{FIELD:03d}_t001_nircam_clear-f200w"
 """The product of the dithered exposures, named as the archive does."""
+CUBES: Final = f"jw{PROGRAM}-o{Dither.number:03d}_t001_miri"
+"""The products of the exposures of MIRI's spectrometer, the same."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,9 @@ def _parts(folder: Path, observations: tuple[Observation, ...]) -> Iterator[_Par
             functools.partial(_write_exposure, folder, observation),
         )
     if dithers := tuple(o for o in observations if o.pointing):
-        yield _Part(
-            MOSAIC,
-            _recipe(*dithers),
-            functools.partial(_write_association, folder, dithers),
-        )
+        yield _Part(MOSAIC, _recipe(*dithers), functools.partial(_write_field, folder, dithers))
+    if dithers := tuple(o for o in observations if isinstance(o.spectrum, Dither)):
+        yield _Part(CUBES, _recipe(*dithers), functools.partial(_write_scene, folder, dithers))
     yield _Part(
         "crds",
         _recipe(*observations),
@@ -97,28 +99,41 @@ def _write_exposure(folder: Path, observation: Observation) -> Iterator[Path]:
     yield simulation.exposure.save(folder / "uncal" / f"{observation.root}_uncal.fits")
 
 
-def _write_association(folder: Path, dithers: tuple[Observation, ...]) -> Iterator[Path]:
-    """The exposures that make a mosaic, as calibration will name them, and the stars in it."""
+def _write_field(folder: Path, dithers: tuple[Observation, ...]) -> Iterator[Path]:
+    """The exposures that make a mosaic, and the stars in it."""
+    yield _write_association(folder, MOSAIC, "image3", dithers)
+    first = dithers[0]
+    truth = folder / "truth" / f"{MOSAIC}_stars.fits"
+    yield save_stars(truth, first.detector, first.subarray, SIGMA)
+
+
+def _write_scene(folder: Path, dithers: tuple[Observation, ...]) -> Iterator[Path]:
+    """The exposures that make cubes, and what is in them."""
+    yield _write_association(folder, CUBES, "spec3", dithers)
+    yield save_truth(folder / "truth" / f"{CUBES}_scene.fits")
+
+
+def _write_association(
+    folder: Path, product: str, kind: str, dithers: tuple[Observation, ...]
+) -> Path:
+    """The exposures that make a product, as calibration will name them."""
     members = [
         {"expname": f"../cal/{observation.root}_cal.fits", "exptype": "science"}
         for observation in dithers
     ]
     content = {
-        "asn_type": "image3",
+        "asn_type": kind,
         "asn_rule": "DMS_Level3_Base",
         "asn_id": "a3001",
         "asn_pool": "none",
         "program": PROGRAM,
-        "products": [{"name": MOSAIC, "members": members}],
+        "products": [{"name": product, "members": members}],
     }
     for name in ("asn", "truth"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    path = folder / "asn" / f"jw{PROGRAM}-a3001_image3_asn.json"
+    path = folder / "asn" / f"jw{PROGRAM}-a3001_{kind}_asn.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    yield path
-    first = dithers[0]
-    truth = folder / "truth" / f"{MOSAIC}_stars.fits"
-    yield save_stars(truth, first.detector, first.subarray, SIGMA)
+    return path
 
 
 def _recipe(*observations: Observation) -> str:

@@ -25,6 +25,8 @@ from stpipe.demo.geometry import is_reference, science_positions
 from stpipe.demo.headers import optics
 from stpipe.demo.json_reference import JsonReference
 from stpipe.demo.lrs import Slit
+from stpipe.demo.mrs import files as mrs
+from stpipe.demo.mrs.scene import Dither
 from stpipe.demo.nirspec import files as nirspec
 from stpipe.demo.nirspec.response import spectrograph
 from stpipe.demo.nirspec.response_files import FLAT_ERROR as SLIT_FLAT_ERROR
@@ -55,7 +57,11 @@ ANNULUS: Final = (6.0, 9.0)
 """Radii in pixels between which APCORR references have the background."""
 PRISM_SUBARRAYS: Final = (FULL, "SLITLESSPRISM")
 DETECTOR_WIDE: Final = frozenset(
-    {"ipc", "rscd", "distortion", "filteroffset", "photom", "specwcs", "apcorr", *nirspec.MAKERS}
+    {
+        *("ipc", "rscd", "distortion", "filteroffset", "photom", "specwcs", "apcorr"),
+        *nirspec.MAKERS,
+        *mrs.OWN,
+    }
 )
 """Types whose files are for all subarrays of a detector."""
 
@@ -80,7 +86,7 @@ class Setup:
     detector: Detector
     subarray: Subarray
     frames: int
-    spectrum: Slit | Setting | None = None
+    spectrum: Slit | Setting | Dither | None = None
 
     @property
     def exposure_type(self) -> str:
@@ -125,6 +131,9 @@ def setups(observations: Iterable[Observation]) -> list[Setup]:
 def make_reference(reftype: str, setup: Setup) -> Reference | None:
     """Make the reference file of a type; None where the instrument has none ("N/A")."""
     spectrum = setup.spectrum
+    if isinstance(spectrum, Dither) and reftype in mrs.MAKERS:
+        made = mrs.MAKERS[reftype]()
+        return None if made is None else _describe(made, reftype, setup)
     if isinstance(spectrum, Setting) and reftype in nirspec.MAKERS:
         reference: Reference | None = nirspec.MAKERS[reftype](spectrum)
         if reference is None or isinstance(reference, JsonReference):
@@ -411,7 +420,7 @@ _MAKERS: Final[MappingProxyType[str, Callable[[Setup], Reference | None]]] = Map
         "extract1d": _extract1d,
     }
 )
-REFERENCE_TYPES: Final = tuple(dict.fromkeys((*_MAKERS, *nirspec.MAKERS)))
+REFERENCE_TYPES: Final = tuple(dict.fromkeys((*_MAKERS, *nirspec.MAKERS, *mrs.MAKERS)))
 
 
 def _describe(model: _Model, reftype: str, setup: Setup) -> _Model:

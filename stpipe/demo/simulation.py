@@ -13,7 +13,9 @@ from stpipe.demo import lrs
 from stpipe.demo.charge import cosmic_rays, fill
 from stpipe.demo.electronics import make_electronics, saturation_level
 from stpipe.demo.geometry import is_reference
-from stpipe.demo.headers import group_table, integration_times, keywords
+from stpipe.demo.headers import ROLL, group_table, integration_times, keywords
+from stpipe.demo.mrs import light as slices
+from stpipe.demo.mrs.scene import Dither
 from stpipe.demo.nirspec import light as slits
 from stpipe.demo.observation import Observation, plan
 from stpipe.demo.optics import megajansky
@@ -78,6 +80,8 @@ def _detected(observation: Observation, pixels: Pixels, rng: np.random.Generator
         light = observe(detector, subarray, rng, observation.pointing)
     elif isinstance(spectrum, lrs.Slit):
         light = lrs.light(detector, subarray, spectrum, megajansky(detector))
+    elif isinstance(spectrum, Dither):
+        light = slices.light(detector, spectrum, ROLL)
     else:
         light = slits.light(detector, subarray, spectrum)
     return np.where(pixels.dq & dqflags.DEAD, 0.0, light * pixels.response).astype(np.float32)

@@ -14,10 +14,25 @@ from stpipe.models.user_models import known_class
 if TYPE_CHECKING:
     from stpipe.references.selection import Reference
 
-__all__ = ["ANY", "Member", "Node", "Part", "Place", "Refinement", "SkippedStep", "shape_of"]
+__all__ = [
+    "ANY",
+    "Member",
+    "Node",
+    "Part",
+    "Place",
+    "Refinement",
+    "SkippedStep",
+    "shape_of",
+    "stands_for_all",
+]
 
 
 ANY = "*"  # the label of a part that stands for all, if only pixels decide how many there are
+
+
+def stands_for_all(root: str) -> bool:
+    """Whether a root name is that of a part that stands for all."""
+    return root.endswith(f"_{ANY}") or f"_{ANY}_" in root
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from stpipe.core.step import Step
 from stpipe.engine.chain import compute
 from stpipe.errors import InputError, UsageError, did_you_mean
 from stpipe.graph import saved_products
-from stpipe.graph.nodes import ANY, Node
+from stpipe.graph.nodes import ANY, Node, stands_for_all
 from stpipe.graph.tracing import Graph, ModelPlaceholder, PlaceholderList, trace
 from stpipe.models import ModelLibrary
 from stpipe.models.history import suffix_of
@@ -76,7 +76,10 @@ class _OnDisk(Graph):
         """Nothing: exposures were checked when the whole pipeline was traced."""
 
     def labels(
-        self, node: Node, given: ModelPlaceholder, selected: Mapping[str, Reference]
+        self,
+        node: Node,
+        given: ModelPlaceholder | PlaceholderList,
+        selected: Mapping[str, Reference],
     ) -> list[str]:
         """Labels of the parts that a node made."""
         known = super().labels(node, given, selected)
@@ -196,10 +199,16 @@ class PartialRun:
             if node.name in self.names
             and maker is not None
             and maker.name not in self.names
-            and maker.root.endswith(f"_{ANY}")
+            and stands_for_all(maker.root)
         }
         graph = self.graph
-        return _OnDisk(self.pipeline, graph.members, graph.root, suffixes=tuple(parts))
+        return _OnDisk(
+            self.pipeline,
+            graph.members,
+            graph.root,
+            template=graph.template,
+            suffixes=tuple(parts),
+        )
 
     def _refined(self) -> Iterator[tuple[Node, int]]:
         """Products whose step is outside, but which a step of the part refines."""

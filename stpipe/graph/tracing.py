@@ -22,7 +22,17 @@ from stpipe.core.products import Output, Placeholder, Products, first_product
 from stpipe.core.recording import nothing
 from stpipe.core.step import Step
 from stpipe.errors import TraceError
-from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep, shape_of
+from stpipe.graph.nodes import (
+    ANY,
+    Member,
+    Node,
+    Part,
+    Place,
+    Refinement,
+    SkippedStep,
+    shape_of,
+    stands_for_all,
+)
 from stpipe.models import history
 from stpipe.models.flat import FlatDict
 from stpipe.system.text import with_article
@@ -50,6 +60,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     saves: list[tuple[ModelPlaceholder, str]] = field(default_factory=list)  # product, suffix
     results: list[ModelPlaceholder | PlaceholderList] = field(default_factory=list)
+    template: str = ""  # the root as the association has it, if it says where labels of parts go
     _flat: dict[int, FlatDict] = field(default_factory=dict)
 
     @property
@@ -83,7 +94,7 @@ class Graph:
         self, step: Step, given: ModelPlaceholder | PlaceholderList, more: Sequence[Any] = ()
     ) -> Any:
         """Add a node for `step` on `given` and `more`; return placeholders for its products."""
-        if isinstance(given, PlaceholderList) and not step.takes_many:
+        if isinstance(given, PlaceholderList) and not (step.takes_many or step.combines):
             raise TraceError(
                 f"{step.qualified_name} takes one exposure, but is given {len(given.members)} or more: "
                 "loop over them, or derive the step from LibraryStep."
@@ -152,15 +163,15 @@ class Graph:
         product = node.products[index]
         if not product.many:
             return ModelPlaceholder(self, given.metadata, (node, index), product.model, node.root)
-        if isinstance(given, PlaceholderList):
+        if isinstance(given, PlaceholderList) and not node.step.regroups:
             members = given.members
         else:
-            labels = self.labels(node, given, selected)
+            root = self.template if node.step.regroups and self.template else node.root
             members = [
                 ModelPlaceholder(
-                    self, given.metadata, given.places[0], given.model, f"{node.root}_{label}"
+                    self, given.metadata, given.places[0], given.model, naming.of_part(root, label)
                 )
-                for label in labels
+                for label in self.labels(node, given, selected)
             ]
         parts = [self._part(node, index, member) for member in members]
         return PlaceholderList(self, parts, ((node, index),), node.root)
@@ -172,11 +183,24 @@ class Graph:
         return ModelPlaceholder(self, member.metadata, (part, 0), product.model, member.root)
 
     def labels(
-        self, node: Node, given: ModelPlaceholder, selected: Mapping[str, Reference]
+        self,
+        node: Node,
+        given: ModelPlaceholder | PlaceholderList,
+        selected: Mapping[str, Reference],
     ) -> list[str]:
         """Labels of the parts that a node makes; one for all if only pixels decide."""
-        known = node.step.parts(given.flat_meta(), selected)
+        meta: Any = given.flat_meta()
+        if isinstance(given, PlaceholderList):
+            # Headers of exposures that are yet to be made do not tell what is in them.
+            there = all(self._is_there(member) for member in given.members)
+            meta = [member.flat_meta() for member in given.members] if there else []
+        known = node.step.parts(meta, selected)
         return [ANY] if known is None else [str(label) for label in known]
+
+    def _is_there(self, placeholder: ModelPlaceholder) -> bool:
+        """Whether the header of a placeholder is that of a file that need not be made first."""
+        *_, member = (m for m in self.members if m.metadata is placeholder.metadata)
+        return member.source == member.origin
 
     def flat(self, metadata: Any) -> FlatDict:
         """Metadata by dotted name, made once: nothing changes it while a graph is traced."""
@@ -327,7 +351,7 @@ class PlaceholderList(Placeholder):
         return iter(self.members)
 
     def __len__(self) -> int:
-        if any(member.root.endswith(f"_{ANY}") for member in self.members):
+        if any(stands_for_all(member.root) for member in self.members):
             raise _UncountedError(
                 "only pixels decide how many parts there will be: loop over them, do not count them."
             )
@@ -341,7 +365,7 @@ class PlaceholderList(Placeholder):
     @property
     def length(self) -> int:
         """How many files there are; -1 if only pixels decide."""
-        return -1 if any(m.root.endswith(f"_{ANY}") for m in self.members) else len(self.places)
+        return -1 if any(stands_for_all(m.root) for m in self.members) else len(self.places)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -453,8 +477,9 @@ def trace(pipeline: Step, source: str | Path) -> Graph:
 
 def trace_many(pipeline: Step, members: Sequence[Member], root: str) -> Graph:
     """The same for the members of an association, or for an exposure that is yet to be made."""
-    graph = Graph(pipeline, tuple(members), root)
-    source = Path(f"{root}.fits") if len(members) > 1 else members[0].source
+    template, root = root, naming.of_part(root, "")
+    graph = Graph(pipeline, tuple(members), root, template=template)
+    source = Path(f"{template}.fits") if len(members) > 1 else members[0].source
     pipeline.use(source=source, origin=members[0].origin, runner=graph)
     pipeline.resolve_for(members[0].metadata.to_flat_dict())
     graph.finish(

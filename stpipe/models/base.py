@@ -27,6 +27,7 @@ from stpipe.system.text import with_article
 if TYPE_CHECKING:
     from stpipe.models.io.reading import File
     from stpipe.models.protocols import Section
+    from stpipe.models.storage.scratch import Scratch
 
 __all__ = ["REGISTRY", "DataModel", "Init", "Part", "check_readable", "is_readable"]
 
@@ -366,6 +367,16 @@ class DataModel(HasMetadata):
                 self.set(path, value)
         header = other._content.headers.get("PRIMARY", Header())  # noqa: SLF001 - of the same class
         self._content.headers.setdefault("PRIMARY", Header(header))
+
+    def set_aside(self, scratch: Scratch) -> None:
+        """Keep arrays in a scratch file, from which they are read when they are used."""
+        for path, array in self._content.arrays.items():
+            if isinstance(array, np.ndarray):
+                self._content.arrays[path] = scratch.stored(array)
+        self._made.clear()
+        for path in self._schema.lists:
+            for part in self._parts_of(path):
+                part.set_aside(scratch)
 
     def validate(self) -> None:
         """Check the whole model against its schema.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe.core.pipeline import LibraryPipeline
 from stpipe.core.step import Products
 from stpipe.steps.stage2.resample import ResampleStep
-from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
+from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
 from stpipe.steps.stage3.skymatch import SkyMatchStep
 from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
 from stpipe.steps.stage3.tweakreg.step import TweakRegStep

@@ -9,7 +9,15 @@ from stpipe.core.products import model_name
 from stpipe.core.step import Products
 from stpipe.errors import InputError
 from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
-from stpipe.science.exposure_types import LRS, MRS, NARROW_SLITS, NIRSPEC_SLITS, SLIT, SLITLESS
+from stpipe.science.exposure_types import (
+    LRS,
+    MRS,
+    NARROW_SLITS,
+    NIRSPEC_SLITS,
+    SLICES,
+    SLIT,
+    SLITLESS,
+)
 from stpipe.steps.stage2.adaptive_trace_model import AdaptiveTraceModelStep
 from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
@@ -28,6 +36,7 @@ from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage2.residual_fringe import ResidualFringeStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 from stpipe.steps.stage2.straylight import StraylightStep
+from stpipe.steps.stage2.targ_centroid import TargCentroidStep
 from stpipe.steps.stage2.wavecorr import WavecorrStep
 
 if TYPE_CHECKING:
@@ -35,7 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Spec2Pipeline"]
 
-SLICES = {"NRS_IFU", MRS}
 THROUGH_SHUTTERS = {"NRS_IFU", "NRS_MSASPEC"}
 SUPPORTED = LRS | SLITLESS | NARROW_SLITS | SLICES
 
@@ -58,6 +66,7 @@ class Spec2Pipeline(Pipeline):
         "bkg_subtract": BackgroundStep,
         "extract_2d": Extract2dStep,
         "srctype": SourceTypeStep,
+        "targ_centroid": TargCentroidStep,
         "master_background_mos": MasterBackgroundMosPipeline,
         "wavecorr": WavecorrStep,
         "straylight": StraylightStep,
@@ -95,6 +104,8 @@ class Spec2Pipeline(Pipeline):
     def _one_spectrum(self, exposure: RateModel, kind: str) -> Any:
         """Calibrate the spectrum of MIRI's prism, or the slices of NIRSpec or MIRI."""
         exposure = self.srctype(exposure)
+        if kind in LRS:
+            exposure = self.targ_centroid(exposure)
         exposure = self.bkg_subtract(exposure)
         if kind == MRS:
             exposure = self.fringe(self.flat_field(self.straylight(exposure)))

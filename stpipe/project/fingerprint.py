@@ -21,12 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from stpipe.core.step import Step
+from stpipe.system import disk_cache
 from stpipe.system.package_data import PACKAGE
 
 __all__ = ["at_once", "files_of_function", "fingerprint", "fingerprint_of", "source_files"]
 
 _OWN = "stpipe"
 _ARITHMETIC = ("stpipe.steps.", "stpipe.science.")  # modules of ours that decide pixels
+# What decides how code is read: this file, and the syntax trees of the interpreter.
+_HOW = (disk_cache.state_of(__file__), sys.version)
 _CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\b|cimport\s+([\w.]+))", re.MULTILINE)
 
 
@@ -128,6 +131,12 @@ def _files(name: str, importer: str, folder: Path) -> Iterator[Path]:
 def _imports(path: Path, module: str, mtime: int) -> tuple[str, ...]:
     """Dotted names that a file imports; a name imported from a package may be a module."""
     del mtime  # part of the cache's key only
+    return tuple(
+        disk_cache.of_file(path, lambda: _imported(path, module), "imports", *_HOW, module)
+    )
+
+
+def _imported(path: Path, module: str) -> tuple[str, ...]:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         return tuple(a or b for a, b in _CIMPORT.findall(text))
@@ -147,6 +156,10 @@ def _imports(path: Path, module: str, mtime: int) -> tuple[str, ...]:
 def _meaning(path: Path, mtime: int) -> str:
     """The text that counts: a syntax tree without docstrings, or a kernel without comments."""
     del mtime  # part of the cache's key only
+    return str(disk_cache.of_file(path, lambda: _read_meaning(path), "meaning", *_HOW))
+
+
+def _read_meaning(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         kept = (line.rstrip() for line in text.splitlines() if not line.lstrip().startswith("#"))

@@ -111,7 +111,7 @@ class _Row:
 
 def _put_before(graph: Graph, node: Node, given: Sequence[Hook]) -> None:
     place = node.inputs[0]
-    if node.step.takes_many:
+    if node.step.takes_many or node.arguments[0]:
         raise _many_files(node, given[0])
     row = _Row(place, graph.model_at(place), node.root)
     for number, hook in enumerate(given, start=1):

@@ -66,6 +66,9 @@ class Job:
     # -1: all that are left.
     arguments: tuple[int, ...] = (0,)
     association_metadata: Mapping[str, str] = field(default_factory=dict)
+    names: str = (
+        ""  # root of the names of parts, as an association has it; empty: that of the product
+    )
 
     @property
     def hash(self) -> str:
@@ -121,8 +124,9 @@ class Job:
             "before": {j.name: j.sections() for j in self.before},
             "arguments": list(map(str, self.arguments)),
             "association_metadata": dict(self.association_metadata),
+            "names": self.names,
         }
-        filled = {k: v for k, v in about.items() if v or isinstance(v, str)}
+        filled = {k: v for k, v in about.items() if v or (isinstance(v, str) and k != "names")}
         # All parameters, also None: a job has no other source of them.
         return {"name": self.name, "class": self.target, **self.parameters, "job": filled}
 
@@ -224,7 +228,7 @@ def _run(step: Step, job: Mapping[str, Any], first: Any, *more: Any) -> Any:
     if not first:
         return step.run(None)
     if step.output_file:
-        step.use(source=Path(f"{_root(step)}.fits"))
+        step.use(source=Path(f"{job.get('names') or _root(step)}.fits"))
     given: Any = opened(step, first)
     # "told" is the name in job files that were written before.
     for path, value in job.get("association_metadata", job.get("told", {})).items():

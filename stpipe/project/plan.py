@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -164,7 +165,8 @@ class Plan:
     def _part(self, root: str) -> dict[str, Entry] | None:
         """The rules of one part, from what all parts of its exposure have in common."""
         for common in self._uncounted:
-            if root.startswith(common.removesuffix(ANY)) and common in self.jobs:
+            pattern = re.escape(common).replace(re.escape(ANY), ".+")
+            if re.fullmatch(pattern, root, re.DOTALL) and common in self.jobs:
                 text = json.dumps(self.jobs[common])
                 rules: dict[str, Entry] = json.loads(text.replace(_in_json(common), _in_json(root)))
                 return rules
@@ -184,7 +186,8 @@ class Plan:
     def _each(self, path: str) -> list[str]:
         for common, folder in self._uncounted.items():
             if common in path and Path(folder).is_dir():
-                end = f"_{Path(folder).name.removeprefix(common.removesuffix(ANY))}."
+                whole = re.sub(rf"[-_]{re.escape(ANY)}", "", common)
+                end = f"{Path(folder).name.removeprefix(whole)}."
                 names = [f.name.rpartition(end)[0] for f in folders.files(Path(folder))]
                 # Without any part, the folder itself states that there is none.
                 return [path.replace(common, name) for name in names] or [folder]
@@ -280,7 +283,6 @@ class Plan:
 
     def _matching(self, pattern: str) -> list[str]:
         import fnmatch
-        import re
 
         relative = os.path.relpath(pattern)
         # As in a shell, a star stays within one folder.

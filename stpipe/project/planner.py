@@ -20,7 +20,7 @@ from stpipe import hooks, naming
 from stpipe.core.associations import Assignment, assignments, takes_other_members
 from stpipe.core.step import Step
 from stpipe.errors import InputError, UsageError
-from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep
+from stpipe.graph.nodes import Member, Node, Part, Place, Refinement, SkippedStep, stands_for_all
 from stpipe.graph.tracing import Graph, ModelPlaceholder, PlaceholderList, member_of, trace_many
 from stpipe.models.associations import Association, load_association
 from stpipe.models.user_models import extension_of
@@ -179,7 +179,8 @@ class Planner:
         own: Mapping[type[Step], Settings] | None = None,
     ) -> dict[str, Any]:
         """The plans of stages, each on what the one before makes; some with settings of their own."""
-        root = name or members[0].root
+        template = name or members[0].root
+        root = naming.of_part(template, "")
         jobs: dict[str, dict[str, Entry]] = {root: {}}
         found: dict[str, Any] = {"source": source, "root": root, "jobs": jobs}
         found["origin"] = str(members[0].origin)
@@ -189,7 +190,7 @@ class Planner:
         for cls in stages:
             pipeline = cls.from_settings((own or {}).get(cls) or self._settings_of(cls))
             pipeline.use(resolver=self._resolver, pending=self._pending)
-            graph = trace_many(pipeline, members, root)
+            graph = trace_many(pipeline, members, template)
             refuse(pipeline)
             interpose(graph)
             namer = _Namer(graph, self.project.absolute_python_path)
@@ -391,7 +392,7 @@ def _uncounted(graph: Graph, namer: _Namer) -> dict[str, str]:
         maker.root: namer.of(place)
         for node in graph.nodes
         for place in node.inputs
-        if isinstance(maker := place[0], Part) and maker.root.endswith(f"_{ANY}")
+        if isinstance(maker := place[0], Part) and stands_for_all(maker.root)
     }
 
 
@@ -418,6 +419,7 @@ def _node_job(node: Node, namer: _Namer) -> job.Job:
         skipped_after=_notes(node.skipped_after),
         then=tuple((r.product, _refining_job(r, namer)) for r in node.refinements),
         arguments=node.arguments,
+        names=namer.graph.template if node.step.regroups else "",
         association_metadata=_association_metadata(node, namer.graph),
     )
 

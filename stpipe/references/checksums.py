@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from functools import lru_cache
@@ -13,10 +12,7 @@ from typing import TypeAlias
 
 from stpipe.system import disk_cache
 
-__all__ = ["SETTLED", "State", "hash_ahead", "sha256"]
-
-
-SETTLED = 2_000_000_000  # ns after which any change of a file shows in its time stamps
+__all__ = ["State", "hash_ahead", "sha256"]
 
 
 def sha256(path: Path) -> str:
@@ -55,14 +51,10 @@ def _hash(ahead: Mapping[State, Future[str]]) -> None:
 
 @lru_cache(maxsize=1024)
 def _sha256(path: Path, state: tuple[int, ...] | None) -> str:
-    kept = disk_cache.recall("sha256", path, state)
-    if kept is not None:
-        return str(kept)
-    started = time.time_ns()
+    del state  # part of the cache's key only
+    return str(disk_cache.of_file(path, lambda: _digest(path), "sha256"))
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    # A file written a moment ago may change again within a tick of the file system's clock.
-    settled = state is not None and started - max(state[-2:]) > SETTLED
-    if settled and disk_cache.state_of(path) == list(state or ()):
-        disk_cache.keep(found, "sha256", path, state)
-    return found
+        return hashlib.file_digest(stream, "sha256").hexdigest()

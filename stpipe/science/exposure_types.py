@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
 
 __all__ = [
-    "CUBES",
     "LRS",
     "MRS",
     "NARROW_SLITS",
     "NIRSPEC_SLITS",
+    "SLICES",
     "SLIT",
     "SLITLESS",
     "WFSS",
@@ -27,7 +27,7 @@ __all__ = [
 LRS = frozenset({"MIR_LRS-FIXEDSLIT", "MIR_LRS-SLITLESS"})
 SLIT = frozenset({"MIR_LRS-FIXEDSLIT"})  # which holds one source, and is rectified
 MRS = "MIR_MRS"
-CUBES = frozenset({"NRS_IFU", MRS})  # whose slices are built into cubes
+SLICES = frozenset({"NRS_IFU", MRS})  # of integral fields, which are built into cubes
 NIRSPEC_SLITS = frozenset({"NRS_FIXEDSLIT", "NRS_MSASPEC"})  # many, which are rectified
 # Whose point sources have other wavelengths beside the middle of the slit.
 NARROW_SLITS = NIRSPEC_SLITS | {"NRS_BRIGHTOBJ"}

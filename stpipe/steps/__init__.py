@@ -47,8 +47,10 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.residual_fringe import ResidualFringeStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
     from stpipe.steps.stage2.straylight import StraylightStep
+    from stpipe.steps.stage2.targ_centroid import TargCentroidStep
     from stpipe.steps.stage2.wavecorr import WavecorrStep
-    from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
+    from stpipe.steps.stage3.combine_1d import Combine1dStep
+    from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
     from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
     from stpipe.steps.stage3.spectral_leak import SpectralLeakStep
@@ -62,6 +64,7 @@ __all__ = [
     "BarShadowStep",
     "ChargeMigrationStep",
     "CleanFlickerNoiseStep",
+    "Combine1dStep",
     "DQInitStep",
     "DarkCurrentStep",
     "EmiCorrStep",
@@ -99,6 +102,7 @@ __all__ = [
     "SpectralLeakStep",
     "StraylightStep",
     "SuperBiasStep",
+    "TargCentroidStep",
     "TweakRegStep",
     "WavecorrStep",
 ]

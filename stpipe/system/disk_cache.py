@@ -3,7 +3,7 @@
 Small JSON files in `stpipe-flow` of the system's folder for caches (~/.cache on Linux, or that of
 XDG_CACHE_HOME); STPIPE_MEMORY names another folder, or is `off`. Nothing depends on them: what is
 missing, or cannot be kept, is computed again. Callers have to check that a result is still valid:
-`state_of` shows whether a file has changed.
+`state_of` shows whether a file has changed; `of_file` checks it for what depends on one file alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import contextlib
 import hashlib
 import json
 import os
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,10 @@ from typing import Any
 from stpipe.errors import StpipeError
 from stpipe.system.atomic import write_text
 
-__all__ = ["keep", "recall", "state_of"]
+__all__ = ["keep", "of_file", "recall", "state_of"]
 
 SETTING = "STPIPE_MEMORY"
+SETTLED = 2_000_000_000  # ns after which any change of a file shows in its time stamps
 
 
 def recall(*key: object) -> Any:
@@ -41,6 +44,20 @@ def keep(content: object, *key: object) -> None:
     with contextlib.suppress(OSError, StpipeError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(content))
+
+
+def of_file(path: Path, find: Callable[[], Any], *key: object) -> Any:
+    """What `find` makes of a file's content, as JSON has it: found once for each state of the file."""
+    state = state_of(path)
+    kept = recall(*key, path, state)
+    if kept is not None:
+        return kept
+    started = time.time_ns()
+    found = find()
+    # A file written a moment ago may change again within a tick of the file system's clock.
+    if state and started - max(state[-2:]) > SETTLED and state_of(path) == state:
+        keep(found, *key, path, state)
+    return found
 
 
 def state_of(path: str | Path) -> list[int] | None:

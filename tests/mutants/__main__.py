@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,15 +128,21 @@ def noticed(home: Path, mutant: Mutant) -> bool:
     """Does a test fail?"""
     path = home / mutant.module
     code = path.read_text()
-    path.write_text(mutate_code(code, mutant.operator, mutant.occurrence))
+    rewrite(path, mutate_code(code, mutant.operator, mutant.occurrence))
     try:
         first = tests_of(home, mutant.module)
         seen = bool(first) and fails(home, first, LIMITS["first"])
         seen = seen or fails(home, [f"tests/{name}" for name in ALL], LIMITS["all"])
     finally:
-        path.write_text(code)
+        rewrite(path, code)
     print("noticed " if seen else "MISSED  ", mutant, flush=True)
     return seen
+
+
+def rewrite(path: Path, code: str) -> None:
+    """Change a module; bytecode of a text of the same length and second would be taken for its own."""
+    path.write_text(code)
+    Path(cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 def tests_of(home: Path, module: Path) -> list[str]:
@@ -154,7 +161,7 @@ def fails(home: Path, tests: list[str], limit: float) -> bool:
     """Run tests of the copy; what takes too long fails."""
     words = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-n", str(os.cpu_count() or 1)]
     command = [sys.executable, *words, "--dist=loadfile", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(home)}
     try:
         subprocess.run(
             command, cwd=home, env=environment, check=True, capture_output=True, timeout=limit

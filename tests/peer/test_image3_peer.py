@@ -20,7 +20,7 @@ from stpipe.models import dqflags
 from stpipe.pipelines.image2 import Image2Pipeline
 from stpipe.science.invalid_pixels import match_invalid, values_of
 from stpipe.science.sources.star_finder import StarFinder
-from stpipe.steps.stage3.outlier_detection import OutlierDetectionStep
+from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
 from stpipe.steps.stage3.skymatch import SkyMatchStep
 from stpipe.steps.stage3.tweakreg.step import TweakRegStep
 

@@ -14,8 +14,8 @@ from test_spectra_peer import calibrated
 
 from stpipe import models
 from stpipe.science.spectra.combination import combined
+from stpipe.science.spectra.combined_spectrum import spectrum_of
 from stpipe.steps.stage2.barshadow import BarShadowStep
-from stpipe.steps.stage2.master_background.spectrum import spectrum_of
 from stpipe.steps.stage2.pathloss.step import PathLossStep
 
 Peer = Callable[..., Path]

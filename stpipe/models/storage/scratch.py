@@ -9,9 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
 
 from stpipe.models.storage.source import Source
+
+if TYPE_CHECKING:
+    from stpipe.models.storage.arrays import Array, Stored
 
 __all__ = ["Scratch", "Unnamed"]
 
@@ -23,6 +28,15 @@ class Scratch:
         self.handle, name = tempfile.mkstemp(prefix="stpipe-")
         Path(name).unlink()
         self._keeper = weakref.finalize(self, os.close, self.handle)
+
+    def stored(self, array: Array) -> Stored:
+        """Write an array at the end of the file; it is read from there when it is used."""
+        from stpipe.models.storage.arrays import Stored
+
+        start = os.lseek(self.handle, 0, os.SEEK_END)
+        with open(self.handle, "wb", closefd=False) as stream:
+            stream.write(np.ascontiguousarray(array).data)
+        return Stored(self.source(Path("scratch file")), start, array.dtype, array.shape)
 
     def source(self, path: Path) -> Unnamed:
         """The file for reading; messages call it `path`."""

@@ -15,6 +15,7 @@ from stpipe.science.arrays import has
 from stpipe.science.invalid_pixels import match_invalid, values_of
 
 if TYPE_CHECKING:
+    from drizzle.resample import Drizzle
     from gwcs import WCS
 
     from stpipe.models import DataModel
@@ -142,6 +143,7 @@ class Drizzling:
     enable_err: bool = True
     propagate_dq: bool = False
     bad: int = BAD  # bits of pixels that do not contribute
+    mean_err: bool = False  # make the weighted mean of errors, instead of errors of the mean
 
     def keywords(self, ratio: float, pointings: int) -> dict[str, Any]:
         """How a product was drizzled, with the ratio of its grid and the number of pointings.
@@ -247,8 +249,16 @@ class Mosaic:
             disable_ctx=not drizzling.enable_ctx,
             out_dq=np.zeros(grid.shape, np.uint32) if drizzling.propagate_dq else None,
         )
+        self._errors = self._empty(grid.shape) if drizzling.mean_err else None
         self._sums: dict[str, Floats] = {}
         self._weights: dict[str, Floats] = {}
+
+    def _empty(self, shape: tuple[int, int]) -> Drizzle:
+        """Pixels for errors that are drizzled as the data are."""
+        from drizzle.resample import Drizzle
+
+        kernel = self.drizzling.kernel
+        return Drizzle(kernel=kernel, fillval="NAN", out_shape=shape, disable_ctx=True)
 
     def add(self, exposure: Exposure) -> None:
         """Drizzle an exposure.
@@ -268,7 +278,9 @@ class Mosaic:
         how = self._arguments(exposure, places)
         flags = {"dq": exposure.dq} if self.drizzling.propagate_dq else {}
         self._drizzle.add_image(data, **how, **flags)
-        if self.drizzling.enable_err:
+        if self._errors is not None:
+            self._errors.add_image(exposure.values["err"], **how)
+        elif self.drizzling.enable_err:
             window = Window.of(places, self.grid.shape)
             shifted = places - [window.columns.start, window.rows.start]
             self._add_variances(exposure, {**how, "pixmap": shifted}, window)
@@ -303,11 +315,7 @@ class Mosaic:
 
     def _spread(self, deviation: Floats, how: Mapping[str, object], window: Window) -> Floats:
         """The square of a standard deviation that is drizzled alone."""
-        from drizzle.resample import Drizzle
-
-        alone = Drizzle(
-            kernel=self.drizzling.kernel, fillval="NAN", out_shape=window.shape, disable_ctx=True
-        )
+        alone = self._empty(window.shape)
         alone.add_image(deviation, **how)
         squared: Floats = alone.out_img**2
         return squared
@@ -342,6 +350,8 @@ class Mosaic:
             made["con"] = self._drizzle.out_ctx
         if self.drizzling.propagate_dq:
             made["dq"] = self._drizzle.out_dq
+        if self._errors is not None:
+            made["err"] = self._errors.out_img
         return made | (self._variances() if self._sums else {})
 
     def _variances(self) -> dict[str, Floats]:

@@ -37,30 +37,33 @@ NARROWEST = 0.1  # of the least step: wavelengths as close are one
 
 @dataclass(frozen=True)
 class SlitImage:
-    """A slit in an exposure: values and flags (rows, columns), and its gwcs."""
+    """A slit in an exposure: values and flags (rows, columns), its gwcs, and bits that are bad."""
 
     data: Floats
     dq: Bits
     wcs: WCS
+    bad: int = BAD
 
     @classmethod
-    def of(cls, slit: Spectral) -> SlitImage:
+    def of(cls, slit: Spectral, bad: int = BAD) -> SlitImage:
         """The image of a slit.
 
         Parameters
         ----------
         slit : SlitModel or a part like it
+        bad : int
+            Bits of pixels that do not count.
 
         Returns
         -------
         SlitImage
         """
-        return cls(slit.data, slit.dq, slit.meta.wcs)
+        return cls(slit.data, slit.dq, slit.meta.wcs, bad)
 
     @property
     def counts(self) -> bool:
         """Whether it has enough pixels with light."""
-        good = np.isfinite(self.data) & (self.data != 0) & ~has(self.dq, BAD)
+        good = np.isfinite(self.data) & (self.data != 0) & ~has(self.dq, self.bad)
         return int(good.sum()) > ENOUGH
 
     def pixels(self) -> tuple[Doubles, Doubles]:

@@ -23,6 +23,8 @@ from stpipe.science.mosaics.sky_grid import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from astropy.modeling import Model
     from gwcs import WCS
 
@@ -124,13 +126,13 @@ def slit_scale(wcs: WCS, direction: int, world: tuple[float, ...] | None = None)
     return float(np.rad2deg(angular_separation(ra, dec, other_ra, other_dec)))
 
 
-def slit_grid(wcs: WCS, direction: int, options: GridOptions) -> SlitGrid:
-    """Pixels that hold the slit of an exposure.
+def slit_grid(exposures: Sequence[WCS], direction: int, options: GridOptions) -> SlitGrid:
+    """Pixels that hold the slit in all exposures; their widths are those of the first.
 
     Parameters
     ----------
-    wcs : gwcs.WCS
-        Of the exposure, to right ascension, declination and wavelength, with a bounding box.
+    exposures : sequence of gwcs.WCS
+        To right ascension, declination and wavelength, with a bounding box.
     direction : {1, 2}
         DISPAXIS: 1 along rows, 2 along columns.
     options : GridOptions
@@ -147,13 +149,13 @@ def slit_grid(wcs: WCS, direction: int, options: GridOptions) -> SlitGrid:
     """
     from gwcs.wcstools import grid_from_bounding_box
 
-    ratio = options.pixel_scale_ratio
+    first, ratio = exposures[0], options.pixel_scale_ratio
     if options.pixel_scale is not None:
-        ratio = slit_scale(wcs, direction) * 3600 / options.pixel_scale
-    ra, dec, waves = wcs(*grid_from_bounding_box(wcs.bounding_box))
-    lower, upper = (float(edge) for edge in wcs.bounding_box[1])
-    table = _wavelengths(waves)
-    line = _line(ra, dec, int((upper - lower) / 2), ratio)
+        ratio = slit_scale(first, direction) * 3600 / options.pixel_scale
+    worlds = [np.asarray(wcs(*grid_from_bounding_box(wcs.bounding_box))) for wcs in exposures]
+    lower, upper = (float(edge) for edge in first.bounding_box[1])
+    table = _wavelengths([waves for *_, waves in worlds])
+    line = _line([sky for *sky, _ in worlds], int((upper - lower) / 2), ratio)
     shape = options.shape or (table.size, line.size)
     made = _rectified(line, table, shape)
     return SlitGrid(made, shape, slit_scale(made, direction) * 3600, ratio)
@@ -193,27 +195,46 @@ def slit_grid_of_file(
     return SlitGrid(stored, found, scale, slit_scale(wcs, direction) * 3600 / scale)
 
 
-def _wavelengths(waves: Doubles) -> Doubles:
-    """Median wavelength of each row that has one, the longest first as on the detector."""
+def _wavelengths(exposures: Sequence[Doubles]) -> Doubles:
+    """Median wavelength of each row that has one, the longest first as on the detector.
+
+    Rows are those of the first exposure, and those of others beyond its ends.
+    """
+    first, *others = map(_of_rows, exposures)
+    if first.size < FEWEST:
+        raise InputError(
+            f"the slit has {first.size} rows with a wavelength, allowed: {FEWEST} or more. Check the "
+            "SPECWCS reference, or the bounding box of the gwcs."
+        )
+    known = first
+    for rows in others:
+        known = np.append(known, rows[(rows < known.min()) | (rows > known.max())])
+    return np.unique(known)[::-1]
+
+
+def _of_rows(waves: Doubles) -> Doubles:
+    """Median wavelength of each row that has one."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
         rows = np.nanmedian(waves, axis=1)
-    known: Doubles = np.unique(rows[np.isfinite(rows)])[::-1]
-    if known.size < FEWEST:
-        raise InputError(
-            f"the slit has {known.size} rows with a wavelength, allowed: {FEWEST} or more. Check the "
-            "SPECWCS reference, or the bounding box of the gwcs."
-        )
+    known: Doubles = rows[np.isfinite(rows)]
     return known
 
 
-def _line(ra: Doubles, dec: Doubles, row: int, ratio: float) -> Line:
-    """The line through the pixels of a row, long enough for those of all rows."""
-    centre = _mean_longitude(ra[row]), float(np.nanmean(dec[row]))
-    plane = np.array(tangential(centre).inverse(ra, dec))
-    here = plane[:, row][:, np.isfinite(plane[0, row])]
+def _line(exposures: Sequence[Sequence[Doubles]], row: int, ratio: float) -> Line:
+    """The line through the pixels of a row of the first exposure, long enough for all rows of all.
+
+    Right ascensions and declinations of each exposure (rows, columns).
+    """
+    ra, dec = exposures[0]
+    middle = _mean_longitude(ra[row]), float(np.nanmean(dec[row]))
+    here = np.array(tangential(middle).inverse(ra[row], dec[row]))
+    here = here[:, np.isfinite(here[0])]
     # Equal steps for the pixels of the row, as many of them per pixel as is asked for.
     slopes = np.polynomial.polynomial.polyfit(ratio * np.arange(here.shape[1]), here.T, 1)[1]
+    sky = [np.concatenate([each[axis].ravel() for each in exposures]) for axis in (0, 1)]
+    centre = middle if len(exposures) == 1 else (_mid_longitude(sky[0]), _mid(sky[1]))
+    plane = np.array(tangential(centre).inverse(*sky))
     steeper = int(abs(slopes[0]) < abs(slopes[1]))
     span = np.nanmax(plane[steeper]) - np.nanmin(plane[steeper])
     size = max(1, int(np.ceil(span / abs(slopes[steeper]))))
@@ -222,8 +243,22 @@ def _line(ra: Doubles, dec: Doubles, row: int, ratio: float) -> Line:
 
 def _mean_longitude(ra: Doubles) -> float:
     """The mean of close right ascensions, on both sides of 0 h if need be."""
+    return float(np.nanmean(_together(ra)))
+
+
+def _mid_longitude(ra: Doubles) -> float:
+    """The middle between the ends of close right ascensions."""
+    return _mid(_together(ra))
+
+
+def _mid(values: Doubles) -> float:
+    return float(np.nanmin(values) + np.nanmax(values)) / 2
+
+
+def _together(ra: Doubles) -> Doubles:
+    """Close right ascensions without the leap at 0 h."""
     beyond = ra - np.nanmedian(ra)
-    return float(np.nanmean(ra - TURN * (beyond > TURN / 2) + TURN * (beyond < -TURN / 2)))
+    return ra - TURN * (beyond > TURN / 2) + TURN * (beyond < -TURN / 2)
 
 
 def tangential(centre: tuple[float, float]) -> Model:

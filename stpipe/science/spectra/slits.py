@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from typing_extensions import TypeIs
 
-    from stpipe.models import CubeModel, IFUImageModel, ImageModel, MultiSlitModel, SlitModel
+    from stpipe.models import (
+        CubeModel,
+        IFUImageModel,
+        ImageModel,
+        MultiExposureModel,
+        MultiSlitModel,
+        SlitModel,
+    )
+    from stpipe.models.lists import ModelList
     from stpipe.models.protocols import FlatMetadata
     from stpipe.science.wcs.wavelengths import Spectral
 
-__all__ = ["Slits", "each_slit", "has_many"]
+__all__ = ["Slits", "each_slit", "has_many", "parts_of"]
 
 
+# Those of a source, a MultiExposureModel, are treated as those of an exposure are.
 Slits: TypeAlias = "MultiSlitModel | SlitModel | ImageModel | CubeModel | IFUImageModel"
+# Where models have their slits: those of an exposure, or those of a source, one of each exposure.
+LISTS = {"MultiSlitModel": "slits", "MultiExposureModel": "exposures"}
 
 
 def each_slit(exposure: Slits) -> Iterator[tuple[Spectral, FlatMetadata]]:
-    """The slits of an exposure with many, or the exposure itself.
+    """The slits of an exposure or a source with many, or the exposure itself.
 
     Parameters
     ----------
-    exposure : MultiSlitModel, or a model of one spectrum
+    exposure : MultiSlitModel, MultiExposureModel, or a model of one spectrum
 
     Yields
     ------
@@ -37,7 +48,7 @@ def each_slit(exposure: Slits) -> Iterator[tuple[Spectral, FlatMetadata]]:
     if not has_many(exposure):
         yield exposure, meta
         return
-    for slit in exposure.slits:
+    for slit in parts_of(exposure):
         yield slit, slit.to_flat_dict().over(meta)
 
 
@@ -46,10 +57,25 @@ def has_many(model: Slits) -> TypeIs[MultiSlitModel]:
 
     Parameters
     ----------
-    model : MultiSlitModel, or a model of one spectrum
+    model : MultiSlitModel, MultiExposureModel, or a model of one spectrum
 
     Returns
     -------
     bool
     """
-    return type(model).__name__ == "MultiSlitModel"
+    return type(model).__name__ in LISTS
+
+
+def parts_of(model: MultiSlitModel | MultiExposureModel) -> ModelList[Any]:
+    """The slits of an exposure, or those of a source.
+
+    Parameters
+    ----------
+    model : MultiSlitModel or MultiExposureModel
+
+    Returns
+    -------
+    list of Part
+    """
+    found: ModelList[Any] = getattr(model, LISTS[type(model).__name__])
+    return found

@@ -112,7 +112,9 @@ def mrs_wcs(meta: FlatMetadata, references: Mapping[str, CutReference], slices: 
     channels = _channels(meta, references)
     by_slice = _to_places(references, slices, channels, velocity_factor(meta))
     rows, columns = slices.shape
-    bind_bounding_box(by_slice, ((-0.5, columns - 0.5), (-0.5, rows - 0.5)), order="F")
+    # gwcs asks for the corners of the box, and half a pixel is rounded up, to a pixel beyond the image.
+    box = tuple((-0.5, float(np.nextafter(size - 0.5, 0))) for size in (columns, rows))
+    bind_bounding_box(by_slice, box, order="F")
     aberration, sky = to_sky(meta)
     return WCS(
         [

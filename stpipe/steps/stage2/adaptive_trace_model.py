@@ -9,7 +9,7 @@ import numpy as np
 from stpipe.core.step import Step
 from stpipe.errors import InputError
 from stpipe.science.exposure_types import NIRSPEC_SLITS
-from stpipe.science.spectra.slits import Slits, each_slit, has_many
+from stpipe.science.spectra.slits import Slits, each_slit, has_many, parts_of
 from stpipe.science.spectra.trace_model import Thresholds, TraceRules, trace_model
 from stpipe.science.spectra.trace_splines import SplineRules
 
@@ -48,7 +48,13 @@ class AdaptiveTraceModelStep(Step):
     alias = "adaptive_trace_model"
     suffix = "adaptive_trace_model"
     status = "adaptive_trace_model"
-    input_models = ("MultiSlitModel", "SlitModel", "IFUImageModel", "ImageModel")
+    input_models = (
+        "MultiSlitModel",
+        "MultiExposureModel",
+        "SlitModel",
+        "IFUImageModel",
+        "ImageModel",
+    )
     prerequisites = ("meta.exposure.type", "meta.instrument.detector")
     spec = """
         skip = boolean(default=True)  # Leave the step out
@@ -70,7 +76,7 @@ class AdaptiveTraceModelStep(Step):
     def process(self, exposure: Slits) -> Slits:
         """Model each slit, or all slices."""
         if has_many(exposure):
-            exposure.slits.revive("meta.wcs")
+            parts_of(exposure).revive("meta.wcs")
         for spectrum, meta in each_slit(exposure):
             model = self._model(spectrum, meta)
             spectrum.trace_model = model

@@ -45,7 +45,14 @@ class PixelReplaceStep(Step):
     alias = "pixel_replace"
     suffix = "pixel_replace"
     status = "pixel_replace"
-    input_models = ("ImageModel", "CubeModel", "IFUImageModel", "SlitModel", "MultiSlitModel")
+    input_models = (
+        "ImageModel",
+        "CubeModel",
+        "IFUImageModel",
+        "SlitModel",
+        "MultiSlitModel",
+        "MultiExposureModel",
+    )
     spec = """
         skip = boolean(default=True)  # Leave the step out
         algorithm = option('mingrad', 'fit_profile', 'trace_model', default='mingrad')  # How

@@ -74,6 +74,26 @@ def test_a_checksum_is_that_of_the_file_as_it_is(tmp_path: Path, own_memory: Pat
     assert hashlib.sha256(b"two").hexdigest() == checksums.sha256(path)
 
 
+def test_what_follows_from_a_file_is_found_once_for_each_state_of_it(
+    tmp_path: Path, own_memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that may still change within a tick of the clock is looked at each time."""
+    path = tmp_path / "x.py"
+    path.write_text("one")
+    finds = iter(range(9))
+
+    def found() -> int:
+        return int(disk_cache.of_file(path, lambda: next(finds), "what"))
+
+    assert [0, 1] == [found(), found()]
+    assert not list(own_memory.rglob("*.json"))
+    monkeypatch.setattr(disk_cache, "SETTLED", -1)
+    assert [2, 2] == [found(), found()]
+    path.write_text("two")
+    assert [3, 3] == [found(), found()]
+    assert 4 == disk_cache.of_file(path, lambda: next(finds), "something else")
+
+
 @pytest.mark.usefixtures("cache")
 def test_answers_of_crds_are_kept(exposures: list[Path]) -> None:
     """The second process gets the same files without the client."""

@@ -12,10 +12,10 @@ from stpipe.core.step import Output, Step
 from stpipe.errors import InputError
 from stpipe.science.dispersion import turned
 from stpipe.science.exposure_types import (
-    CUBES,
     LRS,
     MRS,
     NIRSPEC_SLITS,
+    SLICES,
     SLIT,
     SLITLESS,
     has_integrations,
@@ -26,7 +26,7 @@ from stpipe.science.spectra.box_extraction import Background, extract
 from stpipe.science.spectra.fixed_slits import for_slit, of_fixed_slits, with_fixed_slits
 from stpipe.science.spectra.optimal_extraction import fit_profiles
 from stpipe.science.spectra.point_spread import Traces, best_traces
-from stpipe.science.spectra.slits import Slits, each_slit, has_many
+from stpipe.science.spectra.slits import Slits, each_slit, has_many, parts_of
 from stpipe.science.wcs.wavelengths import wavelengths
 from stpipe.steps.stage2.extract_1d.ifu import extract_cube
 from stpipe.steps.stage2.extract_1d.ifu_product import (
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 __all__ = ["Extract1dStep"]
 
 NIRSPEC = NIRSPEC_SLITS | {"NRS_BRIGHTOBJ"}
-SUPPORTED = LRS | SLITLESS | NIRSPEC | CUBES
+SUPPORTED = LRS | SLITLESS | NIRSPEC | SLICES
 MANY = NIRSPEC_SLITS | SLITLESS  # whose exposures have many spectra
 POINT = "POINT"
 BOX = "box"
@@ -120,7 +120,10 @@ class Extract1dStep(Step):
     alias = "extract_1d"
     suffix = "x1d"
     status = "extract_1d"
-    input_models = ("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel", "IFUCubeModel")
+    input_models = (
+        *("ImageModel", "CubeModel", "SlitModel", "MultiSlitModel", "MultiExposureModel"),
+        "IFUCubeModel",
+    )
     prerequisites = ("meta.exposure.type",)
     optional_reference_types = (*REFERENCES, *of_fixed_slits(REFERENCES))
     outputs = (
@@ -203,7 +206,7 @@ class Extract1dStep(Step):
         """Slitless spectra have no EXTRACT1D reference; modes that are refused have none at all."""
         kind = _kind(meta)
         correction = ("apcorr",) if self.apply_apcorr and kind in SUPPORTED else ()
-        if kind in CUBES:
+        if kind in SLICES:
             return ("extract1d", *correction)
         if kind not in LRS | NIRSPEC:
             return correction
@@ -217,7 +220,7 @@ class Extract1dStep(Step):
         if isinstance(exposure, IFUCubeModel):
             return self._of_cube(exposure)
         if has_many(exposure):
-            exposure.slits.revive("meta.wcs")
+            parts_of(exposure).revive("meta.wcs")
         if self.extraction_type != BOX and not set(self.references) >= PROFILES:
             self.log.warning("There is no PSF or EXTRACT1D reference; pixels are added up instead")
         images: dict[str, dict[str, Floats]] = {}

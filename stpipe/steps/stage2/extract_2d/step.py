@@ -124,7 +124,7 @@ class Extract2dStep(Step):
             raise NoProduct("none of the slits that are asked for is open")
         product = _of(exposure)
         for slit in slits:
-            product.slits.append({})
+            product.slits.append({"meta.model_type": "SlitModel"})
             nirspec.cut(exposure, product.slits[-1], slit, meta)
         self.log.info("%d slits", len(slits))
         return product
@@ -146,7 +146,7 @@ class Extract2dStep(Step):
         seen = islice((cutouts for cutouts in found if cutouts), self.wfss_nbright)
         product = _of(image)
         for cutout in (c for cutouts in seen for c in cutouts):
-            product.slits.append({})
+            product.slits.append({"meta.model_type": "SlitModel"})
             slitless.cut(image, product.slits[-1], cutout, grism.direction)
         if not len(product.slits):
             raise NoProduct("no source of the catalogue has a spectrum in the exposure")

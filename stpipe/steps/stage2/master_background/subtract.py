@@ -12,9 +12,9 @@ from stpipe.models import dqflags
 from stpipe.references.selection import override
 from stpipe.science.arrays import has
 from stpipe.science.invalid_pixels import assign, values_of
+from stpipe.science.spectra import combined_spectrum as spectrum
 from stpipe.science.spectra.sampling import on_pixels
 from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
-from stpipe.steps.stage2.master_background import spectrum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

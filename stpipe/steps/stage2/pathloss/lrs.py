@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,19 +28,24 @@ ARCSEC = 3600  # per degree
 def place_in_slit(wcs: WCS, meta: FlatMetadata, offset: float) -> tuple[float, float]:
     """Where the target is, in pixels from the centre of the slit along and across it.
 
+    That is where targ_centroid found it, or else where the pointing has it.
+
     Parameters
     ----------
     wcs
         Of the exposure.
     meta
-        Metadata by dotted name, with the target's position.
+        Metadata by dotted name, with the target's position (SRCXPOS and SRCYPOS, or TARG_RA and
+        TARG_DEC).
     offset
         arcsec that are added across the slit.
     """
     x, y = reference_point(wcs)
     centre = tuple(map(float, wcs.get_transform("detector", "world")(x, y)))
-    target = (meta["meta.target.ra"], meta["meta.target.dec"], centre[2])
-    found = wcs.get_transform("world", "detector")(*target)
+    found: Any = (meta.get("source_xpos"), meta.get("source_ypos"))
+    if None in found:
+        target = (meta["meta.target.ra"], meta["meta.target.dec"], centre[2])
+        found = wcs.get_transform("world", "detector")(*target)
     direction = meta["meta.wcsinfo.dispersion_direction"]
     across = offset / (slit_scale(wcs, direction, centre) * ARCSEC) if offset else 0.0
     return float(found[0] - x), float(found[1] - y) + across

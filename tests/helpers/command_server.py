@@ -1,4 +1,4 @@
-"""Snakemake's command without the second that its imports take: a process that has them forks.
+"""Commands without the second that their imports take: a process that has them forks.
 
 As a script this is that process: it reads requests, one line of JSON each, and answers each with the
 exit status of a child that was the command.
@@ -15,19 +15,43 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SnakemakeServer"]
+__all__ = ["CommandServer"]
 
-COMMAND = Path(sys.executable).with_name("snakemake")
+BIN = Path(sys.executable).parent
 TASKS = Path("/proc/self/task")
+# What commands import when they need it; but for the client of CRDS, which sets variables meanwhile.
+OURS = [
+    *(f"stpipe.pipelines.{name}" for name in ("detector1", "image2", "image3", "spec2")),
+    *("stpipe.project.init", "stpipe.project.snakemake", "stpipe.references.crds"),
+    *(
+        "stpipe.models.io.fits_writer",
+        "stpipe.models.io.fits_reader",
+        "stpipe.models.io.asdf_reader",
+    ),
+]
+LATER = {
+    # It imports its plugins when it reads its arguments, and we `jsonschema` when we plan.
+    "snakemake": [
+        *("jsonschema", "jinja2", "snakemake.report", "snakemake.dag", "snakemake.parser", *OURS),
+        *(m.name for m in pkgutil.iter_modules() if re.match(r"snakemake_\w+_plugin_", m.name)),
+    ],
+    "stflow": OURS,
+    "strun": ["asdf", "astropy.table", "astropy.time", "astropy.io.ascii", "requests", *OURS],
+}
 
 
-class SnakemakeServer:
-    """Runs `snakemake` as `subprocess.run` does: in the environment of the moment, output captured."""
+class CommandServer:
+    """Runs commands as `subprocess.run` does: in the environment of the moment, output captured.
 
-    def __init__(self, folder: Path) -> None:
+    Its own command line names them, so that whoever looks for their processes finds its children.
+    """
+
+    def __init__(self, names: Sequence[str], folder: Path) -> None:
+        self._names = names
         self._output, self._errors = folder / "stdout", folder / "stderr"
         self._interpreter = _interpreter()
         self._process: subprocess.Popen[str] | None = None
@@ -38,13 +62,13 @@ class SnakemakeServer:
             self._process.communicate()
 
     def can_run(self, words: Sequence[str]) -> bool:
-        """Whether it is this command, and a new interpreter would start as the server's did."""
-        return words[0] == COMMAND.name and _interpreter() == self._interpreter
+        """Whether it is one of these, and a new interpreter would start as the server's did."""
+        return words[0] in self._names and _interpreter() == self._interpreter
 
     def run(self, words: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
         """The command with these arguments in this folder."""
         request = {
-            "argv": [str(COMMAND), *words[1:]],
+            "argv": [str(BIN / words[0]), *words[1:]],
             "cwd": str(cwd),
             "env": dict(os.environ),
             "output": [str(self._output), str(self._errors)],
@@ -56,7 +80,7 @@ class SnakemakeServer:
     def _ask(self, request: str) -> int:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, __file__],
+                [sys.executable, __file__, *self._names],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -88,25 +112,24 @@ def _become(request: dict[str, Any]) -> None:
         os.close(opened)
 
 
-def _serve() -> None:
-    sys.path[0] = str(COMMAND.parent)  # as for the command, and not where the helpers of tests are
-    from snakemake.cli import main
-
-    # It imports its plugins when it reads its arguments, and we `jsonschema` when we plan.
-    for module in pkgutil.iter_modules():
-        if re.match(r"jsonschema$|snakemake_\w+_plugin_", module.name):
-            importlib.import_module(module.name)
+def _serve(names: Sequence[str]) -> None:
+    sys.path[0] = str(BIN)  # as for the commands, and not where the helpers of tests are
+    scripts = entry_points(group="console_scripts")
+    mains = {name: scripts[name].load() for name in names}
+    for module in (module for name in names for module in LATER[name]):
+        importlib.import_module(module)
     assert 1 == len([*TASKS.iterdir()]), "what another thread holds, a child never gets"
     gc.freeze()
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            _become(json.loads(line))
-            sys.exit(main())
+            request = json.loads(line)
+            _become(request)
+            sys.exit(mains[Path(request["argv"][0]).name]())
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1:])

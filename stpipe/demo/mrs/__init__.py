@@ -1,0 +1,1 @@
+"""Dithered exposures of a star before a nebula through MIRI's medium-resolution spectrometer."""

@@ -1,0 +1,107 @@
+"""From calibrated spectra of several exposures to combined ones: a spectrum for each source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stpipe.core.pipeline import LibraryPipeline
+from stpipe.core.products import Parts, header_of
+from stpipe.core.step import Products
+from stpipe.errors import InputError, StpipeError
+from stpipe.science.exposure_types import NIRSPEC_SLITS, SLIT
+from stpipe.steps.stage2.adaptive_trace_model import AdaptiveTraceModelStep
+from stpipe.steps.stage2.extract_1d.step import Extract1dStep
+from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
+from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+from stpipe.steps.stage3.combine_1d import Combine1dStep
+from stpipe.steps.stage3.exp_to_source import ExpToSourceStep
+from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stpipe.models import ModelLibrary
+
+__all__ = ["Spec3Pipeline"]
+
+SUPPORTED = SLIT | NIRSPEC_SLITS
+NAMES = ("sources", "cleaned", "rectified", "spectra", "combined")
+
+
+class Spec3Pipeline(LibraryPipeline):
+    """From calibrated spectra of several exposures to combined ones: a spectrum for each source.
+
+    Of an association: `strun calwebb_spec3 jw01234-o001_spec3_asn.json`, for the slits and shutters of
+    NIRSpec and the slit of MIRI's prism. Sources are taken one after the other: outliers are flagged,
+    the slit is rectified from all exposures, and its spectrum extracted. A source that fails is named,
+    and the others are made. Without rectification the spectra of exposures are combined instead.
+
+    Products are named as the association says: `{source_id}` and `{slit_name}` in the name of its
+    product are where the number of a source and its slits go.
+    """
+
+    alias = "calwebb_spec3"
+    member_types = ("science",)
+    step_defs = {
+        "exp_to_source": ExpToSourceStep,
+        "outlier_detection": OutlierDetectionStep,
+        "adaptive_trace_model": AdaptiveTraceModelStep,
+        "pixel_replace": PixelReplaceStep,
+        "resample_spec": ResampleSpecStep,
+        "extract_1d": Extract1dStep,
+        "combine_1d": Combine1dStep,
+    }
+
+    def process(self, library: ModelLibrary) -> Any:
+        """Combine exposures; return (sources, cleaned, rectified, spectra, combined), or what is made."""
+        kind = str(header_of(library).get("meta.exposure.type")).upper()
+        if kind not in SUPPORTED:
+            raise InputError(
+                f"{self.name}: exposures of type {kind} are not supported, allowed: "
+                f"{', '.join(sorted(SUPPORTED))}."
+            )
+        if kind in SLIT:
+            cleaned = self.outlier_detection(library)
+            complete = self.each(self.pixel_replace, self.each(self.adaptive_trace_model, cleaned))
+            return Products(NAMES, (None, *self._spectra(cleaned, complete)))
+        sources = self.exp_to_source(library)
+        return self._all(sources.labels, sources)
+
+    def _all(self, labels: Sequence[str], sources: Sequence[Any]) -> Products:
+        """What is made of each source, without those that fail."""
+        made, failed = {}, []
+        for label, source in zip(labels, sources, strict=True):
+            try:
+                made[label] = (source, *map(self.set_aside, self._of_source(source)))
+            except StpipeError as error:
+                if self.context.runner is not None:
+                    raise  # while a project is planned every error counts
+                self.log.error("%s: %s", label, error)  # noqa: TRY400 - no traceback for users
+                failed.append(label)
+        if failed and not made:
+            raise InputError(f"{self.name}: nothing could be made of any source; see above why.")
+        if failed:
+            self.log.error("%d of %d sources failed: %s", len(failed), len(labels), failed)
+        columns = zip(*made.values(), strict=True)
+        return Products(NAMES, [_parts(made, column) for column in columns])
+
+    def _of_source(self, source: Any) -> tuple[Any, ...]:
+        cleaned = self.outlier_detection(source)
+        complete = self.pixel_replace(self.adaptive_trace_model(cleaned))
+        return self._spectra(cleaned, complete)
+
+    def _spectra(self, cleaned: Any, complete: Any) -> tuple[Any, ...]:
+        """The exposures without outliers, the rectified slit, and its spectrum, or spectra combined."""
+        cleaned = None if self.outlier_detection.skip else cleaned
+        if self.resample_spec.skip:
+            spectra = self.each(self.extract_1d, complete)
+            return cleaned, None, spectra, self.combine_1d(spectra)
+        rectified = self.resample_spec(complete)
+        return cleaned, rectified, self.extract_1d(rectified), None
+
+
+def _parts(labels: Any, column: Sequence[Any]) -> Parts:
+    """The products of one kind, by the labels of their sources."""
+    return Parts.of(
+        {label: one for label, one in zip(labels, column, strict=True) if one is not None}
+    )

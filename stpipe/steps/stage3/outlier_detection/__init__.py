@@ -1,0 +1,1 @@
+"""Outlier detection, of images, of slits and of integral fields."""
