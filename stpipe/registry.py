@@ -61,6 +61,7 @@ STEPS: dict[str, str] = {
     "pathloss": "stpipe.steps.stage2.pathloss.step:PathLossStep",
     "barshadow": "stpipe.steps.stage2.barshadow:BarShadowStep",
     "photom": "stpipe.steps.stage2.photom.step:PhotomStep",
+    "residual_fringe": "stpipe.steps.stage2.residual_fringe:ResidualFringeStep",
     "srctype": "stpipe.steps.stage2.srctype:SourceTypeStep",
     "extract_2d": "stpipe.steps.stage2.extract_2d.step:Extract2dStep",
     "wavecorr": "stpipe.steps.stage2.wavecorr:WavecorrStep",
@@ -72,6 +73,7 @@ STEPS: dict[str, str] = {
     "outlier_detection": "stpipe.steps.stage3.outlier_detection.step:OutlierDetectionStep",
     "resample": "stpipe.steps.stage2.resample:ResampleStep",
     "resample_spec": "stpipe.steps.stage2.resample_spec:ResampleSpecStep",
+    "spectral_leak": "stpipe.steps.stage3.spectral_leak:SpectralLeakStep",
     "combine_1d": "stpipe.steps.stage3.combine_1d:Combine1dStep",
     "source_catalog": "stpipe.steps.stage3.source_catalog.step:SourceCatalogStep",
 }

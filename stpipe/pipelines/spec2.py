@@ -33,6 +33,7 @@ from stpipe.steps.stage2.pathloss.step import PathLossStep
 from stpipe.steps.stage2.photom.step import PhotomStep
 from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+from stpipe.steps.stage2.residual_fringe import ResidualFringeStep
 from stpipe.steps.stage2.srctype import SourceTypeStep
 from stpipe.steps.stage2.straylight import StraylightStep
 from stpipe.steps.stage2.targ_centroid import TargCentroidStep
@@ -74,6 +75,7 @@ class Spec2Pipeline(Pipeline):
         "pathloss": PathLossStep,
         "barshadow": BarShadowStep,
         "photom": PhotomStep,
+        "residual_fringe": ResidualFringeStep,
         "adaptive_trace_model": AdaptiveTraceModelStep,
         "pixel_replace": PixelReplaceStep,
         "resample_spec": ResampleSpecStep,
@@ -110,6 +112,8 @@ class Spec2Pipeline(Pipeline):
         else:
             exposure = self.pathloss(self.flat_field(exposure))
         calibrated = self.photom(exposure)
+        if kind == MRS:
+            calibrated = self.residual_fringe(calibrated)
         if kind in SLICES:
             return Products(("calibrated", "rectified", "spectra"), (calibrated, None, None))
         has_slit = kind in SLIT and model_name(calibrated) == "ImageModel"

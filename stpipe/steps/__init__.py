@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
     from stpipe.steps.stage2.resample import ResampleStep
     from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+    from stpipe.steps.stage2.residual_fringe import ResidualFringeStep
     from stpipe.steps.stage2.srctype import SourceTypeStep
     from stpipe.steps.stage2.straylight import StraylightStep
     from stpipe.steps.stage2.targ_centroid import TargCentroidStep
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
     from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
+    from stpipe.steps.stage3.spectral_leak import SpectralLeakStep
     from stpipe.steps.stage3.tweakreg.step import TweakRegStep
 
 __all__ = [
@@ -91,11 +93,13 @@ __all__ = [
     "ResampleSpecStep",
     "ResampleStep",
     "ResetStep",
+    "ResidualFringeStep",
     "RscdStep",
     "SaturationStep",
     "SkyMatchStep",
     "SourceCatalogStep",
     "SourceTypeStep",
+    "SpectralLeakStep",
     "StraylightStep",
     "SuperBiasStep",
     "TargCentroidStep",

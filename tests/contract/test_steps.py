@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mrs_spectra
 import nirspec_slits
 import numpy as np
 import pytest
@@ -148,18 +149,25 @@ def source(
             guiding = models.GuiderRawModel(raw)
             guiding.meta.exposure.type = "FGS_TRACK"
             return guiding.save(tmp_path / "x_dq_init.fits")
-    if "MultiSlitModel" in step.input_models and "ImageModel" not in step.input_models:
-        slits = nirspec_slits.fixed_slits()
-        slits.meta.exposure.type = "NRS_LAMP"  # for which there are no references here
-        return slits.save(tmp_path / "x_srctype.fits")
     if "ImageModel" not in step.input_models:
-        return exposure
+        return without_image(step, exposure, tmp_path)
     from stpipe.steps.stage1.ramp_fit import RampFitStep
 
     rate, _ = RampFitStep.call(str(exposure))
     if not issubclass(step, (LibraryStep, SourceCatalogStep)):
         return rate.save(tmp_path / "x_rate.fits")
     return Image2Pipeline.call(rate).image.save(tmp_path / "x_cal.fits")
+
+
+def without_image(step: type[Step], exposure: Path, folder: Path) -> Path:
+    """A file for a step that reads no images; of types for which there are no references here."""
+    if "MRSMultiSpecModel" in step.input_models:
+        return mrs_spectra.spectrum("1", "MEDIUM", 1, "NRS_IFU").save(folder / "x_x1d.fits")
+    if "MultiSlitModel" in step.input_models:
+        slits = nirspec_slits.fixed_slits()
+        slits.meta.exposure.type = "NRS_LAMP"
+        return slits.save(folder / "x_srctype.fits")
+    return exposure
 
 
 def write_spectral_products(spectra: Path, model: str, folder: Path) -> None:

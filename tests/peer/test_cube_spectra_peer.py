@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cubes
+import fringes
+import mrs_spectra
 import numpy as np
 import pytest
 
 from stpipe import models
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
+from stpipe.steps.stage2.residual_fringe import ResidualFringeStep
+from stpipe.steps.stage3.spectral_leak import SpectralLeakStep
 
 Peer = Callable[..., Path]
 CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -64,3 +69,54 @@ def same_columns(expected: Any, found: Any) -> None:
     assert expected.dtype.names == found.dtype.names
     for column in expected.dtype.names:
         np.testing.assert_allclose(expected[column], found[column], rtol=1e-5, err_msg=column)
+
+
+@pytest.mark.parametrize(("detector", "dichroic"), [("MIRIFUSHORT", 0.0), ("MIRIFULONG", 0.01)])
+def test_residual_fringes_of_slices(
+    peer_step: Peer, tmp_path: Path, detector: str, dichroic: float
+) -> None:
+    """Of channels that rise and that fall along the columns; the same pixels are corrected alike."""
+    source = fringes.exposure(detector, dichroic=dichroic).save(tmp_path / "x_photom.fits")
+    parameters = {
+        "override_fringefreq": fringes.fringefreq(tmp_path / "f.fits", detector),
+        "override_regions": fringes.regions(tmp_path / "r.fits", detector),
+        "ignore_region_min": [5.1, 12.2],
+        "ignore_region_max": [5.15, 12.3],
+        "skip": False,
+    }
+    theirs = peer_step("jwst.residual_fringe:ResidualFringeStep", source, **parameters)
+    ours = ResidualFringeStep(**parameters).run(source)
+    with models.open(theirs) as expected, models.open(source) as before:
+        np.testing.assert_allclose(expected.data, ours.data, rtol=1e-5)
+        changed = np.abs(np.asarray(before.data) - expected.data) > 0.1
+        assert changed[fringes.labels(detector) > 0].mean() > 0.5
+        for name in ("err", "dq"):
+            np.testing.assert_array_equal(getattr(expected, name), getattr(ours, name))
+        assert "COMPLETE" == ours.meta.cal_step.residual_fringe
+    peer_step("read", ours.save(tmp_path / "x_residual_fringe.fits"))
+
+
+def test_spectral_leak(peer_step: Peer, tmp_path: Path) -> None:
+    """The spectrum at 12 um without the light of 6 um; the peer's container keeps the order."""
+    spectra = [mrs_spectra.spectrum("3", "SHORT", 2.0), mrs_spectra.spectrum("1", "MEDIUM", 5.0)]
+    sources = [model.save(tmp_path / model.meta.filename) for model in spectra]
+    asn = {
+        "asn_type": "spec3",
+        "asn_id": "a3001",
+        "asn_pool": "none",
+        "products": [
+            {
+                "name": "jw01",
+                "members": [{"expname": s.name, "exptype": "science"} for s in sources],
+            }
+        ],
+    }
+    (tmp_path / "jw01_asn.json").write_text(json.dumps(asn))
+    reference = {"override_mrsptcorr": mrs_spectra.mrsptcorr(tmp_path / "mrsptcorr.fits")}
+    step = "jwst.spectral_leak:SpectralLeakStep"
+    theirs = peer_step(step, tmp_path / "jw01_asn.json", **reference)
+    ours, _ = SpectralLeakStep(**reference).run(sources)
+    with models.open(theirs.with_name(f"{theirs.stem}0.fits")) as expected:  # of two
+        same_columns(expected.spec[0].spec_table, ours.spec[0].spec_table)
+        before = spectra[0].spec[0].spec_table["FLUX"]
+        assert np.abs(expected.spec[0].spec_table["FLUX"] - before).max() > 0.1

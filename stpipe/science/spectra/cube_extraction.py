@@ -158,7 +158,7 @@ def sums_in_circles(planes: Planes, circles: Circles, *, subtract: bool, sigma: 
     circle = circles.circle(planes.data.shape)
     flux, variance, area = (_sum(circle, values) for values in planes)
     seen = area > 0
-    npixels = np.where(seen, area, circle.sum(axis=(1, 2)))
+    npixels = np.where(seen, area, np.pi * circles.radius**2)
     background = background_variance = background_pixels = np.zeros(len(flux))
     if subtract:
         ring = circles.ring(planes.data.shape)

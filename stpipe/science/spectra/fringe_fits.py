@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNTED",
     "FEW",
+    "SLOW",
     "FringeSearch",
     "background",
     "envelopes",
@@ -196,7 +197,11 @@ def _knots(series: Doubles, weights: Doubles, count: int) -> Integers:
 
 
 def find_fringes(
-    residuals: Doubles, weights: Doubles, wavenumber: Doubles, search: FringeSearch
+    residuals: Doubles,
+    weights: Doubles,
+    wavenumber: Doubles,
+    search: FringeSearch,
+    sharp: Booleans | None = None,
 ) -> tuple[Doubles, int]:
     """The sum of as many sines as there is strong evidence for, and how many they are.
 
@@ -205,6 +210,8 @@ def find_fringes(
     residuals, weights, wavenumber : (n,) float64
         Data over their background, less 1.
     search : FringeSearch
+    sharp : (n,) bool, optional
+        Samples with little enough noise to show fringes; the others count for nothing.
 
     Returns
     -------
@@ -214,7 +221,7 @@ def find_fringes(
     scale = wavenumber.min()
     x = np.ascontiguousarray(wavenumber / scale)
     y = np.where(np.isfinite(residuals), residuals, 0.0)
-    counted = weights > COUNTED
+    counted = weights > COUNTED if sharp is None else (weights > COUNTED) & sharp
     if not counted.any():
         return np.zeros_like(y), 0
     periods = np.linspace(

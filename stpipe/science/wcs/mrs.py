@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.opened import CutReference
 
-__all__ = ["REFERENCES", "THROUGHPUT", "mrs_wcs", "slices_seen"]
+__all__ = ["CHANNEL", "REFERENCES", "THROUGHPUT", "mrs_wcs", "slices_seen"]
 
 Labels: TypeAlias = "npt.NDArray[np.int32]"
 
