@@ -255,6 +255,17 @@ class ConfiguredStep:
         """
         del meta, selected
 
+    def parts_of(
+        self, headers: Sequence[Mapping[str, Any]], selected: Mapping[str, Reference]
+    ) -> list[str] | None:
+        """Labels of the parts that `process` will make of many exposures; None for a library of them.
+
+        Override it in a step over many exposures that makes several products of other exposures than
+        it is given, such as a cube for each band.
+        """
+        del headers, selected
+        return None
+
     def memory_mb(self, shape: tuple[int, ...], file_mb: float) -> float:
         """Memory beyond that of the interpreter, for a file of `file_mb`.
 

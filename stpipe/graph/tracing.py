@@ -25,6 +25,7 @@ from stpipe.errors import TraceError
 from stpipe.graph.nodes import ANY, Member, Node, Part, Place, Refinement, SkippedStep, shape_of
 from stpipe.models import history
 from stpipe.models.flat import FlatDict
+from stpipe.naming import of_part
 from stpipe.system.text import with_article
 
 if TYPE_CHECKING:
@@ -153,14 +154,18 @@ class Graph:
         if not product.many:
             return ModelPlaceholder(self, given.metadata, (node, index), product.model, node.root)
         if isinstance(given, PlaceholderList):
+            headers = [member.flat_meta() for member in given.members]
+            labels, first = node.step.parts_of(headers, selected), given.members[0]
+        else:
+            labels, first = self.labels(node, given, selected), given
+        if labels is None and isinstance(given, PlaceholderList):
             members = given.members
         else:
-            labels = self.labels(node, given, selected)
             members = [
                 ModelPlaceholder(
-                    self, given.metadata, given.places[0], given.model, f"{node.root}_{label}"
+                    self, first.metadata, first.places[0], first.model, of_part(node.root, label)
                 )
-                for label in labels
+                for label in labels or ()
             ]
         parts = [self._part(node, index, member) for member in members]
         return PlaceholderList(self, parts, ((node, index),), node.root)

@@ -173,6 +173,14 @@ class IFUCubeModel(DataModel):
 
     schema_name = "ifucube.schema.json"
     reads = ()
+    shape: tuple[int, ...]
+    data: Floats
+    err: Floats
+    dq: Bits
+    weightmap: Floats
+    wavetable: Table
+    wavedim: str | None
+    hdrtab: Table | None
 
 
 class OutlierIFUOutputModel(DataModel):

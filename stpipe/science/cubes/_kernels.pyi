@@ -1,10 +1,12 @@
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
 from stpipe.science.arrays import Doubles, Floats, GroupBits
 
-Axes = tuple[Doubles, Doubles, Doubles]
-Sums = tuple[Doubles, Doubles, Doubles, Floats]
+Axes: TypeAlias = tuple[Doubles, Doubles, Doubles]
+Sums: TypeAlias = tuple[Doubles, Doubles, Doubles, Floats]
 
 def evaluate(coefficients: Doubles, u: Doubles, v: Doubles, out: Doubles) -> None: ...
 def drizzle(

@@ -70,8 +70,10 @@ def _rank(band: Band) -> tuple[int, ...]:
     if first.isdecimal():
         parts = [SUBBANDS.index(part) for part in second.split("-") if part in SUBBANDS]
         return (int(first), len(parts), *parts)
-    known = [table.index(name) if name in table else len(table) for table, name in
-             ((FILTERS, second), (DISPERSERS, first))]
+    known = [
+        table.index(name) if name in table else len(table)
+        for table, name in ((FILTERS, second), (DISPERSERS, first))
+    ]
     return tuple(known)
 
 

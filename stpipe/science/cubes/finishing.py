@@ -10,7 +10,10 @@ import numpy as np
 from stpipe.models import dqflags
 
 if TYPE_CHECKING:
-    from stpipe.science.arrays import Bits, Booleans, Doubles, Floats
+    import numpy.typing as npt
+
+    from stpipe.science.arrays import Bits, Booleans, Floats
+    from stpipe.science.cubes.sums import Sums
 
 __all__ = ["Finished", "finished", "flags_of", "thin_planes"]
 
@@ -30,16 +33,12 @@ class Finished:
     holes: int
 
 
-def finished(
-    sums: tuple[Doubles, Doubles, Doubles, Floats], covered: Booleans | None, *, thin: bool
-) -> Finished:
+def finished(sums: Sums, *, thin: bool) -> Finished:
     """Divide sums by weights, and flag where there are none.
 
     Parameters
     ----------
-    sums : flux, weight, variance (float64), count (float32), each (planes, rows, columns)
-    covered : (planes, rows, columns) bool, or None
-        What is in the field of view; None: what has a weight.
+    sums : Sums
     thin : bool
         Give up planes at the ends of a band that few pixels reach.
 
@@ -48,7 +47,8 @@ def finished(
     Finished
         NaN where the flags say DO_NOT_USE.
     """
-    flux, weight, variance, count = sums
+    flux, weight, variance, count = sums.flux, sums.weight, sums.variance, sums.count
+    covered = sums.covered
     data, err = (np.full(flux.shape, np.nan, dtype=np.float32) for _ in range(2))
     dq = np.empty(flux.shape, dtype=np.uint32)
     for k in range(len(flux)):
@@ -87,7 +87,7 @@ def flags_of(known: Booleans, covered: Booleans) -> Bits:
     return flags
 
 
-def thin_planes(good: np.ndarray) -> Booleans:
+def thin_planes(good: npt.NDArray[np.int64]) -> Booleans:
     """Planes with far fewer good spaxels than others.
 
     Parameters

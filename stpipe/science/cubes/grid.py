@@ -104,7 +104,9 @@ def sky_grid(
     axes = []
     sizes = (placement.columns, placement.rows)
     for places, size in zip(plane.place(ra, dec), sizes, strict=True):
-        half = ceil(float(np.abs(places).max()) / sampling.spaxel) + 1 if size is None else size // 2
+        half = (
+            ceil(float(np.abs(places).max()) / sampling.spaxel) + 1 if size is None else size // 2
+        )
         axes.append(np.arange(-half, half + 1) * sampling.spaxel)
     z, dz = planes_of(sampling)
     return CubeGrid(plane, axes[0], axes[1], z, dz, (sampling.spaxel,) * 2, sampling.step)

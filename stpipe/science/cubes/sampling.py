@@ -174,7 +174,9 @@ def _by_table(
         last += 1
     used = table[first : last + 1]
     if len(used) < 2:  # noqa: PLR2004 - the distance of planes is their depth
-        raise ParameterError(f"between {low:g} and {high:g} um the table has {len(used)} wavelengths.")
+        raise ParameterError(
+            f"between {low:g} and {high:g} um the table has {len(used)} wavelengths."
+        )
     reach = None
     if wanted.weighting != "drizzle":
         columns = [used[n].astype(np.float64) for n in ("roispatial", "roispectral")]
@@ -213,9 +215,7 @@ def _text(value: object) -> str:
     return found.strip().lower()
 
 
-def _check_finite(
-    reference: CutReference, bands: Sequence[Band], sizes: tuple[float, ...]
-) -> None:
+def _check_finite(reference: CutReference, bands: Sequence[Band], sizes: tuple[float, ...]) -> None:
     if not np.all(np.isfinite(sizes)):
         raise ReferenceMissing(
             f"{reference.meta.filename}: sizes of {', '.join('-'.join(b) for b in bands)} are not "

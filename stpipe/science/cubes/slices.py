@@ -115,12 +115,15 @@ class SliceField:
     runs : (starts, numbers)
         The slice of pixels, in their order in memory, from each start to the next; 0 between slices.
     shape : (int, int)
+    angle : float, degrees
+        Of an axis across the slices, from north to east.
     """
 
     slices: dict[int, Slice]
     rows: bool
     runs: tuple[npt.NDArray[np.int64], Labels]
     shape: tuple[int, int]
+    angle: float
 
     def labels(self) -> Labels:
         """(rows, columns) int32: the slice that a pixel sees."""
@@ -178,7 +181,8 @@ def field_of(exposure: IFUImageModel, channel: int = 0, *, corners: bool = True)
     slices = {one.number: one for one in _on_sky(unit, list(traces.values()))}
     flat = labels.ravel()
     starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
-    return SliceField(slices, unit.rows, (starts, flat[starts]), labels.shape)
+    runs = (starts, flat[starts])
+    return SliceField(slices, unit.rows, runs, labels.shape, _angle(unit, list(slices.values())))
 
 
 def by_slice(labels: Labels) -> dict[int, Pixels]:
@@ -232,7 +236,7 @@ class _Unit:
 
     @cached_property
     def factor(self) -> float:
-        """um in the unit of wavelengths among slices."""
+        """Um in the unit of wavelengths among slices."""
         return UM if self.rows else 1.0
 
     def labels(self, shape: tuple[int, ...]) -> Labels:
@@ -380,3 +384,13 @@ def _on_sky(unit: _Unit, traces: list[_Traced]) -> list[Slice]:
         Slice(one.number, one.trace, one.along, one.wave, one.limits, ra[k], dec[k], one.across)
         for k, one in enumerate(traces)
     ]
+
+
+def _angle(unit: _Unit, slices: list[Slice]) -> float:
+    """The position angle of slices, and a quarter of a turn, degrees."""
+    waves = slices[0].limits[1]
+    along = np.array([0.0, 5e-3 if unit.rows else 2.0])  # m at the slicer, arcsec
+    ra, dec = unit.sky(along, np.zeros(2), np.full(2, (waves.low + waves.high) / 2))
+    east = (ra[1] - ra[0] + 180) % 360 - 180
+    turn = np.arctan2(east * np.cos(np.radians(dec[0])), dec[1] - dec[0])
+    return float(90 + np.degrees(turn))

@@ -148,9 +148,15 @@ class Sums:
     def _cover(self, pixels: SlicePixels, sides: list[list[Surface]]) -> None:
         """Note the spaxels that a slice covers in each plane, good pixels in them or not."""
         g = self.grid
-        depth = pixels.depth if self.reach is None else np.full(pixels.wave.size, 2 * self.reach.depth.mean())
+        depth = (
+            pixels.depth
+            if self.reach is None
+            else np.full(pixels.wave.size, 2 * self.reach.depth.mean())
+        )
         low, high = np.full((2, g.z.size), np.nan)
-        _kernels.extent(g.z, g.dz, (*np.sort(pixels.along, axis=0), pixels.wave, depth), (low, high))
+        _kernels.extent(
+            g.z, g.dz, (*np.sort(pixels.along, axis=0), pixels.wave, depth), (low, high)
+        )
         seen = np.flatnonzero(np.isfinite(low))
         corners = np.empty((seen.size, 4, 2))
         for corner, (end, side) in enumerate(((low, 0), (low, 2), (high, 2), (high, 0))):
@@ -159,9 +165,7 @@ class Sums:
         _kernels.cover((g.x, g.y), g.spaxel, seen, corners, self.covered.view(np.uint8))
 
 
-def _each_slice(
-    exposure: IFUImageModel, seen: SliceField
-) -> Iterator[tuple[Slice, SlicePixels]]:
+def _each_slice(exposure: IFUImageModel, seen: SliceField) -> Iterator[tuple[Slice, SlicePixels]]:
     """The slices with their pixels."""
     labels = seen.labels()
     for number, (rows, columns) in by_slice(labels).items():
@@ -176,15 +180,18 @@ def _each_slice(
         middle, wave = one.coordinates(x, y, rows=seen.rows)
         flux = exposure.data[rows, columns].astype(np.float64)
         waves = np.stack([end[1] for end in ends]) if seen.rows else np.stack([wave, wave])
-        yield one, SlicePixels(
-            flux,
-            exposure.err[rows, columns].astype(np.float64),
-            np.isfinite(flux) & ~has(exposure.dq[rows, columns], BAD),
-            np.stack([end[0] for end in ends]),
-            waves,
-            middle,
-            wave,
-            np.abs(spread[1] - spread[0]),
+        yield (
+            one,
+            SlicePixels(
+                flux,
+                exposure.err[rows, columns].astype(np.float64),
+                np.isfinite(flux) & ~has(exposure.dq[rows, columns], BAD),
+                np.stack([end[0] for end in ends]),
+                waves,
+                middle,
+                wave,
+                np.abs(spread[1] - spread[0]),
+            ),
         )
 
 
