@@ -67,6 +67,7 @@ STEPS: dict[str, str] = {
     "wavecorr": "stpipe.steps.stage2.wavecorr:WavecorrStep",
     "adaptive_trace_model": "stpipe.steps.stage2.adaptive_trace_model:AdaptiveTraceModelStep",
     "pixel_replace": "stpipe.steps.stage2.pixel_replace:PixelReplaceStep",
+    "cube_build": "stpipe.steps.stage2.cube_build.step:CubeBuildStep",
     "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",
     "tweakreg": "stpipe.steps.stage3.tweakreg.step:TweakRegStep",
     "skymatch": "stpipe.steps.stage3.skymatch:SkyMatchStep",

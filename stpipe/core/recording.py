@@ -115,7 +115,8 @@ def _recorded(
     if not isinstance(product, Mapping):
         _stamp(step, product, history, record)
         return product
-    if odd := [label for label in product if not _LABEL.fullmatch(str(label))]:
+    alone = set(product) == {""}  # one that needs no label
+    if odd := [label for label in product if not _LABEL.fullmatch(str(label)) and not alone]:
         raise StpipeError(
             f"{step.qualified_name}: found {odd[0]!r} as the label of a part, allowed: letters, "
             "digits, and . + - between them, since it becomes part of a file name."

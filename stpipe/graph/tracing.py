@@ -190,17 +190,11 @@ class Graph:
     ) -> list[str]:
         """Labels of the parts that a node makes; one for all if only pixels decide."""
         meta: Any = given.flat_meta()
-        if isinstance(given, PlaceholderList):
-            # Headers of exposures that are yet to be made do not tell what is in them.
-            there = all(self._is_there(member) for member in given.members)
-            meta = [member.flat_meta() for member in given.members] if there else []
+        if node.step.regroups:
+            many = given.members if isinstance(given, PlaceholderList) else [given]
+            meta = [member.flat_meta() for member in many]
         known = node.step.parts(meta, selected)
         return [ANY] if known is None else [str(label) for label in known]
-
-    def _is_there(self, placeholder: ModelPlaceholder) -> bool:
-        """Whether the header of a placeholder is that of a file that need not be made first."""
-        *_, member = (m for m in self.members if m.metadata is placeholder.metadata)
-        return member.source == member.origin
 
     def flat(self, metadata: Any) -> FlatDict:
         """Metadata by dotted name, made once: nothing changes it while a graph is traced."""

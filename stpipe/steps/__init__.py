@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
     from stpipe.steps.stage2.barshadow import BarShadowStep
     from stpipe.steps.stage2.bkg_subtract import BackgroundStep
+    from stpipe.steps.stage2.cube_build.step import CubeBuildStep
     from stpipe.steps.stage2.extract_1d.step import Extract1dStep
     from stpipe.steps.stage2.extract_2d.step import Extract2dStep
     from stpipe.steps.stage2.flat_field.step import FlatFieldStep
@@ -65,6 +66,7 @@ __all__ = [
     "ChargeMigrationStep",
     "CleanFlickerNoiseStep",
     "Combine1dStep",
+    "CubeBuildStep",
     "DQInitStep",
     "DarkCurrentStep",
     "EmiCorrStep",

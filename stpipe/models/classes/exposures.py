@@ -175,9 +175,12 @@ class IFUCubeModel(DataModel):
     reads = ()
     shape: tuple[int, ...]
     data: Floats
-    dq: Bits
     err: Floats
+    dq: Bits
     weightmap: Floats
+    wavetable: Table
+    wavedim: str | None
+    hdrtab: Table | None
 
 
 class OutlierIFUOutputModel(DataModel):

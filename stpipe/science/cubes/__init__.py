@@ -1,0 +1,1 @@
+"""Spectral cubes of integral-field units: their grid, what falls on it, and what it covers."""
