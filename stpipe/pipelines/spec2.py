@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import Pipeline
-from stpipe.core.products import model_name
+from stpipe.core.products import Parts, model_name
 from stpipe.core.step import Products
 from stpipe.errors import InputError
 from stpipe.pipelines.master_background_mos import MasterBackgroundMosPipeline
@@ -23,6 +23,7 @@ from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
 from stpipe.steps.stage2.barshadow import BarShadowStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
+from stpipe.steps.stage2.cube_build.step import CubeBuildStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 from stpipe.steps.stage2.flat_field.step import FlatFieldStep
@@ -79,6 +80,7 @@ class Spec2Pipeline(Pipeline):
         "adaptive_trace_model": AdaptiveTraceModelStep,
         "pixel_replace": PixelReplaceStep,
         "resample_spec": ResampleSpecStep,
+        "cube_build": CubeBuildStep,
         "extract_1d": Extract1dStep,
     }
 
@@ -115,9 +117,18 @@ class Spec2Pipeline(Pipeline):
         if kind == MRS:
             calibrated = self.residual_fringe(calibrated)
         if kind in SLICES:
-            return Products(("calibrated", "rectified", "spectra"), (calibrated, None, None))
+            return self._cubes(calibrated)
         has_slit = kind in SLIT and model_name(calibrated) == "ImageModel"
         return self._extract(calibrated, rectify=has_slit)
+
+    def _cubes(self, calibrated: Any) -> Any:
+        """Build a cube for each band, and extract its spectrum."""
+        names = ("calibrated", "rectified", "spectra")
+        if self.cube_build.skip:
+            return Products(names, (calibrated, None, None))
+        cubes = self.cube_build(self.pixel_replace(self.adaptive_trace_model(calibrated)))
+        spectra = Parts(cubes.labels, [self.extract_1d(cube) for cube in cubes])
+        return Products(names, (calibrated, cubes, spectra))
 
     def _slits(self, exposure: RateModel, kind: str) -> Any:
         """Calibrate the spectra of NIRSpec's slits and shutters, one by one in one file."""

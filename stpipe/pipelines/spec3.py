@@ -8,14 +8,16 @@ from stpipe.core.pipeline import LibraryPipeline
 from stpipe.core.products import Parts, header_of
 from stpipe.core.step import Products
 from stpipe.errors import InputError, StpipeError
-from stpipe.science.exposure_types import NIRSPEC_SLITS, SLIT
+from stpipe.science.exposure_types import NIRSPEC_SLITS, SLICES, SLIT
 from stpipe.steps.stage2.adaptive_trace_model import AdaptiveTraceModelStep
+from stpipe.steps.stage2.cube_build.step import CubeBuildStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage3.combine_1d import Combine1dStep
 from stpipe.steps.stage3.exp_to_source import ExpToSourceStep
 from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
+from stpipe.steps.stage3.spectral_leak import SpectralLeakStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,17 +26,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Spec3Pipeline"]
 
-SUPPORTED = SLIT | NIRSPEC_SLITS
+SUPPORTED = SLIT | NIRSPEC_SLITS | SLICES
+LEAK = frozenset({"ch1-medium", "ch3-short"})  # the cubes of which one leaks into the other
 NAMES = ("sources", "cleaned", "rectified", "spectra", "combined")
 
 
 class Spec3Pipeline(LibraryPipeline):
     """From calibrated spectra of several exposures to combined ones: a spectrum for each source.
 
-    Of an association: `strun calwebb_spec3 jw01234-o001_spec3_asn.json`, for the slits and shutters of
-    NIRSpec and the slit of MIRI's prism. Sources are taken one after the other: outliers are flagged,
-    the slit is rectified from all exposures, and its spectrum extracted. A source that fails is named,
-    and the others are made. Without rectification the spectra of exposures are combined instead.
+    Of an association: `strun calwebb_spec3 jw01234-o001_spec3_asn.json`, for the slits, shutters and
+    slices of NIRSpec, and the slit and the slices of MIRI. Sources are taken one after the other:
+    outliers are flagged, the slit is rectified from all exposures, and its spectrum extracted. A source
+    that fails is named, and the others are made. Without rectification the spectra of exposures are
+    combined instead. Of slices a cube is built for each band, and its spectrum extracted.
 
     Products are named as the association says: `{source_id}` and `{slit_name}` in the name of its
     product are where the number of a source and its slits go.
@@ -48,8 +52,10 @@ class Spec3Pipeline(LibraryPipeline):
         "adaptive_trace_model": AdaptiveTraceModelStep,
         "pixel_replace": PixelReplaceStep,
         "resample_spec": ResampleSpecStep,
+        "cube_build": CubeBuildStep,
         "extract_1d": Extract1dStep,
         "combine_1d": Combine1dStep,
+        "spectral_leak": SpectralLeakStep,
     }
 
     def process(self, library: ModelLibrary) -> Any:
@@ -64,8 +70,25 @@ class Spec3Pipeline(LibraryPipeline):
             cleaned = self.outlier_detection(library)
             complete = self.each(self.pixel_replace, self.each(self.adaptive_trace_model, cleaned))
             return Products(NAMES, (None, *self._spectra(cleaned, complete)))
+        if kind in SLICES:
+            return Products(NAMES, (None, *self._cubes(library), None))
         sources = self.exp_to_source(library)
         return self._all(sources.labels, sources)
+
+    def _cubes(self, library: Any) -> tuple[Any, ...]:
+        """The exposures without outliers, a cube for each band, and its spectrum."""
+        cleaned = self.outlier_detection(library)
+        complete = self.each(self.pixel_replace, self.each(self.adaptive_trace_model, cleaned))
+        cleaned = None if self.outlier_detection.skip else cleaned
+        if self.cube_build.skip:
+            return cleaned, None, None
+        cubes = self.cube_build(complete)
+        extended = header_of(cubes).get("meta.target.source_type") == "EXTENDED"
+        if self.spectral_leak.skip or extended or not set(cubes.labels) >= LEAK:
+            return cleaned, cubes, Parts(cubes.labels, [self.extract_1d(cube) for cube in cubes])
+        # What is extracted is not yet what the archive calls spectra.
+        self.extract_1d.suffix, self.spectral_leak.suffix = "extract_1d", "x1d"
+        return cleaned, cubes, self.spectral_leak([self.extract_1d(cube) for cube in cubes])
 
     def _all(self, labels: Sequence[str], sources: Sequence[Any]) -> Products:
         """What is made of each source, without those that fail."""
