@@ -91,7 +91,8 @@ class LibraryPipeline(Pipeline, LibraryStep):
             for number, member in enumerate(given):
                 library[number] = step(member)
             return library
-        return [step(one) for one in given] if hasattr(given, "members") else step(given)
+        several = isinstance(given, list) or hasattr(given, "members")
+        return [step(one) for one in given] if several else step(given)
 
     def set_aside(self, product: Any) -> Any:
         """A product with its arrays in a file (TMPDIR), so that those of many need no memory."""

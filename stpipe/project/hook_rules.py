@@ -81,7 +81,7 @@ def _split_result(given: Sequence[Hook]) -> tuple[list[Hook], list[Hook]]:
 
 def _keeps_its_name(graph: Graph, node: Node) -> bool:
     """Whether the file of a node's first product has to hold the result of its hooks."""
-    results = {r.node for r in graph.results if r.index == 0}
+    results = {maker for result in graph.results for maker, index in result.places if index == 0}
     return node in results or any(r.product == 0 for r in node.refinements)
 
 
