@@ -66,6 +66,7 @@ STEPS: dict[str, str] = {
     "adaptive_trace_model": "stpipe.steps.stage2.adaptive_trace_model:AdaptiveTraceModelStep",
     "pixel_replace": "stpipe.steps.stage2.pixel_replace:PixelReplaceStep",
     "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",
+    "assign_mtwcs": "stpipe.steps.stage3.assign_mtwcs:AssignMTWcsStep",
     "tweakreg": "stpipe.steps.stage3.tweakreg.step:TweakRegStep",
     "skymatch": "stpipe.steps.stage3.skymatch:SkyMatchStep",
     "outlier_detection": "stpipe.steps.stage3.outlier_detection.step:OutlierDetectionStep",

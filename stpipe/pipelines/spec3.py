@@ -8,11 +8,12 @@ from stpipe.core.pipeline import LibraryPipeline
 from stpipe.core.products import Parts, header_of
 from stpipe.core.step import Products
 from stpipe.errors import InputError, StpipeError
-from stpipe.science.exposure_types import NIRSPEC_SLITS, SLIT
+from stpipe.science.exposure_types import NIRSPEC_SLITS, SLIT, is_moving_target
 from stpipe.steps.stage2.adaptive_trace_model import AdaptiveTraceModelStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+from stpipe.steps.stage3.assign_mtwcs import AssignMTWcsStep
 from stpipe.steps.stage3.combine_1d import Combine1dStep
 from stpipe.steps.stage3.exp_to_source import ExpToSourceStep
 from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
@@ -36,13 +37,15 @@ class Spec3Pipeline(LibraryPipeline):
     the slit is rectified from all exposures, and its spectrum extracted. A source that fails is named,
     and the others are made. Without rectification the spectra of exposures are combined instead.
 
-    Products are named as the association says: `{source_id}` and `{slit_name}` in the name of its
-    product are where the number of a source and its slits go.
+    Coordinates follow a target that moves. Products are named as the association says:
+    `{source_id}` and `{slit_name}` in the name of its product are where the number of a source and its
+    slits go.
     """
 
     alias = "calwebb_spec3"
     member_types = ("science",)
     step_defs = {
+        "assign_mtwcs": AssignMTWcsStep,
         "exp_to_source": ExpToSourceStep,
         "outlier_detection": OutlierDetectionStep,
         "adaptive_trace_model": AdaptiveTraceModelStep,
@@ -60,6 +63,8 @@ class Spec3Pipeline(LibraryPipeline):
                 f"{self.name}: exposures of type {kind} are not supported, allowed: "
                 f"{', '.join(sorted(SUPPORTED))}."
             )
+        if is_moving_target(header_of(library)):
+            library = self.assign_mtwcs(library)
         if kind in SLIT:
             cleaned = self.outlier_detection(library)
             complete = self.each(self.pixel_replace, self.each(self.adaptive_trace_model, cleaned))

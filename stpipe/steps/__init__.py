@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.srctype import SourceTypeStep
     from stpipe.steps.stage2.straylight import StraylightStep
     from stpipe.steps.stage2.wavecorr import WavecorrStep
+    from stpipe.steps.stage3.assign_mtwcs import AssignMTWcsStep
     from stpipe.steps.stage3.combine_1d import Combine1dStep
     from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaptiveTraceModelStep",
+    "AssignMTWcsStep",
     "AssignWcsStep",
     "BackgroundStep",
     "BadpixSelfcalStep",
