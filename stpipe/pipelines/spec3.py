@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import LibraryPipeline
-from stpipe.core.products import Parts, header_of
+from stpipe.core.products import Parts, Placeholder, header_of
 from stpipe.core.step import Products
 from stpipe.errors import InputError, StpipeError
-from stpipe.science.exposure_types import NIRSPEC_SLITS, SLICES, SLIT
+from stpipe.science.exposure_types import NIRSPEC_SLITS, SLICES, SLIT, is_moving_target
 from stpipe.steps.stage2.adaptive_trace_model import AdaptiveTraceModelStep
 from stpipe.steps.stage2.cube_build.step import CubeBuildStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.pixel_replace import PixelReplaceStep
 from stpipe.steps.stage2.resample_spec import ResampleSpecStep
+from stpipe.steps.stage3.assign_mtwcs import AssignMTWcsStep
 from stpipe.steps.stage3.combine_1d import Combine1dStep
 from stpipe.steps.stage3.exp_to_source import ExpToSourceStep
 from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
@@ -40,13 +41,15 @@ class Spec3Pipeline(LibraryPipeline):
     that fails is named, and the others are made. Without rectification the spectra of exposures are
     combined instead. Of slices a cube is built for each band, and its spectrum extracted.
 
-    Products are named as the association says: `{source_id}` and `{slit_name}` in the name of its
-    product are where the number of a source and its slits go.
+    Coordinates follow a target that moves. Products are named as the association says:
+    `{source_id}` and `{slit_name}` in the name of its product are where the number of a source and its
+    slits go.
     """
 
     alias = "calwebb_spec3"
     member_types = ("science",)
     step_defs = {
+        "assign_mtwcs": AssignMTWcsStep,
         "exp_to_source": ExpToSourceStep,
         "outlier_detection": OutlierDetectionStep,
         "adaptive_trace_model": AdaptiveTraceModelStep,
@@ -66,6 +69,8 @@ class Spec3Pipeline(LibraryPipeline):
                 f"{self.name}: exposures of type {kind} are not supported, allowed: "
                 f"{', '.join(sorted(SUPPORTED))}."
             )
+        if is_moving_target(header_of(library)):
+            library = self.assign_mtwcs(library)
         if kind in SLIT:
             cleaned = self.outlier_detection(library)
             complete = self.each(self.pixel_replace, self.each(self.adaptive_trace_model, cleaned))
@@ -109,7 +114,7 @@ class Spec3Pipeline(LibraryPipeline):
         return Products(NAMES, [_parts(made, column) for column in columns])
 
     def _of_source(self, source: Any) -> tuple[Any, ...]:
-        cleaned = self.outlier_detection(source)
+        cleaned = _only(self.outlier_detection(source))
         complete = self.pixel_replace(self.adaptive_trace_model(cleaned))
         return self._spectra(cleaned, complete)
 
@@ -121,6 +126,12 @@ class Spec3Pipeline(LibraryPipeline):
             return cleaned, None, spectra, self.combine_1d(spectra)
         rectified = self.resample_spec(complete)
         return cleaned, rectified, self.extract_1d(rectified), None
+
+
+def _only(product: Any) -> Any:
+    """The product for a source of a step that makes one for each exposure of others."""
+    several = isinstance(product, Placeholder) and product.length
+    return next(iter(product)) if several else product
 
 
 def _parts(labels: Any, column: Sequence[Any]) -> Parts:

@@ -19,6 +19,7 @@ __all__ = [
     "SLITLESS",
     "WFSS",
     "has_integrations",
+    "is_moving_target",
     "is_time_series",
     "refuse_moving_target",
     "supported_type",
@@ -105,8 +106,23 @@ def has_integrations(model_type: str, meta: FlatMetadata) -> bool:
     return model_type in ("CubeModel", "TSOMultiSpecModel")
 
 
+def is_moving_target(meta: FlatMetadata) -> bool:
+    """Whether the target moves on the sky (TARGTYPE is MOVING).
+
+    Parameters
+    ----------
+    meta : mapping
+        Metadata by dotted name.
+
+    Returns
+    -------
+    bool
+    """
+    return str(meta.get("meta.target.type")).upper() == "MOVING"
+
+
 def refuse_moving_target(step: str, meta: FlatMetadata) -> None:
-    """Refuse to combine exposures of a target that moves on the sky: each shows it elsewhere.
+    """Refuse to align exposures of a target that moves on the sky by stars: each shows it elsewhere.
 
     Parameters
     ----------
@@ -120,8 +136,8 @@ def refuse_moving_target(step: str, meta: FlatMetadata) -> None:
     InputError
         When TARGTYPE says that the target moves.
     """
-    if str(meta.get("meta.target.type")).upper() == "MOVING":
+    if is_moving_target(meta):
         raise InputError(
-            f"{step}: the target moves (TARGTYPE = MOVING). Exposures of moving targets cannot be "
-            "combined yet: their coordinates would have to follow the target."
+            f"{step}: the target moves (TARGTYPE = MOVING), and exposures cannot be aligned by stars. "
+            "Run assign_mtwcs instead."
         )

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.straylight import StraylightStep
     from stpipe.steps.stage2.targ_centroid import TargCentroidStep
     from stpipe.steps.stage2.wavecorr import WavecorrStep
+    from stpipe.steps.stage3.assign_mtwcs import AssignMTWcsStep
     from stpipe.steps.stage3.combine_1d import Combine1dStep
     from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaptiveTraceModelStep",
+    "AssignMTWcsStep",
     "AssignWcsStep",
     "BackgroundStep",
     "BadpixSelfcalStep",

@@ -140,10 +140,8 @@ def source(
         single = "nrca1" in exposure.name or "CubeModel" not in step.input_models
         model = "ImageModel" if single else "CubeModel"
         made = once(f"{spectra.name}_{model}", partial(write_spectral_products, spectra, model))
-        if step is Combine1dStep:
-            return made / "x1d.fits"
-        extracted = step in (Extract1dStep, ResampleSpecStep)
-        return made / ("cal.fits" if extracted else "rate.fits")
+        kinds = {Extract1dStep: "cal", ResampleSpecStep: "cal", Combine1dStep: "x1d"}
+        return made / f"{kinds.get(step, 'rate')}.fits"
     if step.input_models == ("GuiderRawModel",):
         with models.open(exposure) as raw:
             guiding = models.GuiderRawModel(raw)

@@ -15,7 +15,7 @@ from stpipe import models
 from stpipe.science.wcs.lrs import world_frame
 from stpipe.science.wcs.nirspec import frames
 
-__all__ = ["DITHERS", "HITS", "association", "exposures", "images", "write"]
+__all__ = ["DITHERS", "HITS", "association", "carried", "exposures", "images", "write"]
 
 DITHERS = (0.0, 0.11, -0.08)  # of each exposure, in heights of the slit
 SKY_HEIGHT = 5e-4  # degrees of the height of a slit
@@ -84,6 +84,14 @@ def moved(wcs: WCS, dither: float) -> WCS:
             (world_frame(), None),
         ]
     )
+    made.bounding_box = tuple((-0.5, size - 0.5) for size in (60, 27))
+    return made
+
+
+def carried(wcs: WCS, way: float) -> WCS:
+    """The same coordinates after the telescope has moved, by degrees of both coordinates."""
+    (first, into), (slit, out), (world, _) = [(s.frame, s.transform) for s in wcs.pipeline]
+    made = WCS([(first, into), (slit, out | Shift(way) & Shift(way) & Identity(1)), (world, None)])
     made.bounding_box = tuple((-0.5, size - 0.5) for size in (60, 27))
     return made
 

@@ -17,6 +17,7 @@ from stpipe import models
 from stpipe.models import dqflags
 from stpipe.pipelines.spec2 import Spec2Pipeline
 from stpipe.pipelines.spec3 import Spec3Pipeline
+from stpipe.steps.stage3.assign_mtwcs import AssignMTWcsStep
 from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
 
 Peer = Callable[..., Path]
@@ -219,3 +220,25 @@ def test_the_slit_of_the_prism(peer_step: Peer, tmp_path: Path) -> None:
         same_spectra(expected, found)
     for path in paths:
         peer_step("read", path)
+
+
+def test_coordinates_that_follow_a_target(peer_step: Peer, tmp_path: Path) -> None:
+    """The same places of pixels, and the same mean place."""
+    made = dithered_slits.exposures()
+    for number, exposure in enumerate(made):
+        exposure.meta.target.type = "MOVING"
+        for slit in exposure.slits:
+            slit.meta.wcsinfo.mt_ra, slit.meta.wcsinfo.mt_dec = (
+                80 + 0.01 * number,
+                -5 - 0.02 * number,
+            )
+    asn = dithered_slits.write(tmp_path, made)
+    theirs = peer_step("jwst.assign_mtwcs:AssignMTWcsStep", asn)
+    ours = AssignMTWcsStep().run(asn)
+
+    for number, member in enumerate(ours):
+        with models.open(theirs / f"{number:03d}.fits") as expected:
+            for one, other in zip(expected.slits, member.slits, strict=True):
+                np.testing.assert_allclose(one.meta.wcs(30, 12), other.meta.wcs(30, 12), rtol=1e-13)
+                assert pytest.approx(one.meta.wcsinfo.mt_avra) == other.meta.wcsinfo.mt_avra
+                assert one.meta.wcs.available_frames == other.meta.wcs.available_frames

@@ -68,3 +68,22 @@ def test_a_strange_extension_is_refused_with_the_allowed_ones() -> None:
     """The format follows from the extension, so it must be one that we write."""
     with pytest.raises(ParameterError, match=r"\.fits\.gz, \.fits, \.asdf"):
         naming.output_path("x_uncal.fits", "rate", output_file="x.txt")
+
+
+@pytest.mark.parametrize(
+    ("root", "label", "expected"),
+    [
+        ("jw01_rate", "s1", "jw01_rate_s1"),
+        ("jw01_s1", "s1", "jw01_s1"),
+        ("jw01_s000000001_nirspec-s200a1", "s000000001-s200a1", "jw01_s000000001_nirspec-s200a1"),
+        ("jw01_{source_id}_nirspec", "s000000001", "jw01_s000000001_nirspec"),
+        ("jw01_{source_id}_x-{slit_name}-all", "s1-s200a1", "jw01_s1_x-s200a1-all"),
+        ("jw01_{source_id}_x", "s1-s200a1", "jw01_s1_x"),
+        ("jw01_x-{slit_name}", "s1-s200a1", "jw01_x-s200a1_s1"),
+        ("jw01_{source_id}_x-{slit_name}-all", "", "jw01_x-all"),
+        ("jw01_x", "", "jw01_x"),
+    ],
+)
+def test_names_of_parts(root: str, label: str, expected: str) -> None:
+    """The label is at the end, or where the association says; once."""
+    assert expected == naming.of_part(root, label)

@@ -140,7 +140,8 @@ def _copied(node: Any, copies: dict[int, Any]) -> Any:
     if isinstance(node, str) or not isinstance(node, (dict, list)):
         return node if isinstance(node, (*_PLAIN, Tagged)) else copy.deepcopy(node, copies)
     if id(node) not in copies:
-        copies[id(node)] = made = copy.copy(node)  # with its tag and its block
+        made: Any = copy.copy(node)  # with its tag and its block
+        copies[id(node)] = made
         if isinstance(node, dict):
             made.update((name, _copied(child, copies)) for name, child in node.items())
         else:

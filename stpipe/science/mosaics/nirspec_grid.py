@@ -127,7 +127,7 @@ def _source(image: SlitImage) -> tuple[float, float]:
     values = light[lit]
     weights = np.ma.filled(sigma_clip(values, sigma=OUTLIERS), 0.0) if values.size else values
     middle = np.average(place[lit], weights=weights) if np.any(weights) else np.nanmean(place)
-    to_sky = image.wcs.get_transform("slit_frame", "world")
+    to_sky = image.wcs.get_transform("slit_frame", image.wcs.output_frame.name)
     ra, dec, _ = to_sky(0, float(middle), float(np.nanmean(wave)))
     return float(ra), float(dec)
 
@@ -181,7 +181,7 @@ def _rectified(line: Line, plane: Model, waves: Doubles, wcs: WCS) -> WCS:
     to_world = both | (x & y | plane) & to_wave
     rows = np.arange(line.size, dtype=np.float64)
     middle = to_world(np.full(line.size, waves.size // 2), rows)
-    to_slit = wcs.get_transform("world", "slit_frame")(*middle)[1]
+    to_slit = wcs.get_transform(wcs.output_frame.name, "slit_frame")(*middle)[1]
     in_slit = Tabular1D(rows, to_slit, bounds_error=False, fill_value=None)
     to_pixels = Mapping((2, 1), n_inputs=3) | to_wave.inverse & in_slit.inverse
     into_slit = Mapping((0, 1, 0)) | Const1D(0) & in_slit & to_wave

@@ -10,14 +10,15 @@ import numpy as np
 
 from stpipe.core.library_step import LibraryStep
 from stpipe.core.step import Output
-from stpipe.errors import ParameterError, Skip
+from stpipe.errors import InputError, ParameterError, Skip
 from stpipe.models import dqflags
-from stpipe.science.exposure_types import NIRSPEC_SLITS, SLICES, SLIT, refuse_moving_target
+from stpipe.science.exposure_types import NIRSPEC_SLITS, SLICES, SLIT, is_moving_target
 from stpipe.science.invalid_pixels import assign, values_of
 from stpipe.science.mosaics.drizzle import Drizzling, Exposure, Mosaic, Window, exposure_of, weights
 from stpipe.science.mosaics.sky_grid import GridOptions, common_grid
 from stpipe.science.mosaics.slit_members import slit_grid_of_members
 from stpipe.science.spectra.sources import exposures_of
+from stpipe.science.wcs.moving_target import FRAME
 from stpipe.steps.stage3.outlier_detection.comparison import Limits, blot, outliers
 from stpipe.steps.stage3.outlier_detection.median import Layer, median_of, stored
 from stpipe.steps.stage3.outlier_detection.slices import SliceLimits, outliers_of_slices
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from stpipe.models import DataModel, ModelLibrary, MultiExposureModel
     from stpipe.models.protocols import FlatMetadata
-    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Floats
     from stpipe.science.mosaics.sky_grid import Grid
 
@@ -99,12 +99,6 @@ class OutlierDetectionStep(LibraryStep):
         many = model_type != SOURCE
         return (Output("members", model_type, vars(self).get("suffix") or self.suffix, many=many),)
 
-    def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
-        """Refuse what cannot be combined, also while planning."""
-        del selected
-        refuse_moving_target(self.qualified_name, meta)
-        return ""
-
     def process(
         self, exposures: ModelLibrary | MultiExposureModel
     ) -> ModelLibrary | MultiExposureModel:
@@ -125,6 +119,7 @@ class OutlierDetectionStep(LibraryStep):
         # One cannot be an outlier of itself.
         if (len(library) if kind in SLICES else len(groups)) < FEWEST:
             raise Skip("there is only one exposure, nothing to compare it with")
+        self._refuse_misaligned(library, groups[0][0])
         total = 0
         for numbers, places in self._found(library, groups, kind):
             for number in numbers:
@@ -132,6 +127,18 @@ class OutlierDetectionStep(LibraryStep):
                 total += places.size
         self.log.info("%d outliers in %d exposures", total, len(groups))
         return library
+
+    def _refuse_misaligned(self, library: ModelLibrary, number: int) -> None:
+        """Refuse exposures of a target that moves, whose coordinates do not follow it."""
+        if not is_moving_target(library.metadata(number).to_flat_dict()):
+            return
+        with library[number] as member:
+            wcs = member.meta.wcs
+            if wcs is not None and wcs.output_frame.name != FRAME:
+                raise InputError(
+                    f"{self.qualified_name}: the target moves (TARGTYPE = MOVING), and coordinates of "
+                    f"{library.path(number)} do not follow it. Run assign_mtwcs first."
+                )
 
     def _found(
         self, library: ModelLibrary, groups: Sequence[Sequence[int]], kind: str
