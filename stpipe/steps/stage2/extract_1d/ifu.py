@@ -132,6 +132,8 @@ def extract_cube(
         )
     else:
         sums = joined([sums_of_all(planes, rules.bkg_sigma_clip) for _, planes in parts])
+    if empty := int(np.count_nonzero(~sums.seen)):
+        rules.log.warning("Nothing was seen in the aperture in %d of %d planes", empty, len(waves))
     place = cube_places.on_sky(wcs, shape, *centre)
     return CubeExtraction(kind, waves, sums, centre, place, width, radius)
 
@@ -153,15 +155,20 @@ def _planes(cube: IFUCubeModel, span: slice) -> Iterator[tuple[slice, Planes]]:
     count, voxels = span.stop - span.start, cube.shape[1] * cube.shape[2]
     for part in blocks(count, voxels):
         of_cube = slice(span.start + part.start, min(span.start + part.stop, span.stop))
-        yield (
-            part,
-            Planes.of(*(_read(cube, name, of_cube) for name in ("data", "err", "weightmap"))),
-        )
+        data, err = (_read(cube, name, of_cube) for name in ("data", "err"))
+        yield part, Planes.of(data, err, _weight(cube, of_cube))
 
 
 def _read(cube: IFUCubeModel, name: str, planes: slice) -> Floats:
     every = slice(None)
     return np.asarray(cube.read(name, (planes, every, every)))
+
+
+def _weight(cube: IFUCubeModel, planes: slice) -> Floats:
+    """How often voxels were seen; without such an array all that have a value count once."""
+    if cube.has("weightmap"):
+        return _read(cube, "weightmap", planes)
+    return np.ones(_read(cube, "data", planes).shape, np.float32)
 
 
 # --- where the source is -----------------------------------------------------------------------------
@@ -212,8 +219,8 @@ def _star(cube: IFUCubeModel) -> tuple[float, float] | None:
     seen = cube_places.plane_wavelengths(cube.meta.wcs, cube.shape) < LONGEST
     if not seen.any():
         return None
-    data, weight = (np.asarray(getattr(cube, name))[seen] for name in ("data", "weightmap"))
-    return cube_places.brightest_star(data, weight)
+    data, weight = np.asarray(cube.data), _weight(cube, slice(None))
+    return cube_places.brightest_star(data[seen], weight[seen])
 
 
 # --- the apertures -----------------------------------------------------------------------------------

@@ -195,6 +195,8 @@ class Extract1dStep(Step):
 
     def side_outputs(self, meta: FlatMetadata) -> tuple[Output, ...]:
         """Images like the exposure: of slits, one spectrum, or integrations, which share a profile."""
+        if _kind(meta) in SLICES:  # cubes are not images
+            return ()
         asked = super().side_outputs(meta)
         if _kind(meta) in MANY:
             return tuple(replace(output, model="MultiSlitModel") for output in asked)

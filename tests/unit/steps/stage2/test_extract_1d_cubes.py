@@ -110,13 +110,27 @@ def test_outliers_do_not_count_in_the_background(tmp_path: Path) -> None:
     assert (wide < clean - 5e-5).all()
 
 
-def test_what_was_not_seen_does_not_count(tmp_path: Path) -> None:
+def test_without_weights_all_values_count(tmp_path: Path) -> None:
+    """Once each; profiles and scenes of cubes are not asked for."""
+    cube = cubes.cube()
+    other = models.IFUCubeModel(cube.data)
+    other.update(cube)
+    other.err, other.meta.wcs = cube.err, cube.meta.wcs
+    given = {"ifu_autocen": True, "center_xy": None, "save_profile": True}
+    one, two = (extracted(each, tmp_path, **given) for each in (cube, other))
+    np.testing.assert_allclose(one.spec_table["FLUX"], two.spec_table["FLUX"], rtol=1e-12)
+    assert one.extraction_x == two.extraction_x
+
+
+def test_what_was_not_seen_does_not_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A plane without weight in the circle is DO_NOT_USE; values that are not finite are not seen."""
     cube = cubes.cube()
     cube.weightmap[3] = 0
     cube.data[5, 12, 17] = np.nan  # wholly within the circle
-    table = extracted(cube, tmp_path).spec_table
+    with caplog.at_level(logging.WARNING):
+        table = extracted(cube, tmp_path).spec_table
 
+    assert "Nothing was seen in the aperture in 1 of 24 planes" in caplog.text
     assert [3] == np.flatnonzero(table["DQ"]).tolist()
     assert 0 == table["FLUX"][3]
     assert table["NPIXELS"][3] == pytest.approx(table["NPIXELS"][2], rel=0.02)
