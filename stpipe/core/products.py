@@ -72,6 +72,11 @@ class Placeholder:
 
     model: str
 
+    @property
+    def length(self) -> int:
+        """How many models it stands for, if it is a list of them; -1 if only pixels decide, else 0."""
+        return 0
+
     def flat_meta(self) -> dict[str, Any]:
         """The metadata that the model has as far as they are known, by dotted name."""
         raise NotImplementedError

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stpipe import naming
-from stpipe.core.products import Output, Parts, Placeholder, listed, model_name
+from stpipe.core.products import Output, Parts, Placeholder, header_of, listed, model_name
 from stpipe.errors import InputError, ParameterError
-from stpipe.models import ModelLibrary, open_metadata
+from stpipe.models import DataModel, ModelLibrary, open_metadata
 from stpipe.models.history import part_of, steps_in, suffixes, suffixes_in
 from stpipe.models.user_models import extension_of
 from stpipe.system import folders
@@ -89,11 +89,19 @@ def _save(
     """Write a product, or each of its parts or members."""
     if isinstance(product, ModelLibrary):
         return save_members(step, product, suffix)
+    if isinstance(product, DataModel) and step.output_file and _is_many(step, product):
+        product = Parts(("",), (product,))
     if not isinstance(product, Parts):
         return [_write(step, product, place(suffix, product))]
     if step.output_file is not None:
         return _save_folder(step, product, suffix)
     return [_write(step, part, place(suffix, part)) for part in product]
+
+
+def _is_many(step: ConfiguredStep, product: DataModel) -> bool:
+    """Whether a rule expects a folder, of a step that makes one product for each exposure of others."""
+    declared = step.products(model_name(product), header_of(product))
+    return declared[0].many and not naming.split(str(step.output_file)).extension
 
 
 def _save_folder(step: ConfiguredStep, parts: Parts, suffix: str) -> list[Path]:

@@ -257,8 +257,6 @@ class ModelPlaceholder(Placeholder):
         self.root = root
         self.skipped = skipped
 
-    length = 0  # it is not a list
-
     @property
     def places(self) -> tuple[Place, ...]:
         """Where the product is made."""

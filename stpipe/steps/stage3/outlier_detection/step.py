@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
     from stpipe.models import DataModel, ModelLibrary, MultiExposureModel
     from stpipe.models.protocols import FlatMetadata
+    from stpipe.references.selection import Reference
     from stpipe.science.arrays import Booleans, Floats
     from stpipe.science.mosaics.sky_grid import Grid
 
 __all__ = ["OutlierDetectionStep"]
 
 IMAGES = ("ImageModel", "IFUImageModel")
-SOURCE = "MultiExposureModel"
 FEWEST = 2  # exposures that can be compared
 
 
@@ -63,6 +63,7 @@ class OutlierDetectionStep(LibraryStep):
     status = "outlier_detection"
     input_models = (*IMAGES, "MultiExposureModel")
     member_types = ("science",)
+    outputs = (Output("members", "", "crf", many=True),)
     uses = ("meta.exposure.exposure_time", "meta.exposure.measurement_time")
     spec = """
         weight_type = option(ivm, exptime, default=ivm)  # Weights: 1/VAR_RNOISE, or time
@@ -94,10 +95,14 @@ class OutlierDetectionStep(LibraryStep):
     ifu_second_check: bool
 
     def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
-        """The exposures again, in one file if they are of one source."""
-        del meta
-        many = model_type != SOURCE
-        return (Output("members", model_type, vars(self).get("suffix") or self.suffix, many=many),)
+        """The exposures again, as they are."""
+        (members,) = super().products(model_type, meta)
+        return (replace(members, model=model_type),)
+
+    def parts(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> list[str]:
+        """The exposures of one source are one product, which needs no label."""
+        del meta, selected
+        return [""]
 
     def process(
         self, exposures: ModelLibrary | MultiExposureModel
