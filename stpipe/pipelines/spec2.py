@@ -15,6 +15,7 @@ from stpipe.steps.stage2.assign_wcs.step import AssignWcsStep
 from stpipe.steps.stage2.badpix_selfcal import BadpixSelfcalStep
 from stpipe.steps.stage2.barshadow import BarShadowStep
 from stpipe.steps.stage2.bkg_subtract import BackgroundStep
+from stpipe.steps.stage2.cube_build.step import CubeBuildStep
 from stpipe.steps.stage2.extract_1d.step import Extract1dStep
 from stpipe.steps.stage2.extract_2d.step import Extract2dStep
 from stpipe.steps.stage2.flat_field.step import FlatFieldStep
@@ -43,9 +44,9 @@ class Spec2Pipeline(Pipeline):
     """From count rates to calibrated spectra: coordinates, source type, response, flux, extraction.
 
     Slits and shutters of NIRSpec and the slit of MIRI's prism, whose spectra are rectified before they
-    are extracted; their integrations; the prism without slit; the slices of NIRSpec and MIRI, which are
-    calibrated; and slitless spectra of NIRISS, which need the catalogue of a direct image:
-    `--steps.extract_2d.source_catalog=PATH`.
+    are extracted; their integrations; the prism without slit; the slices of NIRSpec and MIRI, of which
+    a cube is made, of MIRI for each channel; and slitless spectra of NIRISS, which need the catalogue
+    of a direct image: `--steps.extract_2d.source_catalog=PATH`.
     """
 
     alias = "calwebb_spec2"
@@ -68,6 +69,7 @@ class Spec2Pipeline(Pipeline):
         "adaptive_trace_model": AdaptiveTraceModelStep,
         "pixel_replace": PixelReplaceStep,
         "resample_spec": ResampleSpecStep,
+        "cube_build": CubeBuildStep,
         "extract_1d": Extract1dStep,
     }
 
@@ -100,7 +102,9 @@ class Spec2Pipeline(Pipeline):
             exposure = self.pathloss(self.flat_field(exposure))
         calibrated = self.photom(exposure)
         if kind in SLICES:
-            return Products(("calibrated", "rectified", "spectra"), (calibrated, None, None))
+            cubes = self.cube_build([calibrated])
+            made = cubes if model_name(cubes) == "IFUCubeModel" else None
+            return Products(("calibrated", "rectified", "spectra"), (calibrated, made, None))
         has_slit = kind in SLIT and model_name(calibrated) == "ImageModel"
         return self._extract(calibrated, rectify=has_slit)
 
