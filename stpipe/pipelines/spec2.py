@@ -53,9 +53,9 @@ class Spec2Pipeline(Pipeline):
     """From count rates to calibrated spectra: coordinates, source type, response, flux, extraction.
 
     Slits and shutters of NIRSpec and the slit of MIRI's prism, whose spectra are rectified before they
-    are extracted; their integrations; the prism without slit; the slices of NIRSpec and MIRI, which are
-    calibrated; and slitless spectra of NIRISS, which need the catalogue of a direct image:
-    `--steps.extract_2d.source_catalog=PATH`.
+    are extracted; their integrations; the prism without slit; the slices of NIRSpec and MIRI, of which
+    a cube is made, of MIRI for each channel; and slitless spectra of NIRISS, which need the catalogue
+    of a direct image: `--steps.extract_2d.source_catalog=PATH`.
     """
 
     alias = "calwebb_spec2"

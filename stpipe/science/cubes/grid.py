@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stpipe.science.arrays import Doubles
     from stpipe.science.cubes.sampling import Sampling
 
-__all__ = ["CubeGrid", "Placement", "corners_of_region", "sky_grid"]
+__all__ = ["CubeGrid", "Placement", "corners_of_region", "joined", "planes_of", "sky_grid"]
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ class CubeGrid:
 
 def planes_of(sampling: Sampling) -> tuple[Doubles, Doubles]:
     """Middles and depths of planes, um."""
+    z: Doubles
     if sampling.waves is None:
         count = ceil((sampling.high - sampling.low) / sampling.step)
-        z = sampling.low + sampling.step / 2 + np.arange(count) * sampling.step
+        z = sampling.low + sampling.step / 2 + np.arange(count, dtype=np.float64) * sampling.step
     else:
         z = sampling.waves
     depths = np.diff(z)
@@ -99,22 +100,17 @@ def sky_grid(
     ra, dec = unwrapped(corners[0]), corners[1]
     middle = ((ra.min() + ra.max()) / 2 % 360, (dec.min() + dec.max()) / 2)
     given = (placement.ra, placement.dec)
-    centre = (own if own is not None else found for own, found in zip(given, middle, strict=True))
-    plane = TangentPlane(*map(float, centre), placement.angle)
-    axes = []
+    centre = [own if own is not None else found for own, found in zip(given, middle, strict=True)]
+    plane = TangentPlane(float(centre[0]), float(centre[1]), placement.angle)
+    axes: list[Doubles] = []
     sizes = (placement.columns, placement.rows)
     for places, size in zip(plane.place(ra, dec), sizes, strict=True):
         half = (
             ceil(float(np.abs(places).max()) / sampling.spaxel) + 1 if size is None else size // 2
         )
-        axes.append(np.arange(-half, half + 1) * sampling.spaxel)
+        axes.append(np.arange(-half, half + 1.0) * sampling.spaxel)
     z, dz = planes_of(sampling)
     return CubeGrid(plane, axes[0], axes[1], z, dz, (sampling.spaxel,) * 2, sampling.step)
-
-
-def turned(placement: Placement, angle: float) -> Placement:
-    """The placement with its axes turned by an angle, degrees."""
-    return replace(placement, angle=angle)
 
 
 def corners_of_region(region: str) -> tuple[Doubles, Doubles]:

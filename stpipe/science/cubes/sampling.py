@@ -127,8 +127,8 @@ def _common(steps: list[float], bands: Sequence[Band]) -> float:
     if len(set(steps)) > 1:
         raise ParameterError(
             f"the bands {', '.join('-'.join(band) for band in bands)} have different steps of "
-            f"wavelength ({', '.join(f'{step:g}' for step in steps)} um). Give linear_wave=False, a step "
-            "(scalew), or output_type=band."
+            f"wavelength ({', '.join(f'{step:g}' for step in steps)} um). Give linear_wave=False, a "
+            "step (scalew), or output_type=band."
         )
     return steps[0]
 
@@ -142,7 +142,9 @@ def _reach(rows: Sequence[Any], finest: int, wanted: Wanted, exposures: int) -> 
     shape = {name: _least(rows, name, wanted) for name in WEIGHTS[wanted.weighting]}
     if wanted.power and "power" in shape:
         shape["power"] = wanted.power
-    return Reach(*map(np.atleast_1d, (radius, depth)), tuple(map(np.atleast_1d, shape.values())))
+    return Reach(
+        np.array([radius]), np.array([depth]), tuple(np.array([each]) for each in shape.values())
+    )
 
 
 def _least(rows: Sequence[Any], name: str, wanted: Wanted) -> float:
@@ -179,10 +181,10 @@ def _by_table(
         )
     reach = None
     if wanted.weighting != "drizzle":
-        columns = [used[n].astype(np.float64) for n in ("roispatial", "roispectral")]
-        columns[0] *= FURTHER if exposures < FEW else 1
+        radius, depth = (used[n].astype(np.float64) for n in ("roispatial", "roispectral"))
+        radius *= FURTHER if exposures < FEW else 1
         shape = tuple(used[n].astype(np.float64) for n in WEIGHTS[wanted.weighting])
-        reach = Reach(*columns, shape)
+        reach = Reach(radius, depth, shape)
     _check_finite(reference, bands, (spaxel, low, high))
     return Sampling(spaxel, 0.0, waves[first : last + 1], low, high, reach)
 
@@ -205,8 +207,8 @@ def _row(reference: CutReference, name: str, band: Band) -> Any:
             return row
     known = ", ".join("-".join(_text(row[key]) for key in keys) for row in table)
     raise ReferenceMissing(
-        f"{reference.meta.filename}: {name} lacks the band {'-'.join(band)}; it has: {known or 'none'}. "
-        "Give another reference with override_cubepar."
+        f"{reference.meta.filename}: {name} lacks the band {'-'.join(band)}; it has: {known or 'none'}"
+        ". Give another reference with override_cubepar."
     )
 
 

@@ -117,6 +117,8 @@ class SliceField:
     shape : (int, int)
     angle : float, degrees
         Of an axis across the slices, from north to east.
+    cut : (pixels,) int
+        Pixels, in their order in memory, at the ends of slices that see the sky in part only.
     """
 
     slices: dict[int, Slice]
@@ -124,6 +126,7 @@ class SliceField:
     runs: tuple[npt.NDArray[np.int64], Labels]
     shape: tuple[int, int]
     angle: float
+    cut: Indices
 
     def labels(self) -> Labels:
         """(rows, columns) int32: the slice that a pixel sees."""
@@ -146,7 +149,7 @@ class SliceField:
 # --- from a gwcs ----------------------------------------------------------------------------------
 
 
-def field_of(exposure: IFUImageModel, channel: int = 0, *, corners: bool = True) -> SliceField:
+def field_of(exposure: IFUImageModel, channel: int = 0) -> SliceField:
     """The slices of an exposure, told by its gwcs.
 
     Parameters
@@ -154,8 +157,6 @@ def field_of(exposure: IFUImageModel, channel: int = 0, *, corners: bool = True)
     exposure : IFUImageModel
     channel : int
         Of MIRI, whose slices are wanted; 0 for NIRSpec.
-    corners : bool
-        Leave out pixels that see the sky with a part of theirs only, at the ends of slices.
 
     Returns
     -------
@@ -169,11 +170,14 @@ def field_of(exposure: IFUImageModel, channel: int = 0, *, corners: bool = True)
     unit = _unit_of(exposure)
     labels = unit.labels(exposure.shape[-2:])
     labels[labels // CHANNEL != channel] = 0
-    traces = {}
+    traces, cut = {}, [np.zeros(0, dtype=np.intp)]
     for number, pixels in by_slice(labels).items():
         if number in unit.transforms:
-            traces[number], lost = _traced(unit, number, pixels, labels if corners else None)
-            labels[lost] = 0
+            traces[number], lost = _traced(unit, number, pixels, labels)
+            if unit.rows:
+                cut.append(np.ravel_multi_index(lost, labels.shape))
+            else:
+                labels[lost] = 0
     if not traces:
         raise InputError(
             f"{_name(exposure)}: no pixel sees a slice of channel {channel}. Run assign_wcs."
@@ -182,7 +186,8 @@ def field_of(exposure: IFUImageModel, channel: int = 0, *, corners: bool = True)
     flat = labels.ravel()
     starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
     runs = (starts, flat[starts])
-    return SliceField(slices, unit.rows, runs, labels.shape, _angle(unit, list(slices.values())))
+    angle = _angle(unit, list(slices.values()))
+    return SliceField(slices, unit.rows, runs, labels.shape, angle, np.concatenate(cut))
 
 
 def by_slice(labels: Labels) -> dict[int, Pixels]:
@@ -221,7 +226,8 @@ class _Unit:
 
     @cached_property
     def transforms(self) -> Mapping[int, Model]:
-        return self.selector.selector
+        found: Mapping[int, Model] = self.selector.selector
+        return found
 
     @cached_property
     def before(self) -> Any:
@@ -276,7 +282,8 @@ def _unit_of(exposure: IFUImageModel) -> _Unit:
         if frame in frames:
             return _Unit(wcs, frame, rows)
     raise InputError(
-        f"{_name(exposure)}: it has no gwcs of slices, with a frame alpha_beta or slicer. Run assign_wcs."
+        f"{_name(exposure)}: it has no gwcs of slices, with a frame alpha_beta or slicer. Run "
+        "assign_wcs."
     )
 
 
@@ -296,16 +303,13 @@ class _Traced:
     limits: tuple[Interval, Interval]
 
 
-def _traced(
-    unit: _Unit, number: int, pixels: Pixels, labels: Labels | None
-) -> tuple[_Traced, Pixels]:
+def _traced(unit: _Unit, number: int, pixels: Pixels, labels: Labels) -> tuple[_Traced, Pixels]:
     """Fit what the gwcs says of a slice; and the pixels whose way to the sky is not known."""
     rows, columns = pixels
     spectral, spatial = (columns, rows) if unit.rows else (rows, columns)
     trace = _trace(spectral, spatial)
     away = spatial - trace(spectral)
     limits = (_around(spectral), _around(away))
-    beyond = _beyond(number, pixels, labels) if unit.rows and labels is not None else None
     tested = np.random.default_rng(0).integers(0, spectral.size, TESTS)
     for size in SIZES if unit.rows else SIZES[1:]:
         chosen = np.isin(spectral, np.round(limits[0].places(LINES * size)))
@@ -322,13 +326,15 @@ def _traced(
             break
     ends = (_range(fits[0]), unit.known(number, _range(fits[1])))
     found = _Traced(number, trace, fits[0], fits[1], float(across[0]), ends)
-    if beyond is None:
+    if not unit.rows:
         waves = fits[1](spectral.astype(np.float64), away)
         lost = (waves < ends[1].low) | (waves > ends[1].high)
     else:
         lost = np.zeros(rows.size, dtype=bool)
-        for which, shift in beyond:
-            there = unit.place(number, columns[which].astype(np.float64), rows[which] + shift)
+        for which, shift in _beyond(number, pixels, labels):
+            there = unit.place(
+                number, columns[which].astype(np.float64), rows[which].astype(np.float64) + shift
+            )
             lost[which[~np.isfinite(there[2])]] = True
     return found, (rows[lost], columns[lost])
 

@@ -104,13 +104,13 @@ class Sums:
         by : (float, float), arcsec, optional
             How far its sky is to be moved.
         """
-        for one, pixels in _each_slice(exposure, seen):
+        for one, pixels in _each_slice(exposure, seen, whole=self.reach is None):
             sides = one.on(self.grid.plane, by)
             kept = _select(pixels, self._keeps(pixels))
             self.good += int(pixels.good.sum())
             self.used += kept.wave.size
             if self.covered is not None:
-                self._cover(pixels, sides)
+                self._cover(pixels, sides, self.covered)
             if kept.wave.size and self.reach is None:
                 self._drizzle(kept, sides)
             elif kept.wave.size and self.reach is not None:
@@ -145,7 +145,7 @@ class Sums:
         values = (x, y, pixels.wave, pixels.flux, pixels.error)
         _kernels.gather((g.x, g.y, g.z), g.dz, g.spaxel, values, rules, self._arrays)
 
-    def _cover(self, pixels: SlicePixels, sides: list[list[Surface]]) -> None:
+    def _cover(self, pixels: SlicePixels, sides: list[list[Surface]], covered: Booleans) -> None:
         """Note the spaxels that a slice covers in each plane, good pixels in them or not."""
         g = self.grid
         depth = (
@@ -162,12 +162,16 @@ class Sums:
         for corner, (end, side) in enumerate(((low, 0), (low, 2), (high, 2), (high, 0))):
             for axis in (0, 1):
                 corners[:, corner, axis] = sides[side][axis](end[seen], g.z[seen])
-        _kernels.cover((g.x, g.y), g.spaxel, seen, corners, self.covered.view(np.uint8))
+        _kernels.cover((g.x, g.y), g.spaxel, seen, corners, covered.view(np.uint8))
 
 
-def _each_slice(exposure: IFUImageModel, seen: SliceField) -> Iterator[tuple[Slice, SlicePixels]]:
-    """The slices with their pixels."""
+def _each_slice(
+    exposure: IFUImageModel, seen: SliceField, *, whole: bool
+) -> Iterator[tuple[Slice, SlicePixels]]:
+    """The slices with their pixels; `whole`: those that see the sky with all of their corners."""
     labels = seen.labels()
+    if whole:
+        labels.ravel()[seen.cut] = 0
     for number, (rows, columns) in by_slice(labels).items():
         one = seen.slices[number]
         x, y = columns.astype(np.float64), rows.astype(np.float64)
@@ -178,14 +182,14 @@ def _each_slice(exposure: IFUImageModel, seen: SliceField) -> Iterator[tuple[Sli
             ends = [one.coordinates(x + d, y, rows=False) for d in (-EDGE, EDGE)]
             spread = [one.coordinates(x, y + d, rows=False)[1] for d in (-EDGE, EDGE)]
         middle, wave = one.coordinates(x, y, rows=seen.rows)
-        flux = exposure.data[rows, columns].astype(np.float64)
+        flux, error = (a[rows, columns].astype(np.float64) for a in (exposure.data, exposure.err))
         waves = np.stack([end[1] for end in ends]) if seen.rows else np.stack([wave, wave])
         yield (
             one,
             SlicePixels(
                 flux,
-                exposure.err[rows, columns].astype(np.float64),
-                np.isfinite(flux) & ~has(exposure.dq[rows, columns], BAD),
+                error,
+                np.isfinite(flux) & np.isfinite(error) & ~has(exposure.dq[rows, columns], BAD),
                 np.stack([end[0] for end in ends]),
                 waves,
                 middle,

@@ -86,7 +86,7 @@ def unwrapped(ra: Doubles) -> Doubles:
 
 
 def offset(ra: Doubles, dec: Doubles, by: tuple[float, float]) -> tuple[Doubles, Doubles]:
-    """Places moved by an angle along the great circles that axes of right ascension and declination are.
+    """Places moved by angles to the east and the north, along great circles.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from stpipe.models import DataModel
+    from stpipe.models.metadata import Metadata
     from stpipe.models.protocols import FlatMetadata, Table
     from stpipe.models.schema.fields import Field
 
@@ -52,12 +53,12 @@ _RULES = {f"meta.{name}": rule for rule, names in _NAMES.items() for name in nam
 _LEFT_OUT = re.compile(r"meta\.wcsinfo\.(a|b|ap|bp)_(order|\d_\d)|meta\.date")
 
 
-def header_of(exposure: DataModel) -> dict[str, Any]:
+def header_of(exposure: DataModel | Metadata) -> dict[str, Any]:
     """Metadata of an exposure by dotted name: texts, numbers and truth values.
 
     Parameters
     ----------
-    exposure : DataModel
+    exposure : DataModel or Metadata
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from stpipe.models import DataModel, ModelLibrary
+    from stpipe.models import IFUImageModel, ModelLibrary
     from stpipe.science.arrays import Doubles
     from stpipe.science.cubes.slices import SliceField
     from stpipe.science.cubes.sums import Sums
@@ -53,30 +53,25 @@ class Exposures:
     library : ModelLibrary
     moves : mapping
         How far (arcsec, east and north) the sky of an exposure is to be moved, by its file name.
-    corners : bool
-        Leave out pixels at the ends of slices whose corners do not see the sky.
     """
 
-    def __init__(
-        self, library: ModelLibrary, moves: Mapping[str, Offset], *, corners: bool
-    ) -> None:
+    def __init__(self, library: ModelLibrary, moves: Mapping[str, Offset]) -> None:
         self.library = library
         self._moves = moves
-        self._corners = corners
         self._fields: dict[Part, SliceField] = {}
 
     def field(self, part: Part) -> SliceField:
         """Where the pixels of a part look."""
         if part not in self._fields:
             with self.library[part.member] as member:
-                self._learn(part, member)
+                self._learn(part, cast("IFUImageModel", member))
         return self._fields[part]
 
-    def _learn(self, part: Part, member: DataModel) -> None:
+    def _learn(self, part: Part, member: IFUImageModel) -> None:
         """Note where all channels of an exposure look: its coordinates are read once."""
         channels = [band[0] for band in bands_of(member.to_flat_dict())] if part.channel else ["0"]
         for channel in map(int, channels):
-            seen = field_of(member, channel, corners=self._corners)
+            seen = field_of(member, channel)
             self._fields[Part(part.member, channel)] = seen
 
     def _move(self, part: Part) -> Offset | None:
@@ -84,7 +79,7 @@ class Exposures:
         return self._moves.get(name)
 
     def corners(self, part: Part, *, region: bool) -> tuple[Doubles, Doubles]:
-        """Corners on the sky, degrees: those of S_REGION if that is allowed and known, else of pixels."""
+        """Corners on the sky, degrees: of S_REGION if it is allowed and known, else of pixels."""
         meta = self.library.metadata(part.member).meta
         moving = str(meta.target.type).upper() == "MOVING"
         if region and not moving and meta.wcsinfo.s_region:
@@ -97,9 +92,10 @@ class Exposures:
     def add(self, part: Part, sums: Sums) -> None:
         """Add the pixels of a part."""
         with self.library[part.member] as member:
+            exposure = cast("IFUImageModel", member)
             if part not in self._fields:
-                self._learn(part, member)
-            sums.add(member, self._fields[part], self._move(part))
+                self._learn(part, exposure)
+            sums.add(exposure, self._fields[part], self._move(part))
 
 
 def offsets_of_file(path: Path, names: Sequence[str]) -> dict[str, Offset]:

@@ -78,7 +78,7 @@ def _target(header: dict[str, Any]) -> dict[str, Any]:
     return known | {f"meta.wcsinfo.mt_{name}": value for name, value in place.items()}
 
 
-def _outline(grid: CubeGrid) -> str:
+def _outline(grid: CubeGrid) -> str | None:
     """The outline of the cube on the sky, as S_REGION has it."""
     ends = [
         (axis[0] - step / 2, axis[-1] + step / 2)

@@ -67,9 +67,9 @@ class CubeBuildStep(LibraryStep):
     spec = """
         output_type = option(band, channel, grating, multi, default=band)  # What is put into one cube
         channel = option("1", "2", "3", "4", all, default=all)  # Channel of MIRI
-        band = option(short, medium, long, short-medium, short-long, medium-short, medium-long, long-short, long-medium, all, default=all)  # Sub-band of MIRI
-        grating = option(prism, g140m, g140h, g235m, g235h, g395m, g395h, all, default=all)  # Of NIRSpec
-        filter = option(clear, f100lp, f070lp, f170lp, f290lp, all, default=all)  # Of NIRSpec
+        band = string(default=all)  # Sub-band of MIRI: short, medium, long, or two, as short-medium
+        grating = string(default=all)  # Of NIRSpec: prism, g140m, g140h, ...
+        filter = string(default=all)  # Of NIRSpec: clear, f070lp, f100lp, f170lp, f290lp
         linear_wave = boolean(default=True)  # Equal steps of wavelength, else those of a table
         weighting = option(drizzle, emsm, msm, default=drizzle)  # How pixels count
         coord_system = option(skyalign, world, ifualign, default=skyalign)  # North up, or along slices
@@ -136,7 +136,7 @@ class CubeBuildStep(LibraryStep):
         offsets = self.selected.get(OFFSETS)
         names = [Path(str(header.get("meta.filename"))).name for header in headers]
         moves = {} if offsets is None else offsets_of_file(Path(str(offsets.path)), names)
-        exposures = Exposures(library, moves, corners=self.weighting == "drizzle")
+        exposures = Exposures(library, moves)
         return {
             label: self._build(exposures, bands, self._parts(members, headers, bands))
             for label, bands in self._cubes(headers).items()
@@ -144,7 +144,7 @@ class CubeBuildStep(LibraryStep):
 
     def _choice(self, *, miri: bool) -> Choice:
         names = (self.channel, self.band) if miri else (self.grating, self.filter)
-        first, second = (() if name == "all" else (name,) for name in names)
+        first, second = (() if name.lower() == "all" else (name.lower(),) for name in names)
         return Choice(first, second)
 
     def _cubes(self, headers: Sequence[FlatMetadata]) -> dict[str, list[Band]]:
