@@ -468,15 +468,18 @@ class DataModel(HasMetadata):
     def plot(
         self, name: str | None = None, index: int | Sequence[int] | None = None, axes: Any = None
     ) -> Any:
-        """A quick look at an image, with matplotlib (``pip install 'stpipe-flow[plot]'``).
+        """A quick look, with matplotlib (``pip install 'stpipe-flow[plot]'``).
+
+        Without a name it is what the model is of: spectra with their errors (flagged values are
+        crosses), a cube as the mean of its planes, slits where they are on the detector, or an image.
 
         Parameters
         ----------
         name
-            The array; without it the primary one.
+            An array; ``"brightest"`` is the spectrum of the brightest spaxel of a cube.
         index
             Which image of an array with more than two dimensions, such as ``(0, 4)`` for
-            integration 0, group 4 of a ramp; without it the last one.
+            integration 0, group 4 of a ramp, or a plane of a cube; without it the last one.
         axes
             Where to draw; without it a new figure.
 
@@ -487,7 +490,7 @@ class DataModel(HasMetadata):
         """
         from stpipe.models.display import plot
 
-        return plot(self, name or self.primary, index, axes)
+        return plot(self, name, index, axes)
 
     def close(self) -> None:
         """Release arrays that were read; they are read again on the next access."""

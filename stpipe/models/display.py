@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from stpipe.errors import InputError, StpipeError
-from stpipe.models import describe
+from stpipe.models import describe, views
 from stpipe.system.text import counted
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ __all__ = ["html", "image_of", "plot"]
 
 _IMAGE_DIMENSIONS = 2
 _STRETCH = (1.0, 99.0)
+_CUBE = "IFUCubeModel"
+_BRIGHTEST = "brightest"
+_MOST = 10  # spectra in one plot
 
 
 class Images(describe.Holder, Protocol):
@@ -89,29 +92,76 @@ def _as_index(index: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def plot(
-    model: Images, name: str, index: int | Sequence[int] | None = None, axes: Any = None
+    model: Any, name: str | None = None, index: int | Sequence[int] | None = None, axes: Any = None
 ) -> Any:
-    """Draw an image between its 1st and 99th percentile; see `DataModel.plot`."""
-    image = image_of(model, name, index)
+    """Draw spectra, or an image between its 1st and 99th percentile; see `DataModel.plot`."""
+    kind = type(model).__name__
+    if name is None and (curves := views.curves_of(model)):
+        return _plot_curves(model, curves, axes)
+    if kind == _CUBE and name == _BRIGHTEST:
+        return _plot_curves(model, [views.brightest(model, views.white_light(model))], axes)
+    if kind == _CUBE and name is None and index is None:
+        return _plot_image(model, views.white_light(model), "mean of all planes", axes)
+    if name is None and "slits" in model.schema.lists:
+        return _plot_image(model, views.slits_on_detector(model), "slits", axes)
+    name = name or model.primary
+    return _plot_image(model, image_of(model, name, index), name, axes)
+
+
+def _axes(axes: Any) -> Any:
     try:
         from matplotlib import pyplot as plt
     except ImportError:
         raise StpipeError(
             "A plot needs matplotlib, which is not installed: pip install 'stpipe-flow[plot]'."
         ) from None
-    axes = axes or plt.subplots()[1]
+    return axes or plt.subplots()[1]
+
+
+def _title(model: Any, what: str) -> str:
+    return f"{model.path.name if model.path else type(model).__name__}: {what}"
+
+
+def _plot_curves(model: Any, curves: Sequence[views.Curve], axes: Any) -> Any:
+    axes = _axes(axes)
+    for curve in curves[:_MOST]:
+        good = np.where(curve.flagged, np.nan, curve.value)
+        (line,) = axes.plot(curve.wavelength, good, lw=0.8, label=curve.label)
+        colour, bad = line.get_color(), curve.flagged & np.isfinite(curve.value)
+        axes.fill_between(
+            curve.wavelength, good - curve.error, good + curve.error, color=colour, alpha=0.25, lw=0
+        )
+        axes.plot(curve.wavelength[bad], curve.value[bad], "x", color=colour, ms=3)
+    if len(curves) > 1:
+        left = f" ({len(curves) - _MOST} more)" if len(curves) > _MOST else ""
+        for text in axes.legend(title=f"spectra{left}", fontsize="small").get_texts():
+            text.set_parse_math(False)
+    what = {"FLUX": "flux", "SURF_BRIGHT": "surface brightness"}[curves[0].quantity]
+    axes.set_title(_title(model, what if len(curves) > 1 else curves[0].label), parse_math=False)
+    axes.set_xlabel("wavelength [um]")
+    axes.set_ylabel(f"{what} [{curves[0].unit}]", parse_math=False)
+    return axes
+
+
+def _plot_image(model: Any, image: Any, name: str, axes: Any) -> Any:
+    axes = _axes(axes)
     finite = image[np.isfinite(image)]
     low, high = np.percentile(finite, _STRETCH) if finite.size else (0.0, 1.0)
     drawn = axes.imshow(image, origin="lower", vmin=low, vmax=high, interpolation="nearest")
-    unit = model.get("meta.bunit_data") if name == model.primary else None
+    unit = None if name in model.shapes and name != model.primary else _unit(model)
     bar = axes.figure.colorbar(drawn, ax=axes)
     # Text of a file is not a formula between dollars.
     bar.ax.set_ylabel(unit or "", parse_math=False)
-    title = f"{model.path.name if model.path else type(model).__name__}: {name}"
-    axes.set_title(title, parse_math=False)
+    axes.set_title(_title(model, name), parse_math=False)
     axes.set_xlabel("column [pixel]")
     axes.set_ylabel("row [pixel]")
     return axes
+
+
+def _unit(model: Any) -> str | None:
+    first = model.slits[0] if "slits" in model.schema.lists and len(model.slits) else model
+    unit = first.get("meta.bunit_data") or model.get("meta.bunit_data")
+    return None if unit is None else str(unit)
 
 
 def _row(array: Any) -> tuple[str, ...]:

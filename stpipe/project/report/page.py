@@ -169,8 +169,11 @@ def _pictures(shown: Shown) -> Iterator[str]:
         alt = f"Map of data-quality flags of {name}{plane}"
         yield _figure(shown.flag_map, alt, f"Flags{plane}{_legend(shown.flags)}")
     yield shown.histogram
-    if shown.image is None:
-        yield "<p>This product has no image: it holds tables or spectra.</p>"
+    yield from shown.curves
+    if shown.more:
+        yield f"<p>{shown.more} more of its spectra are not shown.</p>"
+    if shown.image is None and not shown.curves:
+        yield "<p>This product has no image: it holds tables.</p>"
 
 
 def _figure(image: bytes, alt: str, caption: str) -> str:

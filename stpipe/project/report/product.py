@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stpipe.project.report import images
+import numpy as np
+
+from stpipe.models import views
+from stpipe.project.report import curves, images
 from stpipe.project.report.histogram import histogram
 
 if TYPE_CHECKING:
-    from stpipe.models import DataModel
+    from stpipe.models import DataModel, IFUCubeModel
 
 __all__ = ["Recipe", "Shown", "show"]
 
+_MOST = 10  # spectra of a product
 _FLAGS = ("dq", "pixeldq")
 _FACTS = {
     "instrument": "meta.instrument.name",
@@ -64,6 +68,8 @@ class Shown:
     flag_map: bytes | None = None
     flags: Sequence[images.Flag] = field(default_factory=list)
     warnings: Sequence[str] = ()
+    curves: Sequence[str] = ()
+    more: int = 0  # spectra that are not shown
 
 
 def show(path: Path, longest: int) -> Shown:
@@ -79,10 +85,33 @@ def show(path: Path, longest: int) -> Shown:
     with models.open(path) as model:
         records = list(model.provenance or [])
         shown = Shown(path, type(model).__name__, _facts(model), _recipe(records))
+        shown.unit = str(model.get("meta.bunit_data") or "")
         shown.warnings = [w for r in records for w in r.get("warnings", ())]
-        if (name := model.primary) and name in model.shapes and not _is_table(model, name):
+        if spectra := views.curves_of(model):
+            shown.curves = [curves.spectrum(curve) for curve in spectra[:_MOST]]
+            shown.more = max(0, len(spectra) - _MOST)
+        elif "slits" in model.schema.lists:
+            _add_image(shown, views.slits_on_detector(model), "slits", longest)
+        elif isinstance(model, models.IFUCubeModel):
+            _add_cube(shown, model, longest)
+        elif (name := model.primary) and name in model.shapes and not _is_table(model, name):
             _add_pictures(shown, model, name, longest)
     return shown
+
+
+def _add_cube(shown: Shown, cube: IFUCubeModel, longest: int) -> None:
+    """The mean of its planes, and the spectrum of the brightest spaxel."""
+    shown.shape = tuple(cube.shape)
+    image = views.white_light(cube)
+    _add_image(shown, image, "mean of all planes", longest)
+    if np.isfinite(image).any():
+        shown.curves = [curves.spectrum(views.brightest(cube, image))]
+
+
+def _add_image(shown: Shown, image: Any, caption: str, longest: int) -> None:
+    shown.caption = caption
+    shown.image = images.brightness(image, longest)
+    shown.histogram = histogram(image, shown.unit)
 
 
 def _is_table(model: DataModel, name: str) -> bool:
@@ -93,7 +122,6 @@ def _add_pictures(shown: Shown, model: DataModel, name: str, longest: int) -> No
     from stpipe.models.display import image_of
 
     shown.shape = tuple(model.shapes[name])
-    shown.unit = str(model.get("meta.bunit_data") or "")
     planes = {3: "last integration", 4: "last group of the last integration"}
     shown.caption = planes.get(len(shown.shape), "")
     image = image_of(model, name, None)
