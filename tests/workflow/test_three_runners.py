@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,6 @@ import pytest
 from comparing import same, same_arrays
 
 from stpipe import models
-from stpipe.demo import write_demo
-from stpipe.demo.observation import DITHERS
 
 pytestmark = pytest.mark.usefixtures("crds")
 
@@ -34,26 +33,27 @@ def by_hand(run: Callable[..., object], exposure: Path, folder: Path) -> None:
 
 
 def test_memory_files_and_hand_agree(
-    run: Callable[..., object], exposures: list[Path], tmp_path: Path
+    run: Callable[..., object], shown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For every instrument: `strun PIPELINE`, the Snakemake project, and steps by hand."""
-    run("stflow", "init", "project", "--pipeline=calwebb_detector1", *exposures, cwd=tmp_path)
-    run("snakemake", "--cores", "2", "cal/*.fits", cwd=tmp_path / "project")
-    memory = tmp_path / "memory"
+    project, memory = shown / "demo", tmp_path / "memory"
+    exposures = sorted(project.glob("uncal/*_uncal.fits"))
+    monkeypatch.setenv("CRDS_PATH", str(project / "crds"))
     run("strun", "calwebb_detector1", *exposures, f"--output_dir={memory}", cwd=tmp_path)
 
+    assert len(exposures) == 5
     for exposure in exposures:
         hand = tmp_path / exposure.stem
         by_hand(run, exposure, hand)
         for suffix in ("rate", "rateints"):
             name = exposure.name.replace("_uncal", f"_{suffix}")
-            same(tmp_path / "project/cal" / name, memory / name)
+            same(project / "cal" / name, memory / name)
         # By hand, steps that do nothing leave a file too, which says so; a project has none.
-        kept = [p for p in hand.glob("*.fits") if (tmp_path / "project/cal" / p.name).is_file()]
+        kept = [p for p in hand.glob("*.fits") if (project / "cal" / p.name).is_file()]
         assert len(kept) > 8
         for product in kept:
             if "nrs1_rate" not in product.name:
-                same_arrays(tmp_path / "project/cal" / product.name, product)
+                same_arrays(project / "cal" / product.name, product)
 
 
 def test_gain_is_scaled_in_the_rule_of_the_fit(
@@ -184,30 +184,28 @@ def test_calibrated_images(run: Callable[..., object], imagers: list[Path], tmp_
     same(next(tmp_path.glob("ints/cal/*_calints.fits")), memory / hand.name)
 
 
-def test_from_raw_ramps_to_a_mosaic(run: Callable[..., object], tmp_path: Path) -> None:
+def test_from_raw_ramps_to_a_mosaic(
+    run: Callable[..., object], shown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Raw exposures and an association in, a mosaic and a catalogue out: one project, three stages."""
-    field = tmp_path / "field"
-    list(write_demo(field, DITHERS[:3]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRDS_PATH", str(field / "crds"))
-        stages = ("calwebb_detector1", "calwebb_image2", "calwebb_image3")
-        raw, asn = sorted(field.glob("uncal/*.fits")), next(field.glob("asn/*.json"))
-        run("stflow", "init", field, *(f"--pipeline={s}" for s in stages), *raw, asn, cwd=tmp_path)
-        made = field / "cal"
-        run("snakemake", "--cores", "2", "cal/*.fits", cwd=field)
-        kept = tmp_path / "kept"
-        made.rename(kept)
-        run("strun", stages[0], *raw, "--output_dir=cal", cwd=field)
-        run("strun", stages[1], *sorted(made.glob("*_rate.fits")), "--output_dir=cal", cwd=field)
-        run("strun", stages[2], asn, "--output_dir=cal", cwd=field)
-        for ending in ("i2d.fits", "cat.ecsv"):
-            name = next(kept.glob(f"*_t001_*_{ending}")).name
-            same_arrays(kept / name, made / name)
-        members = sorted(kept.glob("*_crf/*.fits"))
-        assert len(members) == 3
-        run("strun", "resample", *members, "--output_file=hand_i2d.fits", cwd=tmp_path)
-        same_arrays(next(kept.glob("*_t001_*_i2d.fits")), tmp_path / "hand_i2d.fits")
-        one = raw[0].name.replace("_uncal", "_i2d")
-        same_arrays(kept / one, made / one)
+    field, project = tmp_path / "field", shown / "demo/field"
+    for name in ("uncal", "asn"):
+        shutil.copytree(project / name, field / name)
+    monkeypatch.setenv("CRDS_PATH", str(project / "crds"))
+    stages = ("calwebb_detector1", "calwebb_image2", "calwebb_image3")
+    raw, asn = sorted(field.glob("uncal/*.fits")), next(field.glob("asn/*.json"))
+    kept, made = project / "cal", field / "cal"
+    run("strun", stages[0], *raw, "--output_dir=cal", cwd=field)
+    run("strun", stages[1], *sorted(made.glob("*_rate.fits")), "--output_dir=cal", cwd=field)
+    run("strun", stages[2], asn, "--output_dir=cal", cwd=field)
+    for ending in ("i2d.fits", "cat.ecsv"):
+        name = next(kept.glob(f"*_t001_*_{ending}")).name
+        same_arrays(kept / name, made / name)
+    members = sorted(kept.glob("*_crf/*.fits"))
+    assert len(members) == 4
+    run("strun", "resample", *members, "--output_file=hand_i2d.fits", cwd=tmp_path)
+    same_arrays(next(kept.glob("*_t001_*_i2d.fits")), tmp_path / "hand_i2d.fits")
+    one = raw[0].name.replace("_uncal", "_i2d")
+    same_arrays(kept / one, made / one)
     with models.open(next(kept.glob("*_cat.ecsv"))) as catalog:
         assert len(catalog.catalog) > 40
