@@ -63,6 +63,7 @@ class OutlierDetectionStep(LibraryStep):
     status = "outlier_detection"
     input_models = (*IMAGES, "MultiExposureModel")
     member_types = ("science",)
+    outputs = (Output("members", "", "crf", many=True),)
     uses = ("meta.exposure.exposure_time", "meta.exposure.measurement_time")
     spec = """
         weight_type = option(ivm, exptime, default=ivm)  # Weights: 1/VAR_RNOISE, or time
