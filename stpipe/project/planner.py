@@ -256,9 +256,10 @@ def _patterns(outputs: Mapping[str, str], root: str) -> dict[str, str]:
 
 
 def _is_renamed(node: Node) -> bool:
-    """Whether the input's model or a parameter gives a product another suffix than usual."""
-    usual = [output.suffix for output in node.step.usual_products()]
-    return not isinstance(node.step, HookStep) and [p.suffix for p in node.products] != usual
+    """Whether the input's model or a parameter gives a product another name than usual."""
+    usual = [(output.suffix, output.many) for output in node.step.usual_products()]
+    made = [(product.suffix, product.many) for product in node.products]
+    return not isinstance(node.step, HookStep) and made != usual
 
 
 def _selected(graph: Graph, pipeline: Step) -> lock.Selection:

@@ -36,11 +36,7 @@ class AssignMTWcsStep(LibraryStep):
     status = "assign_mtwcs"
     input_models = ("ImageModel", "IFUImageModel", "SlitModel", SLITS)
     member_types = ("science",)
-
-    def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
-        """The exposures again."""
-        del meta
-        return (Output("members", model_type, vars(self).get("suffix") or self.suffix, many=True),)
+    outputs = (Output("members", "", "assign_mtwcs", many=True),)
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
         """Only for targets that move."""
