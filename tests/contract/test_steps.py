@@ -150,13 +150,20 @@ def source(
         slits.meta.exposure.type = "NRS_LAMP"  # for which there are no references here
         return slits.save(tmp_path / "x_srctype.fits")
     if "ImageModel" not in step.input_models:
-        return exposure
+        return slices(tmp_path) if step.input_models == ("IFUImageModel",) else exposure
     from stpipe.steps.stage1.ramp_fit import RampFitStep
 
     rate, _ = RampFitStep.call(str(exposure))
     if not issubclass(step, (LibraryStep, SourceCatalogStep)):
         return rate.save(tmp_path / "x_rate.fits")
     return Image2Pipeline.call(rate).image.save(tmp_path / "x_cal.fits")
+
+
+def slices(folder: Path) -> Path:
+    """An exposure of an integral-field unit, for which there are no references here."""
+    image: Any = models.IFUImageModel(np.ones((8, 8), np.float32))
+    image.meta.instrument.name, image.meta.exposure.type = "MIRI", "MIR_MRS"
+    return Path(image.save(folder / "x_cal.fits"))
 
 
 def write_spectral_products(spectra: Path, model: str, folder: Path) -> None:
