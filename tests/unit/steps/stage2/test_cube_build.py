@@ -131,7 +131,9 @@ def test_offsets_move_exposures(reference: str, tmp_path: Path) -> None:
     own = build(reference, [exposure()])
     east = (moved.meta.wcsinfo.crval1 - own.meta.wcsinfo.crval1 + 180) % 360 - 180
     assert east * np.cos(np.radians(54)) * 3600 == pytest.approx(0.4, abs=1e-5)
-    assert (moved.meta.wcsinfo.crval2 - own.meta.wcsinfo.crval2) * 3600 == pytest.approx(-0.2, abs=1e-5)
+    assert (moved.meta.wcsinfo.crval2 - own.meta.wcsinfo.crval2) * 3600 == pytest.approx(
+        -0.2, abs=1e-5
+    )
     asdf.AsdfFile({**tree, "filename": ["y_cal.fits"]}).write_to(path)
     with pytest.raises(InputError, match=r"lacks x_cal.fits; it has: y_cal.fits"):
         build(reference, [exposure()], offset_file=str(path))
