@@ -161,11 +161,20 @@ def without_image(step: type[Step], exposure: Path, folder: Path) -> Path:
     """A file for a step that reads no images; of types for which there are no references here."""
     if "MRSMultiSpecModel" in step.input_models:
         return mrs_spectra.spectrum("1", "MEDIUM", 1, "NRS_IFU").save(folder / "x_x1d.fits")
+    if step.input_models == ("IFUImageModel",):
+        return slices(folder)
     if "MultiSlitModel" in step.input_models:
         slits = nirspec_slits.fixed_slits()
         slits.meta.exposure.type = "NRS_LAMP"
         return slits.save(folder / "x_srctype.fits")
     return exposure
+
+
+def slices(folder: Path) -> Path:
+    """An exposure of an integral-field unit, for which there are no references here."""
+    image: Any = models.IFUImageModel(np.ones((8, 8), np.float32))
+    image.meta.instrument.name, image.meta.exposure.type = "MIRI", "MIR_MRS"
+    return Path(image.save(folder / "x_cal.fits"))
 
 
 def write_spectral_products(spectra: Path, model: str, folder: Path) -> None:

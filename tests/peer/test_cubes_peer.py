@@ -43,8 +43,7 @@ def rates(instrument: str, folder: Path) -> tuple[Path, dict[str, str]]:
 @pytest.mark.parametrize(
     ("instrument", "parameters"),
     [
-        ("MIRI", {}),
-        ("MIRI", {"weighting": "msm", "coord_system": "ifualign"}),
+        ("MIRI", {"coord_system": "ifualign"}),
         ("MIRI", {"weighting": "emsm", "output_type": "multi"}),
         ("NIRSPEC", {}),
     ],

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Interval", "Surface", "nodes"]
 
+TINY = 1e-13  # of the mean of the diagonal: keeps terms finite that samples do not tell
+ROUNDS = 3
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -85,7 +88,14 @@ class Surface:
         u, v, values = samples
         terms = (size - 1, 5)
         matrix = chebvander2d(limits[0].scaled(u), limits[1].scaled(v), terms)
-        found, *_ = np.linalg.lstsq(matrix, values)
+        # Normal equations, solved again for what is left: threads of a library of linear algebra take
+        # longer to start than these few terms.
+        square = np.einsum("ki,kj->ij", matrix, matrix)
+        square[np.diag_indices_from(square)] += TINY * np.trace(square) / len(square)
+        found = np.zeros(len(square))
+        for _ in range(ROUNDS):
+            left = values - np.einsum("ki,i->k", matrix, found)
+            found += np.linalg.solve(square, np.einsum("ki,k->i", matrix, left))
         return cls(np.ascontiguousarray(found.reshape(size, 6)), *limits)
 
     @classmethod
