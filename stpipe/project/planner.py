@@ -387,6 +387,11 @@ def _results(graph: Graph, jobs: Mapping[str, Any], namer: _Namer) -> list[str]:
     return list(dict.fromkeys([*saved, *map(namer.of, made), *marks]))
 
 
+def _names(node: Node, graph: Graph) -> str:
+    """The root of the names of parts, if an association says where in it their labels go."""
+    return graph.template if node.step.regroups and graph.template != graph.root else ""
+
+
 def _uncounted(graph: Graph, namer: _Namer) -> dict[str, str]:
     """The folder of parts behind each root name that stands for all of them."""
     return {
@@ -420,7 +425,7 @@ def _node_job(node: Node, namer: _Namer) -> job.Job:
         skipped_after=_notes(node.skipped_after),
         then=tuple((r.product, _refining_job(r, namer)) for r in node.refinements),
         arguments=node.arguments,
-        names=namer.graph.template if node.step.regroups else "",
+        names=_names(node, namer.graph),
         association_metadata=_association_metadata(node, namer.graph),
     )
 
