@@ -138,7 +138,27 @@ def _cubepar() -> Any:
         for column in rows[0]:
             table[column] = [row[column] for row in rows]
         reference.set(name, table)
+    _add_planes(reference)
     return reference
+
+
+def _add_planes(reference: Any) -> None:
+    """The wavelengths of a cube of several channels, and what counts in its planes."""
+    waves = np.arange(*_ends(), STEP[0])
+    known = {
+        "roispatial": 2 * SPAXEL[1],
+        "roispectral": 2 * STEP[1],
+        "power": 2,
+        "softrad": 0.01,
+        "scalerad": 0.4 * SPAXEL[1],
+    }
+    for kind in ("msm", "emsm", "driz"):
+        name = f"ifucubepars_multichannel_{kind}_wavetable"
+        table = np.zeros(waves.size, reference.schema.arrays[name].dtype)
+        table["wavelength"] = waves
+        for column in known.keys() & set(table.dtype.names or ()):
+            table[column] = known[column]
+        reference.set(name, table)
 
 
 def _extract1d() -> Any:
