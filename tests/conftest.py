@@ -88,6 +88,12 @@ def nirspec_folder(once: Once) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def mrs_folder(once: Once) -> Path:
+    """The demo folder of MIRI's medium-resolution spectrometer."""
+    return once("miri-mrs", lambda folder: list(write_demo(folder, MODES["miri-mrs"])))
+
+
+@pytest.fixture(scope="session")
 def exposures(demo_folder: Path) -> list[Path]:
     """Exposures of four instruments."""
     return sorted(demo_folder.glob("uncal/*_uncal.fits"))

@@ -104,8 +104,7 @@ def cube_found(product: Path, truth: Path) -> CubeFound:
     used = _between_lines(waves, scene) & (waves > waves[0] + ENDS) & (waves < waves[-1] - ENDS)
     far = np.isfinite(data[used]).all(axis=0) & (apart > FAR)
     near = apart < NEAR
-    image = np.nanmean(data[used] - nebula[used, None, None], axis=0)
-    light = np.nan_to_num(image[near])
+    light = np.nanmean(data[used][:, near] - nebula[used, None], axis=0)
     return CubeFound(
         planes=int(used.sum()),
         bias=float(data[used][:, far].mean() / nebula[used].mean() - 1),

@@ -144,7 +144,8 @@ def _cubepar() -> Any:
 
 def _add_planes(reference: Any) -> None:
     """The wavelengths of a cube of several channels, and what counts in its planes."""
-    waves = np.arange(*_ends(), STEP[0])
+    low, high = _ends()
+    waves = np.arange(low, high, STEP[0])
     known = {
         "roispatial": 2 * SPAXEL[1],
         "roispectral": 2 * STEP[1],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from stpipe.demo.geometry import is_lit
 from stpipe.demo.mrs.scene import nebula, observed, star, width
 from stpipe.demo.mrs.slices import CHANNELS, SCALE, SHAPE, Channel, labels, to_v2v3
 from stpipe.demo.optics import ARCSEC2
@@ -57,7 +58,9 @@ def light(detector: Detector, dither: Dither, roll: float) -> Doubles:
     known = wavelengths()
     image *= fringes(known) * sensitivity(known) / conversion(known)
     image = np.nan_to_num(image) * detector.gain
-    return image + _scattered(image)
+    image += _scattered(image)
+    image[~is_lit(detector, detector.frame)] = 0.0
+    return image
 
 
 def _part(distance: Doubles | float, size: float, waves: Doubles) -> Doubles:

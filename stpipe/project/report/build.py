@@ -15,6 +15,7 @@ from stpipe.project.plan import Plan, load
 from stpipe.project.planner import Entry
 from stpipe.project.report import costs, page
 from stpipe.project.report.product import show
+from stpipe.system import folders
 from stpipe.system.atomic import write_text
 
 __all__ = ["write"]
@@ -70,9 +71,15 @@ def _wanted(plan: Plan, chosen: Sequence[str], *, everything: bool) -> list[str]
     kept = [p for _, entry in plan.entries() if entry["keep"] for p in entry["outputs"].values()]
     if unknown := sorted(set(chosen) - set(plan.products())):
         raise UsageError(f"not products of this project: {', '.join(unknown)}.")
+    found = [file for p in (kept if everything else plan.results()) for file in _files(p)]
     # Marker files of hooks are results of the plan, but have nothing to show.
-    wanted = [p for p in (kept if everything else plan.results()) if naming.split(p).extension]
-    return list(chosen) or wanted
+    return list(chosen) or [path for path in found if naming.split(path).extension]
+
+
+def _files(path: str) -> list[str]:
+    """A product, or the files of a folder of products."""
+    folder = Path(path)
+    return [str(file) for file in folders.files(folder)] if folder.is_dir() else [path]
 
 
 def _gather(

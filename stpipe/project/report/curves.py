@@ -18,12 +18,11 @@ __all__ = ["spectrum"]
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 180, 18
 _POINTS = 640  # values that are drawn; of more, means of neighbours
-_RANGE = (0.5, 99.5)  # percentiles between which values are drawn
 _ROOM = 0.08  # of the range, above and below
 
 
 def spectrum(curve: Curve) -> str:
-    """A line of the values between two percentiles, with a band of their errors.
+    """A line of the values, with a band of their errors.
 
     Values that are flagged are left out, and counted in the caption.
     """
@@ -37,7 +36,7 @@ def spectrum(curve: Curve) -> str:
         _thinned(array[good][order])
         for array in (curve.wavelength, curve.value, np.nan_to_num(curve.error))
     )
-    low, high = np.percentile(values, _RANGE)
+    low, high = float(values.min()), float(values.max())
     room = _ROOM * ((high - low) or abs(high) or 1.0)
     low, high = low - room, high + room
     x = _WIDTH * (waves - waves[0]) / ((waves[-1] - waves[0]) or 1.0)
@@ -46,7 +45,7 @@ def spectrum(curve: Curve) -> str:
         return np.asarray(np.clip(_HEIGHT * (high - flux) / (high - low), 0, _HEIGHT))
 
     left_out = int((known & curve.flagged).sum())
-    flagged = f"; {left_out} flagged values are left out" if left_out else ""
+    flagged = f"; {left_out} flagged are left out" if left_out else ""
     limits = f"{waves[0]:.4g} to {waves[-1]:.4g} um, {low:.3g} to {high:.3g}"
     text = f"{label}: {limits} {escape(curve.unit)}"
     return (

@@ -28,7 +28,7 @@ def test_a_step_counts_arithmetic_and_nothing_of_the_framework() -> None:
         ("steps/stage2/extract_1d/source_position.py", {"extract_1d"}),
         ("steps/stage1/jump/large_events.py", {"jump"}),
         ("steps/stage1/jump/_kernels.pyx", {"jump"}),
-        ("science/mosaics/headers.py", {"resample", "resample_spec"}),
+        ("science/mosaics/headers.py", {"resample", "resample_spec", "cube_build"}),
         ("science/spectra/box_extraction.py", {"extract_1d"}),
         ("science/ramps/_fitting.pyx", {"ramp_fit", "clean_flicker_noise", "picture_frame"}),
         (
