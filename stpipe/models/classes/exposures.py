@@ -179,7 +179,6 @@ class IFUCubeModel(DataModel):
     dq: Bits
     weightmap: Floats
     wavetable: Table
-    wavedim: str | None
     hdrtab: Table | None
 
 

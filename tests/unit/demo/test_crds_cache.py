@@ -14,6 +14,7 @@ import pytest
 
 from stpipe import models
 from stpipe.demo import DEMO
+from stpipe.demo.mrs import files as mrs
 from stpipe.demo.nirspec import files as nirspec
 from stpipe.demo.reference_files import REFERENCE_TYPES
 from stpipe.models import open_metadata
@@ -50,7 +51,7 @@ NONE_FOR = {
     "MIRI": {"superbias"},
 }
 PRISM = {"specwcs", "extract1d"}  # of MIRI's spectra alone
-SPECTRA = PRISM | {*nirspec.MAKERS, "sflat", "dflat"} - {"photom", "apcorr"}
+SPECTRA = PRISM | {*nirspec.MAKERS, "sflat", "dflat", *mrs.OWN} - {"photom", "apcorr"}
 NEVER = ("refpix", "emicorr", "sirskernel", "pars-jumpstep", "pars-detector1pipeline")
 
 

@@ -30,11 +30,9 @@ def test_a_project_knows_the_cubes_from_headers() -> None:
     bands = {"meta.instrument.name": "MIRI", "meta.instrument.channel": "12"}
     headers = [{**bands, "meta.instrument.band": band} for band in ("SHORT", "LONG", "SHORT")]
     expected = ["ch1-short", "ch1-long", "ch2-short", "ch2-long"]
-    assert CubeBuildStep().parts_of(headers, {}) == expected
-    assert CubeBuildStep(channel="2", output_type="channel").parts_of(headers, {}) == [
-        "ch2-shortlong"
-    ]
+    assert CubeBuildStep().parts(headers, {}) == expected
+    assert CubeBuildStep(channel="2", output_type="channel").parts(headers, {}) == ["ch2-shortlong"]
     nirspec = {"meta.instrument.name": "NIRSPEC", "meta.instrument.grating": "PRISM"}
     nirspec |= {"meta.instrument.filter": "CLEAR"}
-    assert CubeBuildStep().parts_of([nirspec], {}) == [""]
-    assert CubeBuildStep().parts_of([nirspec] * 2, {}) == ["prism-clear"]
+    assert CubeBuildStep().parts([nirspec], {}) == [""]
+    assert CubeBuildStep().parts([nirspec] * 2, {}) == ["prism-clear"]

@@ -93,9 +93,9 @@ def test_products_are_named_as_the_association_says(
 
 
 def test_other_exposures_are_refused(tmp_path: Path) -> None:
-    (image, *_) = dithered_slits.images("MIR_MRS", "MIRIFULONG", "MIRI", 1)
+    (image, *_) = dithered_slits.images("NIS_SOSS", "NIS", "NIRISS", 1)
     asn = dithered_slits.association(tmp_path, [image.save(tmp_path / "x_cal.fits")], "x")
-    with pytest.raises(InputError, match="MIR_MRS are not supported, allowed: MIR_LRS"):
+    with pytest.raises(InputError, match="NIS_SOSS are not supported, allowed: MIR_LRS"):
         Spec3Pipeline().run(asn)
 
 

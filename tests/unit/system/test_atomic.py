@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def test_a_killed_process_leaves_nothing_behind(tmp_path: Path) -> None:
     target = tmp_path / "x.fits"
     process = started(target, b"a", 100_000)
-    while not any(p.stat().st_size for p in open_files(process.pid or 0, tmp_path)):
+    while not any(size(p) for p in open_files(process.pid or 0, tmp_path)):
         time.sleep(0.01)
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
@@ -53,10 +54,21 @@ def test_a_killed_process_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+def size(file: Path) -> int:
+    """Bytes in an open file; 0 if it has been closed."""
+    with suppress(FileNotFoundError):
+        return file.stat().st_size
+    return 0
+
+
 def open_files(process: int, folder: Path) -> list[Path]:
     """Files without a name that a process writes in a folder."""
-    found = Path(f"/proc/{process}/fd").glob("*")
-    return [file for file in found if str(file.readlink()).startswith(f"{folder}/#")]
+    found = []
+    for file in Path(f"/proc/{process}/fd").glob("*"):
+        with suppress(FileNotFoundError):  # closed in the meantime
+            if str(file.readlink()).startswith(f"{folder}/#"):
+                found.append(file)
+    return found
 
 
 @pytest.mark.parametrize("name", [".x.fits.0", ".x.fits.1", ".stpipe-0", "x.fits"])

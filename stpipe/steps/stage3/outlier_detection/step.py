@@ -96,8 +96,9 @@ class OutlierDetectionStep(LibraryStep):
 
     def products(self, model_type: str, meta: FlatMetadata) -> tuple[Output, ...]:
         """The exposures again, as they are."""
-        (members,) = super().products(model_type, meta)
-        return (replace(members, model=model_type),)
+        del meta
+        suffix = vars(self).get("suffix") or self.suffix
+        return (Output("members", model_type, suffix, many=True),)
 
     def parts(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> list[str]:
         """The exposures of one source are one product, which needs no label."""
