@@ -126,7 +126,7 @@ class SubtractMasterBackgroundStep(Step):
             found: Floats = np.sqrt(after / before)
         return found
 
-    def _master(self, spectra: MultiSpecModel | None) -> MultiCombinedSpecModel:
+    def _master(self, spectra: MultiSpecModel | None) -> MultiCombinedSpecModel | MultiSpecModel:
         """The spectrum of the background."""
         if USER in self.selected:
             return spectrum.of_user(self.selected[USER].path)
