@@ -19,7 +19,6 @@ from stpipe.pipelines.spec3 import Spec3Pipeline
 from stpipe.steps.stage3.master_background import MasterBackgroundStep
 
 LIMITS = (1.0, 1.6)  # um, of the spectrum of the background
-RNG = np.random.default_rng(8)
 
 
 def sky(waves: Any) -> Any:
@@ -127,18 +126,19 @@ def test_the_column_that_has_the_background(
     np.testing.assert_allclose(7, found.data[inside(image.wavelength)], rtol=1e-6)
 
 
-def test_a_running_median_takes_spikes_out(tmp_path: Path, background: str) -> None:
+@pytest.mark.parametrize(("kernel", "worst"), [(1, 1000), (3, 0.03)])
+def test_a_running_median_takes_spikes_out(tmp_path: Path, kernel: int, worst: float) -> None:
     """Without it they are subtracted, too."""
     given = spectrum()
     table = given.spec[0].spec_table.copy()
-    table["SURF_BRIGHT"][[20, 40]] += 1000
+    table["SURF_BRIGHT"][[21, 41]] += 1000  # at wavelengths of pixels
     given.spec[0].spec_table = table
     path = str(given.save(tmp_path / "spiky_x1d.fits"))
     image = slit_image()
-    away = inside(image.wavelength, (1.05, 1.55))
-    for kernel, worst in ((1, 100), (3, 0.05)):
-        (found,) = MasterBackgroundStep(bkg_list=[path], median_kernel=kernel).run(image)
-        assert (np.abs(found.data[away] - 7).max() > worst) == (kernel == 1)
+    (found,) = MasterBackgroundStep(bkg_list=[path], median_kernel=kernel).run(image)
+    left = np.abs(found.data[inside(image.wavelength)] - 7).max()
+    # Of a straight line the median at a spike is the next sample, and half a step at the ends.
+    assert pytest.approx(worst, rel=0.4) == left
 
 
 @pytest.mark.parametrize("model", ["MultiCombinedSpecModel", "MultiSpecModel"])
@@ -186,8 +186,12 @@ def test_what_is_subtracted_is_saved(tmp_path: Path, background: str) -> None:
 def with_corrections(slit: Any) -> dict[str, float]:
     """Corrections of a point source and of even light; factors by the name of their array."""
     factors = {
-        **{"pathloss_point": 0.8, "pathloss_uniform": 0.9, "flatfield_point": 1.1},
-        **{"flatfield_uniform": 1.0, "photom_point": 2e-13, "photom_uniform": 0.5},
+        "pathloss_point": 0.8,
+        "pathloss_uniform": 0.9,
+        "flatfield_point": 1.1,
+        "flatfield_uniform": 1.0,
+        "photom_point": 2e-13,
+        "photom_uniform": 0.5,
     }
     for name, value in factors.items():
         slit.set(name, np.full(slit.shape, value, np.float32))
@@ -255,7 +259,7 @@ def field(kind: str) -> tuple[Any, Any, tuple[float, float]]:
     if kind == "NRS_IFU":
         exposure.wavelength = waves.astype(np.float32)
         exposure.meta.instrument.name = "NIRSPEC"
-    return exposure, waves, (sliced_light.LEAST + 0.01, sliced_light.LEAST + 0.05)
+    return exposure, waves, (sliced_light.LEAST + 0.009, sliced_light.LEAST + 0.051)
 
 
 @pytest.mark.parametrize("kind", ["MIR_MRS", "NRS_IFU"])
@@ -296,9 +300,7 @@ def test_the_background_of_a_point_source_in_a_field(
 def test_a_background_is_subtracted_once(background: str, step: str) -> None:
     """Unless it is forced; and not from some exposures alone."""
     done, other = slit_image(), slit_image()
-    done.meta.cal_step.set(step, "COMPLETE") if hasattr(done.meta.cal_step, "set") else done.set(
-        f"meta.cal_step.{step}", "COMPLETE"
-    )
+    done.set(f"meta.cal_step.{step}", "COMPLETE")
     for given in ([done, other], [other, done]):
         found = MasterBackgroundStep(bkg_list=[background]).run(given)
         for before, after in zip(given, found, strict=True):
@@ -393,7 +395,7 @@ def test_members_of_an_association_are_the_background(
 
 def test_a_member_that_is_missing_is_named(tmp_path: Path) -> None:
     asn = with_members(dithered_slits.write(tmp_path), "nowhere_x1d.fits")
-    with pytest.raises(InputError, match="nowhere_x1d.fits"):
+    with pytest.raises(InputError, match=r"nowhere_x1d\.fits"):
         Spec3Pipeline().run(asn)
 
 
