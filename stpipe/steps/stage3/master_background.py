@@ -35,7 +35,7 @@ SLITS, POINT = "MultiSlitModel", "POINT"
 SPECTRA = ("MultiSpecModel", "MRSMultiSpecModel")
 FIELD, SHUTTERS = "NRS_IFU", "NRS_MSASPEC"
 DONE = ("bkg_subtract", "master_background")  # steps that subtract a background
-DESCRIBED = ("name", "source_id", "source_name", "xstart", "ystart", "meta.wcs")
+DESCRIBED = ("name", "source_id", "source_name", "xstart", "ystart", "meta.wcs")  # of a slit
 
 
 class MasterBackgroundStep(LibraryStep):
@@ -187,7 +187,7 @@ def _subtracted(meta: Any) -> str:
 
 
 def _described(part: Any, light: Floats, exposure: DataModel) -> dict[str, Any]:
-    """What was subtracted, with the coordinates of the exposure or slit that it was subtracted from."""
-    known = {name: part.get(name) for name in DESCRIBED if name in part.schema.metadata}
+    """What was subtracted from an exposure, or from its slit, with the coordinates of the slit."""
+    known = {} if part is exposure else {name: part.get(name) for name in DESCRIBED}
     about = {"meta.filename": exposure.get("meta.filename")}
     return {"data": light, "wavelength": wavelengths(part).astype(np.float32), **known, **about}
