@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from stpipe.models import MultiCombinedSpecModel, MultiSpecModel, Part
+    from stpipe.models import MRSMultiSpecModel, MultiCombinedSpecModel, MultiSpecModel, Part
     from stpipe.science.arrays import Doubles
 
 __all__ = [
+    "Spectra",
     "brightness",
     "by_order",
     "of_backgrounds",
@@ -29,6 +30,8 @@ __all__ = [
     "spectrum_of",
     "usable",
 ]
+
+Spectra: TypeAlias = "MultiCombinedSpecModel | MultiSpecModel | MRSMultiSpecModel"
 
 COLUMNS = {  # of extracted spectra, by the name in a Spectrum
     "wavelength": "WAVELENGTH",
@@ -195,7 +198,7 @@ def spectrum_of(part: Part, weight: float) -> Spectrum:
     return Spectrum(**columns, dq=dq, weight=weight * ones, n_input=ones)
 
 
-def of_user(path: Path | None) -> MultiCombinedSpecModel | MultiSpecModel:
+def of_user(path: Path | None) -> Spectra:
     """The spectra in a file, combined or extracted.
 
     Raises
@@ -206,15 +209,16 @@ def of_user(path: Path | None) -> MultiCombinedSpecModel | MultiSpecModel:
     from stpipe import models
 
     model = models.open(path)
-    if not isinstance(model, models.MultiCombinedSpecModel | models.MultiSpecModel):
+    extracted = models.MultiSpecModel, models.MRSMultiSpecModel
+    if not isinstance(model, (models.MultiCombinedSpecModel, *extracted)):
         raise InputError(
             f"user_background: {path} holds {with_article(type(model).__name__)}, allowed: a "
-            "MultiCombinedSpecModel, such as _masterbg1d or _c1d, or a MultiSpecModel (_x1d)."
+            "MultiCombinedSpecModel, such as _masterbg1d or _c1d, or extracted spectra (_x1d)."
         )
     return model
 
 
-def brightness(model: MultiCombinedSpecModel | MultiSpecModel) -> tuple[Doubles, Doubles]:
+def brightness(model: Spectra) -> tuple[Doubles, Doubles]:
     """Wavelengths (um, ascending) and surface brightness (MJy/sr) of the first spectrum."""
     table = model.spec[0].spec_table
     order = np.argsort(table["WAVELENGTH"], kind="stable")

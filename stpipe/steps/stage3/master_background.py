@@ -24,7 +24,7 @@ from stpipe.system.text import with_article
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from stpipe.models import DataModel, ModelLibrary, MultiCombinedSpecModel, MultiSpecModel
+    from stpipe.models import DataModel, ModelLibrary
     from stpipe.models.protocols import FlatMetadata
     from stpipe.science.arrays import Doubles, Floats
 
@@ -84,24 +84,26 @@ class MasterBackgroundStep(LibraryStep):
         return listed(BACKGROUND, self.bkg_list, self.context.pending)
 
     def not_needed(self, meta: FlatMetadata, selected: Mapping[str, Reference]) -> str:
-        """Most associations have no background; and one is subtracted once."""
-        if not selected:
-            return "no spectra of the background (bkg_list, user_background)"
-        return "" if self.force_subtract else _subtracted(meta)
+        """Most associations have no background."""
+        del meta
+        return "" if selected else "no spectra of the background (bkg_list, user_background)"
 
     def process(self, library: ModelLibrary) -> ModelLibrary:
         """Subtract the background of each pixel, or leave all exposures as they are."""
         from stpipe import models
 
-        self._refuse_some_subtracted(library)
+        if not self.force_subtract:
+            self._subtract_once(library)
         master = self._master()
         known = spectrum.brightness(master)
         result, images, count = library.copy(), models.MultiExposureModel(), 0
         for number, exposure in enumerate(library):
-            for part, light in self._lights(exposure, known):
+            if not number:
+                images.update(exposure)
+            for part, arrays in self._lights(exposure, known):
                 count += 1
                 if self.save_background:
-                    images.exposures.append(_described(part, light, exposure))
+                    images.exposures.append(arrays | _described(part, exposure))
             if self.user_background is not None:
                 name = self.selected[USER].recorded_name
                 exposure.set("meta.background.master_background_file", name)
@@ -109,8 +111,6 @@ class MasterBackgroundStep(LibraryStep):
         if not count:
             self._give_up("master_background_mos subtracts the background of shutters")
         if self.save_background:
-            with library[0] as first:
-                images.update(first)
             self.add_product("masterbg1d", master)
             self.add_product("masterbg2d", images)
         return result
@@ -120,14 +120,16 @@ class MasterBackgroundStep(LibraryStep):
         self.log.warning("No background is subtracted: %s", reason)
         raise Skip(reason)
 
-    def _refuse_some_subtracted(self, library: ModelLibrary) -> None:
-        """Give up if some exposures have had their background subtracted, and others have not."""
-        found = [(library.path(n).name, library.metadata(n)) for n in range(len(library))]
-        done = [name for name, meta in found if _subtracted(meta)]
-        if done and not self.force_subtract:
-            self._give_up(f"it was subtracted before from {', '.join(done)}, not from the others")
+    def _subtract_once(self, library: ModelLibrary) -> None:
+        """Leave out the step if exposures have had their background subtracted."""
+        metas = [library.metadata(number) for number in range(len(library))]
+        done = [[s for s in DONE if m.get(f"meta.cal_step.{s}") == "COMPLETE"] for m in metas]
+        if all(done):
+            raise Skip(f"{done[0][0]} has subtracted a background")
+        if found := [library.path(n).name for n, steps in enumerate(done) if steps]:
+            self._give_up(f"it was subtracted before from {', '.join(found)}, not from the others")
 
-    def _master(self) -> MultiCombinedSpecModel | MultiSpecModel:
+    def _master(self) -> spectrum.Spectra:
         """The spectrum of the background."""
         from stpipe import models
 
@@ -152,14 +154,15 @@ class MasterBackgroundStep(LibraryStep):
 
     def _lights(
         self, exposure: Any, known: tuple[Doubles, Doubles]
-    ) -> Iterator[tuple[Any, Floats]]:
+    ) -> Iterator[tuple[Any, dict[str, Any]]]:
         """Subtract the background of an exposure, or of its slits; yield each and what that was."""
         kind = str(exposure.meta.exposure.type).upper()
         many = type(exposure).__name__ == SLITS
         for part in exposure.slits if many else (exposure,):
             if kind == SHUTTERS and part.quadrant != FIXED_QUADRANT:
                 continue
-            light, unknown = light_on(wavelengths(part), *known)
+            waves = wavelengths(part)
+            light, unknown = light_on(waves, *known)
             if many and part.source_type == POINT:
                 light = self._in_slit_of_point(light, part)
             elif kind == FIELD and exposure.meta.target.source_type == POINT:
@@ -168,7 +171,7 @@ class MasterBackgroundStep(LibraryStep):
             values["data"] = values["data"] - light
             flags = bits_where(unknown & (kind not in SLICES), dqflags.DO_NOT_USE)
             assign(part, values, part.dq | flags)
-            yield part, light
+            yield part, {"data": light, "wavelength": waves.astype(np.float32)}
 
     def _in_slit_of_point(self, light: Floats, slit: Any) -> Floats:
         """The background in a slit that was calibrated for a point source."""
@@ -180,14 +183,7 @@ class MasterBackgroundStep(LibraryStep):
         return as_of_a_point(light, slit)
 
 
-def _subtracted(meta: Any) -> str:
-    """Which step has subtracted the background of an exposure, as a reason; empty if none."""
-    done = [name for name in DONE if meta.get(f"meta.cal_step.{name}") == "COMPLETE"]
-    return f"{done[0]} has subtracted a background" if done else ""
-
-
-def _described(part: Any, light: Floats, exposure: DataModel) -> dict[str, Any]:
-    """What was subtracted from an exposure, or from its slit, with the coordinates of the slit."""
+def _described(part: Any, exposure: DataModel) -> dict[str, Any]:
+    """What tells an exposure or a slit apart, with the coordinates of the slit."""
     known = {} if part is exposure else {name: part.get(name) for name in DESCRIBED}
-    about = {"meta.filename": exposure.get("meta.filename")}
-    return {"data": light, "wavelength": wavelengths(part).astype(np.float32), **known, **about}
+    return {**known, "meta.filename": exposure.get("meta.filename")}

@@ -141,7 +141,10 @@ def test_a_running_median_takes_spikes_out(tmp_path: Path, kernel: int, worst: f
     assert pytest.approx(worst, rel=0.4) == left
 
 
-@pytest.mark.parametrize("model", ["MultiCombinedSpecModel", "MultiSpecModel"])
+MODELS = ("MultiCombinedSpecModel", "MultiSpecModel", "MRSMultiSpecModel")
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_a_spectrum_of_the_user(tmp_path: Path, background: str, model: str) -> None:
     """Combined, as it is saved, or extracted; it goes before the others."""
     image = slit_image()
@@ -150,6 +153,8 @@ def test_a_spectrum_of_the_user(tmp_path: Path, background: str, model: str) -> 
         given = {"save_background": True, "output_dir": str(tmp_path)}
         MasterBackgroundStep(bkg_list=[background], **given).run(image)
         path = next(tmp_path.glob("*_masterbg1d.fits"))
+    elif model == "MRSMultiSpecModel":
+        path = spectrum(kind="MIR_MRS").save(path)
     other = str(spectrum(scale=9.0).save(tmp_path / "other_x1d.fits"))
     step = MasterBackgroundStep(bkg_list=[other], user_background=str(path))
     (found,) = step.run(image)
@@ -297,15 +302,21 @@ def test_the_background_of_a_point_source_in_a_field(
 
 
 @pytest.mark.parametrize("step", ["bkg_subtract", "master_background"])
-def test_a_background_is_subtracted_once(background: str, step: str) -> None:
+def test_a_background_is_subtracted_once(
+    background: str, step: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Unless it is forced; and not from some exposures alone."""
     done, other = slit_image(), slit_image()
     done.set(f"meta.cal_step.{step}", "COMPLETE")
-    for given in ([done, other], [other, done]):
+    done.meta.filename = "done_cal.fits"
+    for given in ([done, done], [done, other], [other, done]):
+        caplog.clear()
         found = MasterBackgroundStep(bkg_list=[background]).run(given)
         for before, after in zip(given, found, strict=True):
             np.testing.assert_array_equal(before.data, after.data)
             assert "SKIPPED" == after.provenance[-1]["status"]
+        warned = "subtracted before from done_cal.fits, not from the others" in caplog.text
+        assert warned == (other in given)
     forced = MasterBackgroundStep(bkg_list=[background], force_subtract=True)
     for after in forced.run([done, other]):
         np.testing.assert_allclose(7, after.data[inside(done.wavelength)], rtol=1e-6)
