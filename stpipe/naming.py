@@ -37,7 +37,7 @@ ONLY_READ = (
 PRODUCT_SUFFIXES = frozenset(
     """uncal ramp rate rateints fitopt likely_chisq cal calints crf crfints bsub bsubints dark o1d
     i2d s2d s3d slit x1d x1dints c1d cat segm whtlt phot psfstack psfalign psfsub ami amiavg
-    aminorm interpolatedflat""".split()  # noqa: SIM905 - forty quoted words would hide the list
+    aminorm interpolatedflat mbsub masterbg1d masterbg2d""".split()  # noqa: SIM905 - forty quoted words would hide the list
 )
 
 

@@ -70,6 +70,7 @@ STEPS: dict[str, str] = {
     "cube_build": "stpipe.steps.stage2.cube_build.step:CubeBuildStep",
     "extract_1d": "stpipe.steps.stage2.extract_1d.step:Extract1dStep",
     "assign_mtwcs": "stpipe.steps.stage3.assign_mtwcs:AssignMTWcsStep",
+    "master_background": "stpipe.steps.stage3.master_background:MasterBackgroundStep",
     "tweakreg": "stpipe.steps.stage3.tweakreg.step:TweakRegStep",
     "skymatch": "stpipe.steps.stage3.skymatch:SkyMatchStep",
     "outlier_detection": "stpipe.steps.stage3.outlier_detection.step:OutlierDetectionStep",

@@ -5,6 +5,9 @@ its own, named as the product is; members of the type ``background`` become the 
 bkg_subtract, those of the type ``imprint`` the `imprint_list` of imprint and bkg_subtract, and so on:
 see `_LISTS` and `_SINGLE`. The header of an exposure may name the catalogue of its direct image, too.
 In a project members may be products of earlier stages.
+
+Steps over many exposures get their lists in the same way: members of the type ``background`` become the
+`bkg_list` of master_background.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from stpipe.core.inputs import is_association
 from stpipe.errors import InputError
-from stpipe.models.associations import is_there
+from stpipe.models.associations import is_there, load_association
 from stpipe.parameters.settings import Raw, Settings
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ __all__ = ["Assignment", "Prepared", "assignments", "takes_other_members"]
 _LISTS = (
     ("background", "bkg_subtract", "bkg_list"),
     ("background", "badpix_selfcal", "bkg_list"),
+    ("background", "master_background", "bkg_list"),
     ("imprint", "imprint", "imprint_list"),
     ("imprint", "bkg_subtract", "imprint_list"),  # from backgrounds, too
     ("selfcal", "badpix_selfcal", "selfcal_list"),
@@ -110,10 +114,8 @@ def assignments(
         When members are missing, a product has no exposure or several, several catalogues, or
         backgrounds or imprints that the pipeline `cls` cannot subtract.
     """
-    from stpipe.models import load_association
-
     if cls.takes_many:
-        return [Assignment(source)]
+        return [Assignment(source, settings=_of_many(cls, source, made or {}))]
     if not is_association(source):
         return [Assignment(source, settings=_of_header(cls, source))]
     association = load_association(source)
@@ -121,6 +123,20 @@ def assignments(
     made = made or {}
     association.require_members(("science", *used), made)
     return [_of_product(cls, association, product, made) for product in association.products]
+
+
+def _of_many(cls: type[ConfiguredStep], source: Any, made: Mapping[str, Prepared]) -> Settings:
+    """The lists of a step over many exposures that members of an association make."""
+    settings, used = Settings(), [use for use in _LISTS if _has(cls, use[1])]
+    source = getattr(source, "association", None) or source  # of a library
+    if not used or not is_association(source):
+        return settings
+    association = load_association(source)
+    association.require_members([kind for kind, *_ in used], made)
+    for kind, step, parameter in used:
+        if paths := [str(_path(m, made)) for p in association.products for m in p.of_type(kind)]:
+            _set(cls, settings, (step, parameter), Raw(paths, str(association.path)))
+    return settings
 
 
 def _of_product(

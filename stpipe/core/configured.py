@@ -96,6 +96,13 @@ class ConfiguredStep:
                     resolve(cls, self.given.over(defaults.below(cls, self.parameter_files)))
                 )
 
+    def take(self, settings: Settings) -> None:
+        """Take what an association says, where the user has set nothing."""
+        if settings.place():
+            cls = type(self)
+            self.given = self.given.over(settings)
+            self._update(resolve(cls, self.given.over(defaults.below(cls, self.parameter_files))))
+
     def _update(self, parameters: Parameters) -> None:
         """Replace parameters, except those that were set in Python meanwhile."""
         for name, value in parameters.values.items():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stpipe.core import recording
 from stpipe.core.configured import SKIP_PARAMETER
 from stpipe.core.library_step import LibraryStep
-from stpipe.core.products import Parts
+from stpipe.core.products import Parts, Placeholder
 from stpipe.core.step import Step
 from stpipe.errors import did_you_mean
 from stpipe.models import history
@@ -91,7 +91,7 @@ class LibraryPipeline(Pipeline, LibraryStep):
             for number, member in enumerate(given):
                 library[number] = step(member)
             return library
-        several = isinstance(given, list) or hasattr(given, "members")
+        several = given.length if isinstance(given, Placeholder) else isinstance(given, list)
         return [step(one) for one in given] if several else step(given)
 
     def set_aside(self, product: Any) -> Any:

@@ -70,6 +70,9 @@ class Step(ConfiguredStep):
         if self.parent is None and self.output_dir is not None:
             self.use(output_dir=self.output_dir)
         runner = self.context.runner
+        if self.takes_many and self.parent is None and runner is None:
+            (one,) = assignments(type(self), inputs[0])
+            self.take(one.settings)
         return run.run(self, inputs) if runner is None else runner.run(self, inputs)
 
     def save(self, result: Any, suffix: str | None = None) -> list[Path]:

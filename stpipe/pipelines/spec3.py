@@ -17,6 +17,7 @@ from stpipe.steps.stage2.resample_spec import ResampleSpecStep
 from stpipe.steps.stage3.assign_mtwcs import AssignMTWcsStep
 from stpipe.steps.stage3.combine_1d import Combine1dStep
 from stpipe.steps.stage3.exp_to_source import ExpToSourceStep
+from stpipe.steps.stage3.master_background import MasterBackgroundStep
 from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
 from stpipe.steps.stage3.spectral_leak import SpectralLeakStep
 
@@ -36,7 +37,8 @@ class Spec3Pipeline(LibraryPipeline):
     """From calibrated spectra of several exposures to combined ones: a spectrum for each source.
 
     Of an association: `strun calwebb_spec3 jw01234-o001_spec3_asn.json`, for the slits, shutters and
-    slices of NIRSpec, and the slit and the slices of MIRI. Sources are taken one after the other:
+    slices of NIRSpec, and the slit and the slices of MIRI. The spectrum of its members of the type
+    `background` is subtracted from all exposures. Sources are taken one after the other:
     outliers are flagged, the slit is rectified from all exposures, and its spectrum extracted. A source
     that fails is named, and the others are made. Without rectification the spectra of exposures are
     combined instead. Of slices a cube is built for each band, and its spectrum extracted.
@@ -50,6 +52,7 @@ class Spec3Pipeline(LibraryPipeline):
     member_types = ("science",)
     step_defs = {
         "assign_mtwcs": AssignMTWcsStep,
+        "master_background": MasterBackgroundStep,
         "exp_to_source": ExpToSourceStep,
         "outlier_detection": OutlierDetectionStep,
         "adaptive_trace_model": AdaptiveTraceModelStep,
@@ -71,6 +74,7 @@ class Spec3Pipeline(LibraryPipeline):
             )
         if is_moving_target(header_of(library)):
             library = self.assign_mtwcs(library)
+        library = self.master_background(library)
         if kind in SLIT:
             cleaned = self.outlier_detection(library)
             complete = self.each(self.pixel_replace, self.each(self.adaptive_trace_model, cleaned))

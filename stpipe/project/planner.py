@@ -133,7 +133,11 @@ class Planner:
                 f"{source}: there is no file {', '.join(missing)}, and no stage before makes it."
             )
         members = [made[p.name].member() if p.name in made else member_of(p) for p in paths]
-        return [self._plan(members, source, stages, association.products[0].name) | listed]
+        self._pending = frozenset(str(made[name].path) for name in listed["prepared"])
+        (run,) = assignments(stages[0], association, made)
+        own = {stages[0]: self._settings_with(run, stages[0])}
+        name = association.products[0].name
+        return [self._plan(members, source, stages, name, own=own) | listed]
 
     def _plan_assignments(
         self, association: Association, source: str, made: Made

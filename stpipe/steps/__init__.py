@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from stpipe.steps.stage2.wavecorr import WavecorrStep
     from stpipe.steps.stage3.assign_mtwcs import AssignMTWcsStep
     from stpipe.steps.stage3.combine_1d import Combine1dStep
+    from stpipe.steps.stage3.master_background import MasterBackgroundStep
     from stpipe.steps.stage3.outlier_detection.step import OutlierDetectionStep
     from stpipe.steps.stage3.skymatch import SkyMatchStep
     from stpipe.steps.stage3.source_catalog.step import SourceCatalogStep
@@ -86,6 +87,7 @@ __all__ = [
     "LastFrameStep",
     "LinearityStep",
     "MSAFlagOpenStep",
+    "MasterBackgroundStep",
     "OutlierDetectionStep",
     "PathLossStep",
     "PersistenceStep",

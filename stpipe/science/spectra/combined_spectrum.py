@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from stpipe.errors import InputError
+from stpipe.science.exposure_types import MRS
 from stpipe.science.spectra.combination import Spectrum, combined
 from stpipe.science.spectra.sampling import smoothed
 from stpipe.system.text import with_article
@@ -16,10 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from stpipe.models import MultiCombinedSpecModel, MultiSpecModel, Part
+    from stpipe.models import MRSMultiSpecModel, MultiCombinedSpecModel, MultiSpecModel, Part
     from stpipe.science.arrays import Doubles
 
-__all__ = ["brightness", "by_order", "of_slits", "of_user", "spectrum_of", "usable"]
+__all__ = [
+    "Spectra",
+    "brightness",
+    "by_order",
+    "of_backgrounds",
+    "of_slits",
+    "of_user",
+    "spectrum_of",
+    "usable",
+]
+
+Spectra: TypeAlias = "MultiCombinedSpecModel | MultiSpecModel | MRSMultiSpecModel"
 
 COLUMNS = {  # of extracted spectra, by the name in a Spectrum
     "wavelength": "WAVELENGTH",
@@ -105,6 +117,44 @@ def by_order(
     return _model(spectra[0], found)
 
 
+def of_backgrounds(spectra: Sequence[MultiSpecModel], kernel: int) -> MultiCombinedSpecModel | None:
+    """The background that exposures saw, combined by exposure time and smoothed by a running median.
+
+    It is the surface brightness of exposures that saw nothing else. Where there was a source (BKGDTARG
+    is F), and in integral fields, which are summed over their whole, it is the background below it.
+
+    Parameters
+    ----------
+    spectra : sequence of MultiSpecModel
+        Opened for this: their tables are changed.
+    kernel : int
+        Samples of the running median.
+
+    Returns
+    -------
+    MultiCombinedSpecModel or None
+        None where no spectrum is usable.
+    """
+    for model in filter(_has_source, spectra):
+        for part in model.spec:
+            table = part.spec_table.copy()
+            table["SURF_BRIGHT"], table["SB_ERROR"] = table["BACKGROUND"], table["BKGD_ERROR"]
+            part.spec_table = table
+    found = by_order(spectra, "exposure_time", None)
+    for part in found.spec if found else ():
+        table = part.spec_table.copy()
+        for column in ("FLUX", "SURF_BRIGHT"):
+            table[column] = smoothed(table[column], kernel)
+        part.spec_table = table
+    return found
+
+
+def _has_source(model: MultiSpecModel) -> bool:
+    kind = str(model.meta.exposure.type).upper()
+    extended = kind == "NRS_IFU" and model.spec[0].source_type == "EXTENDED"
+    return model.meta.observation.bkgdtarg is False or extended or kind == MRS
+
+
 def _weight(model: MultiSpecModel, time: str) -> float:
     if not time:
         return 1.0
@@ -148,8 +198,8 @@ def spectrum_of(part: Part, weight: float) -> Spectrum:
     return Spectrum(**columns, dq=dq, weight=weight * ones, n_input=ones)
 
 
-def of_user(path: Path | None) -> MultiCombinedSpecModel:
-    """The combined spectra in a file.
+def of_user(path: Path | None) -> Spectra:
+    """The spectra in a file, combined or extracted.
 
     Raises
     ------
@@ -159,15 +209,16 @@ def of_user(path: Path | None) -> MultiCombinedSpecModel:
     from stpipe import models
 
     model = models.open(path)
-    if not isinstance(model, models.MultiCombinedSpecModel):
+    extracted = models.MultiSpecModel, models.MRSMultiSpecModel
+    if not isinstance(model, (models.MultiCombinedSpecModel, *extracted)):
         raise InputError(
             f"user_background: {path} holds {with_article(type(model).__name__)}, allowed: a "
-            "MultiCombinedSpecModel, such as _masterbg1d or _c1d."
+            "MultiCombinedSpecModel, such as _masterbg1d or _c1d, or extracted spectra (_x1d)."
         )
     return model
 
 
-def brightness(model: MultiCombinedSpecModel) -> tuple[Doubles, Doubles]:
+def brightness(model: Spectra) -> tuple[Doubles, Doubles]:
     """Wavelengths (um, ascending) and surface brightness (MJy/sr) of the first spectrum."""
     table = model.spec[0].spec_table
     order = np.argsort(table["WAVELENGTH"], kind="stable")

@@ -19,7 +19,7 @@ from stpipe.science.wcs.nirspec.slits import FIXED_QUADRANT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stpipe.models import MultiCombinedSpecModel, MultiSlitModel, MultiSpecModel, Part
+    from stpipe.models import MultiSlitModel, MultiSpecModel, Part
     from stpipe.models.protocols import FlatMetadata
     from stpipe.references.selection import Reference
     from stpipe.science.arrays import Floats
@@ -126,7 +126,7 @@ class SubtractMasterBackgroundStep(Step):
             found: Floats = np.sqrt(after / before)
         return found
 
-    def _master(self, spectra: MultiSpecModel | None) -> MultiCombinedSpecModel:
+    def _master(self, spectra: MultiSpecModel | None) -> spectrum.Spectra:
         """The spectrum of the background."""
         if USER in self.selected:
             return spectrum.of_user(self.selected[USER].path)
