@@ -23,6 +23,7 @@ __all__ = ["Found", "HasMetadata", "Metadata", "Node"]
 
 # Types of values that hold no others.
 _SINGLE = ("string", "number", "integer", "boolean", "data")
+_SCALARS = (str, int, float)
 
 
 class Found(NamedTuple):
@@ -89,7 +90,8 @@ class HasMetadata:
         ValidationError
             When the schema does not allow the value; nothing is changed then.
         """
-        self._content.complete()
+        if not (isinstance(value, _SCALARS) and path in self._schema.metadata):
+            self._content.complete()  # else the value takes precedence when the rest comes in
         if (part := self._inside_list(path)) is not None:
             part[0].set(part[1], value)
             return
