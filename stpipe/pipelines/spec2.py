@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Spec2Pipeline"]
 
 THROUGH_SHUTTERS = {"NRS_IFU", "NRS_MSASPEC"}
+CUBE = "IFUCubeModel"
 SUPPORTED = LRS | SLITLESS | NARROW_SLITS | SLICES
 
 
@@ -127,6 +128,8 @@ class Spec2Pipeline(Pipeline):
         if self.cube_build.skip:
             return Products(names, (calibrated, None, None))
         cubes = self.cube_build(self.pixel_replace(self.adaptive_trace_model(calibrated)))
+        if model_name(cubes) != CUBE:
+            return Products(names, (calibrated, None, None))
         spectra = Parts(cubes.labels, [self.extract_1d(cube) for cube in cubes])
         return Products(names, (calibrated, cubes, spectra))
 

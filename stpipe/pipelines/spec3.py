@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stpipe.core.pipeline import LibraryPipeline
-from stpipe.core.products import Parts, Placeholder, header_of
+from stpipe.core.products import Parts, Placeholder, header_of, model_name
 from stpipe.core.step import Products
 from stpipe.errors import InputError, StpipeError
 from stpipe.science.exposure_types import NIRSPEC_SLITS, SLICES, SLIT, is_moving_target
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Spec3Pipeline"]
 
+CUBE = "IFUCubeModel"
 SUPPORTED = SLIT | NIRSPEC_SLITS | SLICES
 LEAK = frozenset({"ch1-medium", "ch3-short"})  # the cubes of which one leaks into the other
 NAMES = ("sources", "cleaned", "rectified", "spectra", "combined")
@@ -89,9 +90,9 @@ class Spec3Pipeline(LibraryPipeline):
         cleaned = self.outlier_detection(library)
         complete = self.each(self.pixel_replace, self.each(self.adaptive_trace_model, cleaned))
         cleaned = None if self.outlier_detection.skip else cleaned
-        if self.cube_build.skip:
-            return cleaned, None, None
         cubes = self.cube_build(complete)
+        if model_name(cubes) != CUBE:
+            return cleaned, None, None
         extended = header_of(cubes).get("meta.target.source_type") == "EXTENDED"
         if self.spectral_leak.skip or extended or not set(cubes.labels) >= LEAK:
             return cleaned, cubes, Parts(cubes.labels, [self.extract_1d(cube) for cube in cubes])

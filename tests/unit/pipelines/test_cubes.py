@@ -25,6 +25,20 @@ def test_a_cube_for_each_channel(tmp_path: Path) -> None:
     assert made.calibrated.meta.cal_step.cube_build is None
 
 
+def test_without_cube_parameters_exposures_are_calibrated_alone(tmp_path: Path) -> None:
+    """The step is skipped with its reason, and there is nothing to extract."""
+    others = set(Spec2Pipeline.step_defs) - {"cube_build", "extract_1d", "master_background_mos"}
+    steps: dict[str, dict[str, object]] = {name: {"skip": True} for name in others}
+    steps["cube_build"] = {"override_cubepar": "N/A"}
+    path = exposure().save(tmp_path / "x_rate.fits")
+
+    made = Spec2Pipeline(steps=steps).run(path)
+
+    assert made.rectified is None
+    assert made.spectra is None
+    assert made.calibrated.meta.model_type == "IFUImageModel"
+
+
 def test_a_project_knows_the_cubes_from_headers() -> None:
     """Of all members: each band once; of one exposure of NIRSpec the cube needs no label."""
     bands = {"meta.instrument.name": "MIRI", "meta.instrument.channel": "12"}
