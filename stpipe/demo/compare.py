@@ -151,7 +151,7 @@ def _spectrum_lines(folder: Path) -> Iterator[tuple[str, bool]]:
 def _cube_lines(folder: Path) -> Iterator[tuple[str, bool]]:
     for truth in sorted(folder.glob("truth/*_scene.fits")):
         product = truth.name.removesuffix("_scene.fits")
-        for path in sorted(folder.glob(f"cal/{product}*_s3d.fits")):
+        for path in sorted(folder.glob(f"cal/**/{product}*_s3d.fits")):
             cube = cube_found(path, truth)
             yield f"{path}: {cube}", cube.unbiased
         for path in sorted(folder.glob(f"cal/{product}*_x1d.fits")):
