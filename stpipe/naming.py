@@ -41,6 +41,7 @@ PRODUCT_SUFFIXES = frozenset(
 )
 
 
+_SOURCE = re.compile(r"[sbv]\d{9}")  # the number of a source, which an association places in a name
 PLACES = ("{source_id}", "{slit_name}")  # in names of associations, of what tells sources apart
 
 
@@ -96,7 +97,8 @@ def of_part(root: str, label: str) -> str:
     """
     number, _, slits = label.partition("-")
     if not any(place in root for place in PLACES):
-        there = not label or root.endswith(f"_{label}") or f"_{number}_" in root
+        placed = _SOURCE.fullmatch(number) and f"_{number}_" in root
+        there = not label or root.endswith(f"_{label}") or placed
         return root if there else f"{root}_{label}"
     if not label:
         return re.sub(rf"[-_]?({'|'.join(map(re.escape, PLACES))})", "", root)

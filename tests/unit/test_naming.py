@@ -82,6 +82,8 @@ def test_a_strange_extension_is_refused_with_the_allowed_ones() -> None:
         ("jw01_x-{slit_name}", "s1-s200a1", "jw01_x-s200a1_s1"),
         ("jw01_{source_id}_x-{slit_name}-all", "", "jw01_x-all"),
         ("jw01_x", "", "jw01_x"),
+        ("field_1_nrs1", "1", "field_1_nrs1_1"),
+        ("jw01_ch1_x", "ch1-short", "jw01_ch1_x_ch1-short"),
     ],
 )
 def test_names_of_parts(root: str, label: str, expected: str) -> None:

@@ -12,7 +12,7 @@ from stpipe.errors import InputError, ParameterError, ReferenceMissing
 from stpipe.models import dqflags
 from stpipe.science.arrays import has
 from stpipe.science.exposure_types import MRS
-from stpipe.science.spectra.fringe_columns import (
+from stpipe.science.fringes.columns import (
     Column,
     Outcome,
     SliceRules,

@@ -255,7 +255,7 @@ class Extract1dStep(Step):
         self, table: dict[str, Doubles], flux: Doubles, scale: Scale, meta: FlatMetadata
     ) -> None:
         """Add the columns RF_*; they are NaN of several bands, and if not asked for."""
-        from stpipe.science.spectra.residual_fringes import without_fringes
+        from stpipe.science.fringes.single_band import without_fringes
 
         wanted = self.ifu_rfcorr and is_one_band(meta)
         if self.ifu_rfcorr and not wanted:

@@ -10,9 +10,9 @@ from astropy.timeseries import LombScargle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stpipe.science.spectra import fringe_fits
-from stpipe.science.spectra._sines import fit_sines, powers, powers_on_grid
-from stpipe.science.spectra.fringe_columns import (
+from stpipe.science.fringes import fitting
+from stpipe.science.fringes._sines import fit_sines, powers, powers_on_grid
+from stpipe.science.fringes.columns import (
     Column,
     Outcome,
     SliceRules,
@@ -20,7 +20,7 @@ from stpipe.science.spectra.fringe_columns import (
     detector_search,
     without_lines,
 )
-from stpipe.science.spectra.residual_fringes import without_fringes
+from stpipe.science.fringes.single_band import without_fringes
 
 WAVES = np.linspace(5.0, 5.7, 900)
 NUMBERS = 1e4 / WAVES
@@ -166,7 +166,7 @@ def test_the_strongest_period_is_that_of_the_whole_periodogram(seed: int, strips
     frequencies = 1 / np.linspace(1.9e-3, 3.9e-3, 700)
     y = rng.normal(0, 1, len(x)) + np.sin(2 * np.pi * x * rng.choice(frequencies))
     expected = LombScargle(x, y).power(frequencies, method="cython")
-    found = fringe_fits._strongest(x, y, frequencies)
+    found = fitting._strongest(x, y, frequencies)
     assert frequencies[np.argmax(expected)] == found
 
 
@@ -189,7 +189,7 @@ def test_least_squares_of_sines() -> None:
     """Frequencies and amplitudes; outliers count less if asked; what cannot be solved says so."""
     x = np.linspace(1, 1.2, 800)
     truth = np.array([310.0, 0.02, -0.03, 355.0, 0.01, 0.02])
-    y = fringe_fits._sines(x, truth)
+    y = fitting._sines(x, truth)
     start = np.array([310.2, 1, 1, 354.8, 1, 1.0])
     weights, hessian = np.full(800, 10.0), np.empty((6, 6))
 
@@ -220,11 +220,11 @@ def test_evidence_grows_by_real_sines_alone() -> None:
     weights = np.full(900, 1.0)
     for most, expected in ((5, 2), (1, 1)):
         search = detector_search(2.9, 1.0, most, 0.001)
-        fit, count = fringe_fits.find_fringes(two + noise, weights, NUMBERS, search)
+        fit, count = fitting.find_fringes(two + noise, weights, NUMBERS, search)
         assert expected == count
         assert (np.std(fit - two) < 0.002) == (expected == 2)
     nothing = np.zeros(900)
-    fit, count = fringe_fits.find_fringes(two, nothing, NUMBERS, SEARCH)
+    fit, count = fitting.find_fringes(two, nothing, NUMBERS, SEARCH)
     assert 0 == count
     assert not fit.any()
 
@@ -234,12 +234,12 @@ def test_beats_that_run_away_are_left_out() -> None:
     places = np.arange(600)
     beats = np.sin(places * 0.9) * (0.02 + 0.02 * np.sin(places * 2 * np.pi / 200))
     beats[200:400] *= 20
-    kept, bad = fringe_fits.without_runaways(beats, np.full(600, 0.3))
+    kept, bad = fitting.without_runaways(beats, np.full(600, 0.3))
     assert not kept[bad].any()
     assert bad[250]
     assert not bad[:100].any()
     np.testing.assert_array_equal(beats[~bad], kept[~bad])
-    same, none = fringe_fits.without_runaways(beats, np.full(600, np.nan))
+    same, none = fitting.without_runaways(beats, np.full(600, np.nan))
     np.testing.assert_array_equal(beats, same)
     assert not none.any()
 
@@ -247,12 +247,12 @@ def test_beats_that_run_away_are_left_out() -> None:
 def test_envelopes_pass_through_troughs_and_peaks() -> None:
     """And through the ends; with two neighbours small wiggles are none."""
     series = np.sin(np.arange(100) * 0.4)
-    low, high = fringe_fits.envelopes(series)
+    low, high = fitting.envelopes(series)
     assert (low <= series + 1e-12).mean() > 0.95
     assert np.median(low[10:-10]) == pytest.approx(-1, abs=0.05)
     assert np.median(high[10:-10]) == pytest.approx(1, abs=0.05)
     series[51] -= 0.4
-    one, two = (len(fringe_fits.extremes(series, n).low) for n in (1, 2))
+    one, two = (len(fitting.extremes(series, n).low) for n in (1, 2))
     assert two <= one
 
 
@@ -260,12 +260,12 @@ def test_backgrounds() -> None:
     """Follow the continuum in both directions, over gaps too; with too few periods there is none."""
     level = 1 + 0.1 * np.sin(WAVES * 5)
     weights = np.ones(900)
-    weights[300:330] = fringe_fits.FEW
+    weights[300:330] = fitting.FEW
     for way in (1, -1):
-        found = fringe_fits.background((level * sine())[::way], weights[::way], NUMBERS[::way], 2.9)
+        found = fitting.background((level * sine())[::way], weights[::way], NUMBERS[::way], 2.9)
         assert found is not None
         np.testing.assert_allclose(level[::way][40:-40], found[40:-40], rtol=0.05)
-    lines = fringe_fits.background(level, weights, NUMBERS, 1.2)
+    lines = fitting.background(level, weights, NUMBERS, 1.2)
     assert lines is not None
     np.testing.assert_allclose(level, lines, rtol=0.01)
-    assert fringe_fits.background(level[:30], weights[:30], NUMBERS[:30], 2.9) is None
+    assert fitting.background(level[:30], weights[:30], NUMBERS[:30], 2.9) is None

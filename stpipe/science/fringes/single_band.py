@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from stpipe.science.spectra.fringe_fits import (
+from stpipe.science.fringes.fitting import (
     COUNTED,
     FEW,
     FringeSearch,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from stpipe.science.spectra._sines import fit_sines, powers, powers_on_grid
+from stpipe.science.fringes._sines import fit_sines, powers, powers_on_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
